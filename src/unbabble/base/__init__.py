@@ -1,0 +1,1 @@
+"""What everything rests on: audio files, contracts, registry, reports, errors, configuration."""

@@ -1,0 +1,70 @@
+"""The small contracts through which methods, verbs and scores meet.
+
+Tensors are torch, float32, time last. Each contract says what it accepts, so that a verb can adapt a file to
+it (resample, choose channels) and refuse clearly what cannot be adapted.
+"""
+
+from typing import Protocol, runtime_checkable
+
+from jaxtyping import Float
+from torch import Tensor
+
+SAMPLE_RATE_ANY = 0
+"""``sample_rate`` of a separator that works at whatever rate the recording has."""
+
+
+@runtime_checkable
+class Separator(Protocol):
+    """Splits a mixture into sources; enhancers and extractors are separators with one source.
+
+    Attributes:
+        sample_rate: the rate in Hz that ``mixture`` must have, or ``SAMPLE_RATE_ANY``.
+        min_channels: fewest microphones it can work with.
+        max_sources: most sources it can return, 0 for "as many as there are channels".
+    """
+
+    sample_rate: int
+    min_channels: int
+    max_sources: int
+
+    def __call__(
+        self, mixture: Float[Tensor, "batch channel time"], **side: object
+    ) -> Float[Tensor, "batch source time"]:
+        """Separate ``mixture``.
+
+        Args:
+            mixture: finite samples, any level.
+            side: further inputs that the method names (``sample_rate`` in Hz where it accepts any rate,
+                ``enrollment``...).
+
+        Returns:
+            The sources, each as it sounds at the reference microphone, loudest first.
+
+        Raises:
+            InputError: the recording cannot be separated (too short, too few channels, not finite).
+        """
+        ...
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """Says, in dB, how good estimates are, given the mixture alone."""
+
+    sample_rate: int
+
+    def __call__(
+        self, mixture: Float[Tensor, "batch time"], estimates: Float[Tensor, "batch source time"]
+    ) -> Float[Tensor, "batch source"]:
+        """Score each estimate, in dB."""
+        ...
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """Turns a recording into a vector that is close to those of similar recordings."""
+
+    sample_rate: int
+
+    def __call__(self, waveform: Float[Tensor, "batch time"]) -> Float[Tensor, "batch dimension"]:
+        """Embed each waveform."""
+        ...

@@ -1,0 +1,108 @@
+"""One registry for every method: ``@register`` in the method's file, the card travels with the class.
+
+A method called ``auxiva`` lives in ``unbabble/methods/<family>/auxiva.py``. Looking one up imports that file
+alone; listing them imports none (nor torch): the literal arguments of ``@register`` are read from the source.
+"""
+
+import ast
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any, TypeVar
+
+from unbabble.base.errors import UsageError
+
+METHODS_FOLDER = Path(__file__).parent.parent / "methods"
+_T = TypeVar("_T", bound=type)
+_classes: dict[str, type] = {}
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a listing shows of a method.
+
+    Attributes:
+        name: snake case, the paper's own name.
+        contract: ``separator``, ``scorer``, ``embedder``, ``recognizer`` or ``explainer``.
+        summary: one line for a newcomer.
+        citation: authors, title, venue, year.
+        tags: variants; a model is ``name.tag``, the first tag is the default.
+        family: the folder under ``methods``.
+    """
+
+    name: str
+    contract: str
+    summary: str
+    citation: str
+    tags: tuple[str, ...] = ()
+    family: str = field(default="", compare=False)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Full model names, default first."""
+        return tuple(f"{self.name}.{tag}" for tag in self.tags) or (self.name,)
+
+
+def register(
+    *, name: str, contract: str, summary: str, citation: str, tags: tuple[str, ...] = ()
+) -> Callable[[_T], _T]:
+    """Class decorator that makes a method loadable by ``name`` or ``name.tag``.
+
+    The class is built as ``cls(**options)``, with ``tag=...`` when the card lists tags. Arguments must be
+    literals, because listings read them from the source without importing it.
+    """
+
+    def bind(cls: _T) -> _T:
+        cls.card = Card(name, contract, summary, citation, tags)  # type: ignore[attr-defined]
+        _classes[name] = cls
+        return cls
+
+    return bind
+
+
+@cache
+def cards() -> dict[str, Card]:
+    """All methods by name, read from the sources of ``methods/*/*.py`` without importing them."""
+    found: dict[str, Card] = {}
+    for path in sorted(METHODS_FOLDER.glob("*/*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if not isinstance(node, ast.ClassDef):
+                continue
+            for call in node.decorator_list:
+                if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "register":
+                    options = {k.arg: ast.literal_eval(k.value) for k in call.keywords if k.arg}
+                    found[options["name"]] = Card(**options, family=path.parent.name)
+    return found
+
+
+def models() -> list[str]:
+    """Every model name that ``create`` accepts."""
+    return [model for card in cards().values() for model in card.models]
+
+
+def create(model: str, **options: Any) -> Any:
+    """Build the method behind ``model`` (``name`` or ``name.tag``).
+
+    Raises:
+        UsageError: no such model, or an option that the method does not have.
+    """
+    name, _, tag = model.partition(".")
+    card = cards().get(name)
+    if card is None or (tag and tag not in card.tags):
+        close = get_close_matches(model, [*models(), *cards()], n=1, cutoff=0.5)
+        hint = f" Did you mean '{close[0]}'?" if close else ""
+        raise UsageError(f"There is no model '{model}'.{hint} `unbabble models` lists them.")
+    if name not in _classes:
+        import_module(f"unbabble.methods.{card.family}.{name}")
+    if card.tags:
+        options["tag"] = tag or card.tags[0]
+    try:
+        return _classes[name](**options)
+    except TypeError as error:
+        if "unexpected keyword argument" not in str(error):
+            raise
+        wrong = str(error).rsplit("'", 2)[1]
+        raise UsageError(f"Model '{model}' has no option '{wrong}'.") from error

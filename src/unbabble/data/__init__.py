@@ -1,0 +1,1 @@
+"""Corpora, rooms and mixing."""

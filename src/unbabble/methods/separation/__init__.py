@@ -1,0 +1,1 @@
+"""Methods that split a mixture into its sources."""

@@ -1,0 +1,1 @@
+"""Pure functions on signals: transforms, demixing updates, metrics, scaling, permutation."""

@@ -1,0 +1,1 @@
+"""One file per command: resolve, run, write, report."""
