@@ -33,7 +33,7 @@ DISTANCES_M = (1.5, 2.0)
 LEVEL_SPREAD_DB = 2.5
 SNR_DB = 30.0
 MIN_ANGLE_DEG = 30.0
-RMS = 0.03
+RMS = 0.01
 
 
 @dataclass
