@@ -1,0 +1,271 @@
+"""Where recordings come from: tables (``speech.csv``, ``rir.csv``, ``noise.csv``), LibriSpeech, folders.
+
+A table is a CSV file with a ``file`` column. Its files lie in the folder that is named as the table
+(``speech/`` beside ``speech.csv``) or beside the table itself. A ``split`` column, where there is one, keeps
+training, choice and test apart.
+
+>>> from pathlib import Path
+>>> speech(Path("nowhere.csv"))
+Traceback (most recent call last):
+    ...
+unbabble.base.errors.InputError: nowhere.csv: there is no such file or folder.
+"""
+
+import csv
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+from jaxtyping import Float
+
+from unbabble.base.errors import InputError
+
+AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff"})
+LIBRISPEECH_NAME = re.compile(r"(\d+)-(\d+)-(\d+)")
+LIBRISPEECH_LICENCE = "CC BY 4.0"
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """One clean recording of one speaker."""
+
+    path: Path
+    speaker: str
+    seconds: float
+    text: str = ""
+    licence: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The measured impulse responses from one place in a room to every microphone of an array.
+
+    Attributes:
+        path: a recording with one channel per microphone.
+        gain: what the file was multiplied by when it was written; ``read_response`` divides by it.
+        room: responses may be heard together only if they come from the same room in the same state.
+        azimuth_deg: direction seen from the array, None where unknown.
+        distance_m: distance from the array, None where unknown.
+    """
+
+    path: Path
+    channels: int
+    gain: float = 1.0
+    room: str = ""
+    azimuth_deg: float | None = None
+    distance_m: float | None = None
+    licence: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """One recording of noise."""
+
+    path: Path
+    label: str
+    seconds: float
+    licence: str | None = None
+
+
+def read_table(table: Path, columns: tuple[str, ...], split: str | None = None) -> list[dict[str, str]]:
+    """Read the rows of a table, those of ``split`` alone if it is given.
+
+    Raises:
+        InputError: no such file, a column that is missing, or no row left.
+    """
+    try:
+        with open(table, newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            rows = list(reader)
+            names = tuple(reader.fieldnames or ())
+    except FileNotFoundError:
+        raise InputError(f"{table}: there is no such file or folder.") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{table}: cannot be read as a table ({error}).") from None
+    wanted = columns if split is None else (*columns, "split")
+    missing = [name for name in wanted if name not in names]
+    if missing:
+        raise InputError(f"{table}: the column {', '.join(map(repr, missing))} is missing.")
+    if split is not None:
+        known = sorted({row["split"] for row in rows})
+        rows = [row for row in rows if row["split"] == split]
+        if not rows:
+            raise InputError(
+                f"{table}: no row has the split '{split}' (there are: {', '.join(known) or 'none'})."
+            )
+    if not rows:
+        raise InputError(f"{table}: the table has no rows.")
+    return rows
+
+
+def speech(path: Path, split: str | None = None) -> list[Utterance]:
+    """Find clean speech.
+
+    Args:
+        path: a table with the columns ``file`` and ``speaker``; a folder in LibriSpeech's layout; or any
+            folder, where each sub-folder is a speaker and each file outside of one a speaker of its own.
+        split: rows of this split only (tables).
+
+    Raises:
+        InputError: nothing usable there.
+    """
+    if path.is_dir():
+        if split is not None:
+            raise InputError(f"{path}: a folder has no splits; give the folder of the split itself.")
+        return _speech_folder(path)
+    rows = read_table(path, ("file", "speaker"), split)
+    utterances = []
+    for row in rows:
+        file = _locate(path, row["file"])
+        licence = row.get("licence") or None
+        if licence is None and row.get("origin", "").startswith("LibriSpeech"):
+            licence = LIBRISPEECH_LICENCE
+        utterances.append(
+            Utterance(file, row["speaker"], _seconds(path, file, row), row.get("text") or "", licence)
+        )
+    return utterances
+
+
+def responses(path: Path, split: str | None = None) -> list[Response]:
+    """Find measured room impulse responses in a table with the columns ``file`` and ``gain``.
+
+    The columns ``room`` and ``panels`` say which responses belong together; ``azimuth_deg``, ``distance_m``
+    and ``licence`` are used where they are filled.
+
+    Raises:
+        InputError: nothing usable there.
+    """
+    found = []
+    for row in read_table(path, ("file", "gain"), split):
+        gain = _number(path, row, "gain")
+        if gain is None or gain <= 0.0:
+            raise InputError(f"{path}: {row['file']}: the gain '{row['gain']}' is not a positive number.")
+        file = _locate(path, row["file"])
+        channels = _number(path, row, "channels")
+        found.append(
+            Response(
+                path=file,
+                channels=int(channels) if channels else _info(file).channels,
+                gain=gain,
+                room=" ".join(filter(None, (row.get("room"), row.get("panels")))),
+                azimuth_deg=_number(path, row, "azimuth_deg"),
+                distance_m=_number(path, row, "distance_m"),
+                licence=row.get("licence") or None,
+            )
+        )
+    return found
+
+
+def noises(path: Path, split: str | None = None) -> list[Noise]:
+    """Find noise: a table with the column ``file``, or a folder.
+
+    Raises:
+        InputError: nothing usable there.
+    """
+    if path.is_dir():
+        return [Noise(file, file.stem, _info(file).duration) for file in _recordings(path)]
+    rows = read_table(path, ("file",), split)
+    files = [_locate(path, row["file"]) for row in rows]
+    return [
+        Noise(file, row.get("label") or file.stem, _seconds(path, file, row), row.get("licence") or None)
+        for file, row in zip(files, rows, strict=True)
+    ]
+
+
+def read(path: Path) -> tuple[Float[np.ndarray, "channel time"], int]:
+    """Read a recording and its sample rate in Hz.
+
+    Raises:
+        InputError: the file is missing or not audio.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file.")
+    try:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except (soundfile.SoundFileError, OSError) as error:
+        raise InputError(f"{path}: cannot be read as audio ({error}).") from None
+    return samples.T, rate
+
+
+def read_response(response: Response) -> tuple[Float[np.ndarray, "microphone tap"], int]:
+    """Read measured responses at the level at which they were measured, and their sample rate in Hz.
+
+    The channels keep their levels relative to one another: that is what an array hears.
+    """
+    samples, rate = read(response.path)
+    return samples / np.float32(response.gain), rate
+
+
+def resample(
+    samples: Float[np.ndarray, "*channel time"], rate: int, wanted: int
+) -> Float[np.ndarray, "*channel wanted_time"]:
+    """Resample along time, from ``rate`` Hz to ``wanted`` Hz."""
+    if rate == wanted:
+        return samples
+    return np.ascontiguousarray(soxr.resample(samples.T, rate, wanted).T)
+
+
+def _speech_folder(folder: Path) -> list[Utterance]:
+    files = _recordings(folder)
+    if all(LIBRISPEECH_NAME.fullmatch(file.stem) for file in files):
+        texts = {}
+        for transcript in folder.rglob("*.trans.txt"):
+            for line in transcript.read_text(encoding="utf-8").splitlines():
+                name, _, text = line.partition(" ")
+                texts[name] = text
+        return [
+            Utterance(
+                file,
+                file.stem.partition("-")[0],
+                _info(file).duration,
+                texts.get(file.stem, ""),
+                LIBRISPEECH_LICENCE,
+            )
+            for file in files
+        ]
+    return [
+        Utterance(file, file.stem if file.parent == folder else file.relative_to(folder).parts[0], seconds)
+        for file in files
+        if (seconds := _info(file).duration)
+    ]
+
+
+def _recordings(folder: Path) -> list[Path]:
+    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES)
+    if not files:
+        raise InputError(f"{folder}: the folder holds no recordings ({', '.join(sorted(AUDIO_SUFFIXES))}).")
+    return files
+
+
+def _locate(table: Path, file: str) -> Path:
+    beside = table.parent / file
+    return beside if beside.is_file() else table.parent / table.stem / file
+
+
+def _info(file: Path) -> "soundfile._SoundFileInfo":  # pyright: ignore[reportPrivateUsage]
+    if not file.is_file():
+        raise InputError(f"{file}: there is no such file.")
+    try:
+        return soundfile.info(file)
+    except (soundfile.SoundFileError, OSError) as error:
+        raise InputError(f"{file}: cannot be read as audio ({error}).") from None
+
+
+def _seconds(table: Path, file: Path, row: dict[str, str]) -> float:
+    seconds = _number(table, row, "seconds")
+    return _info(file).duration if seconds is None else seconds
+
+
+def _number(table: Path, row: dict[str, str], column: str) -> float | None:
+    value = row.get(column)
+    if not value:
+        return None
+    try:
+        return float(value)
+    except ValueError:
+        raise InputError(
+            f"{table}: {row['file']}: '{value}' in the column '{column}' is not a number."
+        ) from None
