@@ -13,6 +13,10 @@ class UsageError(UnbabbleError):
     """A request that makes no sense as it was typed (unknown model, contradictory options)."""
 
 
+class OutputError(UnbabbleError):
+    """A result that cannot be written, and why."""
+
+
 class MissingExtraError(UnbabbleError):
     """A feature whose optional libraries are not installed."""
 

@@ -83,11 +83,11 @@ def models() -> list[str]:
     return [model for card in cards().values() for model in card.models]
 
 
-def create(model: str, **options: Any) -> Any:
-    """Build the method behind ``model`` (``name`` or ``name.tag``).
+def find(model: str) -> tuple[Card, str]:
+    """The card behind ``model`` (``name`` or ``name.tag``) and its tag (the first where none is named).
 
     Raises:
-        UsageError: no such model, or an option that the method does not have.
+        UsageError: no such model.
     """
     name, _, tag = model.partition(".")
     card = cards().get(name)
@@ -95,12 +95,32 @@ def create(model: str, **options: Any) -> Any:
         close = get_close_matches(model, [*models(), *cards()], n=1, cutoff=0.5)
         hint = f" Did you mean '{close[0]}'?" if close else ""
         raise UsageError(f"There is no model '{model}'.{hint} `unbabble models` lists them.")
-    if name not in _classes:
-        import_module(f"unbabble.methods.{card.family}.{name}")
+    return card, tag or "".join(card.tags[:1])
+
+
+def method(model: str) -> type:
+    """The class behind ``model``; imports its file.
+
+    Raises:
+        UsageError: no such model.
+    """
+    card, _ = find(model)
+    if card.name not in _classes:
+        import_module(f"unbabble.methods.{card.family}.{card.name}")
+    return _classes[card.name]
+
+
+def create(model: str, **options: Any) -> Any:
+    """Build the method behind ``model`` (``name`` or ``name.tag``).
+
+    Raises:
+        UsageError: no such model, or an option that the method does not have.
+    """
+    card, tag = find(model)
     if card.tags:
-        options["tag"] = tag or card.tags[0]
+        options["tag"] = tag
     try:
-        return _classes[name](**options)
+        return method(model)(**options)
     except TypeError as error:
         if "unexpected keyword argument" not in str(error):
             raise

@@ -1,0 +1,282 @@
+"""Recordings as files: read, probe, read in blocks, resample, write.
+
+soundfile reads wav, flac, ogg, mp3 and their kin; PyAV reads the rest (m4a, webm, the sound of videos). What a
+file is, its content says, not its suffix. Each way in which a file can be unusable is one sentence, an
+``InputError``.
+"""
+
+import io
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, TypeAlias
+
+import numpy as np
+import soundfile
+import soxr
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unbabble.base.decoding import AudioInfo, Decoder, open_decoder
+from unbabble.base.errors import InputError, OutputError, UsageError
+from unbabble.base.files import atomic
+
+logger = logging.getLogger(__name__)
+
+Source: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
+OUTPUT_SUFFIXES = (".wav", ".flac")
+FLAC_CHANNELS = 8
+FLAC_PEAK = 1 - 2.0**-23
+"""Largest magnitude that 24 bits hold."""
+WAV_BYTES = 2**32 - 2**16
+"""More samples than this need the 64-bit kind of wav file (RF64)."""
+
+
+@dataclass
+class Audio:
+    """A decoded recording.
+
+    Attributes:
+        samples: (channel, time), float32, full scale 1.
+        sample_rate: Hz.
+        path: where it was read from, None for bytes and streams.
+        format: container, as ``WAV`` or ``mp4``.
+        subtype: coding, as ``PCM_16`` or ``aac``.
+    """
+
+    samples: Float[Tensor, "channel time"]
+    sample_rate: int
+    path: Path | None = None
+    format: str = ""
+    subtype: str = ""
+
+    @property
+    def channels(self) -> int:
+        """Number of microphones."""
+        return self.samples.shape[0]
+
+    @property
+    def seconds(self) -> float:
+        """Duration."""
+        return self.samples.shape[1] / self.sample_rate
+
+
+def probe(source: Source) -> AudioInfo:
+    """Rate, channels and duration, from the header alone where it says.
+
+    Raises:
+        InputError: missing, a folder, empty, not audio, cut short.
+    """
+    with _opened(source) as (decoder, _):
+        return decoder.info
+
+
+def read(source: Source) -> Audio:
+    """Decode a whole recording.
+
+    Args:
+        source: a path, the file's bytes, or an open binary file.
+
+    Raises:
+        InputError: missing, a folder, empty, not audio, cut short, without samples, or with NaN or infinity.
+    """
+    with _opened(source) as (decoder, name):
+        blocks = list(decoder.blocks())
+        info = decoder.info
+    samples = blocks[0] if len(blocks) == 1 else np.concatenate(blocks or [np.zeros((1, 0))], axis=1)
+    _check(samples, name)
+    path = Path(source) if isinstance(source, str | os.PathLike) else None
+    tensor = torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32))
+    return Audio(tensor, info.sample_rate, path, info.format, info.subtype)
+
+
+def read_blocks(
+    source: Source, block_seconds: float, overlap_seconds: float = 0.0
+) -> Iterator[Float[Tensor, "channel time"]]:
+    """Decode a recording of any length piece by piece, in memory proportional to one block.
+
+    Each block starts ``overlap_seconds`` before the end of the previous one; the last may be shorter. An open
+    binary file need not be seekable, so this also reads a pipe.
+
+    Raises:
+        InputError: as ``read``, when the trouble is reached.
+        UsageError: an overlap that is not shorter than the block.
+    """
+    if not 0 <= overlap_seconds < block_seconds:
+        raise UsageError("The overlap of blocks is at least 0 seconds and shorter than a block.")
+    with _opened(source, seekable=False) as (decoder, name):
+        rate = decoder.info.sample_rate
+        length, overlap = max(1, round(block_seconds * rate)), round(overlap_seconds * rate)
+        overlap = min(overlap, length - 1)
+        held: list[np.ndarray] = []
+        count = fresh = 0
+        empty = True
+        for piece in decoder.blocks():
+            if not piece.shape[1]:
+                continue
+            _check(piece, name)
+            empty = False
+            held.append(piece)
+            count, fresh = count + piece.shape[1], fresh + piece.shape[1]
+            if count < length:
+                continue
+            joined = np.concatenate(held, axis=1)
+            start = 0
+            while count - start >= length:
+                yield torch.from_numpy(joined[:, start : start + length].astype(np.float32))
+                start += length - overlap
+            held, count = [joined[:, start:].copy()], count - start
+            fresh = count - overlap
+        if empty:
+            raise InputError(f"{name} has no samples.")
+        if fresh > 0:
+            yield torch.from_numpy(np.concatenate(held, axis=1).astype(np.float32))
+
+
+def resample(
+    samples: Float[Tensor, "*batch time"], source_rate: int, target_rate: int
+) -> Float[Tensor, "*batch time"]:
+    """Change the sample rate by band-limited interpolation (soxr, high quality)."""
+    if source_rate == target_rate:
+        return samples
+    flat = samples.detach().reshape(-1, samples.shape[-1]).cpu().numpy()
+    result = soxr.resample(np.ascontiguousarray(flat.T), source_rate, target_rate, quality="HQ")
+    return torch.from_numpy(np.ascontiguousarray(result.T)).to(samples).reshape(*samples.shape[:-1], -1)
+
+
+def flac_gain(peak: float) -> float:
+    """The gain that makes ``peak`` fit a file of 24 bits: 1 unless it would clip."""
+    return min(1.0, FLAC_PEAK / peak) if peak > 0 else 1.0
+
+
+def write(path: str | os.PathLike[str], samples: Float[Tensor, "*channel time"], sample_rate: int) -> None:
+    """Write a recording; the file appears under its name only when complete.
+
+    ``.wav`` holds 32-bit floats: separated voices can exceed full scale, and scaling one would spoil their sum.
+    ``.flac`` holds 24 bits: what would clip is scaled, and logged.
+
+    Args:
+        samples: (channel, time) or (time,).
+
+    Raises:
+        OutputError: it cannot be written (permission, disk full, more channels than FLAC has).
+        UsageError: another suffix.
+    """
+    waveform = torch.atleast_2d(samples.detach())
+    if Path(path).suffix.lower() == ".flac":
+        gain = flac_gain(float(waveform.abs().max()) if waveform.numel() else 0.0)
+        if gain < 1:
+            logger.warning("'%s' would clip: scaled by %.3f.", path, gain)
+            waveform = waveform * gain
+    seconds = waveform.shape[1] / sample_rate
+    with AudioWriter(path, sample_rate, waveform.shape[0], expected_seconds=seconds) as writer:
+        writer.write(waveform)
+
+
+class AudioWriter:
+    """Writes a recording block by block; as a context manager, it appears under its name when complete.
+
+    Args:
+        path: ends in ``.wav`` (32-bit float) or ``.flac`` (24 bit, clips beyond full scale).
+        sample_rate: Hz.
+        channels: how many.
+        expected_seconds: how long it will be at most; beyond 4 GiB wav needs its 64-bit kind.
+
+    Raises:
+        OutputError: it cannot be written.
+        UsageError: another suffix.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], sample_rate: int, channels: int, expected_seconds: float = 0.0
+    ) -> None:
+        self.path = Path(path)
+        suffix = self.path.suffix.lower()
+        if suffix not in OUTPUT_SUFFIXES:
+            raise UsageError(f"Cannot write '{self.path}': the formats are wav and flac.")
+        if suffix == ".flac" and channels > FLAC_CHANNELS:
+            raise OutputError(f"Cannot write '{self.path}': FLAC has at most 8 channels, not {channels}; use wav.")
+        large = expected_seconds * sample_rate * channels * 4 > WAV_BYTES
+        kind = {".wav": ("RF64" if large else "WAV", "FLOAT"), ".flac": ("FLAC", "PCM_24")}[suffix]
+        self._options: dict[str, Any] = {"samplerate": sample_rate, "channels": channels}
+        self._options |= {"format": kind[0], "subtype": kind[1]}
+
+    def __enter__(self) -> "AudioWriter":
+        self._atomic = atomic(self.path)
+        self._temporary = self._atomic.__enter__()
+        try:
+            self._file = soundfile.SoundFile(self._temporary, "w", **self._options)
+        except (soundfile.LibsndfileError, OSError) as error:
+            self._atomic.__exit__(OSError, OSError(_reason(error)), None)
+            raise
+        return self
+
+    def write(self, samples: Float[Tensor, "channel time"]) -> None:
+        """Append samples.
+
+        Raises:
+            OutputError: the disk is full, or the like.
+        """
+        try:
+            self._file.write(samples.detach().cpu().numpy().T)
+        except (soundfile.LibsndfileError, AssertionError) as error:  # a short write is an assertion there
+            raise OSError(_reason(error)) from error
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        try:
+            self._file.close()
+        except soundfile.LibsndfileError as closing:
+            kind, error = OSError, OSError(_reason(closing))
+        self._atomic.__exit__(kind, error, trace)
+
+
+def _reason(error: BaseException) -> str:
+    text = str(error).removeprefix("Error opening").strip(" .'\"")
+    return text.rsplit(":", 1)[-1].strip(" .'\"") or "the disk is full"
+
+
+@contextmanager
+def _opened(source: Source, seekable: bool = True) -> Iterator[tuple[Decoder, str]]:
+    """A decoder for ``source`` and how messages call it."""
+    if isinstance(source, str | os.PathLike):
+        path = Path(source)
+        name = f"'{path}'"
+        _check_path(path, name)
+        with open_decoder(path, name) as decoder:
+            yield decoder, name
+        return
+    if isinstance(source, bytes | bytearray):
+        name, file = "The recording", io.BytesIO(source)
+    else:
+        file = source
+        label = getattr(file, "name", None)
+        name = f"'{label}'" if isinstance(label, str) else "The recording"
+        if not hasattr(file, "read") or isinstance(file, io.TextIOBase):
+            raise UsageError("A recording is a path, bytes, or a file that is open in binary mode.")
+        if seekable and not file.seekable():
+            file = io.BytesIO(file.read())
+    with open_decoder(file, name) as decoder:
+        yield decoder, name
+
+
+def _check_path(path: Path, name: str) -> None:
+    try:
+        if path.is_dir():
+            raise InputError(f"{name} is a folder, not a recording.")
+        if not path.exists():
+            raise InputError(f"There is no file {name}.")
+        if path.is_file() and path.stat().st_size == 0:
+            raise InputError(f"{name} is empty (0 bytes).")
+    except OSError as error:
+        raise InputError(f"{name} cannot be opened: {error.strerror}.") from error
+
+
+def _check(samples: np.ndarray, name: str) -> None:
+    if not samples.shape[1]:
+        raise InputError(f"{name} has no samples.")
+    if not (np.isfinite(samples.max()) and np.isfinite(samples.min())):
+        raise InputError(f"{name} contains samples that are not numbers (NaN or infinity).")

@@ -1,0 +1,64 @@
+"""The command ``unbabble``: each verb by the name of its function, imported only when it is called.
+
+Exit codes: 0 all done, 1 some input failed, 2 wrong usage. Every error is one sentence on stderr.
+"""
+
+import logging
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError, Group, Parameter
+
+from unbabble import __version__
+from unbabble.base.errors import InputError, UnbabbleError
+
+app = App(
+    name="unbabble",
+    help="Hear every voice in a real recording, and know how well it went.",
+    version=__version__,
+    default_parameter=Parameter(negative=()),
+    result_action="return_value",
+)
+WORK, TOOLS = Group("Recordings", sort_key=0), Group("About this installation", sort_key=1)
+for _verb, _group, _help in (
+    ("separate", WORK, "Write one file per talker of each recording."),
+    ("stream", WORK, "Separate endless input, or a microphone, while it arrives."),
+    ("score", WORK, "Say how good separated voices are, against the true ones."),
+    ("simulate", WORK, "Make mixtures whose true voices are known."),
+    ("models", TOOLS, "List the models; `models info NAME` tells all about one."),
+    ("doctor", TOOLS, "Check what works on this machine."),
+):
+    app.command(f"unbabble.verbs.{_verb}:{_verb}", name=_verb, group=_group, help=_help)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    try:
+        result = app(arguments, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        return _fail(str(error).split("\n")[0], 2)
+    except InputError as error:
+        return _fail(str(error), 1)
+    except UnbabbleError as error:
+        return _fail(str(error), 2)
+    except BrokenPipeError:  # the reader of our output, `head` say, has seen enough
+        sys.stderr.close()
+        return 0
+    except KeyboardInterrupt:
+        return _fail("Interrupted.", 1)
+    return int(getattr(result, "exit_code", 0))
+
+
+def main() -> None:
+    """Entry point of the command."""
+    sys.exit(run())
+
+
+def _fail(sentence: str, code: int) -> int:
+    print(f"unbabble: {sentence}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""``unbabble separate``: one file per talker of each recording."""
+
+import tempfile
+import time
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from unbabble import jobs as executor
+from unbabble.base.config import merge, parse_assignments
+from unbabble.base.errors import UsageError
+from unbabble.base.files import remove_partial, writable_folder
+from unbabble.base.inputs import Input, expand
+from unbabble.base.report import FileReport, Report, timestamp
+from unbabble.verbs.summary import print_summary
+
+if TYPE_CHECKING:
+    from unbabble.hub import Model, Separation
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What one run does to every recording; its fields are the config stored beside each result."""
+
+    model: str
+    device: str
+    dereverb: Literal["none", "wpe", "joint"]
+    images: bool
+    format: Literal["wav", "flac"]
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def separate(
+    *inputs: str | Path,
+    out: Path = Path("voices"),
+    model: str = "auto",
+    sources: int | Literal["auto"] = "auto",
+    iterations: int | None = None,
+    source_model: str | None = None,
+    dereverb: Literal["none", "wpe", "joint"] = "none",
+    images: bool = False,
+    starts: int | None = None,
+    set: list[str] | None = None,
+    format: Literal["wav", "flac"] = "wav",
+    device: str = "auto",
+    jobs: int = 1,
+    overwrite: bool = False,
+    report: Path | None = None,
+    quiet: bool = False,
+) -> Report:
+    """Write one file per talker of each recording: OUT/<recording>/source1.wav, source2.wav ...
+
+    The loudest talker comes first, each as the first microphone hears it. What an earlier run has done is
+    skipped.
+
+    Args:
+        inputs: Recordings: files, folders, patterns, manifests (.txt, .jsonl), or - for standard input.
+        out: Folder for the results.
+        model: What separates; `unbabble models` lists them. auto chooses by recording.
+        sources: How many talkers there are; auto leaves it to the model.
+        iterations: How many iterations, for models that have them.
+        source_model: What the model takes voices to be like: laplace or gauss.
+        dereverb: Remove reverberation: wpe before separating, joint while separating.
+        images: Also write each talker as every microphone hears it: source1_image.wav ...
+        starts: Try several starting points and keep the best.
+        set: Any other option of the model, as name=value; repeat for more. `unbabble models info NAME` tells them.
+        format: wav holds 32-bit floats, flac 24 bits.
+        device: auto, cpu, cuda ...
+        jobs: Recordings to work on at the same time.
+        overwrite: Do again what an earlier run has done.
+        report: Write what happened to each recording to this file, as JSON.
+        quiet: Say nothing but what failed.
+
+    Returns:
+        What happened to each recording.
+
+    Raises:
+        UsageError: a request that makes no sense; no recording was touched.
+        OutputError: the folder cannot be written to.
+    """
+    from unbabble.hub import load
+
+    named = {"iterations": iterations, "source_model": source_model, "starts": starts}
+    options = {name: value for name, value in named.items() if value is not None}
+    if sources != "auto":
+        if sources < 1:
+            raise UsageError("The number of sources is at least 1.")
+        options["sources"] = sources
+    options = merge(options, parse_assignments(set or []))
+    settings = Settings(model, device, dereverb, images, format, options)
+    load(model, device, dereverb, **options)  # says what is wrong with the request, before any work
+    result = Report("separate", config=vars(settings) | {"out": str(out), "jobs": jobs, "overwrite": overwrite})
+    with tempfile.TemporaryDirectory(prefix="unbabble-") as spool:
+        tasks = expand(inputs, Path(spool), exclude=out)
+        writable_folder(out)
+        work = partial(separate_file, out=out, settings=settings, overwrite=overwrite)
+        result.files, result.interrupted = executor.run(work, tasks, jobs=jobs, quiet=quiet, title="Separating")
+    result.finished = timestamp()
+    if report is not None:
+        result.save(report)
+    print_summary(result, quiet)
+    return result
+
+
+def separate_file(task: Input, out: Path, settings: Settings, overwrite: bool) -> FileReport:
+    """Resolve, run and write for one recording.
+
+    Raises:
+        UnbabbleError: it cannot be done, in one sentence.
+    """
+    from unbabble.hub import load
+
+    folder, config = out / task.stem, vars(settings)
+    if not overwrite and (earlier := executor.done_before(folder, task.path, config)):
+        earlier.input = task.name
+        return earlier
+    started = time.perf_counter()
+    model = load(settings.model, settings.device, settings.dereverb, **settings.options)
+    separation = _run(model, task, settings)
+    remove_partial(folder)
+    executor.forget(folder)
+    outputs = separation.save(folder, settings.format)
+    result = FileReport(
+        task.name,
+        "done",
+        model=separation.model,
+        seconds=time.perf_counter() - started,
+        audio_seconds=separation.audio_seconds,
+        outputs=[str(path) for path in outputs],
+        warnings=separation.warnings,
+        details={"sources": len(separation.sources), "separation_seconds": separation.seconds},
+    )
+    executor.record_done(folder, task.path, config, result)
+    return result
+
+
+def _run(model: "Model", task: Input, settings: Settings) -> "Separation":
+    """Separate one recording. Whatever is too long for memory is to be cut into pieces here."""
+    return model(task.path, images=settings.images)

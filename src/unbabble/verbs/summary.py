@@ -1,0 +1,37 @@
+"""The few lines on stderr at the end of a command."""
+
+from rich.console import Console
+from rich.table import Table
+
+from unbabble.base.report import FileReport, Report
+
+
+def print_summary(report: Report, quiet: bool = False) -> None:
+    """Say what became of each input, where to listen, and what failed; ``quiet``: only what failed."""
+    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    finished = [file for file in report.files if file.outcome != "failed"]
+    if finished and not quiet:
+        table = Table("recording", "outcome", "model", "voices", "time", "x real time", box=None, pad_edge=False)
+        for file in finished:
+            table.add_row(*_row(file))
+        console.print(table, soft_wrap=False)
+        for file in finished:
+            for warning in file.warnings:
+                console.print(f"{file.input}: {warning}", style="yellow")
+        listen = [file.outputs[0] for file in finished if file.outputs]
+        if listen:
+            console.print(f"Listen: {listen[0]}" + (f" and {len(listen) - 1} more" if len(listen) > 1 else ""))
+    for file in report.files:
+        if file.outcome == "failed":
+            error = file.error or "failed"
+            console.print(error if file.input in error else f"{file.input}: {error}", style="red")
+    failed = len(report.files) - len(finished)
+    if failed and len(report.files) > 1:
+        console.print(f"{failed} of {len(report.files)} failed.", style="red")
+
+
+def _row(file: FileReport) -> tuple[str, ...]:
+    factor = file.real_time_factor
+    speed = f"{1 / factor:.1f}" if file.outcome == "done" and factor else ""
+    seconds = f"{file.seconds:.1f} s" if file.outcome == "done" else ""
+    return file.input, file.outcome, file.model or "", str(file.details.get("sources", "")), seconds, speed
