@@ -27,7 +27,7 @@ MICROPHONES = (0, 1, 2, 5, 3, 4, 6)
 """Order in which microphones join. The array is three orthogonal pairs of 9.4 cm, (0, 1) (2, 5) (3, 4), and
 a centre microphone 6: the first pair is horizontal, each further pair opens a new direction, the centre is
 last. (Found from the direct sound's delays over the measured directions.)"""
-DISTANCES_M = (1.5, 2.0)
+DISTANCE_M = (1.5, 2.0)
 PANELS = ("050", "RBL")
 SECONDS = 12.0
 
@@ -46,7 +46,7 @@ def load_mixtures(
     count: int = 25,
     seed: int = 0,
     seconds: float = SECONDS,
-    distances: tuple[float, ...] = DISTANCES_M,
+    distance_m: tuple[float, float] = DISTANCE_M,
     panels: tuple[str, ...] = PANELS,
 ) -> list[Mixture]:
     """The first ``count`` mixtures; the reference of talker k is ``images[k, 0]``."""
@@ -54,7 +54,7 @@ def load_mixtures(
     places = tuple(place for place in responses if place.room.endswith(panels))
     mixtures = MixtureSet(
         speech=speech,
-        room=MeasuredRooms(places, channels=MICROPHONES, distances_m=distances),
+        room=MeasuredRooms(places, channels=MICROPHONES, distance_m=distance_m),
         talkers=talkers,
         microphones=len(MICROPHONES),
         seconds=seconds,
@@ -81,12 +81,12 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=25)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=SECONDS)
-    parser.add_argument("--distances", type=float, nargs="+", default=DISTANCES_M)
+    parser.add_argument("--distance", type=float, nargs=2, default=DISTANCE_M)
     parser.add_argument("--panels", nargs="+", default=PANELS)
     parser.add_argument("--out", type=Path, required=True)
     a = parser.parse_args()
     items = load_mixtures(
-        a.talkers, a.microphones, a.count, a.seed, a.seconds, tuple(a.distances), tuple(a.panels)
+        a.talkers, a.microphones, a.count, a.seed, a.seconds, tuple(a.distance), tuple(a.panels)
     )
     np.savez(
         a.out,

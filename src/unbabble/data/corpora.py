@@ -8,7 +8,7 @@ training, choice and test apart.
 >>> speech(Path("nowhere.csv"))
 Traceback (most recent call last):
     ...
-unbabble.base.errors.InputError: nowhere.csv: there is no such file or folder.
+unbabble.base.errors.InputError: There is no file or folder 'nowhere.csv'.
 """
 
 import csv
@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
-import soxr
+import torch
 from jaxtyping import Float
 
+from unbabble.base import audio
 from unbabble.base.errors import InputError
+from unbabble.base.inputs import SUFFIXES
 
-AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff"})
 LIBRISPEECH_NAME = re.compile(r"(\d+)-(\d+)-(\d+)")
 LIBRISPEECH_LICENCE = "CC BY 4.0"
 
@@ -82,22 +82,20 @@ def read_table(table: Path, columns: tuple[str, ...], split: str | None = None) 
             rows = list(reader)
             names = tuple(reader.fieldnames or ())
     except FileNotFoundError:
-        raise InputError(f"{table}: there is no such file or folder.") from None
+        raise InputError(f"There is no file or folder '{table}'.") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{table}: cannot be read as a table ({error}).") from None
+        raise InputError(f"'{table}' cannot be read as a table: {error}.") from None
     wanted = columns if split is None else (*columns, "split")
     missing = [name for name in wanted if name not in names]
     if missing:
-        raise InputError(f"{table}: the column {', '.join(map(repr, missing))} is missing.")
+        raise InputError(f"'{table}' has no column {' or '.join(map(repr, missing))}.")
     if split is not None:
         known = sorted({row["split"] for row in rows})
         rows = [row for row in rows if row["split"] == split]
         if not rows:
-            raise InputError(
-                f"{table}: no row has the split '{split}' (there are: {', '.join(known) or 'none'})."
-            )
+            raise InputError(f"'{table}' has no split '{split}', but {', '.join(known) or 'no row'}.")
     if not rows:
-        raise InputError(f"{table}: the table has no rows.")
+        raise InputError(f"'{table}' has no rows.")
     return rows
 
 
@@ -114,7 +112,7 @@ def speech(path: Path, split: str | None = None) -> list[Utterance]:
     """
     if path.is_dir():
         if split is not None:
-            raise InputError(f"{path}: a folder has no splits; give the folder of the split itself.")
+            raise InputError(f"'{path}' is a folder and has no splits: give the folder of the split itself.")
         return _speech_folder(path)
     rows = read_table(path, ("file", "speaker"), split)
     utterances = []
@@ -142,13 +140,13 @@ def responses(path: Path, split: str | None = None) -> list[Response]:
     for row in read_table(path, ("file", "gain"), split):
         gain = _number(path, row, "gain")
         if gain is None or gain <= 0.0:
-            raise InputError(f"{path}: {row['file']}: the gain '{row['gain']}' is not a positive number.")
+            raise InputError(f"'{path}': the gain '{row['gain']}' of {row['file']} is not a positive number.")
         file = _locate(path, row["file"])
         channels = _number(path, row, "channels")
         found.append(
             Response(
                 path=file,
-                channels=int(channels) if channels else _info(file).channels,
+                channels=int(channels) if channels else audio.probe(file).channels,
                 gain=gain,
                 room=" ".join(filter(None, (row.get("room"), row.get("panels")))),
                 azimuth_deg=_number(path, row, "azimuth_deg"),
@@ -166,7 +164,7 @@ def noises(path: Path, split: str | None = None) -> list[Noise]:
         InputError: nothing usable there.
     """
     if path.is_dir():
-        return [Noise(file, file.stem, _info(file).duration) for file in _recordings(path)]
+        return [Noise(file, file.stem, _duration(file)) for file in _recordings(path)]
     rows = read_table(path, ("file",), split)
     files = [_locate(path, row["file"]) for row in rows]
     return [
@@ -181,13 +179,8 @@ def read(path: Path) -> tuple[Float[np.ndarray, "channel time"], int]:
     Raises:
         InputError: the file is missing or not audio.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: there is no such file.")
-    try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, OSError) as error:
-        raise InputError(f"{path}: cannot be read as audio ({error}).") from None
-    return samples.T, rate
+    recording = audio.read(path)
+    return recording.samples.numpy(), recording.sample_rate
 
 
 def read_response(response: Response) -> tuple[Float[np.ndarray, "microphone tap"], int]:
@@ -203,9 +196,7 @@ def resample(
     samples: Float[np.ndarray, "*channel time"], rate: int, wanted: int
 ) -> Float[np.ndarray, "*channel wanted_time"]:
     """Resample along time, from ``rate`` Hz to ``wanted`` Hz."""
-    if rate == wanted:
-        return samples
-    return np.ascontiguousarray(soxr.resample(samples.T, rate, wanted).T)
+    return audio.resample(torch.from_numpy(samples), rate, wanted).numpy()
 
 
 def _speech_folder(folder: Path) -> list[Utterance]:
@@ -220,7 +211,7 @@ def _speech_folder(folder: Path) -> list[Utterance]:
             Utterance(
                 file,
                 file.stem.partition("-")[0],
-                _info(file).duration,
+                _duration(file),
                 texts.get(file.stem, ""),
                 LIBRISPEECH_LICENCE,
             )
@@ -229,14 +220,14 @@ def _speech_folder(folder: Path) -> list[Utterance]:
     return [
         Utterance(file, file.stem if file.parent == folder else file.relative_to(folder).parts[0], seconds)
         for file in files
-        if (seconds := _info(file).duration)
+        if (seconds := _duration(file))
     ]
 
 
 def _recordings(folder: Path) -> list[Path]:
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES)
+    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES)
     if not files:
-        raise InputError(f"{folder}: the folder holds no recordings ({', '.join(sorted(AUDIO_SUFFIXES))}).")
+        raise InputError(f"The folder '{folder}' holds no recordings.")
     return files
 
 
@@ -245,18 +236,14 @@ def _locate(table: Path, file: str) -> Path:
     return beside if beside.is_file() else table.parent / table.stem / file
 
 
-def _info(file: Path) -> "soundfile._SoundFileInfo":  # pyright: ignore[reportPrivateUsage]
-    if not file.is_file():
-        raise InputError(f"{file}: there is no such file.")
-    try:
-        return soundfile.info(file)
-    except (soundfile.SoundFileError, OSError) as error:
-        raise InputError(f"{file}: cannot be read as audio ({error}).") from None
+def _duration(file: Path) -> float:
+    seconds = audio.probe(file).seconds
+    return audio.read(file).seconds if seconds is None else seconds
 
 
 def _seconds(table: Path, file: Path, row: dict[str, str]) -> float:
     seconds = _number(table, row, "seconds")
-    return _info(file).duration if seconds is None else seconds
+    return _duration(file) if seconds is None else seconds
 
 
 def _number(table: Path, row: dict[str, str], column: str) -> float | None:
@@ -266,6 +253,4 @@ def _number(table: Path, row: dict[str, str], column: str) -> float | None:
     try:
         return float(value)
     except ValueError:
-        raise InputError(
-            f"{table}: {row['file']}: '{value}' in the column '{column}' is not a number."
-        ) from None
+        raise InputError(f"'{table}': the {column} '{value}' of {row['file']} is not a number.") from None

@@ -92,7 +92,7 @@ def mix(
             f"{len(levels_db)} levels."
         )
     if snr_db is not None and np.isnan(snr_db):
-        raise UsageError("the signal-to-noise ratio must be a number of dB.")
+        raise UsageError("The signal-to-noise ratio must be a number of dB.")
 
     images = np.zeros((talkers, microphones, samples))
     references = np.zeros((talkers, samples))
@@ -101,7 +101,7 @@ def mix(
         images[k, :, start:] = _hear(voice, responses[k], samples - start)
         power = np.sum(images[k, 0] ** 2) / max(len(voice), 1)
         if not power > 0:
-            raise InputError(f"the voice of talker {k + 1} is silent.")
+            raise InputError(f"The voice of talker {k + 1} is silent.")
         gain = TALKER_RMS * 10 ** (level_db / 20) / np.sqrt(power)
         images[k] *= gain
         references[k] = images[k, 0]
@@ -118,7 +118,7 @@ def mix(
         noise = noise.astype(np.float64)
         power = np.mean(noise[0] ** 2)
         if not power > 0:
-            raise InputError("the noise is silent.")
+            raise InputError("The noise is silent.")
         noise = noise * np.sqrt(np.mean(clean[0] ** 2) / power * 10 ** (-snr_db / 10))
     peak = np.abs(clean + noise).max()
     scale = min(1.0, PEAK / peak)
@@ -141,7 +141,7 @@ class MixtureSet:
 
     Raises:
         UsageError: a number that makes no sense.
-        InputError: too few speakers with enough speech.
+        InputError: too few speakers with enough speech, or too few places or microphones.
     """
 
     speech: tuple[Utterance, ...]
@@ -161,17 +161,17 @@ class MixtureSet:
     def __post_init__(self) -> None:
         for name in ("talkers", "microphones", "count", "sample_rate"):
             if getattr(self, name) < 1:
-                raise UsageError(f"the number of {name.replace('_', ' ')} must be at least 1.")
+                raise UsageError(f"The number of {name.replace('_', ' ')} must be at least 1.")
         if not 0 < self.seconds < np.inf:
-            raise UsageError("the duration must be a positive number of seconds.")
+            raise UsageError("The duration must be a positive number of seconds.")
         if not 0 <= self.overlap <= 1:
-            raise UsageError("the overlap must lie between 0 and 1.")
+            raise UsageError("The overlap must lie between 0 and 1.")
         if not 0 <= self.level_spread_db < np.inf:
-            raise UsageError("the spread of levels must not be negative.")
+            raise UsageError("The spread of levels must not be negative.")
         if self.snr_db is not None and (np.isnan(self.snr_db) or self.snr_db < -100):
-            raise UsageError(f"an SNR of {self.snr_db:g} dB makes no sense.")
+            raise UsageError(f"An SNR of {self.snr_db:g} dB makes no sense.")
         if self.seed < 0:
-            raise UsageError("the seed must not be negative.")
+            raise UsageError("The seed must not be negative.")
         if len(self._speakers) < self.talkers:
             raise InputError(
                 f"{self.talkers} talkers are asked for, but only {len(self._speakers)} speakers have "
@@ -298,7 +298,7 @@ def _early(response: np.ndarray, samples: int) -> np.ndarray:
 
 def _excerpt(rng: np.random.Generator, noise: np.ndarray, samples: int) -> np.ndarray:
     if len(noise) == 0:
-        raise InputError("the noise is empty.")
+        raise InputError("The noise is empty.")
     start = (
         rng.integers(max(len(noise) - samples, 0) + 1) if len(noise) > samples else rng.integers(len(noise))
     )

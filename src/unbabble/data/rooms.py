@@ -53,13 +53,13 @@ class MeasuredRooms:
     Args:
         places: what was measured; several rooms or room states may be among them.
         channels: microphones in the order in which they are used, None for the order of the file.
-        distances_m: talkers stand at one of these distances only, None for all.
+        distance_m: nearest and farthest talker, None for all.
         min_angle_deg: two talkers' directions differ at least by this angle, where they are known.
     """
 
     places: tuple[Response, ...]
     channels: tuple[int, ...] | None = None
-    distances_m: tuple[float, ...] | None = None
+    distance_m: tuple[float, float] | None = None
     min_angle_deg: float = MIN_ANGLE_DEG
 
     def draw(self, rng: np.random.Generator, talkers: int, microphones: int, sample_rate: int) -> Heard:
@@ -81,7 +81,8 @@ class MeasuredRooms:
         candidates = [
             place
             for place in directed or here
-            if self.distances_m is None or place.distance_m in self.distances_m
+            if self.distance_m is None
+            or (place.distance_m is not None and self.distance_m[0] <= place.distance_m <= self.distance_m[1])
         ]
         chosen = self._choose(rng, candidates, talkers, room)
         rest = [place for place in here if place.azimuth_deg is None] if directed else here
@@ -207,7 +208,7 @@ def array_geometry(
     [[-0.05, 0.0, 0.05], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
     """
     if microphones < 1:
-        raise UsageError("an array needs at least one microphone.")
+        raise UsageError("An array needs at least one microphone.")
     if array == "linear":
         along = spacing_m * (np.arange(microphones) - (microphones - 1) / 2)
         flat = np.stack([along * np.cos(turn), along * np.sin(turn)])
@@ -216,7 +217,7 @@ def array_geometry(
         angles = turn + 2 * np.pi * np.arange(microphones) / microphones
         flat = radius * np.stack([np.cos(angles), np.sin(angles)])
     else:
-        raise UsageError(f"the array '{array}' is unknown: linear or circular.")
+        raise UsageError(f"The array '{array}' is unknown: linear or circular.")
     return np.concatenate([flat, np.zeros((1, microphones))])
 
 
@@ -251,7 +252,7 @@ def _walls(size_m: tuple[float, float, float], rt60_seconds: float, sample_rate:
     """
     pra = _pyroomacoustics()
     if min(size_m) <= 2 * WALL_MARGIN_M or rt60_seconds <= 0:
-        raise UsageError("a room needs edges above 0.6 m and a positive RT60.")
+        raise UsageError("A room needs edges above 0.6 m and a positive RT60.")
     size = np.array(size_m)
     try:
         absorption, order = pra.inverse_sabine(rt60_seconds, size_m)
@@ -262,7 +263,7 @@ def _walls(size_m: tuple[float, float, float], rt60_seconds: float, sample_rate:
     except ValueError:
         volume, surface = float(size.prod()), 2 * float(size[0] * (size[1] + size[2]) + size[1] * size[2])
         raise UsageError(
-            f"no walls give a room of {'x'.join(f'{e:g}' for e in size_m)} m an RT60 of {rt60_seconds:g} s: "
+            f"No walls give a room of {'x'.join(f'{e:g}' for e in size_m)} m an RT60 of {rt60_seconds:g} s: "
             f"the shortest is about {0.161 * volume / surface:.2f} s."
         ) from None
     try:

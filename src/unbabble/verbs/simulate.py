@@ -1,0 +1,248 @@
+"""``unbabble simulate``: mixtures whose true voices are known, in measured or simulated rooms.
+
+OUT/0000/mixture.wav                 what the microphones recorded, M channels
+OUT/0000/image1.wav, image2.wav ...  each talker alone at every microphone, M channels
+OUT/0000/reference1.wav ...          each talker alone at the first microphone: what separators are scored by
+OUT/0000/metadata.json               how it was made
+OUT/metadata.jsonl                   the same of all mixtures, one line each, with paths relative to OUT
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from unbabble import jobs as executor
+from unbabble.base import audio
+from unbabble.base.errors import OutputError, UsageError
+from unbabble.base.files import PARTIAL_SUFFIX, atomic, writable_folder, write_json
+from unbabble.base.report import FileReport, Report, plain, timestamp
+from unbabble.data import corpora
+from unbabble.data.mixing import Mixture, MixtureSet, Reference
+from unbabble.data.rooms import Array, MeasuredRooms, Room, SimulatedRooms
+from unbabble.verbs.summary import print_summary
+
+METADATA = "metadata.json"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One mixture to make."""
+
+    index: int
+
+    @property
+    def name(self) -> str:
+        """Its folder."""
+        return f"{self.index:04d}"
+
+
+def simulate(
+    *,
+    speech: Path,
+    out: Path = Path("mixtures"),
+    rir: Path | None = None,
+    room: str | None = None,
+    rt60: float = 0.4,
+    array: Array = "linear",
+    spacing: float = 0.05,
+    channels: list[int] | None = None,
+    distance: tuple[float, float] | None = None,
+    talkers: int = 2,
+    microphones: int = 2,
+    noise: Path | None = None,
+    snr: float = 30.0,
+    overlap: float = 1.0,
+    level_spread: float = 2.5,
+    duration: float = 12.0,
+    reference: Reference = "image",
+    split: str | None = None,
+    sample_rate: int = 16000,
+    count: int = 20,
+    seed: int = 0,
+    jobs: int = 1,
+    overwrite: bool = False,
+    report: Path | None = None,
+    quiet: bool = False,
+) -> Report:
+    """Make mixtures of several talkers whose true voices are known: OUT/0000/mixture.wav, reference1.wav ...
+
+    The room is measured (--rir) or simulated (--room). A mixture depends on the seed and its number alone.
+    What an earlier run has made is skipped.
+
+    Args:
+        speech: Clean speech: a table with the columns file and speaker, a folder in LibriSpeech's layout, or
+            a folder with one sub-folder per speaker.
+        out: Folder for the mixtures.
+        rir: Measured impulse responses: a table with the columns file and gain.
+        room: Simulated room in metres, as 6x5x3.
+        rt60: Reverberation time of the simulated room in seconds.
+        array: Microphones of the simulated room: linear or circular.
+        spacing: Distance of neighbouring microphones in the simulated room, in metres.
+        channels: Measured microphones to use, in this order, from 0; repeat for more.
+        distance: Nearest and farthest talker, in metres.
+        talkers: Talkers per mixture.
+        microphones: Microphones per mixture.
+        noise: Noise to play in the room: a table with the column file, or a folder. White noise if not given.
+        snr: Level of all talkers over the noise, in dB; inf for no noise.
+        overlap: 1 where all talk all the time, 0 where one talks after another.
+        level_spread: Talkers are up to this many dB louder or softer than their common level.
+        duration: Length of each mixture in seconds.
+        reference: What references hold: the whole image, its first 50 ms (early), or the direct sound.
+        split: Use rows of this split only: train, dev, test.
+        sample_rate: Rate of the mixtures in Hz.
+        count: How many mixtures.
+        seed: Another seed gives other mixtures.
+        jobs: Mixtures to make at the same time.
+        overwrite: Make again what an earlier run has made.
+        report: Write what happened to each mixture to this file, as JSON.
+        quiet: Say nothing but what failed.
+
+    Returns:
+        What happened to each mixture.
+
+    Raises:
+        UsageError: a request that makes no sense, or OUT holds mixtures of another request.
+        InputError: speech, room or noise that cannot be used.
+        OutputError: the folder cannot be written to.
+        MissingExtraError: a simulated room without pyroomacoustics.
+    """
+    if (rir is None) == (room is None):
+        raise UsageError("Say which room: either --rir with measured impulse responses, or --room 6x5x3.")
+    request: dict[str, Any] = plain({name: value for name, value in locals().items() if name not in SETTLED})
+    if distance is not None and not 0 < distance[0] <= distance[1]:
+        raise UsageError("The distance of talkers goes from near to far, in metres.")
+    space: Room
+    if rir is not None:
+        order = tuple(channels) if channels else None
+        space = MeasuredRooms(tuple(corpora.responses(rir, split)), order, distance)
+    else:
+        space = SimulatedRooms(_size(str(room)), rt60, array, spacing, distance or SimulatedRooms.distance_m)
+    mixtures = MixtureSet(
+        speech=tuple(corpora.speech(speech, split)),
+        room=space,
+        talkers=talkers,
+        microphones=microphones,
+        seconds=duration,
+        count=count,
+        seed=seed,
+        noise=() if noise is None else tuple(corpora.noises(noise, split)),
+        snr_db=snr,
+        overlap=overlap,
+        level_spread_db=level_spread,
+        sample_rate=sample_rate,
+        reference=reference,
+    )
+    space.draw(
+        np.random.default_rng(0), talkers, microphones, sample_rate
+    )  # says what is wrong before any work
+    writable_folder(out)
+    tasks = [Item(index) for index in range(count)]
+    digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
+    if not overwrite:
+        _refuse_others(out, tasks, digest)
+    for leftover in out.glob(f".*{PARTIAL_SUFFIX}"):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+    result = Report("simulate", config=request | {"count": count, "out": str(out), "jobs": jobs})
+    work = partial(make, out=out, mixtures=mixtures, digest=digest, overwrite=overwrite)
+    result.files, result.interrupted = executor.run(work, tasks, jobs=jobs, quiet=quiet, title="Simulating")
+    _index(out, tasks)
+    result.finished = timestamp()
+    if report is not None:
+        result.save(report)
+    print_summary(result, quiet)
+    return result
+
+
+SETTLED = ("count", "out", "jobs", "overwrite", "report", "quiet")
+"""Options that do not decide what a mixture is."""
+
+
+def make(task: Item, out: Path, mixtures: MixtureSet, digest: str, overwrite: bool) -> FileReport:
+    """Make and write one mixture; its folder appears when it is complete.
+
+    Raises:
+        UnbabbleError: it cannot be done, in one sentence.
+    """
+    folder = out / task.name
+    if not overwrite and _digest(folder) == digest:
+        return FileReport(task.name, "skipped", audio_seconds=mixtures.seconds, outputs=_outputs(folder))
+    started = time.perf_counter()
+    mixture = mixtures[task.index]
+    temporary = out / f".{task.name}.{os.getpid()}{PARTIAL_SUFFIX}"
+    try:
+        _write(temporary, task, mixture, digest)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(temporary, folder)
+    except OSError as error:
+        raise OutputError(f"Cannot write '{folder}': {error.strerror or error}.") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    seconds = time.perf_counter() - started
+    return FileReport(
+        task.name, "done", seconds=seconds, audio_seconds=mixtures.seconds, outputs=_outputs(folder)
+    )
+
+
+def _write(folder: Path, task: Item, mixture: Mixture, digest: str) -> None:
+    def write(name: str, samples: Any) -> str:
+        audio.write(folder / name, torch.from_numpy(samples), mixture.sample_rate)
+        return f"{task.name}/{name}"
+
+    files = {
+        "mixture": write("mixture.wav", mixture.mixture),
+        "images": [write(f"image{k}.wav", image) for k, image in enumerate(mixture.images, 1)],
+        "references": [write(f"reference{k}.wav", voice) for k, voice in enumerate(mixture.references, 1)],
+    }
+    write_json(folder / METADATA, {"id": task.name, **files, **plain(mixture.metadata), "request": digest})
+
+
+def _outputs(folder: Path) -> list[str]:
+    return [
+        str(file)
+        for file in sorted(folder.iterdir(), key=lambda file: (file.name != "mixture.wav", file.name))
+    ]
+
+
+def _metadata(folder: Path) -> dict[str, Any]:
+    try:
+        content = json.loads((folder / METADATA).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _digest(folder: Path) -> str | None:
+    return _metadata(folder).get("request")
+
+
+def _refuse_others(out: Path, tasks: list[Item], digest: str) -> None:
+    """An old mixture among new ones would be mistaken for one of them."""
+    for task in tasks:
+        if (out / task.name).exists() and _digest(out / task.name) != digest:
+            raise UsageError(
+                f"'{out / task.name}' was made with other options: choose another --out, or --overwrite."
+            )
+
+
+def _index(out: Path, tasks: list[Item]) -> None:
+    lines = [json.dumps(content) for task in tasks if (content := _metadata(out / task.name))]
+    with atomic(out / "metadata.jsonl") as temporary:
+        temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def _size(room: str) -> tuple[float, float, float]:
+    try:
+        length, width, height = (float(edge) for edge in room.lower().split("x"))
+    except ValueError:
+        raise UsageError(f"A room is length x width x height in metres, as 6x5x3, not '{room}'.") from None
+    return length, width, height
