@@ -35,7 +35,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     try:
-        result = app(arguments, exit_on_error=False, print_error=False)
+        result = app(
+            _stdin_last(list(sys.argv[1:] if arguments is None else arguments)),
+            exit_on_error=False,
+            print_error=False,
+        )
     except CycloptsError as error:
         return _fail(str(error).split("\n")[0], 2)
     except InputError as error:
@@ -53,6 +57,14 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def main() -> None:
     """Entry point of the command."""
     sys.exit(run())
+
+
+def _stdin_last(arguments: list[str]) -> list[str]:
+    """Cyclopts takes a lone ``-`` for an option unless it stands behind ``--``."""
+    others = [argument for argument in arguments if argument != "-"]
+    if len(others) == len(arguments):
+        return arguments
+    return [*others, *([] if "--" in others else ["--"]), "-"]
 
 
 def _fail(sentence: str, code: int) -> int:

@@ -92,8 +92,8 @@ def choose_model(channels: int, sources: int | None = None) -> str:
     """
     if channels < 2:
         raise InputError(
-            "A recording of one microphone needs a neural model, which comes with a later version, or 'nmf' with "
-            "dictionaries trained on its sources."
+            "A recording of one microphone needs a neural model, which comes with a later version, "
+            "or 'nmf' with dictionaries trained on its sources."
         )
     return DEFAULT_MULTICHANNEL
 
@@ -114,13 +114,15 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def load(name: str = AUTO, device: str = "auto", dereverb: Dereverberation = "none", **options: Any) -> "Model":
+def load(
+    name: str = AUTO, device: str = "auto", dereverb: Dereverberation = "none", **options: Any
+) -> "Model":
     """Make a model ready for use.
 
     Args:
-        name: ``auxiva.ipa`` and the like (``unbabble models`` lists them), or ``auto`` to choose by recording.
+        name: ``auxiva.ipa`` and the like (see ``unbabble models``), or ``auto`` to choose by recording.
         device: ``auto``, ``cpu``, ``cuda`` ...
-        dereverb: ``wpe`` to remove reverberation before separating; ``joint`` for the method that does both.
+        dereverb: ``wpe`` removes reverberation first; ``joint`` takes the method that does both.
         options: of the method: ``sources=2``, ``iterations=50`` ...
 
     Raises:
@@ -175,7 +177,8 @@ class Model:
         if len(samples) < separator.min_channels:
             raise InputError(
                 f"Model '{name}' needs at least {separator.min_channels} microphones; "
-                f"the recording has {len(samples)}" + (" that are not silent." if len(live) < recording.channels else ".")
+                f"the recording has {len(samples)}"
+                + (" that are not silent." if len(live) < recording.channels else ".")
             )
         wanted = self.options.get("sources")
         if separator.max_sources and wanted and wanted > separator.max_sources:

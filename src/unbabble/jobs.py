@@ -1,8 +1,8 @@
 """Many files: one after the other or in worker processes, resumable, and no bad file stops the rest.
 
 A file that raises is reported as failed, with its sentence. So is one whose worker process dies (killed for
-memory, or crashed in native code); a new worker takes the next file. What a run has done it records beside its
-results (``unbabble.json``), and the next run with the same options skips it.
+memory, or crashed in native code); a new worker takes the next file. What a run has done it records beside
+its results (``unbabble.json``), and the next run with the same options skips it.
 """
 
 import hashlib
@@ -81,7 +81,8 @@ def run(
         finally:
             results.close()
     done = [
-        report or FileReport(task.name, "failed", INTERRUPTED) for report, task in zip(reports, tasks, strict=True)
+        report or FileReport(task.name, "failed", INTERRUPTED)
+        for report, task in zip(reports, tasks, strict=True)
     ]
     return done, interrupted
 
@@ -244,7 +245,9 @@ def done_before(folder: Path, path: Path, config: dict[str, Any]) -> FileReport 
     if record.get("outcome") != "done" or record.get("config") != plain(config):
         return None
     names = record.get("outputs") or []
-    if not all((folder / name).is_file() for name in names) or not _same_file(path, record.get("source") or {}):
+    if not all((folder / name).is_file() for name in names) or not _same_file(
+        path, record.get("source") or {}
+    ):
         return None
     known = {name: record[name] for name in FileReport.__dataclass_fields__ if name in record}
     outputs = [str(folder / name) for name in names]

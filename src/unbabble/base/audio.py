@@ -1,7 +1,7 @@
 """Recordings as files: read, probe, read in blocks, resample, write.
 
-soundfile reads wav, flac, ogg, mp3 and their kin; PyAV reads the rest (m4a, webm, the sound of videos). What a
-file is, its content says, not its suffix. Each way in which a file can be unusable is one sentence, an
+soundfile reads wav, flac, ogg, mp3 and their kin; PyAV reads the rest (m4a, webm, the sound of videos). A
+file's content says what it is, not its suffix. Each way in which a file can be unusable is one sentence, an
 ``InputError``.
 """
 
@@ -156,7 +156,7 @@ def flac_gain(peak: float) -> float:
 def write(path: str | os.PathLike[str], samples: Float[Tensor, "*channel time"], sample_rate: int) -> None:
     """Write a recording; the file appears under its name only when complete.
 
-    ``.wav`` holds 32-bit floats: separated voices can exceed full scale, and scaling one would spoil their sum.
+    ``.wav`` holds 32-bit floats: voices can exceed full scale, and scaling one would spoil their sum.
     ``.flac`` holds 24 bits: what would clip is scaled, and logged.
 
     Args:
@@ -199,7 +199,9 @@ class AudioWriter:
         if suffix not in OUTPUT_SUFFIXES:
             raise UsageError(f"Cannot write '{self.path}': the formats are wav and flac.")
         if suffix == ".flac" and channels > FLAC_CHANNELS:
-            raise OutputError(f"Cannot write '{self.path}': FLAC has at most 8 channels, not {channels}; use wav.")
+            raise OutputError(
+                f"Cannot write '{self.path}': FLAC has at most 8 channels, not {channels}; use wav."
+            )
         large = expected_seconds * sample_rate * channels * 4 > WAV_BYTES
         kind = {".wav": ("RF64" if large else "WAV", "FLOAT"), ".flac": ("FLAC", "PCM_24")}[suffix]
         self._options: dict[str, Any] = {"samplerate": sample_rate, "channels": channels}

@@ -107,6 +107,7 @@ class AvDecoder:
     def blocks(self) -> Iterator[np.ndarray]:
         """Samples from the start, (channel, time), float32."""
         import av
+        import av.error
 
         rate = self.info.sample_rate
         layout = self.stream.codec_context.layout
@@ -120,7 +121,7 @@ class AvDecoder:
             for piece in resampler.resample(None):
                 count += piece.samples
                 yield piece.to_ndarray()
-        except av.FFmpegError as error:
+        except av.error.FFmpegError as error:
             raise InputError(f"{self.name} is damaged: it cannot be decoded to its end.") from error
         declared = self.info.seconds or 0.0
         if declared - count / rate > max(LOST_SECONDS, LOST_SHARE * declared):
@@ -139,7 +140,11 @@ def open_decoder(source: Path | BinaryIO, name: str) -> Iterator[Decoder]:
         _sniff(source, name)
         try:
             file = soundfile.SoundFile(source if not isinstance(source, Path) else os.fspath(source))
-        except (soundfile.LibsndfileError, TypeError, ValueError):  # TypeError: a suffix that means headerless
+        except (
+            soundfile.LibsndfileError,
+            TypeError,
+            ValueError,
+        ):  # TypeError: a suffix that means headerless
             if not isinstance(source, Path):
                 source.seek(0)
         else:
@@ -151,14 +156,17 @@ def open_decoder(source: Path | BinaryIO, name: str) -> Iterator[Decoder]:
 
 def _open_av(source: Path | BinaryIO, name: str) -> Iterator[Decoder]:
     import av
+    import av.error
     import av.logging
 
     av.logging.set_level(None)
     try:
         # Local files only: a playlist or a crafted container must not make FFmpeg open network addresses.
         target = f"file:{source}" if isinstance(source, Path) else source
-        container = av.open(target, options={"protocol_whitelist": "file"} if isinstance(source, Path) else {})
-    except (av.FFmpegError, ValueError, OSError) as error:
+        container = av.open(
+            target, options={"protocol_whitelist": "file"} if isinstance(source, Path) else {}
+        )
+    except (av.error.FFmpegError, ValueError, OSError) as error:
         raise InputError(f"{name} is not a recording that can be read (damaged, or not audio).") from error
     with container:
         yield AvDecoder(container, name)

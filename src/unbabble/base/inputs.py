@@ -11,13 +11,9 @@ from pathlib import Path
 
 from unbabble.base.errors import InputError, UsageError
 
-SOUNDFILE_SUFFIXES = frozenset(
-    ".wav .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .caf .w64 .rf64".split()
-)
-AV_SUFFIXES = frozenset(
-    ".m4a .m4b .aac .mp4 .m4v .mov .webm .mkv .mka .wma .asf .avi .3gp .amr .ac3 .eac3 .ts .mp2".split()
-)
-SUFFIXES = SOUNDFILE_SUFFIXES | AV_SUFFIXES
+_AUDIO = "wav flac ogg oga opus mp3 aif aiff aifc au snd caf w64 rf64 m4a m4b aac mka wma ac3 eac3 amr mp2"
+_VIDEO = "mp4 m4v mov webm mkv asf avi 3gp"
+SUFFIXES = frozenset(f".{name}" for name in f"{_AUDIO} {_VIDEO}".split())
 """What a folder is searched for. A file that is named is read whatever its suffix."""
 MANIFEST_SUFFIXES = frozenset({".txt", ".jsonl"})
 MANIFEST_KEYS = ("mixture", "path", "audio", "audio_filepath")
@@ -45,9 +41,9 @@ def expand(inputs: Sequence[str | Path], spool: Path, exclude: Path | None = Non
     A named file that does not exist stays in the list: it fails alone, and is named in the report.
 
     Args:
-        inputs: files, folders (searched with their subfolders), globs, manifests (``.txt``: one path per line;
-            ``.jsonl``: one object per line with ``mixture`` or ``path``), or ``-``. Paths in manifests are
-            relative to the manifest.
+        inputs: files, folders (searched with their subfolders), globs, manifests (``.txt``: one path per
+            line; ``.jsonl``: one object per line with ``mixture`` or ``path``), or ``-``. Paths in manifests
+            are relative to the manifest.
         spool: a folder that exists while the run lasts; standard input is stored there.
         exclude: a folder whose files are results, not inputs.
 
@@ -56,16 +52,21 @@ def expand(inputs: Sequence[str | Path], spool: Path, exclude: Path | None = Non
         InputError: standard input is empty.
     """
     if not inputs:
-        raise UsageError("Name at least one recording: a file, a folder, a pattern, a manifest, or - for stdin.")
-    found: dict[Path, str] = {}
+        raise UsageError(
+            "Name at least one recording: a file, a folder, a pattern, a manifest, or - for stdin."
+        )
+    found: dict[Path, tuple[str, Path]] = {}  # by real place, so that nothing comes twice
     for text in inputs:
         if str(text) == STDIN:
-            found.setdefault(_spooled(spool), STDIN)
+            path = _spooled(spool)
+            found.setdefault(path, (STDIN, path))
             continue
         for path in _paths(Path(text), str(text), exclude):
-            found.setdefault(path.absolute().resolve(), str(path))
-    stems = unique_stems([Path("stdin") if name == STDIN else path for path, name in found.items()])
-    return [Input(name, path, stem) for (path, name), stem in zip(found.items(), stems, strict=True)]
+            found.setdefault(path.resolve(), (str(path), path))
+    stems = unique_stems(
+        [Path("stdin") if name == STDIN else path.absolute() for name, path in found.values()]
+    )
+    return [Input(name, path, stem) for (name, path), stem in zip(found.values(), stems, strict=True)]
 
 
 def unique_stems(paths: Sequence[Path]) -> list[str]:
@@ -157,7 +158,9 @@ def read_manifest(path: Path) -> list[Path]:
             if isinstance(entry, dict):
                 entry = next((entry[key] for key in MANIFEST_KEYS if key in entry), None)
         if not isinstance(entry, str):
-            raise UsageError(f"Line {number} of manifest '{path}' names no file ({', '.join(MANIFEST_KEYS)}).")
+            raise UsageError(
+                f"Line {number} of manifest '{path}' names no file ({', '.join(MANIFEST_KEYS)})."
+            )
         files.append(path.parent / entry)
     if not files:
         raise UsageError(f"Manifest '{path}' names no files.")

@@ -72,7 +72,11 @@ def cards() -> dict[str, Card]:
             if not isinstance(node, ast.ClassDef):
                 continue
             for call in node.decorator_list:
-                if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "register":
+                if (
+                    isinstance(call, ast.Call)
+                    and isinstance(call.func, ast.Name)
+                    and call.func.id == "register"
+                ):
                     options = {k.arg: ast.literal_eval(k.value) for k in call.keywords if k.arg}
                     found[options["name"]] = Card(**options, family=path.parent.name)
     return found

@@ -64,7 +64,7 @@ def separate(
         dereverb: Remove reverberation: wpe before separating, joint while separating.
         images: Also write each talker as every microphone hears it: source1_image.wav ...
         starts: Try several starting points and keep the best.
-        set: Any other option of the model, as name=value; repeat for more. `unbabble models info NAME` tells them.
+        set: Any other option of the model (`unbabble models info NAME`), as name=value; repeat for more.
         format: wav holds 32-bit floats, flac 24 bits.
         device: auto, cpu, cuda ...
         jobs: Recordings to work on at the same time.
@@ -90,12 +90,16 @@ def separate(
     options = merge(options, parse_assignments(set or []))
     settings = Settings(model, device, dereverb, images, format, options)
     load(model, device, dereverb, **options)  # says what is wrong with the request, before any work
-    result = Report("separate", config=vars(settings) | {"out": str(out), "jobs": jobs, "overwrite": overwrite})
+    result = Report(
+        "separate", config=vars(settings) | {"out": str(out), "jobs": jobs, "overwrite": overwrite}
+    )
     with tempfile.TemporaryDirectory(prefix="unbabble-") as spool:
         tasks = expand(inputs, Path(spool), exclude=out)
         writable_folder(out)
         work = partial(separate_file, out=out, settings=settings, overwrite=overwrite)
-        result.files, result.interrupted = executor.run(work, tasks, jobs=jobs, quiet=quiet, title="Separating")
+        result.files, result.interrupted = executor.run(
+            work, tasks, jobs=jobs, quiet=quiet, title="Separating"
+        )
     result.finished = timestamp()
     if report is not None:
         result.save(report)

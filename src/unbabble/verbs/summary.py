@@ -11,7 +11,9 @@ def print_summary(report: Report, quiet: bool = False) -> None:
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     finished = [file for file in report.files if file.outcome != "failed"]
     if finished and not quiet:
-        table = Table("recording", "outcome", "model", "voices", "time", "x real time", box=None, pad_edge=False)
+        table = Table(
+            "recording", "outcome", "model", "voices", "time", "x real time", box=None, pad_edge=False
+        )
         for file in finished:
             table.add_row(*_row(file))
         console.print(table, soft_wrap=False)
@@ -20,7 +22,9 @@ def print_summary(report: Report, quiet: bool = False) -> None:
                 console.print(f"{file.input}: {warning}", style="yellow")
         listen = [file.outputs[0] for file in finished if file.outputs]
         if listen:
-            console.print(f"Listen: {listen[0]}" + (f" and {len(listen) - 1} more" if len(listen) > 1 else ""))
+            console.print(
+                f"Listen: {listen[0]}" + (f" and {len(listen) - 1} more" if len(listen) > 1 else "")
+            )
     for file in report.files:
         if file.outcome == "failed":
             error = file.error or "failed"

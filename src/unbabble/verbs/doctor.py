@@ -1,0 +1,184 @@
+"""``unbabble doctor``: what works on this machine, each part checked for itself."""
+
+import importlib
+import importlib.util
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from unbabble.base.files import write_json
+from unbabble.jobs import available_cores
+
+State = Literal["ok", "missing", "broken"]
+PYTHON = (3, 11)
+EXTRAS = {
+    "metrics": ("fast_bss_eval", "pesq", "pystoi"),
+    "dereverb": ("nara_wpe",),
+    "rooms": ("pyroomacoustics",),
+    "live": ("sounddevice",),
+}
+
+
+@dataclass
+class Check:
+    """One line of the diagnosis.
+
+    Attributes:
+        part: what was looked at.
+        state: ``ok``, ``missing`` (optional) or ``broken``.
+        note: version, place, or what to do.
+        necessary: without it nothing works.
+    """
+
+    part: str
+    state: State
+    note: str
+    necessary: bool = False
+
+
+@dataclass
+class Diagnosis:
+    """All checks."""
+
+    checks: list[Check] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        """1 if something necessary is broken."""
+        return int(any(check.necessary and check.state != "ok" for check in self.checks))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain content for JSON."""
+        return {"checks": [vars(check) for check in self.checks], "exit_code": self.exit_code}
+
+
+def doctor(*, report: Path | None = None, quiet: bool = False) -> Diagnosis:
+    """Check what works on this machine; exit code 1 if something necessary is broken.
+
+    Args:
+        report: Also write the findings to this file, as JSON.
+        quiet: Show only what is missing or broken.
+    """
+    diagnosis = Diagnosis(
+        [_python(), *_packages(), *_extras(), _threads(), *_torch(), _kernel_cache(), _microphone()]
+    )
+    if report is not None:
+        write_json(report, diagnosis.to_dict())
+    _print(diagnosis, quiet)
+    return diagnosis
+
+
+def _python() -> Check:
+    enough = sys.version_info >= PYTHON
+    note = f"{platform.python_version()} ({sys.platform}, {platform.machine()})"
+    return Check("python", "ok" if enough else "broken", note, necessary=True)
+
+
+def _packages() -> list[Check]:
+    modules = {
+        "torch": "torch",
+        "numba": "numba",
+        "soundfile": "soundfile",
+        "soxr": "soxr",
+        "av": "av",
+        "scipy": "scipy",
+    }
+    return [_attempt(part, lambda module=module: _version(module), True) for part, module in modules.items()]
+
+
+def _version(module: str) -> str:
+    importlib.import_module(module)
+    return metadata.version(module)
+
+
+def _attempt(part: str, look: Callable[[], str], necessary: bool = False) -> Check:
+    try:
+        return Check(part, "ok", look(), necessary)
+    except Exception as error:  # whatever is wrong with a library is the finding
+        return Check(part, "broken", f"{type(error).__name__}: {error}", necessary)
+
+
+def _extras() -> list[Check]:
+    checks = []
+    for extra, modules in EXTRAS.items():
+        absent = [module for module in modules if importlib.util.find_spec(module) is None]
+        note = f"needs {', '.join(absent)}: pip install 'unbabble[{extra}]'" if absent else ", ".join(modules)
+        checks.append(Check(f"extra {extra}", "missing" if absent else "ok", note))
+    return checks
+
+
+def _threads() -> Check:
+    limit = os.environ.get("OMP_NUM_THREADS")
+    return Check("cores", "ok", f"{available_cores()}" + (f" (OMP_NUM_THREADS={limit})" if limit else ""))
+
+
+def _torch() -> list[Check]:
+    def compute() -> str:
+        import torch
+
+        signal = torch.randn(4, 256)
+        back = torch.fft.irfft(torch.fft.rfft(signal))
+        if not torch.allclose(back, signal, atol=1e-5):
+            raise ArithmeticError("a Fourier transform and its inverse do not give the signal back")
+        torch.linalg.eigh(torch.eye(3, dtype=torch.complex64))
+        return f"computes on {torch.get_num_threads()} threads"
+
+    def devices() -> str:
+        import torch
+
+        names = ["cpu"]
+        for index in range(torch.cuda.device_count()):
+            names.append(f"cuda:{index} ({torch.cuda.get_device_name(index)})")
+        if torch.backends.mps.is_available():
+            names.append("mps")
+        return ", ".join(names)
+
+    return [_attempt("torch computes", compute, True), _attempt("devices", devices)]
+
+
+def _kernel_cache() -> Check:
+    """Numba keeps compiled kernels beside the sources, or in NUMBA_CACHE_DIR."""
+    import unbabble
+
+    folder = Path(
+        os.environ.get("NUMBA_CACHE_DIR") or Path(unbabble.__file__).parent / "signal" / "__pycache__"
+    )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return Check("kernel cache", "ok", str(folder))
+    except OSError as error:
+        note = f"{folder}: {error.strerror}; set NUMBA_CACHE_DIR, or every run compiles anew"
+        return Check("kernel cache", "missing", note)
+
+
+def _microphone() -> Check:
+    if importlib.util.find_spec("sounddevice") is None:
+        return Check("microphone", "missing", "needs pip install 'unbabble[live]'")
+    try:
+        import sounddevice
+
+        device: Any = sounddevice.query_devices(kind="input")
+        return Check("microphone", "ok", f"{device['name']}, {device['max_input_channels']} channels")
+    except Exception as error:  # no PortAudio, no device: the sentence says which
+        return Check("microphone", "missing", str(error))
+
+
+def _print(diagnosis: Diagnosis, quiet: bool) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    styles = {"ok": "green", "missing": "yellow", "broken": "red"}
+    for check in diagnosis.checks:
+        if not quiet or check.state != "ok":
+            console.print(f"{check.state:8}{check.part:16}{check.note}", style=styles[check.state])
+    if not quiet:
+        console.print(
+            "Something necessary is broken." if diagnosis.exit_code else "Everything necessary works."
+        )

@@ -1,0 +1,113 @@
+"""Files, folders, globs, manifests and standard input, as one list."""
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from unbabble.base.errors import InputError, UsageError
+from unbabble.base.inputs import expand, unique_stems
+
+
+@pytest.fixture
+def tree(tmp_path):
+    for name in ("a/x.wav", "a/._x.wav", "a/notes.pdf", "b/x.wav", "b/deep/y.FLAC", "b/.hidden/z.wav"):
+        path = tmp_path / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"sound")
+    return tmp_path / "in"
+
+
+def listed(inputs, spool, **options):
+    return [(Path(item.name).name, item.stem) for item in expand(inputs, spool, **options)]
+
+
+def test_folders_are_searched_and_stems_never_collide(tree, tmp_path):
+    assert listed([tree], tmp_path) == [("x.wav", "a-x"), ("y.FLAC", "y"), ("x.wav", "b-x")]
+
+
+def test_a_file_comes_once_in_the_order_typed(tree, tmp_path, monkeypatch):
+    monkeypatch.chdir(tree)
+    inputs = ["b/x.wav", "./b/x.wav", str(tree / "b/x.wav"), "b", "*/x.wav"]
+    items = expand(inputs, tmp_path)
+    assert [item.name for item in items] == ["b/x.wav", "b/deep/y.FLAC", "a/x.wav"]
+
+
+def test_results_are_not_inputs(tree, tmp_path):
+    assert listed([tree], tmp_path, exclude=tree / "b") == [("x.wav", "x")]
+
+
+def test_missing_files_stay_in_the_list(tree, tmp_path):
+    assert listed([tree / "none.wav", tree / "a/x.wav"], tmp_path)[0] == ("none.wav", "none")
+
+
+def test_manifests(tree, tmp_path):
+    (tree / "list.txt").write_text("# two\n\na/x.wav\nb/x.wav\n")
+    lines = [{"mixture": "a/x.wav", "talkers": 2}, {"path": "b/deep/y.FLAC"}]
+    (tree / "list.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
+    assert listed([tree / "list.txt"], tmp_path) == [("x.wav", "a-x"), ("x.wav", "b-x")]
+    assert listed([tree / "list.jsonl"], tmp_path) == [("x.wav", "x"), ("y.FLAC", "y")]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("m.txt", "# nothing\n", "names no files"),
+        ("m.jsonl", "not json\n", "Line 1 of manifest .* is not JSON"),
+        ("m.jsonl", '{"speaker": 3}\n', "Line 1 of manifest .* names no file"),
+        ("m.txt", b"\xff\xfe\x00", "cannot be read as text"),
+    ],
+)
+def test_broken_manifests(tmp_path, name, content, sentence):
+    (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(UsageError, match=sentence):
+        expand([tmp_path / name], tmp_path)
+
+
+def test_nothing_to_do_is_wrong_usage(tmp_path):
+    with pytest.raises(UsageError, match="Name at least one"):
+        expand([], tmp_path)
+    with pytest.raises(UsageError, match="holds no recordings"):
+        expand([tmp_path], tmp_path)
+    with pytest.raises(UsageError, match="No file matches"):
+        expand([str(tmp_path / "*.wav")], tmp_path)
+
+
+def test_a_file_whose_name_has_brackets_is_no_pattern(tmp_path):
+    (tmp_path / "take[1].wav").write_bytes(b"sound")
+    assert listed([tmp_path / "take[1].wav"], tmp_path) == [("take[1].wav", "take[1]")]
+
+
+def test_standard_input(tmp_path, monkeypatch):
+    class Pipe:
+        buffer = io.BytesIO(b"sound")
+
+        def isatty(self):
+            return False
+
+    monkeypatch.setattr(sys, "stdin", Pipe())
+    (item,) = expand(["-", "-"], tmp_path)
+    assert (item.name, item.stem, item.path.read_bytes()) == ("-", "stdin", b"sound")
+    item.path.unlink()
+    with pytest.raises(InputError, match="Standard input is empty"):
+        expand(["-"], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("paths", "stems"),
+    [
+        (["/a/x.wav", "/a/x.flac"], ["x-wav", "x-flac"]),
+        (["/a/X.wav", "/b/x.wav"], ["a-X", "b-x"]),
+        (["/a/c/x.wav", "/b/c/x.wav", "/b/d/x.wav"], ["a-c-x", "b-c-x", "d-x"]),
+        (["/a/x.wav", "/b/x.wav", "/a-x.wav"], ["a-x", "b-x", "a-x-wav"]),
+        (["/x.wav", "/a/x.wav"], ["x", "a-x"]),
+        (["stdin", "/q/stdin.wav"], ["stdin", "stdin-wav"]),
+        ([".wav", "/b/.wav"], [".wav", "b-.wav"]),
+    ],
+)
+def test_unique_stems(paths, stems):
+    found = unique_stems([Path(path) for path in paths])
+    assert len({name.casefold() for name in found}) == len(found)
+    assert found == stems
