@@ -159,9 +159,11 @@ class MixtureSet:
     reference: Reference = "image"
 
     def __post_init__(self) -> None:
-        for name in ("talkers", "microphones", "count", "sample_rate"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"The number of {name.replace('_', ' ')} must be at least 1.")
+        for name in ("talkers", "microphones", "mixtures"):
+            if getattr(self, "count" if name == "mixtures" else name) < 1:
+                raise UsageError(f"The number of {name} is at least 1.")
+        if self.sample_rate < 1:
+            raise UsageError("The sample rate is at least 1 Hz.")
         if not 0 < self.seconds < np.inf:
             raise UsageError("The duration must be a positive number of seconds.")
         if not 0 <= self.overlap <= 1:

@@ -68,12 +68,12 @@ class MeasuredRooms:
         Raises:
             InputError: too few places or microphones were measured.
         """
-        channels = self.channels or tuple(range(min(place.channels for place in self.places)))
-        available = min(len(channels), *(place.channels for place in self.places))
-        if microphones > available or max(channels[:microphones]) >= min(p.channels for p in self.places):
-            raise InputError(
-                f"{microphones} microphones are asked for, but the impulse responses have {available}."
-            )
+        measured = min(place.channels for place in self.places)
+        channels = (self.channels or tuple(range(measured)))[:microphones]
+        if len(channels) < microphones:
+            raise InputError(f"{microphones} microphones are asked for, but there are {len(channels)}.")
+        if not all(0 <= channel < measured for channel in channels):
+            raise InputError(f"The impulse responses have microphones 0 to {measured - 1} alone.")
         names = sorted({place.room for place in self.places})
         room = names[rng.integers(len(names))]
         here = [place for place in self.places if place.room == room]
@@ -87,12 +87,12 @@ class MeasuredRooms:
         chosen = self._choose(rng, candidates, talkers, room)
         rest = [place for place in here if place.azimuth_deg is None] if directed else here
         background = [place for place in rest if place not in chosen]
-        read = [_microphones(place, channels[:microphones], sample_rate) for place in (*chosen, *background)]
+        read = [_microphones(place, channels, sample_rate) for place in (*chosen, *background)]
         stacked = _stack(read, microphones)
         metadata = {
             "room": room,
             "rt60_seconds": _mean_rt60(stacked[:talkers], sample_rate),
-            "microphones": list(channels[:microphones]),
+            "microphones": list(channels),
             "places": [
                 {"rir": place.path.name, "azimuth_deg": place.azimuth_deg, "distance_m": place.distance_m}
                 for place in chosen
@@ -149,6 +149,7 @@ class SimulatedRooms:
             UsageError: no walls give the room that reverberation time.
             MissingExtraError: pyroomacoustics is not installed.
         """
+        _walls(self.size_m, self.rt60_seconds, sample_rate)  # says first what is wrong with the room itself
         centre = np.array([*self.size_m]) * (0.5, 0.5, 0.0) + (*rng.uniform(-0.2, 0.2, 2), 1.2)
         turn = rng.uniform(0, 2 * np.pi)
         array = centre[:, None] + array_geometry(self.array, microphones, self.spacing_m, turn)
@@ -180,17 +181,16 @@ class SimulatedRooms:
         self, rng: np.random.Generator, centre: np.ndarray, talkers: int
     ) -> Float[np.ndarray, "talker 3"]:
         low, high = WALL_MARGIN_M, np.array(self.size_m) - WALL_MARGIN_M
+        slack = 360.0 - self.min_angle_deg * talkers
         for _ in range(DRAWS):
-            azimuths = rng.uniform(0, 360, talkers)
+            gaps = self.min_angle_deg + max(slack, 0.0) * rng.dirichlet(np.ones(talkers))
+            azimuths = rng.permutation(rng.uniform(0, 360) + np.cumsum(gaps)) % 360
             distances = rng.uniform(*self.distance_m, talkers)
             heights = rng.uniform(1.1, 1.7, talkers)
             x = centre[0] + distances * np.cos(np.radians(azimuths))
             y = centre[1] + distances * np.sin(np.radians(azimuths))
             places = np.stack([x, y, heights], axis=1)
-            apart = all(
-                _apart(a, b, self.min_angle_deg) for i, a in enumerate(azimuths) for b in azimuths[:i]
-            )
-            if apart and bool(((places > low) & (places < high)).all()):
+            if slack >= 0 and bool(((places > low) & (places < high)).all()):
                 return places
         raise InputError(
             f"{talkers} talkers do not fit into a room of {'x'.join(f'{edge:g}' for edge in self.size_m)} m, "
@@ -218,7 +218,7 @@ def array_geometry(
         flat = radius * np.stack([np.cos(angles), np.sin(angles)])
     else:
         raise UsageError(f"The array '{array}' is unknown: linear or circular.")
-    return np.concatenate([flat, np.zeros((1, microphones))])
+    return np.concatenate([flat, np.zeros((1, microphones))]) + 0.0  # no negative zeros
 
 
 def simulate(
