@@ -77,7 +77,15 @@ def test_workers_that_die_are_replaced(module):
     names = ["slow", "killed", "a", "crash", "bad", "threads", "b"]
     reports, interrupted = jobs.run(module.work, [module.Task(name) for name in names], jobs=2)
     assert not interrupted
-    assert [report.outcome for report in reports] == ["done", "failed", "done", "failed", "failed", "done", "done"]
+    assert [report.outcome for report in reports] == [
+        "done",
+        "failed",
+        "done",
+        "failed",
+        "failed",
+        "done",
+        "done",
+    ]
     assert [report.input for report in reports] == names
     assert "SIGKILL (perhaps for lack of memory)" in str(reports[1].error)
     assert "exit code 7" in str(reports[3].error)

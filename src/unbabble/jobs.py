@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 RECORD_NAME = "unbabble.json"
 INTERRUPTED = "Interrupted before it was done."
+NO_MEMORY = "There is not enough memory for this recording."
 GRACE_SECONDS = 5.0
 """How long a worker may take to remove its temporary files when the run is interrupted."""
 
@@ -65,8 +67,7 @@ def run(
     Raises:
         UsageError: fewer than one worker.
     """
-    if jobs < 1:
-        raise UsageError("The number of jobs is at least 1.")
+    check_jobs(jobs)
     workers = min(jobs, len(tasks))
     reports: list[FileReport | None] = [None] * len(tasks)
     results = _in_processes(function, tasks, workers) if workers > 1 else _in_turn(function, tasks)
@@ -87,6 +88,16 @@ def run(
     return done, interrupted
 
 
+def check_jobs(count: int) -> None:
+    """Refuse fewer than one worker.
+
+    Raises:
+        UsageError: fewer than one.
+    """
+    if count < 1:
+        raise UsageError("The number of jobs is at least 1.")
+
+
 def _attempt(function: Callable[[Any], FileReport], task: Named) -> FileReport:
     started = time.perf_counter()
     try:
@@ -94,10 +105,14 @@ def _attempt(function: Callable[[Any], FileReport], task: Named) -> FileReport:
     except UnbabbleError as error:
         report = FileReport(task.name, "failed", str(error))
     except MemoryError:
-        report = FileReport(task.name, "failed", "There is not enough memory for this recording.")
+        report = FileReport(task.name, "failed", NO_MEMORY)
     except Exception as error:
         logger.debug("unexpected error", exc_info=True)
-        text = f"Unexpected {type(error).__name__}: {error}"
+        text = f"Unexpected {type(error).__name__}: {next(iter(str(error).splitlines()), '')}".rstrip(" :")
+        if "out of memory" in str(error).lower() or "not enough memory" in str(
+            error
+        ):  # torch has no type for it
+            text = NO_MEMORY
         report = FileReport(task.name, "failed", text, details={"traceback": traceback.format_exc()})
     report.seconds = time.perf_counter() - started
     return report
@@ -127,7 +142,8 @@ def _in_processes(function: Callable[[Any], FileReport], tasks: Sequence[Named],
     def start() -> None:
         here, there = context.Pipe()
         process = context.Process(target=_serve, args=(there, threads), daemon=True)
-        process.start()
+        with _interrupts_ignored():  # which the new process inherits: Ctrl-C is for this one to handle
+            process.start()
         there.close()
         here.send(function)
         workers.append(_Worker(process, here))
@@ -173,9 +189,20 @@ def _in_processes(function: Callable[[Any], FileReport], tasks: Sequence[Named],
                 worker.process.join()
 
 
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():  # where signals cannot be set
+        yield
+        return
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
 def _serve(connection: Connection, threads: int) -> None:
     """A worker process: the function first, then tasks until the pipe closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # an exception, so that temporary files are removed
     limit_threads(threads)
     try:

@@ -40,12 +40,17 @@ def test_values_keep_their_equals_signs_and_kinds():
 
 
 def test_arguments_are_converted_and_checked():
-    assert check_arguments(Method, {"iterations": "4", "tol": 1}, "Model 'm'") == {"iterations": 4, "tol": 1.0}
-    with pytest.raises(UsageError, match=r"^Model 'm' has no option 'iteration'. Did you mean 'iterations'\?$"):
+    assert check_arguments(Method, {"iterations": "4", "tol": 1}, "Model 'm'") == {
+        "iterations": 4,
+        "tol": 1.0,
+    }
+    with pytest.raises(
+        UsageError, match=r"^Model 'm' has no option 'iteration'. Did you mean 'iterations'\?$"
+    ):
         check_arguments(Method, {"iteration": 4}, "Model 'm'")
     with pytest.raises(UsageError, match="It has: iterations, source, tol"):
         check_arguments(Method, {"zzz": 4}, "Model 'm'")
-    with pytest.raises(UsageError, match="option 'iterations'.*not 'ten'"):
+    with pytest.raises(UsageError, match=r"option 'iterations'.*not 'ten'"):
         check_arguments(Method, {"iterations": "ten"}, "Model 'm'")
 
 

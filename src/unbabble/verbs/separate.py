@@ -87,14 +87,15 @@ def separate(
         if sources < 1:
             raise UsageError("The number of sources is at least 1.")
         options["sources"] = sources
+    executor.check_jobs(jobs)
     options = merge(options, parse_assignments(set or []))
     settings = Settings(model, device, dereverb, images, format, options)
-    load(model, device, dereverb, **options)  # says what is wrong with the request, before any work
     result = Report(
         "separate", config=vars(settings) | {"out": str(out), "jobs": jobs, "overwrite": overwrite}
     )
     with tempfile.TemporaryDirectory(prefix="unbabble-") as spool:
         tasks = expand(inputs, Path(spool), exclude=out)
+        load(model, device, dereverb, **options)  # says what is wrong with the request, before any work
         writable_folder(out)
         work = partial(separate_file, out=out, settings=settings, overwrite=overwrite)
         result.files, result.interrupted = executor.run(

@@ -1,0 +1,307 @@
+"""The command as a user runs it: exit codes, errors of one sentence, resuming."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import psutil
+import pytest
+import soundfile
+
+import unbabble
+from unbabble import cli
+
+RATE = 8000
+
+
+def make_mixture(path, seed=0, seconds=1.0, channels=2):
+    random = np.random.default_rng(seed)
+    sources = random.laplace(size=(int(RATE * seconds), 2)) * 0.05
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, sources @ random.normal(size=(2, channels)), RATE, subtype="FLOAT")
+    return path
+
+
+def process(*arguments, **options):
+    """Run the command as a process of its own."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+    command = [sys.executable, "-W", "error", "-m", "unbabble.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, env=environment, timeout=120, **options)
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def call(here, capsys):
+    """Run a command line in this process: exit code, stderr."""
+
+    def run(*arguments):
+        code = cli.run([str(argument) for argument in arguments])
+        return code, capsys.readouterr().err
+
+    return run
+
+
+def separate(call, *arguments):
+    return call("separate", "--model", "ica", "--device", "cpu", *arguments)
+
+
+def files(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_file_and_standard_input(here, call, monkeypatch):
+    content = make_mixture(here / "meeting.wav").read_bytes()
+    done = process(
+        "separate", "-", "meeting.wav", "--model", "ica", "--report", "r.json", cwd=here, input=content
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout == b""
+    assert b"Listen: voices/meeting/source1.wav and 1 more" in done.stderr
+    names = ["source1.wav", "source2.wav", "unbabble.json"]
+    assert files(here / "voices") == [f"{stem}/{name}" for stem in ("meeting", "stdin") for name in names]
+    for entry in json.loads((here / "r.json").read_text())["files"]:
+        assert (entry["outcome"], entry["model"], entry["audio_seconds"]) == ("done", "ica", 1.0)
+        assert entry["real_time_factor"] > 0
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    code, text = call("separate", "-", "--model", "ica")
+    assert code == 0
+    assert "skipped" in text
+
+
+def test_bad_files_among_good_ones(here, call):
+    good = [make_mixture(here / "in" / f"{name}.wav", seed) for seed, name in enumerate("ab")]
+    (here / "in" / "empty.wav").touch()
+    (here / "in" / "text.wav").write_text("no sound\n" * 50)
+    soundfile.write(here / "in" / "nan.wav", np.full((9, 2), np.nan), RATE, subtype="FLOAT")
+    soundfile.write(here / "in" / "one.wav", np.ones((1, 2)) / 2, RATE)
+    soundfile.write(here / "in" / "silence.wav", np.zeros((RATE, 2)), RATE)
+    make_mixture(here / "in" / "mono.wav", channels=1)
+    code, text = separate(call, "in", "missing.wav", "--report", "r.json")
+    assert code == 1
+    entries = {entry["input"]: entry for entry in json.loads((here / "r.json").read_text())["files"]}
+    assert len(entries) == 9
+    assert all(entries[str(path.relative_to(here))]["outcome"] == "done" for path in good)
+    sentences = {
+        "in/empty.wav": "'in/empty.wav' is empty (0 bytes).",
+        "in/text.wav": "'in/text.wav' is a text file, not a recording.",
+        "in/nan.wav": "'in/nan.wav' contains samples that are not numbers (NaN or infinity).",
+        "in/silence.wav": "The recording is silent: there is nothing to separate.",
+        "in/mono.wav": "Model 'ica' needs at least 2 microphones; the recording has 1.",
+        "missing.wav": "There is no file 'missing.wav'.",
+    }
+    for name, sentence in sentences.items():
+        assert entries[name]["error"] == sentence
+        assert sentence in text
+    assert entries["in/one.wav"]["outcome"] == "failed"
+    assert "Unexpected" not in text
+    assert "Traceback" not in text
+    assert "7 of 9 failed." in text
+    assert sorted(path.name for path in (here / "voices").iterdir()) == ["a", "b"]
+
+
+def test_resuming_and_overwriting(here, call):
+    for seed, name in enumerate("ab"):
+        make_mixture(here / "in" / f"{name}.wav", seed)
+
+    def outcomes(*options):
+        code, _ = separate(call, "in", "--report", "r.json", *options)
+        assert code == 0
+        return [entry["outcome"] for entry in json.loads((here / "r.json").read_text())["files"]]
+
+    assert outcomes() == ["done", "done"]
+    assert outcomes() == ["skipped", "skipped"]
+    (here / "voices" / "b" / "source2.wav").unlink()
+    assert outcomes() == ["skipped", "done"]
+    make_mixture(here / "in" / "a.wav", seed=9)
+    assert outcomes() == ["done", "skipped"]
+    assert outcomes("--overwrite") == ["done", "done"]
+    assert outcomes("--sources", "1") == ["done", "done"]
+    assert files(here / "voices" / "a") == ["source1.wav", "unbabble.json"]
+    assert outcomes("--sources", "1", "--set", "iterations=50") == ["done", "done"]
+
+
+def test_an_interrupted_run_leaves_only_whole_files_and_goes_on(here, call):
+    make_mixture(here / "in" / "a.wav")
+    make_mixture(here / "in" / "b.wav", seed=1)
+    # A pause at the second recording, long enough to be interrupted there whatever the machine's speed.
+    code = (
+        "import time, sys, unbabble.hub as hub, unbabble.cli as cli\n"
+        "call = hub.Model.__call__\n"
+        "def slow(self, source, **options):\n"
+        "    if 'b.wav' in str(source): print('waiting', flush=True); time.sleep(60)\n"
+        "    return call(self, source, **options)\n"
+        "hub.Model.__call__ = slow\n"
+        "sys.exit(cli.run(sys.argv[1:]))"
+    )
+    arguments = ["separate", "in", "--model", "ica", "--report", "r.json"]
+    running = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], cwd=here, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert running.stdout is not None
+    assert running.stdout.readline() == b"waiting\n"
+    running.send_signal(signal.SIGINT)
+    _, errors = running.communicate(timeout=60)
+    assert running.returncode == 1
+    assert b"Interrupted before it was done." in errors
+    assert b"Traceback" not in errors
+    report = json.loads((here / "r.json").read_text())
+    assert report["interrupted"]
+    assert [entry["outcome"] for entry in report["files"]] == ["done", "failed"]
+    assert files(here / "voices") == ["a/source1.wav", "a/source2.wav", "a/unbabble.json"]
+    assert call("separate", "in", "--model", "ica", "--report", "r.json")[0] == 0
+    report = json.loads((here / "r.json").read_text())
+    assert [entry["outcome"] for entry in report["files"]] == ["skipped", "done"]
+
+
+def test_an_interrupted_run_with_workers_ends_at_once(here):
+    for seed in range(3):
+        make_mixture(here / "in" / f"{seed}.wav", seed, seconds=20)
+    endless = ["--set", "tolerance=0", "--set", "iterations=10000000"]
+    arguments = ["separate", "in", "--model", "ica", "--jobs", "2", "--report", "r.json", *endless]
+    running = subprocess.Popen(
+        [sys.executable, "-m", "unbabble.cli", *arguments],
+        cwd=here,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        start_new_session=True,
+    )
+    while len(psutil.Process(running.pid).children()) < 2:
+        time.sleep(0.05)
+    os.killpg(running.pid, signal.SIGINT)  # what Ctrl-C does: every process of the group gets it
+    _, errors = running.communicate(timeout=60)
+    assert running.returncode == 1, errors.decode()
+    assert b"Traceback" not in errors
+    assert json.loads((here / "r.json").read_text())["interrupted"]
+    assert files(here / "voices") == []
+
+
+def test_workers_give_what_one_process_gives(here, call):
+    for seed, name in enumerate("abc"):
+        make_mixture(here / "in" / f"{name}.wav", seed)
+    (here / "in" / "empty.wav").touch()
+    assert separate(call, "in", "--out", "one")[0] == 1
+    assert separate(call, "in", "--out", "two", "--jobs", "2")[0] == 1
+    for name in "abc":
+        one, two = (soundfile.read(here / out / name / "source1.wav")[0] for out in ("one", "two"))
+        assert np.allclose(one, two, atol=1e-5)
+
+
+def test_same_names_do_not_collide(here, call):
+    make_mixture(here / "a" / "x.wav", 1)
+    make_mixture(here / "b" / "x.wav", 2)
+    assert separate(call, "a/x.wav", "b/x.wav")[0] == 0
+    assert sorted(path.name for path in (here / "voices").iterdir()) == ["a-x", "b-x"]
+
+
+def test_images_flac_and_quiet(here, call):
+    make_mixture(here / "x.wav", channels=3)
+    code, text = separate(call, "x.wav", "--images", "--format", "flac", "--sources", "2", "--quiet")
+    assert (code, text) == (0, "")
+    names = [
+        f"x/{name}" for name in ("source1.flac", "source1_image.flac", "source2.flac", "source2_image.flac")
+    ]
+    assert files(here / "voices") == [*names, "x/unbabble.json"]
+    info = soundfile.info(here / "voices" / "x" / "source1_image.flac")
+    assert (info.channels, info.subtype) == (3, "PCM_24")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("separate", "Name at least one recording"),
+        ("separate x.wav --bogus", "Unknown option"),
+        ("separate x.wav --jobs many", "--jobs"),
+        ("separate x.wav --model ica --jobs 0", "number of jobs"),
+        ("separate x.wav --sources none", "--sources"),
+        ("separate x.wav --sources 0", "at least 1"),
+        ("separate x.wav --model icu", "Did you mean 'ica'?"),
+        ("separate x.wav --model ica.fast", "There is no model 'ica.fast'"),
+        ("separate x.wav --model ica --starts 3", "Model 'ica' has no option 'starts'"),
+        ("separate x.wav --model ica --set itterations=3", "Did you mean 'iterations'?"),
+        ("separate x.wav --model ica --set iterations", "not of the form name=value"),
+        ("separate x.wav --model ica --device abacus", "There is no device 'abacus'"),
+        ("separate x.wav --model ica --dereverb joint", "Joint dereverberation"),
+        ("separate x.wav --model ica --format mp3", "--format"),
+        ("separate x.wav --model ica --out x.wav", "Cannot write to folder 'x.wav'"),
+        ("separate x.wav --model ica --out x.wav/in", "Cannot write to folder 'x.wav/in'"),
+        ("separate nothing --model ica", "holds no recordings"),
+        ("separate *.ogg --model ica", "No file matches '*.ogg'"),
+        ("models info", "Name a model"),
+        ("models info icu", "Did you mean 'ica'?"),
+    ],
+)
+def test_wrong_usage_is_one_sentence_and_exit_code_2(here, call, arguments, sentence):
+    make_mixture(here / "x.wav")
+    (here / "nothing").mkdir()
+    code, text = call(*arguments.split())
+    assert code == 2
+    assert sentence in text
+    assert text.count("\n") == 1
+    assert not (here / "voices").exists()
+
+
+def test_help_names_every_command_and_option(here, capsys):
+    assert cli.run(["--help"]) == 0
+    listing = capsys.readouterr().out
+    for verb in ("separate", "score", "simulate", "stream", "models", "doctor"):
+        assert verb in listing
+    assert cli.run(["separate", "--help"]) == 0
+    assert "--images" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "output", "errors"),
+    [
+        ("--version", 0, unbabble.__version__, ""),
+        ("separate --bogus", 2, "", "unbabble: Unknown option: --bogus. Did you mean --out?"),
+        ("separate none.wav --model ica", 1, "", "There is no file 'none.wav'."),
+    ],
+)
+def test_exit_codes_of_a_process(here, arguments, code, output, errors):
+    done = process(*arguments.split(), cwd=here)
+    assert (done.returncode, done.stdout.decode().strip(), done.stderr.decode().strip()) == (
+        code,
+        output,
+        errors,
+    )
+
+
+def test_models_and_their_options(here, capsys):
+    assert cli.run(["models"]) == 0
+    assert "ica.fastica" in capsys.readouterr().out
+    assert cli.run(["models", "info", "ica.infomax"]) == 0
+    text = capsys.readouterr().out
+    for part in ("Hyvärinen", "iterations (int) = 500", "the microphone at which the sources are heard"):
+        assert part in text
+
+
+def test_doctor(here, capsys):
+    assert cli.run(["doctor", "--report", "d.json"]) == 0
+    assert "Everything necessary works." in capsys.readouterr().out
+    parts = {check["part"] for check in json.loads((here / "d.json").read_text())["checks"]}
+    assert {"python", "torch", "numba", "soundfile", "extra metrics", "devices", "kernel cache"} <= parts
+
+
+def test_doctor_fails_where_something_necessary_is_broken(here, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "soxr", None)
+    assert cli.run(["doctor", "--quiet"]) == 1
+    assert "broken  soxr" in capsys.readouterr().out
+
+
+def test_a_python_caller_gets_the_report(here):
+    make_mixture(here / "x.wav")
+    report = unbabble.separate("x.wav", model="ica", sources=1, out=here / "v", quiet=True)
+    assert report.exit_code == 0
+    assert report.files[0].details["sources"] == 1
+    with pytest.raises(unbabble.UsageError):
+        unbabble.separate(quiet=True)

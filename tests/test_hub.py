@@ -1,0 +1,141 @@
+"""Loading models and calling them on whatever is at hand."""
+
+import io
+
+import pytest
+import torch
+
+from unbabble import hub
+from unbabble.base.audio import Audio, read, write
+from unbabble.base.errors import InputError, UsageError
+
+RATE = 8000
+
+
+@pytest.fixture
+def mixture(generator):
+    sources = torch.randn(2, RATE, generator=generator).sign() * torch.rand(2, RATE, generator=generator) ** 4
+    return torch.tensor([[1.0, 0.5], [0.4, 1.0], [0.3, -0.2]])[:2] @ sources * 0.3
+
+
+@pytest.fixture
+def model():
+    return hub.load("ica", device="cpu")
+
+
+def test_every_kind_of_input_gives_the_same(tmp_path, mixture, model):
+    write(tmp_path / "x.wav", mixture, RATE)
+    content = (tmp_path / "x.wav").read_bytes()
+    expected = model(mixture, sample_rate=RATE).sources
+    inputs = (tmp_path / "x.wav", str(tmp_path / "x.wav"), content, io.BytesIO(content), Audio(mixture, RATE))
+    for source in inputs:
+        assert torch.equal(model(source).sources, expected)
+    assert torch.equal(model(mixture.numpy(), sample_rate=RATE).sources, expected)
+    assert expected.shape == mixture.shape
+    assert expected.dtype == torch.float32
+
+
+def test_images_lie_at_their_microphones_and_dead_ones_stay_silent(mixture, model):
+    with_dead = torch.stack([torch.zeros(RATE), mixture[0], torch.full((RATE,), 0.1), mixture[1]])
+    result = model(with_dead, sample_rate=RATE, images=True)
+    assert result.images is not None
+    assert result.images.shape == (2, 4, RATE)
+    assert not result.images[:, [0, 2]].any()
+    assert torch.equal(result.sources, result.images[:, 1])
+    assert torch.allclose(result.images.sum(0)[[1, 3]], mixture - mixture.mean(1, keepdim=True), atol=1e-4)
+    assert result.warnings == ["Microphones 1, 3 of 4: silent, left out."]
+
+
+def test_the_reference_keeps_its_meaning_where_microphones_are_dead(mixture):
+    with_dead = torch.stack([torch.zeros(RATE), mixture[0], mixture[1]])
+    plain = hub.load("ica", device="cpu", reference=1)(mixture, sample_rate=RATE)
+    moved = hub.load("ica", device="cpu", reference=2)(with_dead, sample_rate=RATE)
+    assert torch.equal(plain.sources, moved.sources)
+    dead = hub.load("ica", device="cpu", reference=0)(with_dead, sample_rate=RATE)
+    assert "microphone 2 takes its place" in dead.warnings[1]
+
+
+def test_clipping_is_said(mixture, model):
+    warnings = model((10 * mixture).clamp(-1, 1), sample_rate=RATE).warnings
+    assert any("of the samples are clipped" in warning for warning in warnings)
+    assert hub.clipped_share(mixture) == 0
+    clipped = torch.tensor([[0.0, 1, 1, 1, 0, -1, -1, 0, 1, 0]])
+    assert hub.clipped_share(clipped) == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(
+    ("samples", "sentence"),
+    [
+        (torch.zeros(2, 100), "silent"),
+        (torch.zeros(2, 0), "no samples"),
+        (torch.tensor([[0, float("nan")], [1, 2]]), "not numbers"),
+        (torch.randn(1, 100, generator=torch.Generator().manual_seed(0)), "at least 2 microphones.*has 1"),
+    ],
+)
+def test_recordings_that_cannot_be_separated(model, samples, sentence):
+    with pytest.raises(InputError, match=sentence):
+        model(samples, sample_rate=RATE)
+
+
+def test_wrong_requests(model, mixture):
+    for wrong in (
+        lambda: hub.load("nonsense"),
+        lambda: hub.load("ica", iteration=3),
+        lambda: hub.load("ica", iterations="ten"),
+        lambda: hub.load("ica", device="abacus"),
+        lambda: hub.load("ica", dereverb="joint"),
+        lambda: hub.load("ica", dereverb="dry"),  # type: ignore[arg-type]
+        lambda: model(mixture),
+        lambda: model(mixture[None], sample_rate=RATE),
+    ):
+        with pytest.raises(UsageError):
+            wrong()
+
+
+def test_one_microphone_has_no_default_yet():
+    with pytest.raises(InputError, match="neural model"):
+        hub.choose_model(1)
+    assert hub.choose_model(2, 2) in hub.models()
+
+
+def test_saving(tmp_path, mixture, model):
+    result = model(mixture, sample_rate=RATE, images=True)
+    paths = result.save(tmp_path / "wav")
+    names = ["source1.wav", "source2.wav", "source1_image.wav", "source2_image.wav"]
+    assert [path.name for path in paths] == names
+    assert torch.equal(read(paths[1]).samples[0], result.sources[1])
+    result.sources *= 100
+    flac = result.save(tmp_path / "flac", "flac")
+    voices = torch.cat([read(path).samples for path in flac[:2]])
+    assert "all alike" in result.warnings[-1]
+    assert voices.abs().max() == pytest.approx(1, abs=1e-6)
+    assert torch.allclose(voices / voices.abs().max(), result.sources / result.sources.abs().max(), atol=1e-6)
+    content = result.to_dict()
+    assert (content["model"], content["sources"], content["audio_seconds"]) == ("ica", 2, 1.0)
+
+
+def test_models_with_a_rate_of_their_own_get_it(monkeypatch, mixture):
+    seen = []
+
+    class Fixed:
+        sample_rate, min_channels, max_sources = 16000, 1, 2
+
+        def __call__(self, mixture, *, sample_rate, **side):
+            seen.append((mixture.shape, sample_rate))
+            return mixture[:, :2]
+
+    monkeypatch.setattr(hub.Model, "separator", lambda self, name, **changes: Fixed())
+    model = hub.Model("fixed", torch.device("cpu"))
+    result = model(mixture[:, :7999], sample_rate=RATE)
+    assert seen == [((1, 2, 15998), 16000)]
+    assert result.sources.shape == (2, 7999)
+    with pytest.raises(UsageError, match="at most 2 sources"):
+        hub.Model("fixed", torch.device("cpu"), options={"sources": 3})(mixture, sample_rate=RATE)
+
+
+def test_wpe_goes_before(mixture):
+    pytest.importorskip("nara_wpe")
+    plain = hub.load("ica", device="cpu")(mixture, sample_rate=RATE)
+    dry = hub.load("ica", device="cpu", dereverb="wpe")(mixture, sample_rate=RATE)
+    assert dry.sources.shape == plain.sources.shape
+    assert not torch.equal(dry.sources, plain.sources)
