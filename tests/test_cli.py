@@ -15,6 +15,7 @@ import soundfile
 
 import unbabble
 from unbabble import cli
+from unbabble.verbs import doctor
 
 RATE = 8000
 
@@ -290,6 +291,16 @@ def test_doctor(here, capsys):
     assert "Everything necessary works." in capsys.readouterr().out
     parts = {check["part"] for check in json.loads((here / "d.json").read_text())["checks"]}
     assert {"python", "torch", "numba", "soundfile", "extra metrics", "devices", "kernel cache"} <= parts
+
+
+def test_doctor_finds_a_place_for_kernels(here, monkeypatch):
+    (here / "file").touch()
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(here / "kernels"))
+    assert doctor._kernel_cache().note == str(here / "kernels")
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(here / "file" / "kernels"))
+    monkeypatch.setattr(unbabble, "__file__", str(here / "file" / "package" / "__init__.py"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(here / "file"))
+    assert doctor._kernel_cache().state == "missing"
 
 
 def test_doctor_fails_where_something_necessary_is_broken(here, capsys, monkeypatch):

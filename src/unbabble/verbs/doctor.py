@@ -143,19 +143,28 @@ def _torch() -> list[Check]:
 
 
 def _kernel_cache() -> Check:
-    """Numba keeps compiled kernels beside the sources, or in NUMBA_CACHE_DIR."""
+    """Numba keeps compiled kernels in NUMBA_CACHE_DIR, beside the sources or in the user's cache folder."""
     import unbabble
 
-    folder = Path(
-        os.environ.get("NUMBA_CACHE_DIR") or Path(unbabble.__file__).parent / "signal" / "__pycache__"
-    )
+    folders = [Path(unbabble.__file__).parent / "signal" / "__pycache__"]
+    if given := os.environ.get("NUMBA_CACHE_DIR"):
+        folders.insert(0, Path(given))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return Check("kernel cache", "ok", str(folder))
-    except OSError as error:
-        note = f"{folder}: {error.strerror}; set NUMBA_CACHE_DIR, or every run compiles anew"
-        return Check("kernel cache", "missing", note)
+        from numba.misc.appdirs import AppDirs
+
+        folders.append(Path(AppDirs(appname="numba", appauthor=False).user_cache_dir))
+    except ImportError:
+        pass
+    for folder in folders:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                return Check("kernel cache", "ok", str(folder))
+        except OSError:
+            continue
+    return Check(
+        "kernel cache", "missing", "no folder can be written: set NUMBA_CACHE_DIR, or runs start slowly"
+    )
 
 
 def _microphone() -> Check:
