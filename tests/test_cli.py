@@ -167,7 +167,7 @@ def test_an_interrupted_run_leaves_only_whole_files_and_goes_on(here, call):
 def test_an_interrupted_run_with_workers_ends_at_once(here):
     for seed in range(3):
         make_mixture(here / "in" / f"{seed}.wav", seed, seconds=20)
-    endless = ["--set", "tolerance=0", "--set", "iterations=10000000"]
+    endless = ["--set", "tolerance=-1", "--set", "iterations=10000000"]
     arguments = ["separate", "in", "--model", "ica", "--jobs", "2", "--report", "r.json", *endless]
     running = subprocess.Popen(
         [sys.executable, "-m", "unbabble.cli", *arguments],

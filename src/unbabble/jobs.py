@@ -12,12 +12,12 @@ import multiprocessing
 import os
 import signal
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Protocol
@@ -142,7 +142,7 @@ def _in_processes(function: Callable[[Any], FileReport], tasks: Sequence[Named],
     def start() -> None:
         here, there = context.Pipe()
         process = context.Process(target=_serve, args=(there, threads), daemon=True)
-        with _interrupts_ignored():  # which the new process inherits: Ctrl-C is for this one to handle
+        with _interrupts_held():
             process.start()
         there.close()
         here.send(function)
@@ -190,19 +190,22 @@ def _in_processes(function: Callable[[Any], FileReport], tasks: Sequence[Named],
 
 
 @contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():  # where signals cannot be set
+def _interrupts_held() -> Iterator[None]:
+    """Keep Ctrl-C from processes that start here, for good; this one gets it afterwards."""
+    if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    resource_tracker.ensure_running()  # the first start would do it, and let go of the signal
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, previous)
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
 
 
 def _serve(connection: Connection, threads: int) -> None:
     """A worker process: the function first, then tasks until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where signals cannot be held back
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # an exception, so that temporary files are removed
     limit_threads(threads)
     try:
