@@ -85,7 +85,9 @@ class Demixer:
         """
         y = self._all_outputs
         phi = weights.expand(len(y), -1, -1)
-        covariances = torch.stack([(y * phi[:, k, None]) @ y.mH for k in range(self.sources)], 1) / self.frames
+        covariances = (
+            torch.stack([(y * phi[:, k, None]) @ y.mH for k in range(self.sources)], 1) / self.frames
+        )
         gram = self.matrix @ self.matrix.mH
         covariances += self.load * phi.mean(-1)[..., None, None] * gram[:, None]
         step = sweep(update, torch.cat([covariances, gram[:, None]], 1))
@@ -218,7 +220,9 @@ def ipa(covariances: Covariances, k: int) -> Steps:
 
 
 def largest_root(
-    phi: Float[Tensor, "frequency other"], v: Complex[Tensor, "frequency other"], z: Float[Tensor, " frequency"]
+    phi: Float[Tensor, "frequency other"],
+    v: Complex[Tensor, "frequency other"],
+    z: Float[Tensor, " frequency"],
 ) -> tuple[Float[Tensor, " frequency"], Complex[Tensor, "frequency other"]]:
     """Largest root of f(x) = x^2 sum_i |v_i|^2 / (phi_i (x - phi_i)^2) - x + z, and v_i / (x - phi_i) there.
 

@@ -1,0 +1,203 @@
+"""What all blind separators in the frequency domain share: everything before and after the demixing."""
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Complex, Float
+from torch import Tensor
+
+from unbabble.base.contracts import SAMPLE_RATE_ANY
+from unbabble.base.errors import InputError, UsageError
+from unbabble.signal import scaling
+from unbabble.signal.demixing import Demixer
+from unbabble.signal.demixing_fast import FastDemixer
+from unbabble.signal.level import check_mixture, loudest_first, restore_level, unit_level
+from unbabble.signal.stft import Stft
+from unbabble.signal.whitening import Whitened, whiten
+
+WINDOW_SECONDS = 0.256
+"""Long against the echoes of a living room, short against a syllable pair: 4096 samples at 16 kHz."""
+OVERLAP = 4
+
+
+class BlindSeparator:
+    """Short-time Fourier transform, whitening, demixing by the method, projection back, inverse transform.
+
+    A method implements ``_demix``. Options that all of them share:
+
+    Args:
+        sources: number of talkers; None for as many as there are independent channels.
+        iterations: at most so many sweeps.
+        tolerance: stop when a sweep lowers the objective by less than this, per frequency and source; 0 never.
+        starts: how many starting points to try (the first is deterministic, the others drawn from ``seed``); the
+            one with the lowest objective wins.
+        window_length: samples of the analysis window, even; None for about 0.256 s, a power of two.
+        reference: microphone (from 0) as which the sources sound.
+        scale: ``projection_back`` (all sources as heard at the reference) or ``minimal_distortion`` (source k as
+            heard at microphone k; Matsuoka & Nakashima, ICA 2001).
+        backend: ``fast`` (compiled, CPU), ``reference`` (torch, any device), ``auto``.
+        seed: of the random starts.
+    """
+
+    sample_rate = SAMPLE_RATE_ANY
+    min_channels = 2
+    max_sources = 0
+
+    def __init__(
+        self,
+        *,
+        sources: int | None = None,
+        iterations: int = 50,
+        tolerance: float = 0.0,
+        starts: int = 1,
+        window_length: int | None = None,
+        reference: int = 0,
+        scale: str = "projection_back",
+        backend: str = "auto",
+        seed: int = 0,
+    ) -> None:
+        for name, value, least in (
+            ("sources", sources, 1),
+            ("iterations", iterations, 0),
+            ("starts", starts, 1),
+        ):
+            if value is not None and value < least:
+                raise UsageError(f"{name} must be at least {least}, not {value}.")
+        choose("scale", scale, ("projection_back", "minimal_distortion"))
+        choose("backend", backend, ("auto", "fast", "reference"))
+        self.sources, self.iterations, self.tolerance, self.starts = sources, iterations, tolerance, starts
+        self.window_length, self.reference, self.scale = window_length, reference, scale
+        self.backend, self.seed = backend, seed
+        self.warnings: list[str] = []
+        self.history: list[float] = []
+
+    def __call__(
+        self, mixture: Float[Tensor, "batch channel time"], *, sample_rate: int = 16000, images: bool = False
+    ) -> Float[Tensor, "batch source ..."]:
+        """Separate each recording of the batch by itself.
+
+        Args:
+            mixture: any level, at least two channels.
+            sample_rate: Hz.
+            images: return (batch, source, channel, time), every source at every microphone.
+
+        Raises:
+            InputError: not finite, silent, too short for one window, or fewer independent channels than sources.
+        """
+        self.warnings, self.history = [], []
+        check_mixture(mixture, self.min_channels)
+        scaled, exponents = unit_level(mixture)
+        separated = [self._separate(recording, sample_rate, images) for recording in scaled]
+        return restore_level(torch.stack(separated), exponents)
+
+    def stft(self, sample_rate: int) -> Stft:
+        """The transform at ``sample_rate``."""
+        length = self.window_length or 2 ** round(math.log2(WINDOW_SECONDS * sample_rate))
+        return Stft(length, length // OVERLAP)
+
+    def _separate(self, recording: Tensor, sample_rate: int, images: bool) -> Tensor:
+        stft = self.stft(sample_rate)
+        if recording.shape[-1] < stft.window_length:
+            raise InputError(
+                f"The recording is too short: {recording.shape[-1]} samples, one analysis window has "
+                f"{stft.window_length}."
+            )
+        if self.reference >= len(recording):
+            raise UsageError(f"There is no microphone {self.reference}: the recording has {len(recording)}.")
+        mixture = stft.analyse(recording)
+        whitened = whiten(mixture)
+        sources = self._count(whitened, len(recording))
+        outputs = self._demix(whitened, sources)
+        voices = self._scaled(outputs, mixture, whitened, images)
+        waveforms = stft.synthesise(voices, recording.shape[-1])
+        heard = waveforms[:, self.reference] if images else waveforms
+        return waveforms[loudest_first(heard)]
+
+    def _count(self, whitened: Whitened, microphones: int) -> int:
+        channels = whitened.spectrogram.shape[1]
+        if channels < microphones:
+            self.warnings.append(f"Only {channels} of the {microphones} channels are independent.")
+        sources = self.sources or channels
+        if sources > channels:
+            raise InputError(
+                f"{sources} sources were asked for, but the recording has only {channels} independent "
+                f"channel{'s' * (channels != 1)}."
+            )
+        return sources
+
+    def _scaled(self, outputs: Tensor, mixture: Tensor, whitened: Whitened, images: bool) -> Tensor:
+        """Spectrograms (source, [microphone,] frequency, frame); inaudible frequencies are shared equally."""
+        sources = outputs.shape[1]
+        microphones = (
+            slice(None)
+            if images or self.scale == "minimal_distortion"
+            else slice(self.reference, self.reference + 1)
+        )
+        heard = mixture[microphones].transpose(0, 1)
+        voices = (heard / sources)[:, None].repeat(1, sources, 1, 1)
+        voices[whitened.bins] = scaling.images(outputs, heard[whitened.bins])
+        voices = voices.permute(1, 2, 0, 3)
+        if images:
+            return voices
+        if self.scale == "minimal_distortion":
+            return voices[torch.arange(sources), torch.arange(sources)]
+        return voices[:, 0]
+
+    def _demixer(self, spectrogram: Tensor, sources: int) -> Demixer:
+        fast = self.backend == "fast" or (self.backend == "auto" and spectrogram.device.type == "cpu")
+        return (FastDemixer if fast else Demixer)(spectrogram, sources)
+
+    def _descend(
+        self,
+        spectrogram: Complex[Tensor, "frequency channel frame"],
+        sources: int,
+        objective: Callable[[Demixer], float],
+        iterate: Callable[[Demixer], None],
+    ) -> Complex[Tensor, "frequency source frame"]:
+        """Iterate from every start until the objective settles; the outputs of the start that ends lowest.
+
+        ``history`` keeps the objective of that start before each iteration and after the last.
+        """
+        least, outputs = math.inf, None
+        generator = torch.Generator().manual_seed(self.seed)
+        for start in range(self.starts):
+            if start:
+                spectrogram = random_rotations(spectrogram, generator) @ spectrogram
+            demixer = self._demixer(spectrogram, sources)
+            history = [objective(demixer)]
+            for _ in range(self.iterations):
+                iterate(demixer)
+                history.append(objective(demixer))
+                if history[-2] - history[-1] < self.tolerance * len(spectrogram) * sources:
+                    break
+            if history[-1] < least or outputs is None:
+                least, outputs, self.history = history[-1], demixer.outputs.clone(), history
+        assert outputs is not None
+        return outputs
+
+    @abstractmethod
+    def _demix(self, whitened: Whitened, sources: int) -> Complex[Tensor, "frequency source frame"]:
+        """The outputs at the audible frequencies, at any scale."""
+
+
+def random_rotations(
+    spectrogram: Complex[Tensor, "frequency channel frame"], generator: torch.Generator
+) -> Complex[Tensor, "frequency channel channel"]:
+    """A uniformly random unitary matrix for every frequency."""
+    bins, channels, _ = spectrogram.shape
+    gauss = torch.randn(bins, channels, channels, dtype=torch.complex128, generator=generator)
+    q, r = torch.linalg.qr(gauss)
+    phases = r.diagonal(dim1=1, dim2=2).sgn()
+    return (q * phases[:, None]).to(spectrogram)
+
+
+def choose(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    """Refuse a ``value`` that is not one of ``allowed``.
+
+    Raises:
+        UsageError: naming what is allowed.
+    """
+    if value not in allowed:
+        raise UsageError(f"{name} must be one of {', '.join(allowed)}, not '{value}'.")
