@@ -1,6 +1,7 @@
 """Spectral dictionaries on disk, and what a user may name in place of one: a recording to train it on.
 
-A dictionary file is a NumPy ``.npz`` without pickled objects: the spectra, and the transform that they belong to.
+A dictionary file is a NumPy ``.npz`` without pickled objects: the spectra, and the transform that they belong
+to.
 """
 
 import os
@@ -52,7 +53,7 @@ def load_dictionary(
     """
     name = Path(path).name
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             dictionary = file["dictionary"].astype(np.float64)
             found = (int(file["sample_rate"]), int(file["window_length"]), str(file["divergence"]))
     except FileNotFoundError as error:
@@ -62,7 +63,7 @@ def load_dictionary(
     wanted = (sample_rate, window_length, divergence)
     if found != wanted:
         raise InputError(
-            f"Dictionary '{name}' was trained for {_describe(*found)}; this recording needs {_describe(*wanted)}."
+            f"Dictionary '{name}' was trained for {_describe(*found)}, but {_describe(*wanted)} is needed."
         )
     sound = dictionary.ndim == 2 and dictionary.shape[0] == window_length // 2 + 1 and dictionary.shape[1] > 0
     if (
