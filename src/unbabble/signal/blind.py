@@ -14,12 +14,31 @@ from unbabble.signal import scaling
 from unbabble.signal.demixing import Demixer
 from unbabble.signal.demixing_fast import FastDemixer
 from unbabble.signal.level import check_mixture, loudest_first, restore_level, unit_level
+from unbabble.signal.source_models import contrast, weights
 from unbabble.signal.stft import Stft
 from unbabble.signal.whitening import Whitened, whiten
+
+Problem = Callable[[Demixer], tuple[Callable[[], None], Callable[[], float]]]
+"""Given a demixer, a function that improves it by one iteration and one that returns the objective."""
 
 WINDOW_SECONDS = 0.256
 """Long against the echoes of a living room, short against a syllable pair: 4096 samples at 16 kHz."""
 OVERLAP = 4
+
+
+def vector_analysis(update: str, source_model: str, bins: int) -> Problem:
+    """Independent vector analysis: weights from the sources' activity, then one sweep of ``update``."""
+
+    def problem(demixer: Demixer) -> tuple[Callable[[], None], Callable[[], float]]:
+        def iterate() -> None:
+            demixer.step(update, weights(source_model, demixer.power(), bins))
+
+        def objective() -> float:
+            return contrast(source_model, demixer.power(), bins) - 2 * demixer.log_determinant()
+
+        return iterate, objective
+
+    return problem
 
 
 class BlindSeparator:
@@ -39,6 +58,7 @@ class BlindSeparator:
             heard at microphone k; Matsuoka & Nakashima, ICA 2001).
         backend: ``fast`` (compiled, CPU), ``reference`` (torch, any device), ``auto``.
         seed: of the random starts.
+        record: keep the objective of every iteration in ``history``.
     """
 
     sample_rate = SAMPLE_RATE_ANY
@@ -57,6 +77,7 @@ class BlindSeparator:
         scale: str = "projection_back",
         backend: str = "auto",
         seed: int = 0,
+        record: bool = False,
     ) -> None:
         for name, value, least in (
             ("sources", sources, 1),
@@ -69,7 +90,7 @@ class BlindSeparator:
         choose("backend", backend, ("auto", "fast", "reference"))
         self.sources, self.iterations, self.tolerance, self.starts = sources, iterations, tolerance, starts
         self.window_length, self.reference, self.scale = window_length, reference, scale
-        self.backend, self.seed = backend, seed
+        self.backend, self.seed, self.record = backend, seed, record
         self.warnings: list[str] = []
         self.history: list[float] = []
 
@@ -150,15 +171,12 @@ class BlindSeparator:
         return (FastDemixer if fast else Demixer)(spectrogram, sources)
 
     def _descend(
-        self,
-        spectrogram: Complex[Tensor, "frequency channel frame"],
-        sources: int,
-        objective: Callable[[Demixer], float],
-        iterate: Callable[[Demixer], None],
+        self, spectrogram: Complex[Tensor, "frequency channel frame"], sources: int, problem: Problem
     ) -> Complex[Tensor, "frequency source frame"]:
         """Iterate from every start until the objective settles; the outputs of the start that ends lowest.
 
-        ``history`` keeps the objective of that start before each iteration and after the last.
+        Where the objective is needed (``tolerance``, ``starts``, ``record``), ``history`` keeps it for the best
+        start: before each iteration and after the last.
         """
         least, outputs = math.inf, None
         generator = torch.Generator().manual_seed(self.seed)
@@ -166,14 +184,18 @@ class BlindSeparator:
             if start:
                 spectrogram = random_rotations(spectrogram, generator) @ spectrogram
             demixer = self._demixer(spectrogram, sources)
-            history = [objective(demixer)]
+            iterate, objective = problem(demixer)
+            watched = self.tolerance > 0 or self.record
+            history = [objective()] if watched else []
             for _ in range(self.iterations):
-                iterate(demixer)
-                history.append(objective(demixer))
-                if history[-2] - history[-1] < self.tolerance * len(spectrogram) * sources:
-                    break
-            if history[-1] < least or outputs is None:
-                least, outputs, self.history = history[-1], demixer.outputs.clone(), history
+                iterate()
+                if watched:
+                    history.append(objective())
+                    if history[-2] - history[-1] < self.tolerance * len(spectrogram) * sources:
+                        break
+            end = objective() if self.starts > 1 else 0.0
+            if outputs is None or end < least:
+                least, outputs, self.history = end, demixer.outputs, history
         assert outputs is not None
         return outputs
 

@@ -55,7 +55,12 @@ class Demixer:
         self.sources, self.load = sources, load
         self._all_outputs = spectrogram
         eye = torch.eye(channels, dtype=spectrogram.dtype, device=spectrogram.device)
-        self.matrix: Complex[Tensor, "frequency channel channel"] = eye.repeat(bins, 1, 1)
+        self._matrix = eye.repeat(bins, 1, 1)
+
+    @property
+    def matrix(self) -> Complex[Tensor, "frequency channel channel"]:
+        """Demixing matrices: rows of the sources, then of the background."""
+        return self._matrix
 
     @property
     def outputs(self) -> Complex[Tensor, "frequency source frame"]:
@@ -83,6 +88,7 @@ class Demixer:
             update: one of ``UPDATES``.
             weights: phi_kt, or phi_kft with the frequency first.
         """
+        update = update if self.sources > 1 else "ip"  # nothing to be jointly updated with
         y = self._all_outputs
         phi = weights.expand(len(y), -1, -1)
         covariances = (
@@ -91,7 +97,7 @@ class Demixer:
         gram = self.matrix @ self.matrix.mH
         covariances += self.load * phi.mean(-1)[..., None, None] * gram[:, None]
         step = sweep(update, torch.cat([covariances, gram[:, None]], 1))
-        self._all_outputs, self.matrix = step @ y, step @ self.matrix
+        self._all_outputs, self._matrix = step @ y, step @ self.matrix
 
 
 def sweep(update: str, covariances: Covariances) -> Steps:
@@ -114,15 +120,17 @@ def sweep(update: str, covariances: Covariances) -> Steps:
 
 
 def background(covariances: Covariances) -> Steps:
-    """Make the background outputs orthogonal to the sources; any basis of that space serves the next sweep."""
+    """Make the background outputs orthonormal and orthogonal to the sources; any basis of that space will do."""
     sources = covariances.shape[1] - 1
     gram = covariances[:, -1]
     step = _identity(covariances)
     step[:, sources:, :sources] = -torch.linalg.solve(
         gram[:, :sources, :sources], gram[:, sources:, :sources], left=False
     )
-    norm = (step @ gram @ step.mH).diagonal(dim1=1, dim2=2).real
-    step[:, sources:] *= norm[:, sources:, None].rsqrt()
+    rest = (step @ gram @ step.mH)[:, sources:, sources:]
+    step[:, sources:] = torch.linalg.solve_triangular(
+        torch.linalg.cholesky(rest), step[:, sources:], upper=False
+    )
     return step
 
 
@@ -266,7 +274,7 @@ def _steering(covariances: Covariances, columns: list[int]) -> Tensor:
     return gram @ torch.linalg.solve(gram[:, :sources], unit.expand(len(gram), -1, -1))
 
 
-def _generalised_eigenvectors(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _generalised_eigenvectors(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
     """Solve first h = lambda second h for 2 x 2 blocks: lambda ascending, h as columns with h^H second h = 1."""
     lower = torch.linalg.cholesky(second)
     half = torch.linalg.solve_triangular(lower, first, upper=False)

@@ -48,34 +48,37 @@ class FastDemixer(Demixer):
         self.sources, self.load = sources, load
         blocks = -(-self.bins // LANES)
         padded_frames = -(-self.frames // FRAME_MULTIPLE) * FRAME_MULTIPLE
-        self._y: Planes = np.zeros((blocks * LANES, self.channels, 2, padded_frames), np.float32)
+        self.y: Planes = np.zeros((blocks * LANES, self.channels, 2, padded_frames), np.float32)
         planes = torch.view_as_real(spectrogram.to("cpu", torch.complex64)).permute(0, 1, 3, 2)
-        self._y[: self.bins, :, :, : self.frames] = planes.numpy()
-        self._w: Planes = np.zeros((blocks, self.channels, self.channels, 2, LANES), np.float32)
-        self._w[..., 0, :] = np.eye(self.channels, dtype=np.float32)[..., None]
+        self.y[: self.bins, :, :, : self.frames] = planes.numpy()
+        # Rows of sources may nearly coincide when a background can take up the rest: the Gram matrix needs digits.
+        self._algebra = np.float64 if sources < self.channels else np.float32
+        self.w = np.zeros((blocks, self.channels, self.channels, 2, LANES), self._algebra)
+        self.w[..., 0, :] = np.eye(self.channels)[..., None]
         threads = max(1, min(threads or torch.get_num_threads(), blocks))
         edges = np.linspace(0, blocks, threads + 1).round().astype(int)
-        self._ranges = list(itertools.pairwise(edges))
+        self.ranges = list(itertools.pairwise(edges))
         self._pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
         self._sums: Planes = np.zeros((threads, sources, padded_frames), np.float32)
         self._logs = np.zeros(blocks)
-        self._share(self._measure)
+        self.share(self._measure)
 
     def __del__(self) -> None:
-        if getattr(self, "_pool", None):
-            self._pool.shutdown(wait=False)
+        pool = getattr(self, "_pool", None)
+        if pool is not None:
+            pool.shutdown(wait=False)
 
     @property
     def outputs(self) -> Complex[Tensor, "frequency source frame"]:
         """The current sources."""
-        planes = torch.from_numpy(self._y[: self.bins, : self.sources, :, : self.frames])
+        planes = torch.from_numpy(self.y[: self.bins, : self.sources, :, : self.frames])
         return torch.complex(planes[:, :, 0], planes[:, :, 1])
 
     @property
     def matrix(self) -> Complex[Tensor, "frequency channel channel"]:
         """The current demixing matrices."""
-        planes = torch.from_numpy(self._w).permute(0, 4, 1, 2, 3).flatten(0, 1)[: self.bins]
-        return torch.view_as_complex(planes.contiguous())
+        planes = torch.from_numpy(self.w).permute(0, 4, 1, 2, 3).flatten(0, 1)[: self.bins]
+        return torch.view_as_complex(planes.contiguous()).to(torch.complex64)
 
     def power(self) -> Float[Tensor, "source frame"]:
         """|y|^2 summed over frequencies, with the imagined noise."""
@@ -87,12 +90,12 @@ class FastDemixer(Demixer):
 
     def step(self, update: str, weights: Float[Tensor, "*frequency source frame"]) -> None:
         """Lower (1) by one pass of ``update`` over the sources; see ``Demixer.step``."""
-        phi = weights.reshape(-1, self.sources, self.frames).numpy()
-        phi = np.pad(phi, ((0, 0), (0, 0), (0, self._y.shape[-1] - self.frames))).astype(
-            np.float32, copy=False
-        )
+        phi = weights.reshape(-1, *weights.shape[-2:]).float().numpy()
+        if phi.shape[-1] < self.y.shape[-1]:
+            phi = np.pad(phi, ((0, 0), (0, 0), (0, self.y.shape[-1] - self.frames)))
+        update = update if self.sources > 1 else "ip"
         run = self._steer if update == "iss" else self._sweep
-        self._share(lambda part, first, last: run(update, phi, part, first, last))
+        self.share(lambda part, first, last: run(update, phi, part, first, last))
 
     def _sweep(self, update: str, phi: Planes, part: int, first: int, last: int) -> None:
         """Gather covariances, let a compiled sweep turn them into steps, apply these: some blocks at a time.
@@ -100,15 +103,16 @@ class FastDemixer(Demixer):
         The stages are kernels of their own, called from here, because a compiler that sees them as one takes
         several times as long; the few blocks stay in the second-level cache between them.
         """
-        block_bytes = self._y[:LANES].nbytes
+        block_bytes = self.y[:LANES].nbytes
         stride = max(1, min(-(-(last - first) // 4), CACHE_BYTES // block_bytes))
-        covariances = np.zeros((stride, self.sources + 1, self.channels, self.channels, 2, LANES), np.float32)
-        steps = np.zeros((stride, self.channels, self.channels, 2, LANES), np.float32)
+        matrices = self.channels, self.channels, 2, LANES
+        covariances = np.zeros((stride, self.sources + 1, *matrices), self._algebra)
+        steps = np.zeros((stride, *matrices), self._algebra)
         ring, total, load = np.array(pairs(self.sources)), self._sums[part], np.float32(self.load)
         total[:] = 0
         for start in range(first, last, stride):
             blocks = slice(start, min(start + stride, last))
-            y, w = self._y[start * LANES : blocks.stop * LANES], self._w[blocks]
+            y, w = self.y[start * LANES : blocks.stop * LANES], self.w[blocks]
             weights = phi[start * LANES : min(blocks.stop * LANES, self.bins)] if len(phi) > 1 else phi
             count = min(self.bins - start * LANES, len(y))
             _gather(y, w, weights, self.frames, load, covariances)
@@ -119,21 +123,21 @@ class FastDemixer(Demixer):
     def _steer(self, update: str, phi: Planes, part: int, first: int, last: int) -> None:
         total, logs = self._sums[part], self._logs[first:last]
         total[:] = 0
-        y, w = self._y[first * LANES : min(last * LANES, self.bins)], self._w[first:last]
+        y, w = self.y[first * LANES : min(last * LANES, self.bins)], self.w[first:last]
         weights = phi[first * LANES : last * LANES] if len(phi) > 1 else phi
         _iss(y, w, weights, self.frames, np.float32(self.load), total, logs)
 
     def _measure(self, part: int, first: int, last: int) -> None:
         y, w, total = (
-            self._y[first * LANES : min(last * LANES, self.bins)],
-            self._w[first:last],
+            self.y[first * LANES : min(last * LANES, self.bins)],
+            self.w[first:last],
             self._sums[part],
         )
         _total_power(y, w, np.float32(self.load), total)
 
-    def _share(self, work: Callable[[int, int, int], None]) -> None:
+    def share(self, work: Callable[[int, int, int], None]) -> None:
         """Run ``work`` on every range of blocks, the last one in this thread."""
-        *others, mine = [(part, first, last) for part, (first, last) in enumerate(self._ranges)]
+        *others, mine = [(part, first, last) for part, (first, last) in enumerate(self.ranges)]
         if self._pool is None:
             return work(*mine)
         running = [self._pool.submit(work, *other) for other in others]
@@ -246,15 +250,15 @@ def _transform(y, f, steps, block, lane, out):
             out[i, 1, t] = 0
         j = 0
         while j + 2 <= channels:
-            a, b = steps[block, i, j, 0, lane], steps[block, i, j, 1, lane]
-            c, d = steps[block, i, j + 1, 0, lane], steps[block, i, j + 1, 1, lane]
+            a, b = np.float32(steps[block, i, j, 0, lane]), np.float32(steps[block, i, j, 1, lane])
+            c, d = np.float32(steps[block, i, j + 1, 0, lane]), np.float32(steps[block, i, j + 1, 1, lane])
             for t in range(frames):
                 xr, xi, vr, vi = y[f, j, 0, t], y[f, j, 1, t], y[f, j + 1, 0, t], y[f, j + 1, 1, t]
                 out[i, 0, t] += a * xr - b * xi + c * vr - d * vi
                 out[i, 1, t] += a * xi + b * xr + c * vi + d * vr
             j += 2
         if j < channels:
-            a, b = steps[block, i, j, 0, lane], steps[block, i, j, 1, lane]
+            a, b = np.float32(steps[block, i, j, 0, lane]), np.float32(steps[block, i, j, 1, lane])
             for t in range(frames):
                 xr, xi = y[f, j, 0, t], y[f, j, 1, t]
                 out[i, 0, t] += a * xr - b * xi
@@ -270,10 +274,10 @@ def _add_power(y, f, w, load, total):
     """total_k += |y_k|^2 + load |w_k|^2 for frequency f."""
     block, lane = f // LANES, f % LANES
     for k in range(total.shape[0]):
-        noise = np.float32(0)
+        squares = 0 * w[block, 0, 0, 0, 0]
         for c in range(w.shape[2]):
-            noise += w[block, k, c, 0, lane] ** 2 + w[block, k, c, 1, lane] ** 2
-        noise *= load
+            squares += w[block, k, c, 0, lane] ** 2 + w[block, k, c, 1, lane] ** 2
+        noise = np.float32(load * squares)
         for t in range(total.shape[1]):
             total[k, t] += y[f, k, 0, t] ** 2 + y[f, k, 1, t] ** 2 + noise
 
@@ -307,7 +311,7 @@ def _gather(y, w, phi, frames, load, covariances):
 
 @jit
 def _sweep_ip(covariances, steps, blocks, ring):
-    work = lanes.workspace(steps.shape[1])
+    work = lanes.workspace(steps)
     for block in range(blocks):
         lanes.set_identity(steps[block])
         lanes.sweep_ip(covariances[block], steps[block], work)
@@ -315,7 +319,7 @@ def _sweep_ip(covariances, steps, blocks, ring):
 
 @jit
 def _sweep_ip2(covariances, steps, blocks, ring):
-    work = lanes.workspace(steps.shape[1])
+    work = lanes.workspace(steps)
     for block in range(blocks):
         lanes.set_identity(steps[block])
         lanes.sweep_ip2(covariances[block], steps[block], ring, work)
@@ -323,7 +327,7 @@ def _sweep_ip2(covariances, steps, blocks, ring):
 
 @jit
 def _sweep_iss2(covariances, steps, blocks, ring):
-    work = lanes.workspace(steps.shape[1])
+    work = lanes.workspace(steps)
     for block in range(blocks):
         lanes.set_identity(steps[block])
         lanes.sweep_iss2(covariances[block], steps[block], ring, work)
@@ -331,7 +335,7 @@ def _sweep_iss2(covariances, steps, blocks, ring):
 
 @jit
 def _sweep_ipa(covariances, steps, blocks, ring):
-    work = lanes.workspace(steps.shape[1])
+    work = lanes.workspace(steps)
     for block in range(blocks):
         lanes.set_identity(steps[block])
         lanes.sweep_ipa(covariances[block], steps[block], work)
@@ -340,7 +344,7 @@ def _sweep_ipa(covariances, steps, blocks, ring):
 @jit
 def _finish(covariances, steps, w, count, logs):
     """Refresh the background, W <- T W, and the log-determinants of the blocks' first ``count`` frequencies."""
-    work = lanes.workspace(steps.shape[1])
+    work = lanes.workspace(steps)
     for block in range(w.shape[0]):
         u, step = covariances[block], steps[block]
         if u.shape[0] - 1 < u.shape[1]:

@@ -1,8 +1,8 @@
 """Small complex matrices of sixteen frequencies at once: the algebra of ``demixing``'s steps, compiled.
 
-A stack of matrices is a float32 array ``(..., row, column, re/im, LANES)``; every loop over ``lane`` is innermost
-and free of branches, so that the compiler turns it into vector instructions. Slices take leading axes only and are
-filled by loops: both keep arrays contiguous and compilation short. ``u`` holds the covariances U_k and,
+A stack of matrices is a float32 (or float64) array ``(..., row, column, re/im, LANES)``; every loop over ``lane``
+is innermost and free of branches, so that the compiler turns it into vector instructions. Slices take leading axes
+only and are filled by loops: both keep arrays contiguous and compilation short. ``u`` holds the covariances U_k and,
 last, the Gram matrix, ``step`` the product of the steps so far. Equations and names are those of ``demixing``.
 """
 
@@ -25,10 +25,11 @@ jit = numba.njit(
 
 
 @jit
-def workspace(channels):
-    """Scratch matrices and scratch vectors that the functions below share."""
-    matrices = np.zeros((5, channels, channels, 2, LANES), np.float32)
-    vectors = np.zeros((12, channels, 2, LANES), np.float32)
+def workspace(steps):
+    """Scratch matrices and scratch vectors, as precise as ``steps``, that the functions below share."""
+    channels = steps.shape[1]
+    matrices = np.zeros((5, channels, channels, 2, LANES), steps.dtype)
+    vectors = np.zeros((12, channels, 2, LANES), steps.dtype)
     return matrices, vectors
 
 
@@ -266,35 +267,40 @@ def _add_column(u, step, k, c):
 
 @jit
 def background(u, step, work):
-    """``demixing.background`` on ``step`` alone: the covariances are not needed any more."""
+    """``demixing.background``, by Gram and Schmidt; of ``u`` only the Gram matrix is kept up to date."""
     sources, channels = u.shape[0] - 1, u.shape[1]
     g, inverse = u[sources], work[0][_INVERSE]
-    c, norm = work[1][_A], work[1][_B, 0, 0]
+    row, norm = work[1][_ROW], work[1][_A, 0, 0]
     copy(g, inverse)
     invert(inverse, sources)
+    target = np.zeros(1, np.int64)
     for b in range(sources, channels):
-        clear(c)
-        for t in range(sources):
-            for s in range(sources):
+        clear(row)
+        for t in range(b):
+            if t < sources:  # minus G_bt G_tt^-1; the earlier background is orthonormal and off the sources
+                for s in range(sources):
+                    for lane in range(LANES):
+                        gr, gi = g[b, s, 0, lane], g[b, s, 1, lane]
+                        hr, hi = inverse[s, t, 0, lane], inverse[s, t, 1, lane]
+                        row[t, 0, lane] -= gr * hr - gi * hi
+                        row[t, 1, lane] -= gr * hi + gi * hr
+            else:
                 for lane in range(LANES):
-                    gr, gi = g[b, s, 0, lane], g[b, s, 1, lane]
-                    hr, hi = inverse[s, t, 0, lane], inverse[s, t, 1, lane]
-                    c[t, 0, lane] -= gr * hr - gi * hi
-                    c[t, 1, lane] -= gr * hi + gi * hr
-        copy(g[b, b, 0], norm)
-        for t in range(sources):
+                    row[t, 0, lane] = -g[b, t, 0, lane]
+                    row[t, 1, lane] = -g[b, t, 1, lane]
+        for lane in range(LANES):
+            row[b, 0, lane] = 1
+            norm[lane] = 0
+        for t in range(b + 1):
             for lane in range(LANES):
-                norm[lane] += c[t, 0, lane] * g[t, b, 0, lane] - c[t, 1, lane] * g[t, b, 1, lane]
-            for j in range(channels):
-                for lane in range(LANES):
-                    sr, si = step[t, j, 0, lane], step[t, j, 1, lane]
-                    step[b, j, 0, lane] += c[t, 0, lane] * sr - c[t, 1, lane] * si
-                    step[b, j, 1, lane] += c[t, 0, lane] * si + c[t, 1, lane] * sr
-        for j in range(channels):
+                norm[lane] += row[t, 0, lane] * g[t, b, 0, lane] - row[t, 1, lane] * g[t, b, 1, lane]
+        for t in range(b + 1):
             for lane in range(LANES):
-                scale = 1 / np.sqrt(max(norm[lane], TINY))
-                step[b, j, 0, lane] *= scale
-                step[b, j, 1, lane] *= scale
+                scale = 1 / np.sqrt(max(norm[lane], SMALL))
+                row[t, 0, lane] *= scale
+                row[t, 1, lane] *= scale
+        target[0] = b
+        _set_rows(u, step, sources, target, work)
 
 
 @jit
@@ -583,7 +589,7 @@ def _largest_root(phi, v, z, n, root):
 
 @jit
 def _eigenvectors(a, s, n):
-    """Cyclic Jacobi on the leading n x n block: eigenvalues end on the diagonal of ``a``, vectors in columns of ``s``."""
+    """Cyclic Jacobi on the leading n x n block: eigenvalues onto the diagonal of ``a``, vectors to columns of ``s``."""
     for i in range(n):
         for j in range(n):
             for lane in range(LANES):

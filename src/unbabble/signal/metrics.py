@@ -131,6 +131,8 @@ def sdr_sir_sar(
     estimates, references = _checked(estimates.double(), references.double())
     estimates, references = _unit(estimates), _unit(references)
     shape = (*estimates.shape[:-1], 3)
+    pad = (0, max(0, filter_length - estimates.shape[-1]))  # shorter ones fast_bss_eval cannot take
+    estimates, references = (torch.nn.functional.pad(x, pad) for x in (estimates, references))
     estimates, references = (x.reshape(-1, *x.shape[-2:]) for x in (estimates, references))
     scores = estimates.new_full((*estimates.shape[:-1], 3), torch.nan)
     for item, (estimate, reference) in enumerate(zip(estimates, references, strict=True)):

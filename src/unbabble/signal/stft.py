@@ -23,7 +23,9 @@ class Stft:
 
     def __init__(self, window_length: int, hop_length: int) -> None:
         if window_length % 2 or window_length % hop_length or 2 * hop_length > window_length:
-            raise ValueError(f"a hop of {hop_length} must divide the even window of {window_length} at least twice")
+            raise ValueError(
+                f"a hop of {hop_length} must divide the even window of {window_length} at least twice"
+            )
         self.window_length = window_length
         self.hop_length = hop_length
 

@@ -26,13 +26,14 @@ One iteration: weights from the sources' activity, then one sweep of the update 
 ``signal.demixing``).
 """
 
+from typing import Any
+
 from jaxtyping import Complex
 from torch import Tensor
 
 from unbabble.base.registry import register
-from unbabble.signal.blind import BlindSeparator, choose
-from unbabble.signal.demixing import Demixer
-from unbabble.signal.source_models import SOURCE_MODELS, contrast, weights
+from unbabble.signal.blind import BlindSeparator, choose, vector_analysis
+from unbabble.signal.source_models import SOURCE_MODELS
 from unbabble.signal.whitening import Whitened
 
 
@@ -46,18 +47,11 @@ from unbabble.signal.whitening import Whitened
 class AuxIVA(BlindSeparator):
     """See the module; ``source_model`` is ``laplace`` or ``gauss``, the rest is ``BlindSeparator``'s."""
 
-    def __init__(self, *, tag: str = "iss", source_model: str = "laplace", **options) -> None:
+    def __init__(self, *, tag: str = "iss", source_model: str = "laplace", **options: Any) -> None:
         super().__init__(**options)
         choose("source_model", source_model, SOURCE_MODELS)
         self.update, self.source_model = tag, source_model
 
     def _demix(self, whitened: Whitened, sources: int) -> Complex[Tensor, "frequency source frame"]:
-        bins = len(whitened.bins)
-
-        def objective(demixer: Demixer) -> float:
-            return contrast(self.source_model, demixer.power(), bins) - 2 * demixer.log_determinant()
-
-        def iterate(demixer: Demixer) -> None:
-            demixer.step(self.update, weights(self.source_model, demixer.power(), bins))
-
-        return self._descend(whitened.spectrogram[:, :sources], sources, objective, iterate)
+        problem = vector_analysis(self.update, self.source_model, len(whitened.bins))
+        return self._descend(whitened.spectrogram[:, :sources], sources, problem)
