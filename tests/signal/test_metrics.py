@@ -224,6 +224,13 @@ def test_sdr_of_silence_and_of_equal_references():
     assert (sdr_sir_sar(twins + 0.1 * noise(2, 4000, seed=1), twins)[0] - 20).abs().max() < 1
 
 
+@pytest.mark.parametrize("samples", [1, 100, 511])
+def test_sdr_of_less_than_a_filter(samples):
+    references = noise(2, samples)
+    for score in sdr_sir_sar(references + noise(2, samples, seed=1), references):
+        assert not score.isnan().any()
+
+
 @pytest.mark.parametrize(("rate", "mode"), [(16000, "wb"), (8000, "nb")])
 def test_pesq_is_that_of_the_reference_code(speech, rate, mode):
     from pesq import pesq as reference_code

@@ -1,0 +1,305 @@
+"""``unbabble score``: how good separated voices are, against the true ones."""
+
+import math
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+
+from cyclopts import Parameter
+
+from unbabble import jobs as executor
+from unbabble.base.errors import InputError, MissingExtraError, UsageError
+from unbabble.base.report import FileReport, Report, timestamp
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from unbabble.verbs.score_files import Task
+
+Metric = Literal["si_sdr", "si_sdri", "snr", "sdr", "sir", "sar", "pesq", "stoi", "estoi"]
+DEFAULT_METRICS: tuple[Metric, ...] = ("si_sdr", "si_sdri", "sdr", "sir", "sar", "pesq", "stoi", "estoi")
+LABELS = {
+    "si_sdr": "SI-SDR",
+    "si_sdri": "SI-SDRi",
+    "snr": "SNR",
+    "sdr": "SDR",
+    "sir": "SIR",
+    "sar": "SAR",
+    "pesq": "PESQ",
+    "stoi": "STOI",
+    "estoi": "eSTOI",
+}
+SHIFTED_DB = 10.0
+"""SDR, which forgives a short filter, is above SI-SDR by this much: a delay is likely."""
+
+Files = Annotated[list[Path] | None, Parameter(consume_multiple=True)]
+
+
+class ScoreReport(Report):
+    """What scoring found; ``files[i].details`` holds the scores of recording i.
+
+    ``voices``: one entry per reference with its ``estimate`` and its metrics; ``mean`` over the voices that
+    have an estimate; ``mixture``: the same for the mixture taken as the estimate of every voice.
+    """
+
+    def table(self) -> Any:
+        """The scores as a ``rich`` table: every voice of one recording, or one line per recording of many."""
+        from rich.table import Table
+
+        done = [file.details for file in self.files if file.outcome == "done"]
+        columns = [name for name in self.config["metrics"] if any(name in each["mean"] for each in done)]
+        many = len(self.files) > 1
+        table = Table(box=None, pad_edge=False)
+        for label in ("recording", "voices") if many else ("reference", "estimate"):
+            table.add_column(label, overflow="fold")
+        for name in columns:
+            table.add_column(LABELS[name], justify="right", no_wrap=True)
+        if many:
+            for file in self.files:
+                if file.outcome == "done":
+                    mean, count = file.details["mean"], len(file.details["voices"])
+                    table.add_row(file.input, str(count), *_cells(mean, columns))
+        else:
+            for voice in done[0]["voices"] if done else []:
+                table.add_row(voice["reference"], voice["estimate"] or "none", *_cells(voice, columns))
+        for label, mean in (("mean", self.mean()), ("mixture", self.mean("mixture"))):
+            if mean:
+                table.add_row(label, "", *_cells(mean, columns), style="bold" if label == "mean" else "dim")
+        return table
+
+    def mean(self, of: Literal["estimates", "mixture"] = "estimates") -> dict[str, float]:
+        """The mean over recordings of each metric."""
+        details = [file.details for file in self.files if file.outcome == "done"]
+        means = [
+            each["mean"] if of == "estimates" else (each["mixture"] or {}).get("mean") for each in details
+        ]
+        return _mean([mean for mean in means if mean], self.config["metrics"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain content for JSON."""
+        return super().to_dict() | {"mean": _plain(self.mean()), "mixture": _plain(self.mean("mixture"))}
+
+
+def score(
+    *,
+    mixture: Path | None = None,
+    references: Files = None,
+    estimates: Files = None,
+    metrics: Annotated[list[Metric] | None, Parameter(consume_multiple=True)] = None,
+    channel: int = 1,
+    jobs: int = 1,
+    json: Path | None = None,
+    quiet: bool = False,
+) -> ScoreReport:
+    """Say how good separated voices are, against the true ones: SI-SDR, SDR, PESQ, STOI and their kin.
+
+    Each estimate goes with the reference that makes the sum of SI-SDR largest. The line "mixture" is what
+    doing nothing scores. With the folder that `unbabble simulate` wrote as --references, and the one that
+    `unbabble separate` wrote as --estimates, every recording is scored.
+
+    Args:
+        mixture: The recording that was separated; improvement (SI-SDRi) is counted from it.
+        references: The true voices: files, or a folder.
+        estimates: The separated voices, in any order: files, or a folder.
+        metrics: What to score: si_sdr, si_sdri, snr, sdr, sir, sar, pesq, stoi, estoi.
+        channel: Which microphone, from 1, of files that have several.
+        jobs: Recordings to score at the same time.
+        json: Write the scores to this file.
+        quiet: Print nothing but what failed.
+
+    Returns:
+        The scores.
+
+    Raises:
+        UsageError: a request that makes no sense.
+        InputError: a folder without recordings.
+        MissingExtraError: a metric was asked for whose library is not installed.
+    """
+    from unbabble.signal.metrics import EXTRA, available
+    from unbabble.verbs.score_files import find_tasks
+
+    if not references:
+        raise UsageError("Scoring without the true voices is not available yet: name them with --references.")
+    if not estimates:
+        raise UsageError("Name the separated voices with --estimates.")
+    if channel < 1:
+        raise UsageError("Channels are counted from 1.")
+    if metrics is not None and (unknown := [name for name in metrics if name not in get_args(Metric)]):
+        raise UsageError(f"There is no metric '{unknown[0]}': choose from {', '.join(get_args(Metric))}.")
+    for name in metrics or ():
+        if not available(name):
+            raise MissingExtraError(LABELS[name], EXTRA)
+    wanted = list(dict.fromkeys(metrics or DEFAULT_METRICS))
+    missing = [name for name in wanted if not available(name)]
+    tasks = find_tasks(mixture, references, estimates)
+    if "si_sdri" in wanted and all(task.mixture is None for task in tasks):
+        if metrics is not None:
+            raise UsageError("SI-SDRi is counted from the mixture: name it with --mixture.")
+        wanted.remove("si_sdri")
+    wanted = [name for name in wanted if name not in missing]
+
+    result = ScoreReport("score", config={"metrics": wanted, "unavailable": missing, "channel": channel})
+    work = partial(score_recording, metrics=wanted, channel=channel)
+    result.files, result.interrupted = executor.run(work, tasks, jobs=jobs, quiet=quiet, title="Scoring")
+    result.finished = timestamp()
+    _print(result, quiet)
+    if json is not None:
+        result.save(json)
+    return result
+
+
+def score_recording(task: "Task", metrics: Sequence[str], channel: int) -> FileReport:
+    """Score the estimates of one recording.
+
+    Raises:
+        InputError: files that cannot be read or do not belong together.
+    """
+    import torch
+
+    from unbabble.signal.metrics import pesq_mode
+    from unbabble.signal.permutation import NONE, align
+    from unbabble.verbs.score_files import read_all
+
+    started = time.perf_counter()
+    if not task.estimates:
+        raise InputError(f"There are no estimates for '{task.name}'.")
+    warnings: list[str] = []
+    paths = [*task.references, *task.estimates, *([task.mixture] if task.mixture else [])]
+    waveforms, rate = read_all(paths, channel, warnings)
+    count = len(task.references)
+    references, estimates = waveforms[:count], waveforms[count : count + len(task.estimates)]
+    names, found = _short(task.references), _short(task.estimates)
+    live = (references != 0).any(-1)
+    if not live.any():
+        raise InputError("All references are silent: there is nothing to score against.")
+    warnings += [f"{names[k]} is silent: nothing can be scored against it." for k in _false(live)]
+    warnings += [f"{found[k]} is silent." for k in _false((estimates != 0).any(-1))]
+
+    aligned = align(estimates, references)
+    order = aligned.order.tolist()
+    values = _scores(aligned.estimates, references, rate, metrics)
+    baseline = None
+    if task.mixture:
+        heard = waveforms[-1].expand_as(references)
+        scored = _scores(heard, references, rate, metrics)
+        baseline = _rows(names, [task.mixture.name] * count, scored)
+        if "si_sdri" in metrics:
+            values["si_sdri"] = values["si_sdr"] - scored["si_sdr"]
+            for row in baseline:
+                row["si_sdri"] = 0.0 if math.isfinite(row["si_sdr"]) else math.nan
+    for metric in values.values():
+        metric[aligned.order == NONE] = torch.nan
+    for k in range(count):
+        if order[k] == NONE:
+            warnings.append(f"{names[k]} has no estimate; the mean leaves it out.")
+    unused = [name for k, name in enumerate(found) if k not in order]
+    if unused:
+        warnings.append(f"{', '.join(unused)}: not needed by any reference, not scored.")
+    if {"si_sdr", "sdr"} <= values.keys() and (values["sdr"] - values["si_sdr"] > SHIFTED_DB).any():
+        warnings.append(
+            "SDR is far above SI-SDR: the estimates may be delayed or filtered against the references."
+        )
+    voices = _rows(names, [None if k == NONE else found[k] for k in order], values)
+    details = {
+        "sample_rate": rate,
+        "pesq_mode": pesq_mode(rate)[0] if "pesq" in metrics else None,
+        "voices": voices,
+        "mean": _mean(voices, metrics),
+        "mixture": baseline and {"voices": baseline, "mean": _mean(baseline, metrics)},
+        "unused_estimates": unused,
+    }
+    return FileReport(
+        task.name,
+        "done",
+        seconds=time.perf_counter() - started,
+        audio_seconds=references.shape[-1] / rate,
+        warnings=warnings,
+        details=details,
+    )
+
+
+def _scores(
+    estimates: "Tensor", references: "Tensor", sample_rate: int, metrics: Sequence[str]
+) -> "dict[str, Tensor]":
+    """Each metric but SI-SDRi of estimates in the order of their references."""
+    from unbabble.signal.metrics import estoi, pesq, sdr_sir_sar, si_sdr, snr, stoi
+
+    values = {"si_sdr": si_sdr(estimates, references)}
+    if "snr" in metrics:
+        values["snr"] = snr(estimates, references)
+    if {"sdr", "sir", "sar"} & set(metrics):
+        values |= dict(zip(("sdr", "sir", "sar"), sdr_sir_sar(estimates, references), strict=True))
+    for name, metric in (("pesq", pesq), ("stoi", stoi), ("estoi", estoi)):
+        if name in metrics:
+            values[name] = metric(estimates, references, sample_rate)
+    return values
+
+
+def _rows(
+    references: list[str], estimates: Sequence[str | None], values: "dict[str, Tensor]"
+) -> list[dict[str, Any]]:
+    columns = {name: value.tolist() for name, value in values.items()}
+    return [
+        {"reference": reference, "estimate": estimate} | {name: column[k] for name, column in columns.items()}
+        for k, (reference, estimate) in enumerate(zip(references, estimates, strict=True))
+    ]
+
+
+def _mean(rows: list[dict[str, Any]], metrics: Sequence[str]) -> dict[str, float]:
+    """Of each metric, over the rows where it is defined."""
+    means = {}
+    for name in metrics:
+        if values := [row[name] for row in rows if name in row and not math.isnan(row[name])]:
+            means[name] = sum(values) / len(values)
+    return means
+
+
+def _false(flags: "Tensor") -> list[int]:
+    return (~flags).nonzero().flatten().tolist()
+
+
+def _short(paths: Sequence[Path]) -> list[str]:
+    """File names, or whole paths where names repeat."""
+    names = [path.name for path in paths]
+    return names if len(set(names)) == len(names) else [str(path) for path in paths]
+
+
+def _plain(mean: dict[str, float]) -> dict[str, float | None]:
+    return {name: value if math.isfinite(value) else None for name, value in mean.items()}
+
+
+def _cells(values: dict[str, Any], columns: Sequence[str]) -> list[str]:
+    cells = []
+    for name in columns:
+        value, digits = values.get(name, math.nan), 3 if "stoi" in name else 2
+        cells.append("" if math.isnan(value) else f"{value:.{digits}f}")
+    return cells
+
+
+def _print(report: ScoreReport, quiet: bool) -> None:
+    """The table on stdout, for it is the result; all else on stderr."""
+    from rich.console import Console
+
+    errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    finished = [file for file in report.files if file.outcome == "done"]
+    if not quiet and finished:
+        console = Console(highlight=False, markup=False)
+        if not console.is_terminal:
+            console.width = 200  # a file has no margin
+        console.print(report.table())
+        modes = {file.details["pesq_mode"] for file in finished} - {None}
+        kinds = " and ".join({"wb": "wide band", "nb": "narrow band"}[mode] for mode in sorted(modes))
+        pesq = f"; PESQ is MOS-LQO, {kinds}" if kinds else ""
+        errors.print(f"SI-SDR, SNR, SDR, SIR and SAR are in dB{pesq}.", style="dim")
+        for file in finished:
+            for warning in file.warnings:
+                errors.print(f"{file.input}: {warning}", style="yellow")
+        if report.config["unavailable"]:
+            labels = ", ".join(LABELS[name] for name in report.config["unavailable"])
+            errors.print(f"Not available: {labels} (pip install 'unbabble[metrics]').", style="yellow")
+    for file in report.files:
+        if file.outcome == "failed":
+            error = file.error or "failed"
+            errors.print(error if file.input in error else f"{file.input}: {error}", style="red")
