@@ -1,0 +1,132 @@
+"""The documentation is true: marked commands and Python blocks run, every method and option is explained.
+
+A block marked by ``<!-- run -->`` on the line before it runs, blocks of one page in order and in one folder; with
+``<!-- run, same output -->`` it must also print what the page shows.
+"""
+
+import glob
+import inspect
+import re
+import shlex
+import shutil
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+import unbabble
+from unbabble import cli
+from unbabble.base import registry
+from unbabble.verbs.score import score
+from unbabble.verbs.separate import separate
+from unbabble.verbs.simulate import simulate
+
+REPOSITORY = Path(__file__).parent.parent
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+DEMO = Path(unbabble.__file__).parent / "demo"
+BLOCK = re.compile(r"<!-- run(?P<same>, same output)? -->\n```(?P<kind>\w+)\n(?P<text>.*?)^```", re.S | re.M)
+VERBS = {"separate": separate, "score": score, "simulate": simulate}
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A folder with what the pages' examples name: the demo recording and its voices."""
+    samples, rate = soundfile.read(DEMO / "mixture.flac")
+    soundfile.write(tmp_path / "meeting.wav", samples, rate)
+    (tmp_path / "recordings").mkdir()
+    shutil.copy(tmp_path / "meeting.wav", tmp_path / "recordings" / "monday.wav")
+    for number, name in enumerate(("alice", "bob", "carol"), 1):
+        samples, rate = soundfile.read(DEMO / f"reference{number}.flac")
+        soundfile.write(tmp_path / f"{name}.wav", samples, rate)
+        (tmp_path / "speech" / name).mkdir(parents=True)
+        shutil.copy(tmp_path / f"{name}.wav", tmp_path / "speech" / name)
+    for name in ("src", "LICENSE"):
+        (tmp_path / name).symlink_to(REPOSITORY / name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+    return tmp_path
+
+
+def expand(word: str) -> list[str]:
+    """What a shell makes of a pattern."""
+    return sorted(glob.glob(word)) or [word]
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if BLOCK.search(page.read_text())], ids=lambda p: p.name
+)
+def test_marked_blocks_run(page, here, capsys):
+    for block in BLOCK.finditer(page.read_text()):
+        if block["kind"] == "python":
+            exec(compile(block["text"], str(page), "exec"), {})
+            continue
+        lines = block["text"].replace("\\\n", " ").splitlines()
+        for line in lines:
+            if not line.startswith("$ "):
+                continue
+            command, *arguments = shlex.split(line[2:])
+            assert command == "unbabble", f"only unbabble's commands can be run: {line}"
+            code = cli.run([word for argument in arguments for word in expand(argument)])
+            printed = capsys.readouterr()
+            assert code == 0, f"{line}\n{printed.err}"
+            if block["same"]:
+                shown = "\n".join(each for each in lines if not each.startswith("$ "))
+                assert printed.out.split() == shown.split()
+
+
+def test_commands_that_are_not_run_name_what_exists():
+    verbs = defaultdict(set)
+    for page in PAGES:
+        for verb, rest in re.findall(r"^\$ unbabble (\w+)(.*)$", page.read_text(), re.M):
+            verbs[verb] |= set(re.findall(r"(--[a-z0-9-]+)", rest))
+    for verb, options in verbs.items():
+        if verb in VERBS:
+            known = {f"--{name.replace('_', '-')}" for name in inspect.signature(VERBS[verb]).parameters}
+            assert options <= known, f"unbabble {verb}"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_option_is_explained(verb):
+    text = (REPOSITORY / "docs" / f"{verb}.md").read_text()
+    for name in inspect.signature(VERBS[verb]).parameters:
+        assert name == "inputs" or f"`--{name.replace('_', '-')}" in text, f"docs/{verb}.md lacks --{name}"
+
+
+def test_every_method_has_its_section():
+    text = (REPOSITORY / "docs" / "separate.md").read_text()
+    sections = set(re.findall(r"^### (\w+)$", text, re.M))
+    assert sections == {card.name for card in registry.cards().values() if card.contract == "separator"}
+
+
+def test_the_example_of_a_method_is_whole(tmp_path, monkeypatch):
+    text = (REPOSITORY / "docs" / "adding-a-method.md").read_text()
+    code = re.search(r"<!-- method: components -->\n```python\n(.*?)^```", text, re.S | re.M)
+    assert code
+    family = tmp_path / "separation"
+    family.mkdir()
+    (family / "components.py").write_text(code[1])
+    monkeypatch.setattr(registry, "METHODS_FOLDER", tmp_path)
+    monkeypatch.setattr(registry, "_classes", {})
+    registry.cards.cache_clear()
+    try:
+        assert registry.models() == ["components"]
+        exec(compile(code[1], "components.py", "exec"), {"__name__": "components"})
+        mixture = torch.from_numpy(np.random.default_rng(0).normal(size=(2, 3, 1000))).float()
+        sources = registry.create("components")(mixture, sample_rate=8000)
+        assert sources.shape == (2, 3, 1000)
+        assert torch.allclose(sources.sum(1), mixture[:, 0], atol=1e-4)
+        images = registry.create("components", sources=2)(mixture, images=True)
+        assert images.shape == (2, 2, 3, 1000)
+        with pytest.raises(unbabble.InputError):
+            registry.create("components")(mixture[:, :1])
+    finally:
+        registry.cards.cache_clear()
+
+
+def test_links_between_pages_lead_somewhere():
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!https?://|mailto:)([^)#]+)[^)]*\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
