@@ -1,0 +1,40 @@
+#!/bin/sh
+# Make one environment per peer, outside this repository; versions are pinned. Usage: benchmarks/peers.sh [FOLDER]
+#
+# UNBABBLE_PEERS or FOLDER says where (default ~/.cache/unbabble-peers). The code of the paper on IPA
+# (github.com/fakufaku/auxiva-ipa) is no package: it is cloned at the commit below, and numpy 1.23 runs it
+# unmodified. UNBABBLE_AUXIVA_IPA may name a local clone instead.
+set -eu
+folder=${1:-${UNBABBLE_PEERS:-$HOME/.cache/unbabble-peers}}
+python=${PYTHON:-python3.11}
+authors=${UNBABBLE_AUXIVA_IPA:-https://github.com/fakufaku/auxiva-ipa}
+commit=ec9d17cf017a5f87c1e8290e6ea9c17479ce7e1c
+mkdir -p "$folder"
+
+environment() {
+    name=$1
+    shift
+    if [ -e "$folder/$name/complete" ]; then return; fi
+    rm -rf "${folder:?}/$name"
+    "$python" -m venv "$folder/$name"
+    "$folder/$name/bin/pip" install --quiet "$@"
+}
+
+environment pyroomacoustics numpy==2.4.6 scipy==1.17.1 pyroomacoustics==0.10.1
+touch "$folder/pyroomacoustics/complete"
+
+environment ssspy numpy==2.4.6 packaging==25.0 ssspy==0.2.0
+touch "$folder/ssspy/complete"
+
+# torch by itself first: asked for beside others, pip fetches gigabytes of CUDA. No torchaudio: see run_torchiva.py
+environment torchiva numpy==2.4.6 scipy==1.17.1 pyyaml==6.0.3 torch==2.13.0
+"$folder/torchiva/bin/pip" install --quiet --no-deps torchiva==0.1.1
+touch "$folder/torchiva/complete"
+
+environment authors numpy==1.23.5 scipy==1.10.1 pyroomacoustics==0.6.0
+if [ ! -e "$folder/authors/complete" ]; then
+    git clone --quiet "$authors" "$folder/authors/code"
+    git -C "$folder/authors/code" checkout --quiet "$commit"
+    touch "$folder/authors/complete"
+fi
+echo "peers are in $folder"
