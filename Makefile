@@ -40,16 +40,16 @@ clean:
 # The stamps say that the installation is complete and not older than what pyproject.toml asks for.
 .venv/installed: pyproject.toml | .venv/bin/pip
 	@echo "Installing into .venv; the first time this takes a few minutes."
-	$(PIP) $(TORCH)
-	$(PIP) --editable '.[all]' || { \
+	@$(PIP) $(TORCH)
+	@$(PIP) --editable '.[all]' || { \
 	  echo "Going on without PESQ: it is built from source, which needs a C compiler and Python's headers." >&2; \
-	  $(PIP) --editable '.[dereverb,rooms]' fast-bss-eval pystoi; }
+	  $(PIP) --editable '.[dereverb,rooms]' fast-bss-eval packaging pystoi; }
 	@touch $@
 
 .venv/installed-dev: pyproject.toml | .venv/bin/pip
 	@echo "Installing into .venv; the first time this takes a few minutes."
-	$(PIP) $(TORCH)
-	$(PIP) --editable '.[dev]'
+	@$(PIP) $(TORCH)
+	@$(PIP) --editable '.[dev]'
 	@touch .venv/installed $@
 
 .venv/bin/pip:
