@@ -249,8 +249,8 @@ def test_pesq_of_other_rates_long_recordings_and_silence(speech):
     assert torch.isfinite(pesq(estimates[:1], references[:1], 44100)).all()
     assert torch.isfinite(pesq(estimates[:1], references[:1], 11025)).all()
     # the reference code alone ends the process on this many utterances
-    pauses = (torch.arange(200 * RATE) // 6000 % 2).double()
-    long = references[0].repeat(50) * pauses
+    pauses = (torch.arange(100 * RATE) // 6000 % 2).double()
+    long = references[0].repeat(25) * pauses
     score = pesq(long + 0.01 * noise(*long.shape), long, RATE)
     assert 1 < score < 4.7
     assert pesq(0 * estimates[0], references[0], RATE) == pytest.approx(PESQ_LOWEST["wb"])

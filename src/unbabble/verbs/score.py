@@ -103,7 +103,7 @@ def score(
         mixture: The recording that was separated; improvement (SI-SDRi) is counted from it.
         references: The true voices: files, or a folder.
         estimates: The separated voices, in any order: files, or a folder.
-        metrics: What to score: si_sdr, si_sdri, snr, sdr, sir, sar, pesq, stoi, estoi.
+        metrics: What to score; all but snr if not given, as far as their libraries are installed.
         channel: Which microphone, from 1, of files that have several.
         jobs: Recordings to score at the same time.
         json: Write the scores to this file.
