@@ -186,8 +186,9 @@ def iss2(covariances: Covariances, k: int, m: int) -> Steps:
         if i not in pair:
             right = covariances[:, i, pair, i, None]
             step[:, i, pair] = -torch.linalg.solve(blocks[:, i], right)[..., 0].conj()
-    values, vectors = _generalised_eigenvectors(blocks[:, k], blocks[:, m])
-    step[:, k, pair] = (vectors[..., 0] * values[:, :1].rsqrt()).conj()
+    _, vectors = _generalised_eigenvectors(blocks[:, k], blocks[:, m])
+    h = vectors[..., :1]  # h^H G_k h is its eigenvalue, with the digits that the smaller of two may have lost
+    step[:, k, pair] = (h * (h.mH @ blocks[:, k] @ h).real.rsqrt())[..., 0].conj()
     step[:, m, pair] = vectors[..., 1].conj()
     return step
 

@@ -429,17 +429,23 @@ def sweep_iss2(u, step, ring, work):
         clear(row0)
         clear(row1)
         for lane in range(LANES):
-            _, y0r, y0i, y1r, y1i, least, x0r, x0i, x1r, x1i = _paired_eigenvectors(
-                u[k, k, k, 0, lane],
-                u[k, m, m, 0, lane],
-                u[k, m, k, 0, lane],
-                u[k, m, k, 1, lane],
+            g00, g11 = u[k, k, k, 0, lane], u[k, m, m, 0, lane]
+            gr, gi = u[k, m, k, 0, lane], u[k, m, k, 1, lane]
+            _, y0r, y0i, y1r, y1i, _, x0r, x0i, x1r, x1i = _paired_eigenvectors(
+                g00,
+                g11,
+                gr,
+                gi,
                 u[m, k, k, 0, lane],
                 u[m, m, m, 0, lane],
                 u[m, m, k, 0, lane],
                 u[m, m, k, 1, lane],
             )
-            scale = 1 / np.sqrt(least)
+            # The smallest eigenvalue may have no digits left: the Rayleigh quotient has them all.
+            first, second = g00 * (x0r * x0r + x0i * x0i), g11 * (x1r * x1r + x1i * x1i)
+            re, im = x1r * x0r + x1i * x0i, x1r * x0i - x1i * x0r
+            length = max(first + second + 2 * (gr * re - gi * im), SMALL * (first + second))
+            scale = 1 / np.sqrt(length)
             row0[k, 0, lane], row0[k, 1, lane] = scale * x0r, -scale * x0i
             row0[m, 0, lane], row0[m, 1, lane] = scale * x1r, -scale * x1i
             row1[k, 0, lane], row1[k, 1, lane] = y0r, -y0i
