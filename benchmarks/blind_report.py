@@ -263,7 +263,7 @@ def plot_curves(result: dict) -> None:
         if any(name == its for its, _ in used)
     ]
     figure.legend(handles=handles, loc="lower center", ncol=5, fontsize=8, frameon=False)
-    figure.tight_layout(rect=(0, 0.09 if rows == 1 else 0.06, 1, 1))
+    figure.tight_layout(rect=(0, 0.75 / figure.get_figheight(), 1, 1))
     figure.savefig(RESULTS / "blind_curves.png", dpi=130)
     plt.close(figure)
 
