@@ -52,7 +52,7 @@ class BlindSeparator:
         tolerance: stop when a sweep lowers the objective by less than this, per frequency and source; 0 never.
         starts: how many starting points to try (the first is deterministic, the others drawn from ``seed``); the
             one with the lowest objective wins.
-        window_length: samples of the analysis window, even; None for about 0.256 s, a power of two.
+        window_length: samples of the analysis window, a multiple of four; None for about 0.256 s, a power of two.
         reference: microphone (from 0) as which the sources sound.
         scale: ``projection_back`` (all sources as heard at the reference) or ``minimal_distortion`` (source k as
             heard at microphone k; Matsuoka & Nakashima, ICA 2001).
@@ -83,9 +83,12 @@ class BlindSeparator:
             ("sources", sources, 1),
             ("iterations", iterations, 0),
             ("starts", starts, 1),
+            ("tolerance", tolerance, 0),
         ):
             if value is not None and value < least:
                 raise UsageError(f"{name} must be at least {least}, not {value}.")
+        if window_length is not None and (window_length < OVERLAP or window_length % OVERLAP):
+            raise UsageError(f"window_length must be a multiple of {OVERLAP}, not {window_length}.")
         choose("scale", scale, ("projection_back", "minimal_distortion"))
         choose("backend", backend, ("auto", "fast", "reference"))
         self.sources, self.iterations, self.tolerance, self.starts = sources, iterations, tolerance, starts
@@ -115,7 +118,9 @@ class BlindSeparator:
 
     def stft(self, sample_rate: int) -> Stft:
         """The transform at ``sample_rate``."""
-        length = self.window_length or 2 ** round(math.log2(WINDOW_SECONDS * sample_rate))
+        if sample_rate <= 0:
+            raise UsageError(f"The sample rate must be positive, not {sample_rate} Hz.")
+        length = self.window_length or max(OVERLAP, 2 ** round(math.log2(WINDOW_SECONDS * sample_rate)))
         return Stft(length, length // OVERLAP)
 
     def _separate(self, recording: Tensor, sample_rate: int, images: bool) -> Tensor:
@@ -125,7 +130,7 @@ class BlindSeparator:
                 f"The recording is too short: {recording.shape[-1]} samples, one analysis window has "
                 f"{stft.window_length}."
             )
-        if self.reference >= len(recording):
+        if not 0 <= self.reference < len(recording):
             raise UsageError(f"There is no microphone {self.reference}: the recording has {len(recording)}.")
         mixture = stft.analyse(recording)
         whitened = whiten(mixture)
@@ -191,7 +196,8 @@ class BlindSeparator:
                 iterate()
                 if watched:
                     history.append(objective())
-                    if history[-2] - history[-1] < self.tolerance * len(spectrogram) * sources:
+                    gain = history[-2] - history[-1]
+                    if self.tolerance > 0 and gain < self.tolerance * len(spectrogram) * sources:
                         break
             end = objective() if self.starts > 1 else 0.0
             if outputs is None or end < least:

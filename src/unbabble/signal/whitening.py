@@ -10,6 +10,7 @@ SILENT_BIN = 1e-8
 """A frequency whose power is below this fraction (-80 dB) of the mean carries rounding noise: it is left out."""
 RANK_TOLERANCE = 1e-9
 """A direction weaker than this (-90 dB) against the strongest one is a copy of others, not a microphone."""
+BINS_AT_ONCE = 128
 
 
 @dataclass
@@ -40,7 +41,9 @@ def whiten(mixture: Complex[Tensor, "microphone frequency frame"], channels: int
     power = x.abs().square().mean((1, 2))
     bins = (power > SILENT_BIN * power.mean()).nonzero()[:, 0]
     x = x[bins]
-    covariance = (x @ x.mH).to(torch.complex128) / frames
+    # In double precision, whose rounding is below the rank tolerance; in parts, which stay in the cache.
+    parts = (part.to(torch.complex128) for part in x.split(BINS_AT_ONCE))
+    covariance = torch.cat([part @ part.mH for part in parts]) / frames
     values, vectors = torch.linalg.eigh(covariance)
     values, vectors = values.flip(1), vectors.flip(2)
     floor = RANK_TOLERANCE * values[:, :1]
