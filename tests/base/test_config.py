@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from unbabble.base.config import check_arguments, load_yaml, parse_assignments, validate
+from unbabble.base.config import check_arguments, keyword_parameters, load_yaml, parse_assignments, validate
 from unbabble.base.errors import UsageError
 
 
@@ -52,6 +52,20 @@ def test_arguments_are_converted_and_checked():
         check_arguments(Method, {"zzz": 4}, "Model 'm'")
     with pytest.raises(UsageError, match=r"option 'iterations'.*not 'ten'"):
         check_arguments(Method, {"iterations": "ten"}, "Model 'm'")
+
+
+class Heir(Method):
+    def __init__(self, *, rank: int = 2, iterations: int = 5, **options):
+        super().__init__(iterations=iterations, **options)
+
+
+def test_arguments_that_a_base_class_takes():
+    assert check_arguments(Heir, {"rank": "4", "tol": 1}, "Model 'h'") == {"rank": 4, "tol": 1.0}
+    assert keyword_parameters(Heir)["iterations"].default == 5
+    with pytest.raises(UsageError, match="Did you mean 'rank'"):
+        check_arguments(Heir, {"ranks": 4}, "Model 'h'")
+    with pytest.raises(UsageError, match=r"option 'tol'.*not 'x'"):
+        check_arguments(Heir, {"tol": "x"}, "Model 'h'")
 
 
 def test_validate():

@@ -106,11 +106,10 @@ def check_arguments(call: Callable[..., Any], options: Mapping[str, Any], owner:
     Raises:
         UsageError: an unknown name, with the nearest one, or a value of the wrong type.
     """
-    parameters = inspect.signature(call).parameters
+    parameters = keyword_parameters(call)
     if not any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
         check_names(options, [name for name in parameters if name != "tag"], owner)
-    target = call.__init__ if isinstance(call, type) else call
-    hints = get_type_hints(target)
+    hints = {name: each.annotation for name, each in parameters.items() if each.annotation is not each.empty}
     checked = dict(options)
     for name in checked.keys() & hints.keys():
         try:
@@ -123,6 +122,33 @@ def check_arguments(call: Callable[..., Any], options: Mapping[str, Any], owner:
             reason = _lower(error.errors()[0]["msg"])
             raise UsageError(f"{owner}: option '{name}': {reason}, not {options[name]!r}.") from error
     return checked
+
+
+def keyword_parameters(call: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """What ``call`` takes; of a class also what its constructor passes on to those of its bases as ``**options``.
+
+    Annotations are types, not strings.
+    """
+    if not isinstance(call, type):
+        return _parameters(call)
+    found: dict[str, inspect.Parameter] = {}
+    for cls in call.__mro__:
+        if "__init__" in vars(cls) and cls is not object:
+            own = _parameters(cls.__init__)
+            own.pop("self", None)
+            passed_on = [name for name, each in own.items() if each.kind is each.VAR_KEYWORD]
+            found = own | found
+            if not passed_on:
+                break
+            for name in passed_on:
+                del found[name]
+    return found
+
+
+def _parameters(call: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    hints = get_type_hints(call)
+    parameters = inspect.signature(call).parameters.items()
+    return {name: each.replace(annotation=hints.get(name, each.empty)) for name, each in parameters}
 
 
 def check_names(options: Iterable[str], known: list[str], owner: str) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from unbabble.base import registry
+from unbabble.base.config import keyword_parameters
 from unbabble.base.errors import UsageError
 from unbabble.base.registry import Card
 
@@ -57,10 +58,12 @@ def models(
 def options(name: str) -> dict[str, dict[str, str]]:
     """The options of a model: type, default and help, from its constructor's signature and docstring."""
     method = registry.method(name)
-    help_texts = _argument_help(inspect.getdoc(method) or "")
-    help_texts |= _argument_help(inspect.getdoc(method.__init__) or "")
+    help_texts: dict[str, str] = {}
+    for cls in reversed(method.__mro__):
+        help_texts |= _argument_help(inspect.cleandoc(cls.__doc__ or ""))
+        help_texts |= _argument_help(inspect.cleandoc(cls.__init__.__doc__ or ""))
     found = {}
-    for each in inspect.signature(method).parameters.values():
+    for each in keyword_parameters(method).values():
         if each.name == "tag" or each.kind in (each.VAR_KEYWORD, each.VAR_POSITIONAL):
             continue
         kind = "" if each.annotation is each.empty else inspect.formatannotation(each.annotation)
