@@ -1,11 +1,12 @@
 """``unbabble separate``: one file per talker of each recording."""
 
+import math
 import tempfile
 import time
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from unbabble import jobs as executor
 from unbabble.base.config import merge, parse_assignments
@@ -15,8 +16,7 @@ from unbabble.base.inputs import Input, expand
 from unbabble.base.report import FileReport, Report, timestamp
 from unbabble.verbs.summary import print_summary
 
-if TYPE_CHECKING:
-    from unbabble.hub import Model, Separation
+LEAST_SEGMENT_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Settings:
     dereverb: Literal["none", "wpe", "joint"]
     images: bool
     format: Literal["wav", "flac"]
+    segment: float | Literal["auto"] = "auto"
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -42,6 +43,7 @@ def separate(
     images: bool = False,
     starts: int | None = None,
     set: list[str] | None = None,
+    segment: float | Literal["auto"] = "auto",
     format: Literal["wav", "flac"] = "wav",
     device: str = "auto",
     jobs: int = 1,
@@ -65,6 +67,7 @@ def separate(
         images: Also write each talker as every microphone hears it: source1_image.wav ...
         starts: Try several starting points and keep the best.
         set: Any other option of the model (`unbabble models info NAME`), as name=value; repeat for more.
+        segment: Seconds of the pieces that a long recording is cut into; auto cuts beyond 5 minutes, 0 never.
         format: wav holds 32-bit floats, flac 24 bits.
         device: auto, cpu, cuda ...
         jobs: Recordings to work on at the same time.
@@ -87,9 +90,13 @@ def separate(
         if sources < 1:
             raise UsageError("The number of sources is at least 1.")
         options["sources"] = sources
+    if segment != "auto" and not (segment == 0 or LEAST_SEGMENT_SECONDS <= segment < math.inf):
+        raise UsageError(
+            f"A segment has at least {LEAST_SEGMENT_SECONDS:g} seconds, or 0 for the whole recording."
+        )
     executor.check_jobs(jobs)
     options = merge(options, parse_assignments(set or []))
-    settings = Settings(model, device, dereverb, images, format, options)
+    settings = Settings(model, device, dereverb, images, format, segment, options)
     result = Report(
         "separate", config=vars(settings) | {"out": str(out), "jobs": jobs, "overwrite": overwrite}
     )
@@ -122,24 +129,42 @@ def separate_file(task: Input, out: Path, settings: Settings, overwrite: bool) -
         return earlier
     started = time.perf_counter()
     model = load(settings.model, settings.device, settings.dereverb, **settings.options)
-    separation = _run(model, task, settings)
-    remove_partial(folder)
-    executor.forget(folder)
-    outputs = separation.save(folder, settings.format)
-    result = FileReport(
-        task.name,
-        "done",
-        model=separation.model,
-        seconds=time.perf_counter() - started,
-        audio_seconds=separation.audio_seconds,
-        outputs=[str(path) for path in outputs],
-        warnings=separation.warnings,
-        details={"sources": len(separation.sources), "separation_seconds": separation.seconds},
-    )
+    result = FileReport(task.name, "done")
+    if (segment := _segment(task, settings)) is None:
+        separation = model(task.path, images=settings.images)
+        _make_room(folder)
+        outputs = separation.save(folder, settings.format)
+        details = {"sources": len(separation.sources)}
+    else:
+        from unbabble.chunk import separate_long
+
+        _make_room(folder)
+        separation = separate_long(
+            model, task.path, folder, segment=segment, images=settings.images, format=settings.format
+        )
+        outputs = separation.outputs
+        details = {"sources": separation.sources, "segments": separation.segments}
+    result.model, result.audio_seconds = separation.model, separation.audio_seconds
+    result.outputs, result.warnings = [str(path) for path in outputs], separation.warnings
+    result.details = details | {"separation_seconds": separation.seconds}
+    result.seconds = time.perf_counter() - started
     executor.record_done(folder, task.path, config, result)
     return result
 
 
-def _run(model: "Model", task: Input, settings: Settings) -> "Separation":
-    """Separate one recording. Whatever is too long for memory is to be cut into pieces here."""
-    return model(task.path, images=settings.images)
+def _make_room(folder: Path) -> None:
+    remove_partial(folder)
+    executor.forget(folder)
+
+
+def _segment(task: Input, settings: Settings) -> float | None:
+    """How long the pieces are that this recording is to be cut into; None for the whole."""
+    from unbabble.base.audio import probe
+    from unbabble.chunk import is_long, segment_seconds
+
+    if settings.segment == 0:
+        return None
+    info = probe(task.path)
+    if settings.segment == "auto":
+        return segment_seconds(info) if is_long(info) else None
+    return settings.segment if info.seconds is None or info.seconds > settings.segment else None
