@@ -35,7 +35,7 @@ def mixture(count: int = 2, microphones: int = 2, samples: int = SAMPLES, noise:
 
 
 def separator(**options) -> AuxIVA:
-    return AuxIVA(**{"tag": "ip", "iterations": 5, "window_length": 256} | options)
+    return AuxIVA(**{"tag": "ip", "sources": 2, "iterations": 5, "window_length": 256} | options)
 
 
 def decibels(signal: Tensor, error: Tensor) -> float:
@@ -62,7 +62,7 @@ def test_level_does_not_matter(gain, scale):
 @pytest.mark.parametrize("backend", ["fast", "reference"])
 def test_images_of_as_many_sources_as_microphones_add_up_to_the_mixture(microphones, backend):
     x = mixture(microphones, microphones)
-    images = separator(backend=backend)(x, images=True)
+    images = separator(sources=microphones, backend=backend)(x, images=True)
     assert images.shape == (1, microphones, microphones, SAMPLES)
     assert decibels(x, images.sum(1) - x) > 80
 
@@ -89,7 +89,7 @@ def test_minimal_distortion_takes_source_k_at_microphone_k():
 def test_sources_come_loudest_first_at_the_reference():
     x = mixture(3, 3)
     for images in (False, True):
-        heard = separator(reference=1)(x, images=images)[0]
+        heard = separator(sources=3, reference=1)(x, images=images)[0]
         power = (heard[:, 1] if images else heard).square().sum(-1)
         assert (power.diff() <= 0).all()
 
@@ -134,12 +134,12 @@ def test_silent_frequencies_stay_finite_and_are_shared():
 def test_dependent_channels_are_said_to_be_so(microphones):
     x = mixture(2, 2)
     x = torch.cat([x, x[:, :1]], 1) if microphones == 3 else x[:, :1].repeat(1, 2, 1)
-    separate = separator()
+    separate = separator(sources=microphones - 1)
     estimates = separate(x)
     assert estimates.shape == (1, microphones - 1, SAMPLES)
     assert torch.isfinite(estimates).all()
     assert separate.warnings == [f"Only {microphones - 1} of the {microphones} channels are independent."]
-    separate(mixture())
+    separate(mixture(2, 2))
     assert separate.warnings == []
 
 
@@ -151,6 +151,14 @@ def test_one_source_is_the_first_principal_component(tag):
     assert torch.isfinite(one).all()
     none = separator(tag=tag, sources=1, iterations=0)(x)
     assert decibels(none, one - none) > 60
+
+
+@pytest.mark.parametrize("microphones", [2, 3])
+def test_without_a_number_the_talkers_are_counted(microphones):
+    x = mixture(2, microphones)
+    sources = separator(sources=None)(x)[0]
+    assert 1 <= len(sources) <= microphones
+    assert torch.equal(sources, separator(sources=len(sources))(x)[0])
 
 
 def test_no_iterations_give_the_principal_components():
@@ -189,12 +197,14 @@ def test_more_starts_never_end_higher():
     x = mixture(3, 3)
     ends = []
     for starts in (1, 2, 4):
-        separate = separator(starts=starts, iterations=8, record=True)
+        separate = separator(sources=3, starts=starts, iterations=8, record=True)
         first = separate(x)
         ends.append(separate.history[-1])
-        assert torch.equal(first, separator(starts=starts, iterations=8)(x)), "starts are drawn from the seed"
+        assert torch.equal(first, separator(sources=3, starts=starts, iterations=8)(x)), (
+            "starts are drawn from the seed"
+        )
     assert ends[0] >= ends[1] >= ends[2]
-    other = separator(starts=4, iterations=8, seed=1, record=True)
+    other = separator(sources=3, starts=4, iterations=8, seed=1, record=True)
     other(x)
     assert other.history[-1] <= ends[0]
 
