@@ -6,7 +6,7 @@ sources do not meet (the past does not move): one source's output stays in the f
 
 import numpy as np
 import torch
-from jaxtyping import Complex
+from jaxtyping import Complex, Float
 from torch import Tensor
 
 from unbabble.signal.demixing_fast import FastDemixer
@@ -50,14 +50,25 @@ class FastPredictiveDemixer(FastDemixer):
         """The current demixing and prediction, rows over the mixture and its past."""
         return torch.view_as_complex(torch.from_numpy(self._rows))
 
-    def _steer(self, update: str, phi: Planes, part: int, first: int, last: int) -> None:
-        """One range of the pass that ``step("iss", weights)`` makes."""
-        total, logs = self._sums[part], self._logs[first:last]
-        total[:] = 0
-        part_bins = slice(first * LANES, min(last * LANES, self.bins))
-        weights = phi[part_bins] if len(phi) > 1 else phi
-        y, past, rows = self.y[part_bins], self._past[part_bins], self._rows[part_bins]
-        _tiss(y, past, rows, weights, self._taps, self.frames, np.float32(self.load), total, logs)
+    def step(self, update: str, weights: Float[Tensor, "*frequency source frame"]) -> None:
+        """Lower the surrogate by one pass over the sources, the channels of the past and the taps.
+
+        Args:
+            update: ``iss``.
+            weights: phi_kt, or phi_kft with the frequency first.
+        """
+        phi = weights.reshape(-1, self.sources, self.frames).float().numpy()
+        phi = np.pad(phi, ((0, 0), (0, 0), (0, self.y.shape[-1] - self.frames)))
+
+        def work(part: int, first: int, last: int) -> None:
+            bins = slice(first * LANES, min(last * LANES, self.bins))
+            y, past, rows = self.y[bins], self._past[bins], self._rows[bins]
+            total, logs = self._sums[part], self._logs[first:last]
+            total[:] = 0
+            here = phi[bins] if len(phi) > 1 else phi
+            _tiss(y, past, rows, here, self._taps, self.frames, np.float32(self.load), total, logs)
+
+        self.share(work)
 
 
 @jit
