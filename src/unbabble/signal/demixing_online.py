@@ -1,19 +1,26 @@
 """Demixing matrices that follow the recording frame by frame: recursive statistics and compiled updates.
 
-The batch problem of ``demixing`` with its mean over frames replaced by a recursive one,
+The batch problem of ``demixing`` with its mean over frames replaced by one that forgets,
 
-    V_k <- a V_k + (1 - a) phi_k x x^H,                                                        (1)
+    V_k = sum_t a^(now - t) phi_kt x_t x_t^H / sum_t a^(now - t),                                (1)
 
-and one or a few sweeps of iterative projection after every frame. As there, everything is written in the
-coordinates of the current outputs: a sweep's step T turns W into T W and every covariance U_k = W V_k W^H into
-T U_k T^H, so that the covariances stay near the identity and single precision suffices however long the input,
-and however alike the microphones. The last covariance, without weights, is the outputs' own: the Gram matrix of
-the whitened channels, which takes care of the background where there are more channels than sources.
+and a sweep of iterative projection after every frame. The last few seconds of frames are kept, and their weights
+phi computed anew whenever the matrices change, as the batch does; what leaves them is summed for good with the
+weights it then has. (Keeping one frame is the recursion as published; it converges several times more slowly.)
+
+As in ``demixing``, everything is written in the coordinates of the current outputs: a sweep's step T turns W into
+T W and the sums S_k of past frames into T S_k T^H, so that they stay near the identity and single precision suffices
+however long the input, and however alike the microphones. The last covariance, without weights, is the outputs'
+own: the Gram matrix of the whitened channels, which takes care of the background where there are more channels than
+sources.
 """
+
+import math
 
 import numpy as np
 import torch
 from jaxtyping import Complex, Float
+from numpy.typing import NDArray
 from torch import Tensor
 
 from unbabble.signal import demixing_lanes as lanes
@@ -34,27 +41,23 @@ class OnlineDemixer:
         bins: number of frequencies.
         channels: number of microphones.
         sources: the first so many outputs are sources, the others background.
-        memory_frames: time constant of (1), 1 / -log(a). The first frames are averaged evenly.
-        sweeps: passes of iterative projection per frame.
+        memory_frames: time constant of (1), 1 / -log(a).
+        recent_frames: how many frames are kept to be weighted anew.
     """
 
-    def __init__(self, bins: int, channels: int, sources: int, memory_frames: float, sweeps: int = 1) -> None:
-        self.bins, self.channels, self.sources, self.sweeps = bins, channels, sources, sweeps
-        self.keep = float(np.exp(-1 / memory_frames))
-        self.seen = 0
+    def __init__(
+        self, bins: int, channels: int, sources: int, memory_frames: float, recent_frames: int = 1
+    ) -> None:
+        self.bins, self.channels, self.sources = bins, channels, sources
+        self.keep = math.exp(-1 / memory_frames)
         blocks = -(-bins // LANES)
         self._w: Planes = np.zeros((blocks, channels, channels, 2, LANES), np.float32)
         self._gram: Planes = np.zeros((blocks, 1, channels, channels, 2, LANES), np.float32)
-        self._u: Planes = np.zeros((blocks, sources + 1, channels, channels, 2, LANES), np.float32)
-        self._x: Planes = np.zeros((blocks, channels, 2, LANES), np.float32)
-        self._y: Planes = np.zeros_like(self._x)
+        self._past: Planes = np.zeros((blocks, sources + 1, channels, channels, 2, LANES), np.float32)
+        self._recent: Planes = np.zeros((blocks, recent_frames, channels, 2, LANES), np.float32)
+        self._powers = np.zeros((sources, recent_frames), np.float32)
         self._level: Planes = np.zeros((blocks, LANES), np.float32)
         self.set_matrix(torch.eye(channels).expand(bins, -1, -1))
-
-    @property
-    def level(self) -> float:
-        """Running power of a frame, over all frequencies and averaged over channels."""
-        return float(self._level.sum(dtype=np.float64))
 
     @property
     def matrix(self) -> Complex[Tensor, "frequency channel channel"]:
@@ -63,80 +66,118 @@ class OnlineDemixer:
         return torch.view_as_complex(planes.contiguous())
 
     def set_matrix(self, matrix: Tensor) -> None:
-        """Begin anew from these demixing matrices, (frequency, channel, channel)."""
+        """Forget all, and begin from these demixing matrices, (frequency, channel, channel)."""
         full = torch.eye(self.channels, dtype=torch.complex64).repeat(len(self._w) * LANES, 1, 1)
         full[: self.bins] = matrix
         planes = torch.view_as_real(full).reshape(len(self._w), LANES, self.channels, self.channels, 2)
         self._w[:] = planes.permute(0, 2, 3, 4, 1).numpy()
-        self._level[:] = 0
-        self.seen = 0
+        self._past[:], self._level[:] = 0, 0
+        self.seen, self._count, self._total = 0, 0, 0.0
 
-    def demix(self, frame: Complex[Tensor, "channel frequency"]) -> Float[Tensor, " source"]:
-        """Take a frame in: the power of its sources by the current matrices, summed over frequencies."""
-        padded = np.zeros((self.channels, len(self._x) * LANES), np.complex64)
-        padded[:, : self.bins] = frame.numpy()
-        blocks = padded.reshape(self.channels, -1, LANES).transpose(1, 0, 2)
-        self._x[:, :, 0], self._x[:, :, 1] = blocks.real, blocks.imag
-        power = np.zeros(self.sources)
-        _demix(self._w, self._x, self._y, power)
-        return torch.from_numpy(power)
+    def power(self) -> Float[Tensor, "source frame"]:
+        """|y|^2 of the recent frames by the current matrices, summed over frequencies; the newest is last."""
+        return torch.from_numpy(self._powers[:, self._order()])
 
-    def adapt(self, weights: Float[Tensor, " source"], sweeps: int | None = None) -> None:
-        """Learn from the frame that ``demix`` took in.
+    def take(self, frame: Complex[Tensor, "channel frequency"], leaving: Float[Tensor, " source"]) -> None:
+        """Add a frame to the recent ones; the oldest of these leaves for good once there are enough.
 
         Args:
-            weights: phi_k of the majoriser at this frame.
-            sweeps: instead of the constructor's; 0 only updates the statistics.
+            frame: of the mixture.
+            leaving: weights of the oldest recent frame.
         """
-        sweeps = self.sweeps if sweeps is None else sweeps
-        keep = min(self.keep, self.seen / (self.seen + 1))
-        load = max(LOAD, START_LOAD / (self.seen + 1) ** 2) if sweeps else LOAD
-        _track(self._x, self._level, np.float32(keep))
-        floor = SILENT_BIN * self.level / self.bins
-        phi = np.append(weights.numpy(), 1).astype(np.float32)
-        noise = (load * self._level + floor).astype(np.float32)
-        _update(self._y, self._w, self._gram, self._u, noise, phi, np.float32(keep), sweeps)
+        recent = self._recent.shape[1]
+        slot = self.seen % recent
+        if self.seen >= recent:
+            phi = np.append(leaving.numpy(), 1).astype(np.float32)
+            lanes_noise = self._noise(LOAD)
+            _retire(
+                self._recent, slot, self._w, self._gram, self._past, lanes_noise, phi, np.float32(self.keep)
+            )
+        self._recent[:, slot] = self._planes(frame)
+        self._total = self.keep * self._total + 1
+        _track(self._recent, slot, self._level, np.float32(self.keep))
         self.seen += 1
+        self._count = min(self.seen, recent)
+        _measure(self._w, self._recent, self._count, self._powers)
+
+    def step(self, weights: Float[Tensor, "source frame"]) -> None:
+        """One sweep of iterative projection.
+
+        Args:
+            weights: phi_kt of the recent frames.
+        """
+        ages = self.keep ** np.arange(self._count - 1, -1, -1)
+        phi = np.zeros((self.sources + 1, self._count), np.float32)
+        phi[:, self._order()] = np.concatenate([weights.numpy() * ages, ages[None]]) / self._total
+        load = max(LOAD, START_LOAD / self.seen**2)
+        past = np.float32(self.keep**self._count / self._total)
+        _sweep(self._recent, self._w, self._gram, self._past, self._noise(load), phi, past)
+        _measure(self._w, self._recent, self._count, self._powers)
 
     def images(
         self, frame: Complex[Tensor, "channel frequency"], microphones: slice
     ) -> Complex[Tensor, "source microphone frequency"]:
         """A frame's sources by the current matrices, as ``microphones`` hear them: y_k times column k of W^-1."""
-        self.demix(frame)
-        blocks = self._y[:, : self.sources].transpose(1, 2, 0, 3).reshape(self.sources, 2, -1)[..., : self.bins]
-        y = torch.from_numpy(blocks[:, 0] + 1j * blocks[:, 1])
-        mixing = torch.linalg.inv(self.matrix.to(torch.complex128))[:, microphones, : self.sources]
-        return (mixing.permute(2, 1, 0) * y[:, None]).to(torch.complex64)
+        matrix = self.matrix.to(torch.complex128)
+        mixing = torch.linalg.inv(matrix)[:, microphones, : self.sources]
+        y = (matrix[:, : self.sources] @ frame.T[..., None].to(torch.complex128))[..., 0]
+        return (mixing.permute(2, 1, 0) * y.T[:, None]).to(torch.complex64)
+
+    def _order(self) -> NDArray[np.int64]:
+        """Places of the recent frames, the oldest first."""
+        return (self.seen - self._count + np.arange(self._count)) % self._recent.shape[1]
+
+    def _noise(self, load: float) -> Planes:
+        """Power of the imagined noise at each frequency."""
+        floor = SILENT_BIN * float(self._level.sum(dtype=np.float64)) / self.bins
+        return ((load * self._level + floor) / self._total).astype(np.float32)
+
+    def _planes(self, frame: Tensor) -> Planes:
+        padded = np.zeros((self.channels, len(self._w) * LANES), np.complex64)
+        padded[:, : self.bins] = frame.numpy()
+        blocks = padded.reshape(self.channels, -1, LANES).transpose(1, 0, 2)
+        return np.stack([blocks.real, blocks.imag], 2)
 
 
 @jit
-def _demix(w, x, y, power):
-    """y = W x, and the power of the first outputs."""
-    channels = w.shape[1]
-    lanes.clear(y)
-    for block in range(w.shape[0]):
-        for i in range(channels):
-            for c in range(channels):
-                for lane in range(LANES):
-                    wr, wi = w[block, i, c, 0, lane], w[block, i, c, 1, lane]
-                    xr, xi = x[block, c, 0, lane], x[block, c, 1, lane]
-                    y[block, i, 0, lane] += wr * xr - wi * xi
-                    y[block, i, 1, lane] += wr * xi + wi * xr
-        for k in range(len(power)):
+def _demix(w, x, block, t, rows, y):
+    """The first ``rows`` of y = W x_t."""
+    for i in range(rows):
+        for lane in range(LANES):
+            y[i, 0, lane] = 0
+            y[i, 1, lane] = 0
+        for c in range(w.shape[1]):
             for lane in range(LANES):
-                power[k] += y[block, k, 0, lane] ** 2 + y[block, k, 1, lane] ** 2
+                wr, wi = w[block, i, c, 0, lane], w[block, i, c, 1, lane]
+                xr, xi = x[block, t, c, 0, lane], x[block, t, c, 1, lane]
+                y[i, 0, lane] += wr * xr - wi * xi
+                y[i, 1, lane] += wr * xi + wi * xr
 
 
 @jit
-def _track(x, level, keep):
+def _measure(w, x, count, powers):
+    """Power of the sources of the recent frames over all frequencies."""
+    lanes.clear(powers)
+    sources = powers.shape[0]
+    y = np.zeros((sources, 2, LANES), np.float32)
+    for block in range(w.shape[0]):
+        for t in range(count):
+            _demix(w, x, block, t, sources, y)
+            for k in range(sources):
+                for lane in range(LANES):
+                    powers[k, t] += y[k, 0, lane] ** 2 + y[k, 1, lane] ** 2
+
+
+@jit
+def _track(x, t, level, keep):
     """Running power of each frequency, averaged over channels."""
     for block in range(x.shape[0]):
         for lane in range(LANES):
             level[block, lane] *= keep
-        for c in range(x.shape[1]):
+        for c in range(x.shape[2]):
             for lane in range(LANES):
-                power = x[block, c, 0, lane] ** 2 + x[block, c, 1, lane] ** 2
-                level[block, lane] += (1 - keep) * power / np.float32(x.shape[1])
+                power = x[block, t, c, 0, lane] ** 2 + x[block, t, c, 1, lane] ** 2
+                level[block, lane] += power / np.float32(x.shape[2])
 
 
 @jit
@@ -156,38 +197,56 @@ def _congruence(step, a, work):
 
 
 @jit
-def _accumulate(y, gram, u, noise, phi, keep, block):
-    """U_k <- a U_k + (1 - a) phi_k (y y^H + noise W W^H)."""
-    channels = y.shape[1]
+def _add(y, gram, noise, phi, t, u, block):
+    """U_k += phi_kt (y y^H + noise W W^H)."""
+    channels = y.shape[0]
     for i in range(channels):
         for j in range(channels):
-            for k in range(len(phi)):
+            for k in range(u.shape[0]):
                 for lane in range(LANES):
-                    ar, ai = y[block, i, 0, lane], y[block, i, 1, lane]
-                    br, bi = y[block, j, 0, lane], y[block, j, 1, lane]
+                    ar, ai, br, bi = y[i, 0, lane], y[i, 1, lane], y[j, 0, lane], y[j, 1, lane]
                     re = ar * br + ai * bi + noise[block, lane] * gram[block, 0, i, j, 0, lane]
                     im = ai * br - ar * bi + noise[block, lane] * gram[block, 0, i, j, 1, lane]
-                    fresh = (1 - keep) * phi[k]
-                    u[block, k, i, j, 0, lane] = keep * u[block, k, i, j, 0, lane] + fresh * re
-                    u[block, k, i, j, 1, lane] = keep * u[block, k, i, j, 1, lane] + fresh * im
+                    u[k, i, j, 0, lane] += phi[k, t] * re
+                    u[k, i, j, 1, lane] += phi[k, t] * im
 
 
 @jit
-def _update(y, w, gram, u, noise, phi, keep, sweeps):
-    """Equation (1) and ``sweeps`` passes of iterative projection, for every frequency."""
-    sources, channels = u.shape[1] - 1, w.shape[1]
-    step = np.zeros((channels, channels, 2, LANES), np.float32)
-    work = lanes.workspace(step)
-    trial = np.zeros((sources + 1, channels, channels, 2, LANES), np.float32)
+def _retire(x, t, w, gram, past, noise, phi, keep):
+    """S_k <- a S_k + phi_k (y_t y_t^H + noise W W^H)."""
+    channels = w.shape[1]
+    y = np.zeros((channels, 2, LANES), np.float32)
+    weights = phi.reshape(-1, 1)
     for block in range(w.shape[0]):
         lanes.gram(w, gram, block)
-        _accumulate(y, gram, u, noise, phi, keep, block)
-        for _ in range(sweeps):
-            lanes.copy(u[block], trial)
-            lanes.set_identity(step)
-            lanes.sweep_ip(trial, step, work)
-            if sources < channels:
-                lanes.background(trial, step, work)
-            for k in range(sources + 1):
-                _congruence(step, u[block, k], work)
-            lanes.multiply(step, w[block], work)
+        flat = past[block].ravel()
+        for i in range(flat.size):
+            flat[i] *= keep
+        _demix(w, x, block, t, channels, y)
+        _add(y, gram, noise, weights, 0, past[block], block)
+
+
+@jit
+def _sweep(x, w, gram, past, noise, phi, share):
+    """Equation (1) and iterative projection, for every frequency."""
+    sources, channels = past.shape[1] - 1, w.shape[1]
+    step = np.zeros((channels, channels, 2, LANES), np.float32)
+    work = lanes.workspace(step)
+    u = np.zeros((sources + 1, channels, channels, 2, LANES), np.float32)
+    y = np.zeros((channels, 2, LANES), np.float32)
+    for block in range(w.shape[0]):
+        lanes.gram(w, gram, block)
+        lanes.copy(past[block], u)
+        flat = u.ravel()
+        for i in range(flat.size):
+            flat[i] *= share
+        for t in range(phi.shape[1]):
+            _demix(w, x, block, t, channels, y)
+            _add(y, gram, noise, phi, t, u, block)
+        lanes.set_identity(step)
+        lanes.sweep_ip(u, step, work)
+        if sources < channels:
+            lanes.background(u, step, work)
+        for k in range(sources + 1):
+            _congruence(step, past[block, k], work)
+        lanes.multiply(step, w[block], work)
