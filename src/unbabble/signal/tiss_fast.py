@@ -10,7 +10,8 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 from unbabble.signal.demixing_fast import FastDemixer
-from unbabble.signal.demixing_lanes import LANES, Planes, jit
+from unbabble.signal.demixing_lanes import LANES, Planes
+from unbabble.signal.kernels import jit
 
 
 class FastPredictiveDemixer(FastDemixer):

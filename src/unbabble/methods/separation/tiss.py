@@ -35,12 +35,16 @@ hears the other components too: the past may be observed through any number of c
 determinant, and only with more of them than talkers can a prediction cancel echoes altogether. It hears fewer in a
 recording that is too short to fit so many coefficients (``FRAMES_PER_COEFFICIENT``).
 
+One window serves demixing and prediction. WPE before ``auxiva`` predicts in a shorter one, and in
+``benchmarks/dereverberation.py`` it scored higher with two and three microphones: try both.
+
 The outputs are scaled by the least-squares fit of the mixture at the reference microphone. What was predicted is
 nearly uncorrelated with what is left, so the fit gives the early sound as heard there: direct sound and reflections
 within the analysis window and the delay. ``images`` are the same at every microphone. The sources do not add up to
 the mixture, because its late reverberation is in none of them.
 """
 
+import math
 from typing import Any
 
 import torch
@@ -49,13 +53,16 @@ from torch import Tensor
 
 from unbabble.base.errors import UsageError
 from unbabble.base.registry import register
-from unbabble.signal.blind import BlindSeparator, choose, vector_analysis
+from unbabble.signal.blind import OVERLAP, BlindSeparator, choose, vector_analysis
 from unbabble.signal.demixing import Demixer
 from unbabble.signal.source_models import SOURCE_MODELS
+from unbabble.signal.stft import Stft
 from unbabble.signal.tiss_fast import FastPredictiveDemixer
 from unbabble.signal.whitening import Whitened
 
 STEP = "iss"
+WINDOW_SECONDS = 0.256
+"""4096 samples at 16 kHz, at most: a longer window would let the prediction begin later than speech needs."""
 FRAMES_PER_COEFFICIENT = 10
 """A prediction with n coefficients takes away about n of every N frames' worth of the voice itself."""
 
@@ -149,6 +156,16 @@ class Tiss(BlindSeparator):
         choose("source_model", source_model, SOURCE_MODELS)
         self.taps, self.delay, self.source_model = taps, delay, source_model
         self._heard: Complex[Tensor, "frequency channel frame"] | None = None
+
+    def stft(self, sample_rate: int, samples: int | None = None) -> Stft:
+        """The transform at ``sample_rate``, with a window for which delay and taps were chosen."""
+        stft, longest = (
+            super().stft(sample_rate, samples),
+            2 ** round(math.log2(WINDOW_SECONDS * sample_rate)),
+        )
+        if self.window_length is None and stft.window_length > longest:
+            return Stft(longest, longest // OVERLAP)
+        return stft
 
     def _demix(self, whitened: Whitened, sources: int) -> Complex[Tensor, "frequency source frame"]:
         frames = whitened.spectrogram.shape[-1]
