@@ -157,10 +157,10 @@ class Tiss(BlindSeparator):
         self.taps, self.delay, self.source_model = taps, delay, source_model
         self._heard: Complex[Tensor, "frequency channel frame"] | None = None
 
-    def stft(self, sample_rate: int, samples: int | None = None) -> Stft:
+    def stft(self, sample_rate: int, frames_per_second: float = 0.0) -> Stft:
         """The transform at ``sample_rate``, with a window for which delay and taps were chosen."""
         stft, longest = (
-            super().stft(sample_rate, samples),
+            super().stft(sample_rate, frames_per_second),
             2 ** round(math.log2(WINDOW_SECONDS * sample_rate)),
         )
         if self.window_length is None and stft.window_length > longest:
