@@ -21,7 +21,7 @@ from unbabble.base.registry import models
 __all__ = ["Model", "Separation", "choose_model", "load", "models"]
 
 AUTO = "auto"
-DEFAULT_MULTICHANNEL = "auxiva.iss"
+DEFAULT_MULTICHANNEL = "ilrma.ip"
 JOINT_MODEL = "tiss"
 CLIPPED_SHARE = 1e-5
 CLIPPED_PEAK = 0.5

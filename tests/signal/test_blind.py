@@ -98,7 +98,7 @@ def test_sources_come_loudest_first_at_the_reference():
 def test_the_window_follows_the_rate(rate):
     length = AuxIVA().stft(rate).window_length
     assert length & (length - 1) == 0
-    assert 0.256 / 2**0.51 <= length / rate <= 0.256 * 2**0.51
+    assert 0.512 / 2**0.51 <= length / rate <= 0.512 * 2**0.51
     assert AuxIVA(window_length=1000).stft(rate).window_length == 1000
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from unbabble.base.contracts import SAMPLE_RATE_ANY
 from unbabble.base.errors import InputError, UsageError
 from unbabble.signal import scaling
+from unbabble.signal.counting import count_talkers
 from unbabble.signal.demixing import Demixer
 from unbabble.signal.demixing_fast import FastDemixer
 from unbabble.signal.level import check_mixture, loudest_first, restore_level, unit_level
@@ -21,8 +22,14 @@ from unbabble.signal.whitening import Whitened, whiten
 Problem = Callable[[Demixer], tuple[Callable[[], None], Callable[[], float]]]
 """Given a demixer, a function that improves it by one iteration and one that returns the objective."""
 
-WINDOW_SECONDS = 0.256
-"""Long against the echoes of a living room, short against a syllable pair: 4096 samples at 16 kHz."""
+WINDOW_SECONDS = 0.512
+"""Longest window: about the reverberation of a living room, 8192 samples at 16 kHz."""
+SHORTEST_SECONDS = 0.128
+FRAMES_PER_SOURCE = 30
+"""A short recording of many talkers gets a shorter window, so that there are so many frames to learn from."""
+COUNTING_ITERATIONS = 25
+MOST_COUNTED = 8
+"""Talkers are counted among no more principal components than this."""
 OVERLAP = 4
 
 
@@ -47,12 +54,13 @@ class BlindSeparator:
     A method implements ``_demix``. Options that all of them share:
 
     Args:
-        sources: number of talkers; None for as many as there are independent channels.
+        sources: number of talkers; None to count them (``signal.counting``), at most one per channel.
         iterations: at most so many sweeps.
         tolerance: stop when a sweep lowers the objective by less than this, per frequency and source; 0 never.
         starts: how many starting points to try (the first is deterministic, the others drawn from ``seed``); the
             one with the lowest objective wins.
-        window_length: samples of the analysis window, a multiple of four; None for about 0.256 s, a power of two.
+        window_length: samples of the analysis window, a multiple of four; None for 0.512 s, or less in a short
+            recording, as a power of two.
         reference: microphone (from 0) as which the sources sound.
         scale: ``projection_back`` (all sources as heard at the reference) or ``minimal_distortion`` (source k as
             heard at microphone k; Matsuoka & Nakashima, ICA 2001).
@@ -100,7 +108,7 @@ class BlindSeparator:
     def __call__(
         self, mixture: Float[Tensor, "batch channel time"], *, sample_rate: int = 16000, images: bool = False
     ) -> Float[Tensor, "batch source ..."]:
-        """Separate each recording of the batch by itself.
+        """Separate each recording of the batch by itself; one with fewer talkers than others gets silent sources.
 
         Args:
             mixture: any level, at least two channels.
@@ -114,44 +122,73 @@ class BlindSeparator:
         check_mixture(mixture, self.min_channels)
         scaled, exponents = unit_level(mixture)
         separated = [self._separate(recording, sample_rate, images) for recording in scaled]
-        return restore_level(torch.stack(separated), exponents)
+        most = max(len(voices) for voices in separated)
+        padded = [
+            torch.cat([voices, voices.new_zeros(most - len(voices), *voices.shape[1:])])
+            for voices in separated
+        ]
+        return restore_level(torch.stack(padded), exponents)
 
-    def stft(self, sample_rate: int) -> Stft:
-        """The transform at ``sample_rate``."""
+    def stft(self, sample_rate: int, frames_per_second: float = 0.0) -> Stft:
+        """The transform at ``sample_rate`` Hz, with at least so many frames a second where that can be had."""
         if sample_rate <= 0:
             raise UsageError(f"The sample rate must be positive, not {sample_rate} Hz.")
-        length = self.window_length or max(OVERLAP, 2 ** round(math.log2(WINDOW_SECONDS * sample_rate)))
+        length = self.window_length
+        if length is None:
+            exponent = round(math.log2(WINDOW_SECONDS * sample_rate))
+            if frames_per_second > 0:
+                enough = math.floor(math.log2(OVERLAP * sample_rate / frames_per_second))
+                exponent = min(exponent, max(round(math.log2(SHORTEST_SECONDS * sample_rate)), enough))
+            length = max(OVERLAP, 2**exponent)
         return Stft(length, length // OVERLAP)
 
     def _separate(self, recording: Tensor, sample_rate: int, images: bool) -> Tensor:
-        stft = self.stft(sample_rate)
+        samples = recording.shape[-1]
+        if not 0 <= self.reference < len(recording):
+            raise UsageError(f"There is no microphone {self.reference}: the recording has {len(recording)}.")
+        sources = self._count(recording, sample_rate) if self.sources is None else self.sources
+        stft = self.stft(sample_rate, FRAMES_PER_SOURCE * sources * sample_rate / samples)
+        mixture = self._analyse(stft, recording)
+        whitened = whiten(mixture)
+        channels = whitened.spectrogram.shape[1]
+        if channels < len(recording):
+            self.warnings.append(f"Only {channels} of the {len(recording)} channels are independent.")
+        if sources > channels:
+            if self.sources is not None:
+                raise InputError(
+                    f"{sources} sources were asked for, but the recording has only {channels} independent "
+                    f"channel{'s' * (channels != 1)}."
+                )
+            sources = channels
+        outputs = self._demix(whitened, sources)
+        voices = self._scaled(outputs, mixture, whitened, images)
+        waveforms = stft.synthesise(voices, samples)
+        heard = waveforms[:, self.reference] if images else waveforms
+        return waveforms[loudest_first(heard)]
+
+    def _analyse(self, stft: Stft, recording: Tensor) -> Tensor:
         if recording.shape[-1] < stft.window_length:
             raise InputError(
                 f"The recording is too short: {recording.shape[-1]} samples, one analysis window has "
                 f"{stft.window_length}."
             )
-        if not 0 <= self.reference < len(recording):
-            raise UsageError(f"There is no microphone {self.reference}: the recording has {len(recording)}.")
-        mixture = stft.analyse(recording)
-        whitened = whiten(mixture)
-        sources = self._count(whitened, len(recording))
-        outputs = self._demix(whitened, sources)
-        voices = self._scaled(outputs, mixture, whitened, images)
-        waveforms = stft.synthesise(voices, recording.shape[-1])
-        heard = waveforms[:, self.reference] if images else waveforms
-        return waveforms[loudest_first(heard)]
+        return stft.analyse(recording)
 
-    def _count(self, whitened: Whitened, microphones: int) -> int:
-        channels = whitened.spectrogram.shape[1]
-        if channels < microphones:
-            self.warnings.append(f"Only {channels} of the {microphones} channels are independent.")
-        sources = self.sources or channels
-        if sources > channels:
-            raise InputError(
-                f"{sources} sources were asked for, but the recording has only {channels} independent "
-                f"channel{'s' * (channels != 1)}."
-            )
-        return sources
+    def _count(self, recording: Tensor, sample_rate: int) -> int:
+        """Count the talkers among the outputs of a short separation into as many as there are channels."""
+        samples = recording.shape[-1]
+        stft = self.stft(
+            sample_rate, FRAMES_PER_SOURCE * min(len(recording), MOST_COUNTED) * sample_rate / samples
+        )
+        mixture = self._analyse(stft, recording)
+        whitened = whiten(mixture)
+        spectrogram = whitened.spectrogram[:, :MOST_COUNTED]
+        demixer = self._demixer(spectrogram, spectrogram.shape[1])
+        iterate, _ = vector_analysis("ip", "gauss", len(whitened.bins))(demixer)
+        for _ in range(COUNTING_ITERATIONS):
+            iterate()
+        voices = self._scaled(demixer.outputs, mixture, whitened, images=False)
+        return count_talkers(stft.synthesise(voices, samples), sample_rate)
 
     def _scaled(self, outputs: Tensor, mixture: Tensor, whitened: Whitened, images: bool) -> Tensor:
         """Spectrograms (source, [microphone,] frequency, frame); inaudible frequencies are shared equally."""
@@ -200,6 +237,7 @@ class BlindSeparator:
                     if self.tolerance > 0 and gain < self.tolerance * len(spectrogram) * sources:
                         break
             end = objective() if self.starts > 1 else 0.0
+            end = end if math.isfinite(end) else math.inf
             if outputs is None or end < least:
                 least, outputs, self.history = end, demixer.outputs, history
         assert outputs is not None

@@ -5,7 +5,7 @@ Memory layout decides the speed. Outputs are float32 planes ``(frequency, channe
 Sixteen frequencies form a block: their small matrices lie side by side (``LANES`` last) and all of the algebra on
 them (``demixing_lanes``) is vectorised across frequencies. Threads take ranges of blocks and share nothing.
 
-The kernels are compiled at first use and cached on disk by Numba (``NUMBA_CACHE_DIR``).
+The kernels are compiled at first use and cached on disk (``kernels.cache_folder``).
 """
 
 import itertools
@@ -19,7 +19,8 @@ from torch import Tensor
 
 from unbabble.signal import demixing_lanes as lanes
 from unbabble.signal.demixing import Demixer, pairs
-from unbabble.signal.demixing_lanes import LANES, Planes, jit
+from unbabble.signal.demixing_lanes import LANES, Planes
+from unbabble.signal.kernels import jit
 
 CACHE_BYTES = 2**20
 """About a second-level cache: how much of the outputs the stages of a sweep pass over before going on."""
@@ -115,7 +116,7 @@ class FastDemixer(Demixer):
             y, w = self.y[start * LANES : blocks.stop * LANES], self.w[blocks]
             weights = phi[start * LANES : min(blocks.stop * LANES, self.bins)] if len(phi) > 1 else phi
             count = min(self.bins - start * LANES, len(y))
-            _gather(y, w, weights, self.frames, load, covariances)
+            _gather(y, w, weights, weights.sum(2) / self.frames, self.frames, load, covariances)
             _SWEEPS[update](covariances, steps, len(w), ring)
             _finish(covariances, steps, w, count, self._logs[blocks])
             _apply(y, w, steps, count, load, total)
@@ -210,9 +211,44 @@ def _weighted_sums(rows, phi, g, sums):
 
 
 @jit
+def _pair(y, f, i, j, phi, g, k):
+    """sum_t phi_k and phi_k+1 times |y_i|^2, |y_j|^2, and both parts of y_j y_i^*: one pass for two channels."""
+    ka = kb = kr = ki = ma = mb = mr = mi = np.float32(0)
+    for t in range(y.shape[3]):
+        ar, ai, br, bi = y[f, i, 0, t], y[f, i, 1, t], y[f, j, 0, t], y[f, j, 1, t]
+        p, q, one, other = ar * ar + ai * ai, br * br + bi * bi, phi[g, k, t], phi[g, k + 1, t]
+        re, im = br * ar + bi * ai, bi * ar - br * ai
+        ka += one * p
+        kb += one * q
+        kr += one * re
+        ki += one * im
+        ma += other * p
+        mb += other * q
+        mr += other * re
+        mi += other * im
+    return ka, kb, kr, ki, ma, mb, mr, mi
+
+
+@jit
+def _store(u, block, k, i, j, lane, re, im):
+    """Entry (i, j) of a Hermitian matrix, and its mirror."""
+    u[block, k, i, j, 0, lane] = re
+    u[block, k, i, j, 1, lane] = im
+    u[block, k, j, i, 0, lane] = re
+    u[block, k, j, i, 1, lane] = -im
+
+
+@jit
 def _covariances(y, f, phi, g, scale, u, block, lane, rows, sums):
     """u[block, k, i, j, :, lane] = scale * sum_t phi_k y_i y_j^*, for frequency f with weights g."""
     channels, sources, frames = y.shape[1], phi.shape[1], y.shape[3]
+    if channels == 2 and sources == 2:
+        sums8 = _pair(y, f, 0, 1, phi, g, 0)
+        for k in range(2):
+            _store(u, block, k, 0, 0, lane, scale * sums8[4 * k], np.float32(0))
+            _store(u, block, k, 1, 1, lane, scale * sums8[4 * k + 1], np.float32(0))
+            _store(u, block, k, 1, 0, lane, scale * sums8[4 * k + 2], scale * sums8[4 * k + 3])
+        return
     for i in range(channels):
         for j in range(i):
             for t in range(frames):
@@ -221,11 +257,7 @@ def _covariances(y, f, phi, g, scale, u, block, lane, rows, sums):
                 rows[1, t] = ai * br - ar * bi
             _weighted_sums(rows, phi, g, sums)
             for k in range(sources):
-                re, im = scale * sums[0, k], scale * sums[1, k]
-                u[block, k, i, j, 0, lane] = re
-                u[block, k, j, i, 0, lane] = re
-                u[block, k, i, j, 1, lane] = im
-                u[block, k, j, i, 1, lane] = -im
+                _store(u, block, k, i, j, lane, scale * sums[0, k], scale * sums[1, k])
     for i in range(0, channels, 2):  # the diagonal is real: two channels at a time
         j = min(i + 1, channels - 1)
         for t in range(frames):
@@ -234,21 +266,27 @@ def _covariances(y, f, phi, g, scale, u, block, lane, rows, sums):
             rows[1, t] = br * br + bi * bi
         _weighted_sums(rows, phi, g, sums)
         for k in range(sources):
-            u[block, k, i, i, 0, lane] = scale * sums[0, k]
-            u[block, k, j, j, 0, lane] = scale * sums[1, k]
-            u[block, k, i, i, 1, lane] = 0
-            u[block, k, j, j, 1, lane] = 0
+            _store(u, block, k, i, i, lane, scale * sums[0, k], np.float32(0))
+            _store(u, block, k, j, j, lane, scale * sums[1, k], np.float32(0))
 
 
 @jit
 def _transform(y, f, steps, block, lane, out):
-    """y <- step y for frequency f."""
+    """out = step y for frequency f, two channels at a time."""
     channels, frames = y.shape[1], y.shape[3]
     for i in range(channels):
+        a, b = np.float32(steps[block, i, 0, 0, lane]), np.float32(steps[block, i, 0, 1, lane])
+        if channels == 1:
+            for t in range(frames):
+                out[i, 0, t] = a * y[f, 0, 0, t] - b * y[f, 0, 1, t]
+                out[i, 1, t] = a * y[f, 0, 1, t] + b * y[f, 0, 0, t]
+            continue
+        c, d = np.float32(steps[block, i, 1, 0, lane]), np.float32(steps[block, i, 1, 1, lane])
         for t in range(frames):
-            out[i, 0, t] = 0
-            out[i, 1, t] = 0
-        j = 0
+            xr, xi, vr, vi = y[f, 0, 0, t], y[f, 0, 1, t], y[f, 1, 0, t], y[f, 1, 1, t]
+            out[i, 0, t] = a * xr - b * xi + c * vr - d * vi
+            out[i, 1, t] = a * xi + b * xr + c * vi + d * vr
+        j = 2
         while j + 2 <= channels:
             a, b = np.float32(steps[block, i, j, 0, lane]), np.float32(steps[block, i, j, 1, lane])
             c, d = np.float32(steps[block, i, j + 1, 0, lane]), np.float32(steps[block, i, j + 1, 1, lane])
@@ -263,21 +301,22 @@ def _transform(y, f, steps, block, lane, out):
                 xr, xi = y[f, j, 0, t], y[f, j, 1, t]
                 out[i, 0, t] += a * xr - b * xi
                 out[i, 1, t] += a * xi + b * xr
-    for i in range(channels):
-        for t in range(frames):
-            y[f, i, 0, t] = out[i, 0, t]
-            y[f, i, 1, t] = out[i, 1, t]
+
+
+@jit
+def _noise(w, block, k, lane, load):
+    """load |w_k|^2 at one frequency."""
+    squares = 0 * w[block, 0, 0, 0, 0]
+    for c in range(w.shape[2]):
+        squares += w[block, k, c, 0, lane] ** 2 + w[block, k, c, 1, lane] ** 2
+    return np.float32(load * squares)
 
 
 @jit
 def _add_power(y, f, w, load, total):
     """total_k += |y_k|^2 + load |w_k|^2 for frequency f."""
-    block, lane = f // LANES, f % LANES
     for k in range(total.shape[0]):
-        squares = 0 * w[block, 0, 0, 0, 0]
-        for c in range(w.shape[2]):
-            squares += w[block, k, c, 0, lane] ** 2 + w[block, k, c, 1, lane] ** 2
-        noise = np.float32(load * squares)
+        noise = _noise(w, f // LANES, k, f % LANES, load)
         for t in range(total.shape[1]):
             total[k, t] += y[f, k, 0, t] ** 2 + y[f, k, 1, t] ** 2 + noise
 
@@ -290,7 +329,7 @@ def _total_power(y, w, load, total):
 
 
 @jit
-def _gather(y, w, phi, frames, load, covariances):
+def _gather(y, w, phi, means, frames, load, covariances):
     """Loaded covariances of some blocks in output coordinates, and their Gram matrices."""
     sources, padded = phi.shape[1], y.shape[3]
     rows = np.empty((2, padded), np.float32)
@@ -302,11 +341,8 @@ def _gather(y, w, phi, frames, load, covariances):
             f = block * LANES + lane
             g = f if f < phi.shape[0] else 0
             _covariances(y, f, phi, g, scale, covariances, block, lane, rows, sums)
-            for k in range(sources):
-                mean = np.float32(0)
-                for t in range(padded):
-                    mean += phi[g, k, t]
-                lanes.add_load(covariances, block, k, lane, load * mean * scale)
+        for k in range(sources):
+            lanes.add_load(covariances, block, k, means, load)
 
 
 @jit
@@ -356,10 +392,23 @@ def _finish(covariances, steps, w, count, logs):
 @jit
 def _apply(y, w, steps, count, load, total):
     """y <- T y, and its power."""
+    channels, sources, frames = y.shape[1], total.shape[0], y.shape[3]
     out = np.empty(y.shape[1:], np.float32)
     for f in range(count):
-        _transform(y, f, steps, f // LANES, f % LANES, out)
-        _add_power(y, f, w, load, total)
+        block, lane = f // LANES, f % LANES
+        _transform(y, f, steps, block, lane, out)
+        for i in range(channels):
+            if i < sources:
+                noise = _noise(w, block, i, lane, load)
+                for t in range(frames):
+                    re, im = out[i, 0, t], out[i, 1, t]
+                    y[f, i, 0, t] = re
+                    y[f, i, 1, t] = im
+                    total[i, t] += re * re + im * im + noise
+            else:
+                for t in range(frames):
+                    y[f, i, 0, t] = out[i, 0, t]
+                    y[f, i, 1, t] = out[i, 1, t]
 
 
 @jit

@@ -6,9 +6,10 @@ only and are filled by loops: both keep arrays contiguous and compilation short.
 last, the Gram matrix, ``step`` the product of the steps so far. Equations and names are those of ``demixing``.
 """
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from unbabble.signal.kernels import jit
 
 LANES = 16
 NEWTON_STEPS = 60
@@ -18,10 +19,6 @@ TINY = np.float32(1e-12)
 SMALL = np.float32(1e-7)
 
 Planes = NDArray[np.float32]
-
-jit = numba.njit(
-    nogil=True, cache=True, fastmath={"nsz", "arcp", "contract", "afn", "reassoc"}, error_model="numpy"
-)
 
 
 @jit
@@ -84,13 +81,16 @@ def gram(w, u, block):
 
 
 @jit
-def add_load(u, block, k, lane, load):
-    """U_k += load G for one frequency."""
+def add_load(u, block, k, means, load):
+    """U_k += load mean_t(phi_k) G; ``means`` has one row for all frequencies, or one each."""
     last, channels = u.shape[1] - 1, u.shape[2]
-    for i in range(channels):
-        for j in range(channels):
-            u[block, k, i, j, 0, lane] += load * u[block, last, i, j, 0, lane]
-            u[block, k, i, j, 1, lane] += load * u[block, last, i, j, 1, lane]
+    for lane in range(LANES):
+        f = block * LANES + lane
+        noise = load * means[f if f < means.shape[0] else 0, k]
+        for i in range(channels):
+            for j in range(channels):
+                u[block, k, i, j, 0, lane] += noise * u[block, last, i, j, 0, lane]
+                u[block, k, i, j, 1, lane] += noise * u[block, last, i, j, 1, lane]
 
 
 @jit

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unbabble.signal import demixing_lanes as lanes
-from unbabble.signal.demixing_lanes import LANES, Planes, jit
+from unbabble.signal.demixing_lanes import LANES, Planes
+from unbabble.signal.kernels import jit
 
 LOAD = 1e-6
 """Power of imagined sensor noise, relative to the running power of its frequency."""
@@ -111,7 +112,16 @@ class OnlineDemixer:
         phi[:, self._order()] = np.concatenate([weights.numpy() * ages, ages[None]]) / self._total
         load = max(LOAD, START_LOAD / self.seen**2)
         past = np.float32(self.keep**self._count / self._total)
-        _sweep(self._recent, self._w, self._gram, self._past, self._noise(load), phi, past)
+        _sweep(
+            self._recent,
+            self._w,
+            self._gram,
+            self._past,
+            self._noise(load),
+            phi,
+            past,
+            self.seen > self._count,
+        )
         _measure(self._w, self._recent, self._count, self._powers)
 
     def images(
@@ -197,18 +207,30 @@ def _congruence(step, a, work):
 
 
 @jit
-def _add(y, gram, noise, phi, t, u, block):
-    """U_k += phi_kt (y y^H + noise W W^H)."""
-    channels = y.shape[0]
-    for i in range(channels):
-        for j in range(channels):
+def _add(y, gram, noise, phi, t, u, block, product):
+    """U_k += phi_kt (y y^H + noise W W^H), in the lower triangle."""
+    for i in range(y.shape[0]):
+        for j in range(i + 1):
+            for lane in range(LANES):
+                ar, ai, br, bi = y[i, 0, lane], y[i, 1, lane], y[j, 0, lane], y[j, 1, lane]
+                product[0, lane] = ar * br + ai * bi + noise[block, lane] * gram[block, 0, i, j, 0, lane]
+                product[1, lane] = ai * br - ar * bi + noise[block, lane] * gram[block, 0, i, j, 1, lane]
             for k in range(u.shape[0]):
+                weight = phi[k, t]
                 for lane in range(LANES):
-                    ar, ai, br, bi = y[i, 0, lane], y[i, 1, lane], y[j, 0, lane], y[j, 1, lane]
-                    re = ar * br + ai * bi + noise[block, lane] * gram[block, 0, i, j, 0, lane]
-                    im = ai * br - ar * bi + noise[block, lane] * gram[block, 0, i, j, 1, lane]
-                    u[k, i, j, 0, lane] += phi[k, t] * re
-                    u[k, i, j, 1, lane] += phi[k, t] * im
+                    u[k, i, j, 0, lane] += weight * product[0, lane]
+                    u[k, i, j, 1, lane] += weight * product[1, lane]
+
+
+@jit
+def _mirror(u):
+    """Upper triangles from the lower ones."""
+    for k in range(u.shape[0]):
+        for i in range(u.shape[1]):
+            for j in range(i):
+                for lane in range(LANES):
+                    u[k, j, i, 0, lane] = u[k, i, j, 0, lane]
+                    u[k, j, i, 1, lane] = -u[k, i, j, 1, lane]
 
 
 @jit
@@ -216,6 +238,7 @@ def _retire(x, t, w, gram, past, noise, phi, keep):
     """S_k <- a S_k + phi_k (y_t y_t^H + noise W W^H)."""
     channels = w.shape[1]
     y = np.zeros((channels, 2, LANES), np.float32)
+    product = np.zeros((2, LANES), np.float32)
     weights = phi.reshape(-1, 1)
     for block in range(w.shape[0]):
         lanes.gram(w, gram, block)
@@ -223,17 +246,19 @@ def _retire(x, t, w, gram, past, noise, phi, keep):
         for i in range(flat.size):
             flat[i] *= keep
         _demix(w, x, block, t, channels, y)
-        _add(y, gram, noise, weights, 0, past[block], block)
+        _add(y, gram, noise, weights, 0, past[block], block, product)
+        _mirror(past[block])
 
 
 @jit
-def _sweep(x, w, gram, past, noise, phi, share):
+def _sweep(x, w, gram, past, noise, phi, share, has_past):
     """Equation (1) and iterative projection, for every frequency."""
     sources, channels = past.shape[1] - 1, w.shape[1]
     step = np.zeros((channels, channels, 2, LANES), np.float32)
     work = lanes.workspace(step)
     u = np.zeros((sources + 1, channels, channels, 2, LANES), np.float32)
     y = np.zeros((channels, 2, LANES), np.float32)
+    product = np.zeros((2, LANES), np.float32)
     for block in range(w.shape[0]):
         lanes.gram(w, gram, block)
         lanes.copy(past[block], u)
@@ -242,11 +267,12 @@ def _sweep(x, w, gram, past, noise, phi, share):
             flat[i] *= share
         for t in range(phi.shape[1]):
             _demix(w, x, block, t, channels, y)
-            _add(y, gram, noise, phi, t, u, block)
+            _add(y, gram, noise, phi, t, u, block, product)
+        _mirror(u)
         lanes.set_identity(step)
         lanes.sweep_ip(u, step, work)
         if sources < channels:
             lanes.background(u, step, work)
-        for k in range(sources + 1):
+        for k in range(sources + 1 if has_past else 0):
             _congruence(step, past[block, k], work)
         lanes.multiply(step, w[block], work)

@@ -6,7 +6,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unbabble.signal.demixing_fast import FastDemixer
-from unbabble.signal.demixing_lanes import LANES, Planes, jit
+from unbabble.signal.demixing_lanes import LANES, Planes
+from unbabble.signal.kernels import jit
 from unbabble.signal.low_rank import FLOOR, LowRank
 
 

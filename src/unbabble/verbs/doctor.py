@@ -1,11 +1,11 @@
 """``unbabble doctor``: what works on this machine, each part checked for itself."""
 
+import contextlib
 import importlib
 import importlib.util
 import os
 import platform
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -143,25 +143,14 @@ def _torch() -> list[Check]:
 
 
 def _kernel_cache() -> Check:
-    """Numba keeps compiled kernels in NUMBA_CACHE_DIR, beside the sources or in the user's cache folder."""
-    import unbabble
+    """Compiled kernels go to NUMBA_CACHE_DIR, or to the user's cache folder."""
+    from unbabble.signal.kernels import cache_folder
 
-    folders = [Path(unbabble.__file__).parent / "signal" / "__pycache__"]
-    if given := os.environ.get("NUMBA_CACHE_DIR"):
-        folders.insert(0, Path(given))
-    try:
-        from numba.misc.appdirs import AppDirs
-
-        folders.append(Path(AppDirs(appname="numba", appauthor=False).user_cache_dir))
-    except ImportError:
-        pass
-    for folder in folders:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                return Check("kernel cache", "ok", str(folder))
-        except OSError:
-            continue
+    folder = Path(os.environ.get("NUMBA_CACHE_DIR") or cache_folder())
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            return Check("kernel cache", "ok", str(folder))
     return Check(
         "kernel cache", "missing", "no folder can be written: set NUMBA_CACHE_DIR, or runs start slowly"
     )

@@ -33,6 +33,7 @@ from torch import Tensor
 
 from unbabble.base.registry import register
 from unbabble.signal.blind import BlindSeparator, choose, vector_analysis
+from unbabble.signal.demixing import UPDATES
 from unbabble.signal.source_models import SOURCE_MODELS
 from unbabble.signal.whitening import Whitened
 
@@ -49,6 +50,7 @@ class AuxIVA(BlindSeparator):
 
     def __init__(self, *, tag: str = "iss", source_model: str = "laplace", **options: Any) -> None:
         super().__init__(**options)
+        choose("tag", tag, tuple(UPDATES))
         choose("source_model", source_model, SOURCE_MODELS)
         self.update, self.source_model = tag, source_model
 

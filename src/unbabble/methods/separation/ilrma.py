@@ -28,8 +28,8 @@ from jaxtyping import Complex
 from torch import Tensor
 
 from unbabble.base.registry import register
-from unbabble.signal.blind import BlindSeparator
-from unbabble.signal.demixing import Demixer
+from unbabble.signal.blind import BlindSeparator, choose
+from unbabble.signal.demixing import UPDATES, Demixer
 from unbabble.signal.demixing_fast import FastDemixer
 from unbabble.signal.low_rank import LowRank
 from unbabble.signal.low_rank_fast import FastLowRank
@@ -48,6 +48,7 @@ class ILRMA(BlindSeparator):
 
     def __init__(self, *, tag: str = "ip", rank: int = 2, **options: Any) -> None:
         super().__init__(**options)
+        choose("tag", tag, tuple(UPDATES))
         self.update, self.rank = tag, rank
 
     def _demix(self, whitened: Whitened, sources: int) -> Complex[Tensor, "frequency source frame"]:

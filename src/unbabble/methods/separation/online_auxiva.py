@@ -5,6 +5,10 @@ that a talker who moves is found again within about the time constant. ``stream`
 arrives, ``window - hop`` samples behind it; a call on a whole recording does the same, frame by frame, and gives
 the same samples.
 
+As published, a frame keeps the weight that it got when it was new. Here the frames of the last ``recent`` seconds
+are weighted anew whenever the filters change, as the batch does with all of them: after a move the old weights
+describe the talkers wrongly, and the recursion alone can stay stuck there. ``recent=0, iterations=1`` is the paper.
+
     T. Taniguchi, N. Ono, A. Kawamura & S. Sagayama, "An auxiliary-function approach to online independent vector
     analysis for real-time blind source separation", HSCMA 2014.
 
@@ -16,7 +20,7 @@ W(w; t)         ``demixer.matrix``      demixing matrices
 r_k(t)          ``demixer.demix()``     activity over all frequencies (here squared)
 phi             ``weights``             G'(r) / r of the majoriser (``signal.source_models``)
 alpha           ``time_constant``       forgetting, exp(-hop / time constant)
-V_k(w; t)       (in the demixer)        alpha V_k + (1 - alpha) phi_k x x^H, in output coordinates
+V_k(w; t)       (in the demixer)        mean of phi_k x x^H that forgets by alpha, in output coordinates
 =============== ======================= =====================================================================
 
 The start is what such recursions are bad at: the first filters rest on a handful of frames. So the first
@@ -48,6 +52,7 @@ SILENT_FRAME = 1e-6
 AWAKENING = 1e5
 """A frame this much (50 dB) above the running power ends a silence: what was learnt from it is dropped."""
 WARMUP_ITERATIONS = 30
+SINGULAR_SWEEPS = 10
 
 
 @register(
@@ -248,7 +253,7 @@ class Streamer:
     def _begin(self, samples: Tensor) -> None:
         self._exponent = int(torch.frexp(samples.abs().max()).exponent)
         self._level, self._heard = 0.0, 0
-        bins, method = self._stft.bins, self.method
+        bins = self._stft.bins
         self._demixer = OnlineDemixer(
             bins, self.channels, self.sources, self._memory_frames, self._recent_frames
         )
@@ -281,7 +286,10 @@ class Streamer:
             matrix[:, : self.sources] = matrix[:, order]
             self._demixer.set_matrix(matrix)
         for frame in frames:
-            self._adapt(frame, 0 if independent == self.channels else self.method.iterations)
+            self._adapt(frame, 0)
+        if independent < self.channels:  # whitening failed; the imagined noise makes the recursion safe
+            for _ in range(SINGULAR_SWEEPS):
+                self._demixer.step(self._weights())
 
     def _weights(self) -> Tensor:
         assert self._demixer is not None

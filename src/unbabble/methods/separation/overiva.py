@@ -40,6 +40,7 @@ class OverIVA(BlindSeparator):
 
     def __init__(self, *, tag: str = "ip2", source_model: str = "gauss", **options: Any) -> None:
         super().__init__(**options)
+        choose("tag", tag, ("ip", "ip2"))
         choose("source_model", source_model, SOURCE_MODELS)
         self.update, self.source_model = tag, source_model
 
