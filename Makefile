@@ -19,7 +19,7 @@ help:
 
 demo: .venv/installed
 	@echo "Separating $(DEMO)/mixture.flac: three people at once, four microphones."
-	$(BIN)/unbabble separate $(DEMO)/mixture.flac --out demo-output --model overiva --sources 3 --set window_length=2048
+	$(BIN)/unbabble separate $(DEMO)/mixture.flac --out demo-output --sources 3
 	$(BIN)/unbabble score --mixture $(DEMO)/mixture.flac --references $(DEMO) --estimates $(VOICES)
 	@echo "Listen to the mixture, $(DEMO)/mixture.flac, then to $(VOICES)/source1.wav, source2.wav, source3.wav."
 
