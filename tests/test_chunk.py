@@ -176,5 +176,5 @@ def test_what_is_long():
     assert chunk.is_long(info(120, channels=64))
     assert chunk.is_long(info(None)), "it may be"
     assert chunk.segment_seconds(info(3600)) == 60
-    assert chunk.segment_seconds(info(3600, 4, 48000)) == 60
+    assert chunk.segment_seconds(info(3600, 4, 48000)) == 31.25
     assert chunk.segment_seconds(info(3600, channels=64)) == 20

@@ -29,8 +29,10 @@ from unbabble.signal.permutation import NONE, best_permutation
 SEGMENT_SECONDS = 60.0
 OVERLAP_SHARE = 1 / 6
 LEAST_SEGMENT_SECONDS = 20.0
-SEGMENT_SAMPLES = 12_000_000
-"""Samples of all channels together that a segment may have before it is made shorter: 60 s of 12 channels at 16 kHz."""
+SEGMENT_SAMPLES = 6_000_000
+"""Samples of all channels together that a segment may have: about 1.5 GiB of memory with AuxIVA."""
+LONG_SAMPLES = 20_000_000
+"""Samples of all channels together up to which a recording is separated in one piece, if it is not long."""
 LONG_SECONDS = 300.0
 """Up to here a recording is separated in one piece, if it is not too wide for that."""
 FADED_SECONDS = 1.0
@@ -85,7 +87,7 @@ class LongSeparation:
 
 
 def segment_seconds(info: AudioInfo) -> float:
-    """How long segments of such a recording are, so that one takes less than about 1 GiB of memory."""
+    """How long segments of such a recording are: as long as memory allows, but never too short to learn from."""
     most = SEGMENT_SAMPLES / (info.channels * info.sample_rate)
     return min(SEGMENT_SECONDS, max(LEAST_SEGMENT_SECONDS, most))
 
@@ -94,7 +96,7 @@ def is_long(info: AudioInfo) -> bool:
     """Whether a recording is better separated in segments, or may be, as its length is not known."""
     if info.seconds is None:
         return True
-    most = LONG_SECONDS * SEGMENT_SAMPLES / (SEGMENT_SECONDS * info.channels * info.sample_rate)
+    most = LONG_SAMPLES / (info.channels * info.sample_rate)
     return info.seconds > min(LONG_SECONDS, max(most, 2 * LEAST_SEGMENT_SECONDS))
 
 
