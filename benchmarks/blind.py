@@ -50,8 +50,10 @@ MEASURE_SECONDS = 0.6
 SLOW_SECONDS = 4.0
 CURVE_SECONDS = 20.0
 NONLINEAR = ("fastmnmf2",)
+DEFAULT = "default"
+"""What `unbabble separate --sources K` does, its window and iterations included; all others take the same window."""
 SYSTEMS = {
-    OURS: ("auxiva.ip", "auxiva.iss", "auxiva.ip2", "auxiva.iss2", "auxiva.ipa", "ilrma.ip"),
+    OURS: ("auxiva.ip", "auxiva.iss", "auxiva.ip2", "auxiva.iss2", "auxiva.ipa", "ilrma.ip", DEFAULT),
     "pyroomacoustics": ("ip", "ilrma", "fastmnmf2"),
     "torchiva": ("ip2", "iss", "ilrma_iss"),
     "ssspy": ("iss2", "ilrma"),
@@ -141,6 +143,7 @@ def curves(result: dict, names: list[str], channels: int, a: argparse.Namespace)
 def separation(result: dict, names: list[str], talkers: int, a: argparse.Namespace) -> None:
     """Our entries go through the public interface, waveform to waveform; peers through their own iterations."""
     from unbabble.base import registry
+    from unbabble.hub import DEFAULT_MULTICHANNEL
 
     found = result.setdefault("separation", {}).setdefault(str(talkers), {})
     found["iterations"] = a.iterations
@@ -165,7 +168,9 @@ def separation(result: dict, names: list[str], talkers: int, a: argparse.Namespa
                 if time.monotonic() > a.end:
                     return
                 if worker is None:
-                    separator = registry.create(method, sources=talkers, iterations=a.iterations)
+                    options = {"iterations": a.iterations, "window_length": 4096}
+                    model, options = (DEFAULT_MULTICHANNEL, {}) if method == DEFAULT else (method, options)
+                    separator = registry.create(model, sources=talkers, **options)
                     voices = separator(scene.waveforms[None], sample_rate=16000)[0]
                     note(system, index, scene.improvement_of(voices))
                 else:

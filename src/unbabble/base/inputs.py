@@ -57,6 +57,8 @@ def expand(inputs: Sequence[str | Path], spool: Path, exclude: Path | None = Non
         )
     found: dict[Path, tuple[str, Path]] = {}  # by real place, so that nothing comes twice
     for text in inputs:
+        if not str(text):
+            raise UsageError("The name of a recording is empty.")
         if str(text) == STDIN:
             path = _spooled(spool)
             found.setdefault(path, (STDIN, path))

@@ -95,7 +95,7 @@ def find(model: str) -> tuple[Card, str]:
     """
     name, _, tag = model.partition(".")
     card = cards().get(name)
-    if card is None or (tag and tag not in card.tags):
+    if card is None or (tag and tag not in card.tags) or model.endswith("."):
         close = get_close_matches(model, [*models(), *cards()], n=1, cutoff=0.5)
         hint = f" Did you mean '{close[0]}'?" if close else ""
         raise UsageError(f"There is no model '{model}'.{hint} `unbabble models` lists them.")

@@ -177,9 +177,7 @@ class BlindSeparator:
     def _count(self, recording: Tensor, sample_rate: int) -> int:
         """Count the talkers among the outputs of a short separation into as many as there are channels."""
         samples = recording.shape[-1]
-        stft = self.stft(
-            sample_rate, FRAMES_PER_SOURCE * min(len(recording), MOST_COUNTED) * sample_rate / samples
-        )
+        stft = self.stft(sample_rate, 2 * FRAMES_PER_SOURCE * sample_rate / samples)
         mixture = self._analyse(stft, recording)
         whitened = whiten(mixture)
         spectrogram = whitened.spectrogram[:, :MOST_COUNTED]

@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-LEVEL_DB = -9.0
-CORRELATION = 0.55
+LEVEL_DB = -8.0
+CORRELATION = 0.65
+"""Chosen on 60 mixtures of the development split, 1-4 talkers heard by 2, 4 or 7 microphones."""
 FRAME_SECONDS = 0.032
 ENVELOPE_FLOOR = 1e-4
 """Power added to envelopes (-40 dB of the mean), so that pauses do not decide the correlation."""

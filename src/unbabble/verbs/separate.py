@@ -60,7 +60,7 @@ def separate(
         inputs: Recordings: files, folders, patterns, manifests (.txt, .jsonl), or - for standard input.
         out: Folder for the results.
         model: What separates; `unbabble models` lists them. auto chooses by recording.
-        sources: How many talkers there are; auto leaves it to the model.
+        sources: How many talkers there are; auto counts them.
         iterations: How many iterations, for models that have them.
         source_model: What the model takes voices to be like: laplace or gauss.
         dereverb: Remove reverberation: wpe before separating, joint while separating.

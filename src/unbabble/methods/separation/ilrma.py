@@ -27,6 +27,7 @@ from typing import Any
 from jaxtyping import Complex
 from torch import Tensor
 
+from unbabble.base.errors import UsageError
 from unbabble.base.registry import register
 from unbabble.signal.blind import BlindSeparator, choose
 from unbabble.signal.demixing import UPDATES, Demixer
@@ -49,6 +50,8 @@ class ILRMA(BlindSeparator):
     def __init__(self, *, tag: str = "ip", rank: int = 2, **options: Any) -> None:
         super().__init__(**options)
         choose("tag", tag, tuple(UPDATES))
+        if rank < 1:
+            raise UsageError(f"rank must be at least 1, not {rank}.")
         self.update, self.rank = tag, rank
 
     def _demix(self, whitened: Whitened, sources: int) -> Complex[Tensor, "frequency source frame"]:
