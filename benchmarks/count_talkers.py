@@ -12,7 +12,7 @@ import json
 from collections import Counter
 
 import torch
-from common import FOLDER, command
+from common import RESULTS, command
 from common import machine as describe_machine
 from mixtures import load_mixtures
 
@@ -43,8 +43,8 @@ def main() -> None:
             flush=True,
         )
     result = {"command": command(), "seed": a.seed, "machine": describe_machine(), "confusion": confusion}
-    (FOLDER / "count_talkers.json").write_text(json.dumps(result, indent=1) + "\n")
-    (FOLDER / "count_talkers.md").write_text(table(confusion, command()))
+    (RESULTS / "count_talkers.json").write_text(json.dumps(result, indent=1) + "\n")
+    (RESULTS / "count_talkers.md").write_text(table(confusion, command()))
 
 
 def table(confusion: dict, how: str) -> str:
