@@ -23,9 +23,22 @@ from jaxtyping import Complex, Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unbabble.signal import demixing_lanes as lanes
-from unbabble.signal.demixing_lanes import LANES, Planes
+from unbabble.signal import demixing_sweeps as sweeps
+from unbabble.signal import small_matrices as small
+from unbabble.signal.demixing import pairs
+from unbabble.signal.demixing_fast import Planes, from_lanes
 from unbabble.signal.kernels import jit
+from unbabble.signal.simd import (
+    LANES,
+    abs2,
+    aligned,
+    conj,
+    load,
+    load_real,
+    splat,
+    store,
+    store_real,
+)
 
 LOAD = 1e-6
 """Power of imagined sensor noise, relative to the running power of its frequency."""
@@ -52,19 +65,22 @@ class OnlineDemixer:
         self.bins, self.channels, self.sources = bins, channels, sources
         self.keep = math.exp(-1 / memory_frames)
         blocks = -(-bins // LANES)
-        self._w: Planes = np.zeros((blocks, channels, channels, 2, LANES), np.float32)
-        self._gram: Planes = np.zeros((blocks, 1, channels, channels, 2, LANES), np.float32)
-        self._past: Planes = np.zeros((blocks, sources + 1, channels, channels, 2, LANES), np.float32)
-        self._recent: Planes = np.zeros((blocks, recent_frames, channels, 2, LANES), np.float32)
-        self._powers = np.zeros((sources, recent_frames), np.float32)
-        self._level: Planes = np.zeros((blocks, LANES), np.float32)
+        matrix = channels, channels, 2, LANES
+        self._w = aligned((blocks, *matrix))
+        self._past = aligned((blocks, sources + 1, *matrix))
+        self._recent = aligned((blocks, recent_frames, channels, 2, LANES))
+        self._powers: Planes = np.zeros((sources, recent_frames), np.float32)
+        self._level = aligned((blocks, LANES))
+        self._gram, self._step, self._product = aligned(matrix), aligned(matrix), aligned(matrix)
+        self._u, self._y = aligned((sources + 1, *matrix)), aligned((channels, 2, LANES))
+        self._total = aligned((sources, recent_frames, LANES))
+        self._work, self._ring = sweeps.workspace(channels, np.float32), np.array(pairs(sources))
         self.set_matrix(torch.eye(channels).expand(bins, -1, -1))
 
     @property
     def matrix(self) -> Complex[Tensor, "frequency channel channel"]:
         """The current demixing matrices."""
-        planes = torch.from_numpy(self._w).permute(0, 4, 1, 2, 3).flatten(0, 1)[: self.bins]
-        return torch.view_as_complex(planes.contiguous())
+        return from_lanes(self._w, self.bins)
 
     def set_matrix(self, matrix: Tensor) -> None:
         """Forget all, and begin from these demixing matrices, (frequency, channel, channel)."""
@@ -73,7 +89,7 @@ class OnlineDemixer:
         planes = torch.view_as_real(full).reshape(len(self._w), LANES, self.channels, self.channels, 2)
         self._w[:] = planes.permute(0, 2, 3, 4, 1).numpy()
         self._past[:], self._level[:] = 0, 0
-        self.seen, self._count, self._total = 0, 0, 0.0
+        self.seen, self._count, self._mass = 0, 0, 0.0
 
     def power(self) -> Float[Tensor, "source frame"]:
         """|y|^2 of the recent frames by the current matrices, summed over frequencies; the newest is last."""
@@ -89,17 +105,17 @@ class OnlineDemixer:
         recent = self._recent.shape[1]
         slot = self.seen % recent
         if self.seen >= recent:
-            phi = np.append(leaving.numpy(), 1).astype(np.float32)
-            lanes_noise = self._noise(LOAD)
+            phi = np.append(leaving.numpy(), 1).astype(np.float32)[:, None]
             _retire(
-                self._recent, slot, self._w, self._gram, self._past, lanes_noise, phi, np.float32(self.keep)
+                *(self._recent, slot, self._w, self._gram, self._past, self._noise(LOAD), phi),
+                *(np.float32(self.keep), self._y),
             )
         self._recent[:, slot] = self._planes(frame)
-        self._total = self.keep * self._total + 1
+        self._mass = self.keep * self._mass + 1
         _track(self._recent, slot, self._level, np.float32(self.keep))
         self.seen += 1
         self._count = min(self.seen, recent)
-        _measure(self._w, self._recent, self._count, self._powers)
+        self._measure()
 
     def step(self, weights: Float[Tensor, "source frame"]) -> None:
         """One sweep of iterative projection.
@@ -109,20 +125,17 @@ class OnlineDemixer:
         """
         ages = self.keep ** np.arange(self._count - 1, -1, -1)
         phi = np.zeros((self.sources + 1, self._count), np.float32)
-        phi[:, self._order()] = np.concatenate([weights.numpy() * ages, ages[None]]) / self._total
+        phi[:, self._order()] = np.concatenate([weights.numpy() * ages, ages[None]]) / self._mass
         load = max(LOAD, START_LOAD / self.seen**2)
-        past = np.float32(self.keep**self._count / self._total)
+        past = np.float32(self.keep**self._count / self._mass)
         _sweep(
-            self._recent,
-            self._w,
-            self._gram,
-            self._past,
-            self._noise(load),
-            phi,
-            past,
-            self.seen > self._count,
+            *(self._recent, self._w, self._gram, self._past, self._noise(load), phi, past),
+            *(self.seen > self._count, self._y, self._u, self._step, self._product, self._work, self._ring),
         )
-        _measure(self._w, self._recent, self._count, self._powers)
+        self._measure()
+
+    def _measure(self) -> None:
+        _measure(self._w, self._recent, self._count, self._powers, self._y, self._total)
 
     def images(
         self, frame: Complex[Tensor, "channel frequency"], microphones: slice
@@ -140,7 +153,7 @@ class OnlineDemixer:
     def _noise(self, load: float) -> Planes:
         """Power of the imagined noise at each frequency."""
         floor = SILENT_BIN * float(self._level.sum(dtype=np.float64)) / self.bins
-        return ((load * self._level + floor) / self._total).astype(np.float32)
+        return ((load * self._level + floor) / self._mass).astype(np.float32)
 
     def _planes(self, frame: Tensor) -> Planes:
         padded = np.zeros((self.channels, len(self._w) * LANES), np.complex64)
@@ -153,126 +166,101 @@ class OnlineDemixer:
 def _demix(w, x, block, t, rows, y):
     """The first ``rows`` of y = W x_t."""
     for i in range(rows):
-        for lane in range(LANES):
-            y[i, 0, lane] = 0
-            y[i, 1, lane] = 0
+        total = small.zero(y)
         for c in range(w.shape[1]):
-            for lane in range(LANES):
-                wr, wi = w[block, i, c, 0, lane], w[block, i, c, 1, lane]
-                xr, xi = x[block, t, c, 0, lane], x[block, t, c, 1, lane]
-                y[i, 0, lane] += wr * xr - wi * xi
-                y[i, 1, lane] += wr * xi + wi * xr
+            total += load(w, (block, i, c)) * load(x, (block, t, c))
+        store(y, (i,), total)
 
 
 @jit
-def _measure(w, x, count, powers):
+def _measure(w, x, count, powers, y, total):
     """Power of the sources of the recent frames over all frequencies."""
-    lanes.clear(powers)
     sources = powers.shape[0]
-    y = np.zeros((sources, 2, LANES), np.float32)
+    for k in range(sources):
+        for t in range(count):
+            store_real(total, (k, t), splat(total, 0.0))
     for block in range(w.shape[0]):
         for t in range(count):
             _demix(w, x, block, t, sources, y)
             for k in range(sources):
-                for lane in range(LANES):
-                    powers[k, t] += y[k, 0, lane] ** 2 + y[k, 1, lane] ** 2
+                store_real(total, (k, t), load_real(total, (k, t)) + abs2(load(y, (k,))))
+    for k in range(sources):
+        for t in range(count):
+            powers[k, t] = 0
+            for lane in range(LANES):
+                powers[k, t] += total[k, t, lane]
 
 
 @jit
 def _track(x, t, level, keep):
     """Running power of each frequency, averaged over channels."""
     for block in range(x.shape[0]):
-        for lane in range(LANES):
-            level[block, lane] *= keep
+        power = splat(level, 0.0)
         for c in range(x.shape[2]):
-            for lane in range(LANES):
-                power = x[block, t, c, 0, lane] ** 2 + x[block, t, c, 1, lane] ** 2
-                level[block, lane] += power / np.float32(x.shape[2])
+            power += abs2(load(x, (block, t, c)))
+        store_real(level, (block,), keep * load_real(level, (block,)) + power / x.shape[2])
 
 
 @jit
-def _congruence(step, a, work):
+def _congruence(step, a, product):
     """a <- step a step^H, a Hermitian."""
-    channels = step.shape[0]
-    lanes.multiply(step, a, work)
-    for i in range(channels):
-        for lane in range(LANES):
-            a[i, i, 1, lane] *= -1
-        for j in range(i):
-            for lane in range(LANES):
-                re, im = a[i, j, 0, lane], a[i, j, 1, lane]
-                a[i, j, 0, lane], a[i, j, 1, lane] = a[j, i, 0, lane], -a[j, i, 1, lane]
-                a[j, i, 0, lane], a[j, i, 1, lane] = re, -im
-    lanes.multiply(step, a, work)
+    small.multiply(step, a, product)
+    for i in range(a.shape[0]):
+        for j in range(i + 1):
+            total = small.zero(a)
+            for c in range(a.shape[0]):
+                total += load(product, (i, c)) * conj(load(step, (j, c)))
+            store(a, (i, j), total)
+    small.mirror(a)
 
 
 @jit
-def _add(y, gram, noise, phi, t, u, block, product):
+def _add(y, gram, noise, phi, t, u):
     """U_k += phi_kt (y y^H + noise W W^H), in the lower triangle."""
     for i in range(y.shape[0]):
         for j in range(i + 1):
-            for lane in range(LANES):
-                ar, ai, br, bi = y[i, 0, lane], y[i, 1, lane], y[j, 0, lane], y[j, 1, lane]
-                product[0, lane] = ar * br + ai * bi + noise[block, lane] * gram[block, 0, i, j, 0, lane]
-                product[1, lane] = ai * br - ar * bi + noise[block, lane] * gram[block, 0, i, j, 1, lane]
+            product = load(y, (i,)) * conj(load(y, (j,))) + noise * load(gram, (i, j))
             for k in range(u.shape[0]):
-                weight = phi[k, t]
-                for lane in range(LANES):
-                    u[k, i, j, 0, lane] += weight * product[0, lane]
-                    u[k, i, j, 1, lane] += weight * product[1, lane]
+                store(u, (k, i, j), load(u, (k, i, j)) + phi[k, t] * product)
 
 
 @jit
-def _mirror(u):
-    """Upper triangles from the lower ones."""
-    for k in range(u.shape[0]):
-        for i in range(u.shape[1]):
-            for j in range(i):
-                for lane in range(LANES):
-                    u[k, j, i, 0, lane] = u[k, i, j, 0, lane]
-                    u[k, j, i, 1, lane] = -u[k, i, j, 1, lane]
+def _scale(a, factor, out):
+    """out = factor a, a stack of matrices."""
+    for k in range(a.shape[0]):
+        for i in range(a.shape[1]):
+            for j in range(a.shape[2]):
+                store(out, (k, i, j), factor * load(a, (k, i, j)))
 
 
 @jit
-def _retire(x, t, w, gram, past, noise, phi, keep):
+def _retire(x, t, w, gram, past, noise, phi, keep, y):
     """S_k <- a S_k + phi_k (y_t y_t^H + noise W W^H)."""
-    channels = w.shape[1]
-    y = np.zeros((channels, 2, LANES), np.float32)
-    product = np.zeros((2, LANES), np.float32)
-    weights = phi.reshape(-1, 1)
     for block in range(w.shape[0]):
-        lanes.gram(w, gram, block)
-        flat = past[block].ravel()
-        for i in range(flat.size):
-            flat[i] *= keep
-        _demix(w, x, block, t, channels, y)
-        _add(y, gram, noise, weights, 0, past[block], block, product)
-        _mirror(past[block])
+        small.gram(w[block], gram)
+        _scale(past[block], keep, past[block])
+        _demix(w, x, block, t, y.shape[0], y)
+        _add(y, gram, load_real(noise, (block,)), phi, 0, past[block])
+        for k in range(past.shape[1]):
+            small.mirror(past[block, k])
 
 
 @jit
-def _sweep(x, w, gram, past, noise, phi, share, has_past):
+def _sweep(x, w, gram, past, noise, phi, share, has_past, y, u, step, product, work, ring):
     """Equation (1) and iterative projection, for every frequency."""
     sources, channels = past.shape[1] - 1, w.shape[1]
-    step = np.zeros((channels, channels, 2, LANES), np.float32)
-    work = lanes.workspace(step)
-    u = np.zeros((sources + 1, channels, channels, 2, LANES), np.float32)
-    y = np.zeros((channels, 2, LANES), np.float32)
-    product = np.zeros((2, LANES), np.float32)
     for block in range(w.shape[0]):
-        lanes.gram(w, gram, block)
-        lanes.copy(past[block], u)
-        flat = u.ravel()
-        for i in range(flat.size):
-            flat[i] *= share
+        small.gram(w[block], gram)
+        _scale(past[block], share, u)
         for t in range(phi.shape[1]):
             _demix(w, x, block, t, channels, y)
-            _add(y, gram, noise, phi, t, u, block, product)
-        _mirror(u)
-        lanes.set_identity(step)
-        lanes.sweep_ip(u, step, work)
+            _add(y, gram, load_real(noise, (block,)), phi, t, u)
+        for k in range(sources + 1):
+            small.mirror(u[k])
+        sweeps.ip(u, step, work, ring)
         if sources < channels:
-            lanes.background(u, step, work)
+            sweeps.background(u, step, work)
         for k in range(sources + 1 if has_past else 0):
-            _congruence(step, past[block, k], work)
-        lanes.multiply(step, w[block], work)
+            _congruence(step, past[block, k], product)
+        small.multiply(step, w[block], product)
+        small.copy(product, w[block])

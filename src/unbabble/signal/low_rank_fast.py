@@ -1,14 +1,25 @@
-"""``low_rank`` as compiled kernels: one pass over the power per iteration, in parallel over frequencies."""
+"""``low_rank`` as compiled kernels, in the layout of ``demixing_fast``: sixteen frequencies at once."""
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unbabble.signal.demixing_fast import FastDemixer
-from unbabble.signal.demixing_lanes import LANES, Planes
+from unbabble.signal.demixing_fast import FastDemixer, Planes
 from unbabble.signal.kernels import jit
 from unbabble.signal.low_rank import FLOOR, LowRank
+from unbabble.signal.simd import (
+    LANES,
+    abs2,
+    aligned,
+    load,
+    load_real,
+    maximum,
+    splat,
+    sqrt,
+    store_real,
+)
+from unbabble.signal.small_matrices import squared_norm
 
 
 class FastLowRank(LowRank):
@@ -17,87 +28,99 @@ class FastLowRank(LowRank):
     def __init__(self, demixer: FastDemixer, rank: int, seed: int) -> None:
         super().__init__(demixer, rank, seed)
         self._fast = demixer
-        self._weights: Planes = np.zeros((demixer.bins, demixer.sources, demixer.y.shape[-1]), np.float32)
-        self._ratios: Planes = np.zeros((len(demixer.ranges), 2, *self.activities.shape), np.float32)
+        blocks, frames = len(demixer.y), demixer.y.shape[2]
+        self._shapes = aligned((blocks, demixer.sources, rank, LANES))
+        self._shapes[...] = 1
+        rows = np.moveaxis(self._shapes, -1, 1).reshape(blocks * LANES, demixer.sources, rank)
+        rows[: demixer.bins] = self.shapes.numpy()
+        self._shapes[...] = np.moveaxis(rows.reshape(blocks, LANES, demixer.sources, rank), 1, -1)
+        self._activities: Planes = np.zeros((demixer.sources, rank, frames), np.float32)
+        self._activities[..., : demixer.frames] = self.activities.numpy()
+        self._weights = aligned((blocks, demixer.sources, frames, LANES))
+        threads = len(demixer.ranges)
+        self._ratios = aligned((threads, 2, *self._activities.shape, LANES))
+        self._scratch = aligned((threads, frames, 2, LANES))
 
-    def weights(self) -> Float[Tensor, "frequency source padded"]:
-        """The majoriser's weights 1 / r, zero in the demixer's padding."""
-        shapes, activities, fast = self.shapes.numpy(), self.activities.numpy(), self._fast
+    def weights(self) -> Float[Tensor, "block source frame lane"]:
+        """The majoriser's weights 1 / r, in the demixer's layout."""
 
         def work(part: int, first: int, last: int) -> None:
-            bins = slice(first * LANES, min(last * LANES, fast.bins))
-            _invert(shapes[bins], activities, self._weights[bins])
+            _invert(self._shapes, self._activities, self._fast.frames, first, last, self._weights)
 
-        fast.share(work)
+        self._fast.share(work)
         return torch.from_numpy(self._weights)
 
     def update(self) -> None:
         """One step of the shapes, one of the activities."""
-        shapes, activities, fast = self.shapes.numpy(), self.activities.numpy(), self._fast
-        self._ratios[:] = 0
+        fast = self._fast
 
         def work(part: int, first: int, last: int) -> None:
-            bins = slice(first * LANES, min(last * LANES, fast.bins))
-            y, w = fast.y[bins], fast.w[first:last]
-            _update_shapes(y, w, np.float32(fast.load), shapes[bins], activities, self._ratios[part])
+            _update_shapes(
+                *(fast.y, fast.w, fast.counted, np.float32(fast.load), fast.frames, first, last),
+                *(self._shapes, self._activities, self._ratios[part], self._scratch[part]),
+            )
 
         fast.share(work)
-        up, down = self._ratios.sum(0)
-        activities *= np.sqrt(up / down)
+        up, down = self._ratios.sum((0, 5))[..., : fast.frames]
+        self._activities[..., : fast.frames] *= np.sqrt(up / down)
+
+    def cost(self) -> float:
+        """See ``LowRank``."""
+        rows = np.moveaxis(self._shapes, -1, 1).reshape(-1, *self._shapes.shape[1:3])
+        self.shapes = torch.from_numpy(rows[: self._fast.bins])
+        self.activities = torch.from_numpy(self._activities[..., : self._fast.frames])
+        return super().cost()
 
 
 @jit
-def _variance(shapes, f, k, activities, out):
-    frames = activities.shape[2]
-    for t in range(frames):
-        out[t] = 0
+def _variance(shapes, activities, block, k, t):
+    total = splat(shapes, FLOOR) * 0
     for rank in range(activities.shape[1]):
-        shape = shapes[f, k, rank]
-        for t in range(frames):
-            out[t] += shape * activities[k, rank, t]
-    for t in range(frames):
-        out[t] = max(out[t], np.float32(FLOOR))
+        total += load_real(shapes, (block, k, rank)) * activities[k, rank, t]
+    return maximum(total, FLOOR)
 
 
 @jit
-def _invert(shapes, activities, weights):
+def _invert(shapes, activities, frames, first, last, weights):
     """weights = 1 / r."""
-    row = np.empty(activities.shape[2], np.float32)
-    for f in range(weights.shape[0]):
+    for block in range(first, last):
         for k in range(weights.shape[1]):
-            _variance(shapes, f, k, activities, row)
-            for t in range(row.shape[0]):
-                weights[f, k, t] = 1 / row[t]
+            for t in range(frames):
+                store_real(weights, (block, k, t), 1 / _variance(shapes, activities, block, k, t))
 
 
 @jit
-def _update_shapes(y, w, load, shapes, activities, ratios):
+def _inverse_and_ratio(y, shapes, activities, block, k, noise, frames, scratch):
+    """1 / r and |y|^2 / r^2 of all frames, as real and imaginary part."""
+    for t in range(frames):
+        inverse = 1 / _variance(shapes, activities, block, k, t)
+        store_real(scratch, (t, 0), inverse)
+        store_real(scratch, (t, 1), inverse * inverse * (abs2(load(y, (block, k, t))) + noise))
+
+
+@jit
+def _update_shapes(y, w, counted, load_power, frames, first, last, shapes, activities, ratios, scratch):
     """Update the shapes; then gather, in ``ratios``, both sums of the activities' update."""
-    frames = activities.shape[2]
-    row = np.empty(frames, np.float32)
-    power = np.empty(frames, np.float32)
-    for f in range(y.shape[0]):
-        block, lane = f // LANES, f % LANES
-        for k in range(activities.shape[0]):
-            noise = np.float32(0)
-            for c in range(w.shape[2]):
-                noise += w[block, k, c, 0, lane] ** 2 + w[block, k, c, 1, lane] ** 2
-            noise *= load
+    for k in range(activities.shape[0]):
+        for rank in range(activities.shape[1]):
             for t in range(frames):
-                power[t] = y[f, k, 0, t] ** 2 + y[f, k, 1, t] ** 2 + noise
-            _variance(shapes, f, k, activities, row)
+                store_real(ratios, (0, k, rank, t), splat(ratios, 0.0))
+                store_real(ratios, (1, k, rank, t), splat(ratios, 0.0))
+        for block in range(first, last):
+            noise = load_power * splat(y, squared_norm(w[block], k))
+            _inverse_and_ratio(y, shapes, activities, block, k, noise, frames, scratch)
             for rank in range(activities.shape[1]):
-                up = down = np.float32(0)
+                up = down = splat(y, 0.0)
                 for t in range(frames):
-                    inverse = 1 / row[t]
-                    down += inverse * activities[k, rank, t]
-                    up += power[t] * inverse * inverse * activities[k, rank, t]
-                ratio = np.sqrt(up / down)
-                shapes[f, k, rank] *= ratio
-            _variance(shapes, f, k, activities, row)
+                    down += activities[k, rank, t] * load_real(scratch, (t, 0))
+                    up += activities[k, rank, t] * load_real(scratch, (t, 1))
+                shape = load_real(shapes, (block, k, rank))
+                store_real(shapes, (block, k, rank), shape * sqrt(up / down))
+            _inverse_and_ratio(y, shapes, activities, block, k, noise, frames, scratch)
             for rank in range(activities.shape[1]):
-                shape = shapes[f, k, rank]
+                shape = load_real(counted, (block,)) * load_real(shapes, (block, k, rank))
                 for t in range(frames):
-                    inverse = 1 / row[t]
-                    ratios[0, k, rank, t] += power[t] * inverse * inverse * shape
-                    ratios[1, k, rank, t] += inverse * shape
+                    up = load_real(ratios, (0, k, rank, t)) + shape * load_real(scratch, (t, 1))
+                    down = load_real(ratios, (1, k, rank, t)) + shape * load_real(scratch, (t, 0))
+                    store_real(ratios, (0, k, rank, t), up)
+                    store_real(ratios, (1, k, rank, t), down)
