@@ -6,8 +6,9 @@ Exit codes: 0 all done, 1 some input failed, 2 wrong usage. Every error is one s
 import logging
 import sys
 from collections.abc import Sequence
+from typing import Literal, get_args, get_origin
 
-from cyclopts import App, CycloptsError, Group, Parameter
+from cyclopts import App, CoercionError, CycloptsError, Group, Parameter, UnusedCliTokensError
 
 from unbabble import __version__
 from unbabble.base.errors import InputError, UnbabbleError
@@ -41,7 +42,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
             print_error=False,
         )
     except CycloptsError as error:
-        return _fail(str(error).split("\n")[0], 2)
+        return _fail(_sentence(error), 2)
     except InputError as error:
         return _fail(str(error), 1)
     except UnbabbleError as error:
@@ -65,6 +66,22 @@ def _stdin_last(arguments: list[str]) -> list[str]:
     if len(others) == len(arguments):
         return arguments
     return [*others, *([] if "--" in others else ["--"]), "-"]
+
+
+def _sentence(error: CycloptsError) -> str:
+    """What is wrong with the command line, in words that name no Python types."""
+    if isinstance(error, UnusedCliTokensError):
+        return f"Nothing is expected after what this command takes: {' '.join(error.unused_tokens or [])}."
+    if isinstance(error, CoercionError) and error.token is not None and error.token.keyword is not None:
+        choices = get_args(error.target_type) if get_origin(error.target_type) is not Literal else ()
+        wanted = [_KINDS.get(kind) for kind in choices or (error.target_type,)]
+        wanted += [word for kind in choices if get_origin(kind) is Literal for word in get_args(kind)]
+        if words := [str(word) for word in wanted if word]:
+            return f'{error.token.keyword} takes {" or ".join(words)}, not "{error.token.value}".'
+    return str(error).split("\n")[0]
+
+
+_KINDS = {int: "a whole number", float: "a number"}
 
 
 def _fail(sentence: str, code: int) -> int:

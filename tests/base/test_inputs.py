@@ -39,6 +39,13 @@ def test_results_are_not_inputs(tree, tmp_path):
     assert listed([tree], tmp_path, exclude=tree / "b") == [("x.wav", "x")]
 
 
+def test_of_simulated_folders_only_the_mixtures_are_inputs(tree, tmp_path):
+    for name in ("mixture.wav", "image1.wav", "reference1.wav", "metadata.json"):
+        (tree / "b" / name).write_bytes(b"sound")
+    assert listed([tree / "b"], tmp_path) == [("y.FLAC", "y"), ("mixture.wav", "mixture")]
+    assert listed([tree / "b/image1.wav"], tmp_path) == [("image1.wav", "image1")]
+
+
 def test_missing_files_stay_in_the_list(tree, tmp_path):
     assert listed([tree / "none.wav", tree / "a/x.wav"], tmp_path)[0] == ("none.wav", "none")
 

@@ -53,6 +53,8 @@ def writable_folder(folder: str | os.PathLike[str]) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         probe.touch()
         probe.unlink()
+    except FileExistsError as error:
+        raise OutputError(f"Cannot write to folder '{folder}': it is a file.") from error
     except OSError as error:
         raise OutputError(f"Cannot write to folder '{folder}': {error.strerror or error}.") from error
     return folder

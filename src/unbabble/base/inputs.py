@@ -17,6 +17,8 @@ SUFFIXES = frozenset(f".{name}" for name in f"{_AUDIO} {_VIDEO}".split())
 """What a folder is searched for. A file that is named is read whatever its suffix."""
 MANIFEST_SUFFIXES = frozenset({".txt", ".jsonl"})
 MANIFEST_KEYS = ("mixture", "path", "audio", "audio_filepath")
+SIMULATED = "metadata.json"
+"""Where this stands beside a mixture, ``simulate`` made it."""
 STDIN = "-"
 
 
@@ -41,9 +43,9 @@ def expand(inputs: Sequence[str | Path], spool: Path, exclude: Path | None = Non
     A named file that does not exist stays in the list: it fails alone, and is named in the report.
 
     Args:
-        inputs: files, folders (searched with their subfolders), globs, manifests (``.txt``: one path per
-            line; ``.jsonl``: one object per line with ``mixture`` or ``path``), or ``-``. Paths in manifests
-            are relative to the manifest.
+        inputs: files, folders (searched with their subfolders; of simulated ones only the mixtures), globs,
+            manifests (``.txt``: one path per line; ``.jsonl``: one object per line with ``mixture`` or
+            ``path``), or ``-``. Paths in manifests are relative to the manifest.
         spool: a folder that exists while the run lasts; standard input is stored there.
         exclude: a folder whose files are results, not inputs.
 
@@ -129,8 +131,15 @@ def _paths(path: Path, text: str, exclude: Path | None) -> Iterator[Path]:
 def _recordings(folder: Path, exclude: Path | None) -> Iterator[Path]:
     for path in sorted(folder.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.suffix.lower() in SUFFIXES and path.is_file() and not hidden and not _inside(path, exclude):
+        if path.suffix.lower() not in SUFFIXES or hidden or _part_of_mixture(path) or _inside(path, exclude):
+            continue
+        if path.is_file():
             yield path
+
+
+def _part_of_mixture(path: Path) -> bool:
+    """Whether this is an image or reference that ``simulate`` wrote beside its mixture."""
+    return path.stem != "mixture" and (path.parent / SIMULATED).is_file()
 
 
 def _inside(path: Path, folder: Path | None) -> bool:

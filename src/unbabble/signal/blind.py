@@ -31,6 +31,8 @@ COUNTING_ITERATIONS = 25
 MOST_COUNTED = 8
 """Talkers are counted among no more principal components than this."""
 OVERLAP = 4
+CHECK_EVERY = 5
+"""Iterations between two looks at the objective, which costs about as much as one of them."""
 
 
 def vector_analysis(update: str, source_model: str, bins: int) -> Problem:
@@ -87,16 +89,9 @@ class BlindSeparator:
         seed: int = 0,
         record: bool = False,
     ) -> None:
-        for name, value, least in (
-            ("sources", sources, 1),
-            ("iterations", iterations, 0),
-            ("starts", starts, 1),
-            ("tolerance", tolerance, 0),
-        ):
-            if value is not None and value < least:
-                raise UsageError(f"{name} must be at least {least}, not {value}.")
-        if window_length is not None and (window_length < OVERLAP or window_length % OVERLAP):
-            raise UsageError(f"window_length must be a multiple of {OVERLAP}, not {window_length}.")
+        at_least(1, sources=sources, starts=starts)
+        at_least(0, iterations=iterations, tolerance=tolerance)
+        check_window(window_length)
         choose("scale", scale, ("projection_back", "minimal_distortion"))
         choose("backend", backend, ("auto", "fast", "reference"))
         self.sources, self.iterations, self.tolerance, self.starts = sources, iterations, tolerance, starts
@@ -215,8 +210,8 @@ class BlindSeparator:
     ) -> Complex[Tensor, "frequency source frame"]:
         """Iterate from every start until the objective settles; the outputs of the start that ends lowest.
 
-        Where the objective is needed (``tolerance``, ``starts``, ``record``), ``history`` keeps it for the best
-        start: before each iteration and after the last.
+        Where the objective is watched (``tolerance``, ``record``), ``history`` keeps it for the best start: before
+        the first iteration and after each, or after each ``CHECK_EVERY`` where nobody asked for a record.
         """
         least, outputs = math.inf, None
         generator = torch.Generator().manual_seed(self.seed)
@@ -225,13 +220,13 @@ class BlindSeparator:
                 spectrogram = random_rotations(spectrogram, generator) @ spectrogram
             demixer = self._demixer(spectrogram, sources)
             iterate, objective = problem(demixer)
-            watched = self.tolerance > 0 or self.record
+            watched, every = self.tolerance > 0 or self.record, 1 if self.record else CHECK_EVERY
             history = [objective()] if watched else []
-            for _ in range(self.iterations):
+            for done in range(1, self.iterations + 1):
                 iterate()
-                if watched:
+                if watched and done % every == 0:
                     history.append(objective())
-                    gain = history[-2] - history[-1]
+                    gain = (history[-2] - history[-1]) / every
                     if self.tolerance > 0 and gain < self.tolerance * len(spectrogram) * sources:
                         break
             end = objective() if self.starts > 1 else 0.0
@@ -255,6 +250,27 @@ def random_rotations(
     q, r = torch.linalg.qr(gauss)
     phases = r.diagonal(dim1=1, dim2=2).sgn()
     return (q * phases[:, None]).to(spectrogram)
+
+
+def at_least(least: float, **options: float | None) -> None:
+    """Refuse options below ``least`` or not a number; None passes.
+
+    Raises:
+        UsageError: naming the option.
+    """
+    for name, value in options.items():
+        if value is not None and not value >= least:
+            raise UsageError(f"{name} must be at least {least}, not {value}.")
+
+
+def check_window(length: int | None) -> None:
+    """Refuse a window that hops cannot divide.
+
+    Raises:
+        UsageError: not a positive multiple of ``OVERLAP``.
+    """
+    if length is not None and (length < OVERLAP or length % OVERLAP):
+        raise UsageError(f"window_length must be a positive multiple of {OVERLAP}, not {length}.")
 
 
 def choose(name: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -87,9 +87,12 @@ class Demixer:
         Args:
             update: one of ``UPDATES``.
             weights: phi_kt, or phi_kft with the frequency first.
+
+        Raises:
+            ValueError: an update that knows no background, and fewer sources than channels.
         """
-        update = update if self.sources > 1 else "ip"  # nothing to be jointly updated with
         y = self._all_outputs
+        update = applicable(update, self.sources, y.shape[1])
         phi = weights.expand(len(y), -1, -1)
         covariances = (
             torch.stack([(y * phi[:, k, None]) @ y.mH for k in range(self.sources)], 1) / self.frames
@@ -100,11 +103,24 @@ class Demixer:
         self._all_outputs, self._matrix = step @ y, step @ self.matrix
 
 
+def applicable(update: str, sources: int, channels: int) -> str:
+    """The update itself, or ``ip`` where there is only one source: nothing is jointly updated with it.
+
+    Raises:
+        ValueError: an update that knows no background, and fewer sources than channels.
+    """
+    if sources == 1:
+        return "ip"
+    if sources < channels and update not in WITH_BACKGROUND:
+        raise ValueError(f"{update} needs as many sources as channels, not {sources} of {channels}.")
+    return update
+
+
 def sweep(update: str, covariances: Covariances) -> Steps:
     """One pass of ``update`` over all sources.
 
     Args:
-        update: one of ``UPDATES``; with background (fewer sources than channels) ``ip`` or ``ip2``.
+        update: one of ``UPDATES``; with background (fewer sources than channels) one of ``WITH_BACKGROUND``.
         covariances: U_k in the coordinates of the current outputs, positive definite, and the Gram matrix last.
 
     Returns:
@@ -298,6 +314,9 @@ def pairs(sources: int) -> list[tuple[int, int]]:
         return [(0, 1)]
     return [(k, (k + 1) % sources) for k in range(sources)]
 
+
+WITH_BACKGROUND = ("ip", "ip2")
+"""Updates for fewer sources than channels."""
 
 UPDATES: dict[str, Callable[[int], Iterator[Callable[[Covariances], Steps]]]] = {
     "ip": _each(ip),

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from unbabble.signal import demixing_sweeps as sweeps
 from unbabble.signal import small_matrices as small
-from unbabble.signal.demixing import Demixer, pairs
+from unbabble.signal.demixing import Demixer, applicable, pairs
 from unbabble.signal.kernels import jit
 from unbabble.signal.simd import (
     LANES,
@@ -114,6 +114,7 @@ class FastDemixer(Demixer):
 
         ``weights`` may also come as (block, source, frame, LANES), which spares rearranging them.
         """
+        update = applicable(update, self.sources, self.channels)
         phi = weights.float()
         if phi.ndim == 3:
             planes = to_lanes(phi)
@@ -125,7 +126,7 @@ class FastDemixer(Demixer):
         self.share(lambda part, first, last: self._kernel(update, part, planes, first, last))
 
     def _kernel(self, update: str, part: int, planes: Planes, first: int, last: int) -> None:
-        _KERNELS[update if self.sources > 1 else "ip"](
+        _KERNELS[update](
             *(self.y, self.w, self.counted, planes, np.float32(self.load), self.frames, first, last),
             *(self._ring, self._sums[part], self._scratch[part]),
         )

@@ -21,6 +21,9 @@ from unbabble.signal.simd import (
 )
 from unbabble.signal.small_matrices import squared_norm
 
+LOGS_AT_ONCE = 16
+"""The logarithm of so many variances is taken of their product, which double precision holds."""
+
 
 class FastLowRank(LowRank):
     """Same contract and results (to float32 rounding) as ``LowRank``."""
@@ -40,6 +43,7 @@ class FastLowRank(LowRank):
         threads = len(demixer.ranges)
         self._ratios = aligned((threads, 2, *self._activities.shape, LANES))
         self._scratch = aligned((threads, frames, 2, LANES))
+        self._logs = aligned((threads, 2, LANES), np.float64)
 
     def weights(self) -> Float[Tensor, "block source frame lane"]:
         """The majoriser's weights 1 / r, in the demixer's layout."""
@@ -66,10 +70,16 @@ class FastLowRank(LowRank):
 
     def cost(self) -> float:
         """See ``LowRank``."""
-        rows = np.moveaxis(self._shapes, -1, 1).reshape(-1, *self._shapes.shape[1:3])
-        self.shapes = torch.from_numpy(rows[: self._fast.bins])
-        self.activities = torch.from_numpy(self._activities[..., : self._fast.frames])
-        return super().cost()
+        fast, parts = self._fast, np.zeros(len(self._fast.ranges))
+
+        def work(part: int, first: int, last: int) -> None:
+            parts[part] = _cost(
+                *(fast.y, fast.w, fast.counted, np.float32(fast.load), fast.frames, first, last),
+                *(self._shapes, self._activities, self._logs[part]),
+            )
+
+        fast.share(work)
+        return float(parts.sum())
 
 
 @jit
@@ -124,3 +134,26 @@ def _update_shapes(y, w, counted, load_power, frames, first, last, shapes, activ
                     down = load_real(ratios, (1, k, rank, t)) + shape * load_real(scratch, (t, 0))
                     store_real(ratios, (0, k, rank, t), up)
                     store_real(ratios, (1, k, rank, t), down)
+
+
+@jit
+def _cost(y, w, counted, load_power, frames, first, last, shapes, activities, lanes):
+    """Sum over frequencies of mean_t log r + |y|^2 / r."""
+    cost = 0.0
+    for block in range(first, last):
+        for k in range(activities.shape[0]):
+            noise = load_power * splat(y, squared_norm(w[block], k))
+            t = 0
+            while t < frames:
+                product, ratio = splat(lanes, 1.0), splat(y, 0.0)
+                end = min(frames, t + LOGS_AT_ONCE)
+                while t < end:
+                    variance = _variance(shapes, activities, block, k, t)
+                    product *= splat(lanes, variance)
+                    ratio += (abs2(load(y, (block, k, t))) + noise) / variance
+                    t += 1
+                store_real(lanes, (0,), product)
+                store_real(lanes, (1,), ratio)
+                for lane in range(LANES):
+                    cost += counted[block, lane] * (np.log(lanes[0, lane]) + lanes[1, lane])
+    return cost / frames

@@ -23,14 +23,13 @@ import torch
 from unbabble import jobs as executor
 from unbabble.base import audio
 from unbabble.base.errors import OutputError, UsageError
+from unbabble.base.inputs import SIMULATED as METADATA
 from unbabble.base.files import PARTIAL_SUFFIX, atomic, writable_folder, write_json
 from unbabble.base.report import FileReport, Report, plain, timestamp
 from unbabble.data import corpora
 from unbabble.data.mixing import Mixture, MixtureSet, Reference
 from unbabble.data.rooms import Array, MeasuredRooms, Room, SimulatedRooms
 from unbabble.verbs.summary import print_summary
-
-METADATA = "metadata.json"
 
 
 @dataclass(frozen=True)

@@ -27,9 +27,8 @@ from typing import Any
 from jaxtyping import Complex
 from torch import Tensor
 
-from unbabble.base.errors import UsageError
 from unbabble.base.registry import register
-from unbabble.signal.blind import BlindSeparator, choose
+from unbabble.signal.blind import BlindSeparator, at_least, choose
 from unbabble.signal.demixing import UPDATES, Demixer
 from unbabble.signal.demixing_fast import FastDemixer
 from unbabble.signal.low_rank import LowRank
@@ -50,8 +49,7 @@ class ILRMA(BlindSeparator):
     def __init__(self, *, tag: str = "ip", rank: int = 2, **options: Any) -> None:
         super().__init__(**options)
         choose("tag", tag, tuple(UPDATES))
-        if rank < 1:
-            raise UsageError(f"rank must be at least 1, not {rank}.")
+        at_least(1, rank=rank)
         self.update, self.rank = tag, rank
 
     def _demix(self, whitened: Whitened, sources: int) -> Complex[Tensor, "frequency source frame"]:

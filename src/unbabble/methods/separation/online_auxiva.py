@@ -38,7 +38,7 @@ from torch import Tensor
 from unbabble.base.contracts import SAMPLE_RATE_ANY
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.registry import register
-from unbabble.signal.blind import OVERLAP, choose
+from unbabble.signal.blind import OVERLAP, at_least, check_window, choose
 from unbabble.signal.demixing_fast import FastDemixer
 from unbabble.signal.demixing_online import OnlineDemixer
 from unbabble.signal.level import check_mixture, loudest_first
@@ -93,13 +93,10 @@ class OnlineAuxIVA:
         reference: int = 0,
     ) -> None:
         choose("source_model", source_model, SOURCE_MODELS)
-        for name, value, least in (("sources", sources, 1), ("iterations", iterations, 1)):
-            if value is not None and value < least:
-                raise UsageError(f"{name} must be at least {least}, not {value}.")
+        at_least(1, sources=sources, iterations=iterations)
+        check_window(window_length)
         if not 0 < time_constant < math.inf or not 0 <= min(warmup, recent) <= max(warmup, recent) < math.inf:
             raise UsageError("time_constant must be positive, recent and warmup at least 0 seconds.")
-        if window_length is not None and (window_length < OVERLAP or window_length % OVERLAP):
-            raise UsageError(f"window_length must be a positive multiple of {OVERLAP}, not {window_length}.")
         self.sources, self.time_constant, self.iterations = sources, time_constant, iterations
         self.recent, self.warmup = recent, warmup
         self.source_model, self.window_length, self.reference = source_model, window_length, reference

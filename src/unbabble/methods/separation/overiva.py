@@ -24,6 +24,7 @@ from torch import Tensor
 
 from unbabble.base.registry import register
 from unbabble.signal.blind import BlindSeparator, choose, vector_analysis
+from unbabble.signal.demixing import WITH_BACKGROUND
 from unbabble.signal.source_models import SOURCE_MODELS
 from unbabble.signal.whitening import Whitened
 
@@ -40,7 +41,7 @@ class OverIVA(BlindSeparator):
 
     def __init__(self, *, tag: str = "ip2", source_model: str = "gauss", **options: Any) -> None:
         super().__init__(**options)
-        choose("tag", tag, ("ip", "ip2"))
+        choose("tag", tag, WITH_BACKGROUND)
         choose("source_model", source_model, SOURCE_MODELS)
         self.update, self.source_model = tag, source_model
 

@@ -51,9 +51,8 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from unbabble.base.errors import UsageError
 from unbabble.base.registry import register
-from unbabble.signal.blind import OVERLAP, BlindSeparator, choose, vector_analysis
+from unbabble.signal.blind import OVERLAP, BlindSeparator, at_least, choose, vector_analysis
 from unbabble.signal.demixing import Demixer
 from unbabble.signal.source_models import SOURCE_MODELS
 from unbabble.signal.stft import Stft
@@ -150,9 +149,8 @@ class Tiss(BlindSeparator):
 
     def __init__(self, *, taps: int = 3, delay: int = 2, source_model: str = "gauss", **options: Any) -> None:
         super().__init__(**options)
-        for name, value, least in (("taps", taps, 0), ("delay", delay, 1)):
-            if value < least:
-                raise UsageError(f"{name} must be at least {least}, not {value}.")
+        at_least(0, taps=taps)
+        at_least(1, delay=delay)
         choose("source_model", source_model, SOURCE_MODELS)
         self.taps, self.delay, self.source_model = taps, delay, source_model
         self._heard: Complex[Tensor, "frequency channel frame"] | None = None
