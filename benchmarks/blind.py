@@ -168,7 +168,9 @@ def separation(result: dict, names: list[str], talkers: int, a: argparse.Namespa
                 if time.monotonic() > a.end:
                     return
                 if worker is None:
-                    options = {"iterations": a.iterations, "window_length": 4096}
+                    options = {"iterations": a.iterations, "tolerance": 0.0, "window_length": 4096}
+                    if method.startswith("ilrma"):
+                        options |= {"rank": 2, "warm_up": 0}  # as published, and as the others have it
                     model, options = (DEFAULT_MULTICHANNEL, {}) if method == DEFAULT else (method, options)
                     separator = registry.create(model, sources=talkers, **options)
                     voices = separator(scene.waveforms[None], sample_rate=16000)[0]

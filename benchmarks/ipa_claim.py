@@ -111,6 +111,11 @@ def arrival(run: dict, target_db: float) -> int:
     )
 
 
+def ended(run: dict) -> float:
+    """The improvement after the last iteration."""
+    return run["improvement_db"][-1]
+
+
 def settling(run: dict) -> int:
     start, end = run["objective"][0], run["objective"][-1]
     close = end + 0.01 * (start - end)
@@ -181,7 +186,7 @@ def tables(result: dict) -> str:
     lines += ["|-|-|-|-|-|-|-|"]
     for channels, table in sorted(result.get("traces", {}).items(), key=lambda item: int(item[0])):
         for update in UPDATES:
-            ends = [run["improvement_db"][-1] for run in table.get(update, {}).values()]
+            ends = [ended(run) for run in table.get(update, {}).values()]
             if ends:
                 _, low, high = interval(ends)
                 per = result.get("timing", {}).get(channels, {})
@@ -196,6 +201,18 @@ def tables(result: dict) -> str:
             lines.append(
                 f"| {channels} | authors' iterates against ours, largest SI-SDR difference | - | {shown} | - | - | - |"
             )
+    lines += ["", "Local optima: where IPA's run ends beside the other's, mixture by mixture.", ""]
+    lines += ["| channels | IPA less | quartiles, dB | better by > 1 dB | worse by > 1 dB |", "|-|-|-|-|-|"]
+    for channels, table in sorted(result.get("traces", {}).items(), key=lambda item: int(item[0])):
+        for other in ("ip", "iss", "ip2"):
+            common_runs = set(table.get(other, {})) & set(table.get("ipa", {}))
+            gains = np.array([ended(table["ipa"][i]) - ended(table[other][i]) for i in sorted(common_runs)])
+            if len(gains):
+                low, middle, high = np.percentile(gains, [25, 50, 75])
+                lines.append(
+                    f"| {channels} | {other.upper()} | {low:.1f}, {middle:.1f}, {high:.1f} "
+                    f"| {(gains > 1).sum()} of {len(gains)} | {(gains < -1).sum()} |"
+                )
     lines += ["", "Runs:", ""]
     for name, about in result.get("runs", {}).items():
         lines.append(

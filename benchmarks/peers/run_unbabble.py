@@ -15,10 +15,14 @@ ALGORITHMS = {
     "ilrma": "ilrma.ip",
     "ilrma_iss": "ilrma.iss",
 }
+AS_PUBLISHED = {"rank": 2, "warm_up": 0}
+"""ILRMA as the other packages have it."""
 
 
 def run(algorithm, data, iterations, tick, seed):
-    separator = registry.create(ALGORITHMS[algorithm], iterations=iterations, tolerance=0.0, seed=seed)
+    options = AS_PUBLISHED if algorithm.startswith("ilrma") else {}
+    name = ALGORITHMS[algorithm]
+    separator = registry.create(name, iterations=iterations, tolerance=0.0, seed=seed, **options)
     if tick is not nothing:
         descend = separator._descend
 

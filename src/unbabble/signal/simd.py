@@ -12,12 +12,17 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
+from numba import extending
 from numba.core import cgutils, types
 from numba.core.datamodel import models
 from numba.core.errors import TypingError
-from numba.core.typing.templates import AbstractTemplate, infer_global, signature
-from numba.extending import intrinsic, lower_builtin, make_attribute_wrapper, register_model
+from numba.core.typing import templates
+from numba.core.typing.templates import AbstractTemplate, signature
+from numba.extending import lower_builtin, make_attribute_wrapper, register_model
 from numpy.typing import DTypeLike, NDArray
+
+intrinsic: Any = extending.intrinsic  # what it decorates is called without the typing context
+infer_global: Any = templates.infer_global
 
 LANES = 16
 """One AVX-512 register of float32; narrower machines take several for it."""
@@ -116,13 +121,13 @@ def _common(args: tuple[Any, ...]) -> types.Float | None:
     return found.pop() if len(found) == 1 and scalars else None
 
 
-def _arithmetic(operations: tuple[Any, ...], symbol: str) -> None:
-    """Type and compile one of + - * / for every mixture of vectors, complex vectors and numbers."""
+def _arithmetic(operations: tuple[Any, ...], name: str) -> None:
+    """Type and compile one of + - * / (no complex divisor) for every mixture of vectors and numbers."""
 
     class Template(AbstractTemplate):
         def generic(self, args: Any, kws: Any) -> Any:
             dtype = _common(args)
-            if dtype is None or len(args) != 2 or (symbol == "/" and isinstance(args[1], ComplexLanes)):
+            if dtype is None or len(args) != 2 or (name == "fdiv" and isinstance(args[1], ComplexLanes)):
                 return None
             pair = any(isinstance(a, ComplexLanes) for a in args)
             return signature(ComplexLanes(dtype) if pair else Lanes(dtype), *args)
@@ -133,30 +138,20 @@ def _arithmetic(operations: tuple[Any, ...], symbol: str) -> None:
             _parts(context, builder, kind, value, dtype) for kind, value in zip(sig.args, args, strict=True)
         )
 
-        def add(x: Any, y: Any) -> Any:
-            return builder.fadd(x, y, flags=FAST)
-
-        def sub(x: Any, y: Any) -> Any:
-            return builder.fsub(x, y, flags=FAST)
-
-        def mul(x: Any, y: Any) -> Any:
-            return builder.fmul(x, y, flags=FAST)
-
-        def div(x: Any, y: Any) -> Any:
-            return builder.fdiv(x, y, flags=FAST)
+        def run(name: str, x: Any, y: Any) -> Any:
+            return getattr(builder, name)(x, y, flags=FAST)
 
         zero = ir.Constant(_vector(dtype), [0.0] * LANES)
-        one = {"+": add, "-": sub, "*": mul, "/": div}[symbol]
+        re = run(name, ar, br)
         if ai is None and bi is None:
-            return one(ar, br)
-        if symbol == "*" and ai is not None and bi is not None:
-            re, im = sub(mul(ar, br), mul(ai, bi)), add(mul(ar, bi), mul(ai, br))
-        elif symbol in "*/":
-            re = one(ar, br)
-            im = one(ai, br) if bi is None else one(ar, bi)
+            return re
+        if name == "fmul" and ai is not None and bi is not None:
+            re = run("fsub", re, run("fmul", ai, bi))
+            im = run("fadd", run("fmul", ar, bi), run("fmul", ai, br))
+        elif name in ("fmul", "fdiv"):
+            im = run(name, ai, br) if bi is None else run(name, ar, bi)
         else:
-            re = one(ar, br)
-            im = one(zero if ai is None else ai, zero if bi is None else bi)
+            im = run(name, zero if ai is None else ai, zero if bi is None else bi)
         return _pack(context, builder, dtype, re, im)
 
     vectors, numbers = (Lanes, ComplexLanes), (types.Integer, types.Float)
@@ -167,10 +162,10 @@ def _arithmetic(operations: tuple[Any, ...], symbol: str) -> None:
                 lower_builtin(operation, a, b)(lower)
 
 
-_arithmetic((operator.add, operator.iadd), "+")
-_arithmetic((operator.sub, operator.isub), "-")
-_arithmetic((operator.mul, operator.imul), "*")
-_arithmetic((operator.truediv, operator.itruediv), "/")
+_arithmetic((operator.add, operator.iadd), "fadd")
+_arithmetic((operator.sub, operator.isub), "fsub")
+_arithmetic((operator.mul, operator.imul), "fmul")
+_arithmetic((operator.truediv, operator.itruediv), "fdiv")
 
 
 def _comparison(operation: Any, symbol: str) -> None:

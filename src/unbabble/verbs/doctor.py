@@ -160,7 +160,7 @@ def _microphone() -> Check:
     if importlib.util.find_spec("sounddevice") is None:
         return Check("microphone", "missing", "needs pip install 'unbabble[live]'")
     try:
-        import sounddevice
+        import sounddevice  # pyright: ignore[reportMissingImports]
 
         device: Any = sounddevice.query_devices(kind="input")
         return Check("microphone", "ok", f"{device['name']}, {device['max_input_channels']} channels")

@@ -23,8 +23,8 @@ import torch
 from unbabble import jobs as executor
 from unbabble.base import audio
 from unbabble.base.errors import OutputError, UsageError
-from unbabble.base.inputs import SIMULATED as METADATA
 from unbabble.base.files import PARTIAL_SUFFIX, atomic, writable_folder, write_json
+from unbabble.base.inputs import SIMULATED as METADATA
 from unbabble.base.report import FileReport, Report, plain, timestamp
 from unbabble.data import corpora
 from unbabble.data.mixing import Mixture, MixtureSet, Reference

@@ -318,7 +318,7 @@ def _microphone(rate: int | None, channels: int | None) -> Iterator[Arrival]:
     import torch
 
     try:
-        import sounddevice
+        import sounddevice  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise MissingExtraError("The microphone", "live") from error
     except OSError as error:
