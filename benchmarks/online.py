@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mixtures import DATA, DISTANCE_M, MICROPHONES
+from mixtures import DATA, DISTANCE_M, MICROPHONES, PANELS
 
 from unbabble.base.registry import create
 from unbabble.data import corpora
@@ -37,8 +37,10 @@ SECONDS, MOVE = 30.0, 15.0
 FADE_SECONDS, WINDOW_SECONDS = 0.05, 3.0
 SPANS = {"0-6 s": (0, 6), "6-15 s": (6, 15), "15-18 s": (15, 18), "18-24 s": (18, 24), "24-30 s": (24, 30)}
 METHODS = {
-    "batch": ("auxiva.ip", {"iterations": 50}),
+    "batch": ("auxiva.ip", {"source_model": "gauss"}),
     "online": ("online_auxiva", {}),
+    "online, gauss": ("online_auxiva", {"source_model": "gauss"}),
+    "online, window 0.256 s": ("online_auxiva", {"window_length": 4096}),
 }
 
 
@@ -61,7 +63,9 @@ def scene(seed: int, index: int, split: str) -> dict[str, tuple[np.ndarray, np.n
     voices = [
         voice(rng, speakers[str(name)], samples) for name in rng.choice(sorted(speakers), 2, replace=False)
     ]
-    places = corpora.responses(DATA / "rir.csv", split)
+    places = [
+        p for p in corpora.responses(DATA / "rir.csv", split) if split != "test" or p.room.endswith(PANELS)
+    ]
     room = MeasuredRooms(tuple(places), channels=MICROPHONES, distance_m=DISTANCE_M)
     heard = room.draw(rng, 4, len(MICROPHONES), SAMPLE_RATE).responses[:, :2]
     noise = rng.standard_normal((2, samples))

@@ -34,6 +34,7 @@ from unbabble.signal.simd import (
     sqrt,
     store,
     store_real,
+    zero,
 )
 
 Planes = NDArray[np.float32]
@@ -71,6 +72,7 @@ class FastDemixer(Demixer):
         self.ranges = list(itertools.pairwise(edges.tolist()))
         self._pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
         self._sums = aligned((threads, sources, self.y.shape[2], LANES))
+        self._apart = sources if sources < self.channels else None
         self._ring = np.array(pairs(sources)).reshape(-1, 2)
         matrix = self.channels, self.channels, 2, LANES
         self._scratch = [
@@ -128,7 +130,7 @@ class FastDemixer(Demixer):
     def _kernel(self, update: str, part: int, planes: Planes, first: int, last: int) -> None:
         _KERNELS[update](
             *(self.y, self.w, self.counted, planes, np.float32(self.load), self.frames, first, last),
-            *(self._ring, self._sums[part], self._scratch[part]),
+            *(self._ring, self._apart, self._sums[part], self._scratch[part]),
         )
 
     def _measure(self, part: int, first: int, last: int) -> None:
@@ -184,7 +186,7 @@ def weight_of(phi, block, k, t, y):
 @jit
 def _products4(y, block, i, j, phi, k, u):
     """U_k ... U_k+3 at (i, j): sum_t phi_k y_i y_j^*."""
-    a = b = c = d = small.zero(y)
+    a = b = c = d = zero(y)
     for t in range(y.shape[2]):
         product = load(y, (block, i, t)) * conj(load(y, (block, j, t)))
         a += weight_of(phi, block, k, t, y) * product
@@ -199,7 +201,7 @@ def _products4(y, block, i, j, phi, k, u):
 
 @jit
 def _products2(y, block, i, j, phi, k, m, u):
-    a = b = small.zero(y)
+    a = b = zero(y)
     for t in range(y.shape[2]):
         product = load(y, (block, i, t)) * conj(load(y, (block, j, t)))
         a += weight_of(phi, block, k, t, y) * product
@@ -281,7 +283,7 @@ def _apply(y, counted, block, step, total, out):
     for t in range(0, y.shape[2], 2):
         for i in range(0, channels, 2):
             h = min(i + 1, channels - 1)
-            a = b = c = d = small.zero(y)
+            a = b = c = d = zero(y)
             for j in range(channels):
                 p, q = load(step, (i, j)), load(step, (h, j))
                 first, second = load(y, (block, j, t)), load(y, (block, j, t + 1))
@@ -341,10 +343,10 @@ def _total_power(y, w, counted, load_power, first, last, total):
 
 
 @jit
-def _finish(y, w, counted, block, total, scratch):
+def _finish(y, w, counted, block, apart, total, scratch):
     """Refresh the background, W <- T W, and apply T to the outputs."""
     u, step, single, out, work = scratch
-    if u.shape[0] - 1 < u.shape[1]:
+    if apart is not None:  # known from its type: nothing is compiled that is not needed
         sweeps.background(u, step, work)
     small.multiply(step, w[block], work[0][0])
     small.copy(work[0][0], w[block])
@@ -356,42 +358,42 @@ def _finish(y, w, counted, block, total, scratch):
 
 
 @jit
-def _ip(y, w, counted, phi, load_power, frames, first, last, ring, total, scratch):
+def _ip(y, w, counted, phi, load_power, frames, first, last, ring, apart, total, scratch):
     clear_power(total)
     for block in range(first, last):
         _gather(y, w, block, phi, load_power, frames, scratch[0])
         sweeps.ip(scratch[0], scratch[1], scratch[4], ring)
-        _finish(y, w, counted, block, total, scratch)
+        _finish(y, w, counted, block, apart, total, scratch)
     add_noise(w, counted, load_power, first, last, total)
 
 
 @jit
-def _ip2(y, w, counted, phi, load_power, frames, first, last, ring, total, scratch):
+def _ip2(y, w, counted, phi, load_power, frames, first, last, ring, apart, total, scratch):
     clear_power(total)
     for block in range(first, last):
         _gather(y, w, block, phi, load_power, frames, scratch[0])
         sweeps.ip2(scratch[0], scratch[1], scratch[4], ring)
-        _finish(y, w, counted, block, total, scratch)
+        _finish(y, w, counted, block, apart, total, scratch)
     add_noise(w, counted, load_power, first, last, total)
 
 
 @jit
-def _iss2(y, w, counted, phi, load_power, frames, first, last, ring, total, scratch):
+def _iss2(y, w, counted, phi, load_power, frames, first, last, ring, apart, total, scratch):
     clear_power(total)
     for block in range(first, last):
         _gather(y, w, block, phi, load_power, frames, scratch[0])
         sweeps.iss2(scratch[0], scratch[1], scratch[4], ring)
-        _finish(y, w, counted, block, total, scratch)
+        _finish(y, w, counted, block, apart, total, scratch)
     add_noise(w, counted, load_power, first, last, total)
 
 
 @jit
-def _ipa(y, w, counted, phi, load_power, frames, first, last, ring, total, scratch):
+def _ipa(y, w, counted, phi, load_power, frames, first, last, ring, apart, total, scratch):
     clear_power(total)
     for block in range(first, last):
         _gather(y, w, block, phi, load_power, frames, scratch[0])
         sweeps.ipa(scratch[0], scratch[1], scratch[4], ring)
-        _finish(y, w, counted, block, total, scratch)
+        _finish(y, w, counted, block, apart, total, scratch)
     add_noise(w, counted, load_power, first, last, total)
 
 
@@ -407,7 +409,7 @@ def steer_block(y, rows, block, phi, load_power, frames, scratch):
         store_real(scratch, (m, 0, 0), noise)
     for k in range(sources):
         for m in range(sources):
-            cross, power = small.zero(y), splat(y, 0.0)
+            cross, power = zero(y), splat(y, 0.0)
             for t in range(y.shape[2]):
                 yk = load(y, (block, k, t))
                 weighted = weight_of(phi, block, m, t, y) * yk
@@ -437,7 +439,7 @@ def steer_block(y, rows, block, phi, load_power, frames, scratch):
 
 
 @jit
-def _iss(y, w, counted, phi, load_power, frames, first, last, ring, total, scratch):
+def _iss(y, w, counted, phi, load_power, frames, first, last, ring, apart, total, scratch):
     clear_power(total)
     for block in range(first, last):
         steer_block(y, w[block], block, phi, load_power, frames, scratch[3])

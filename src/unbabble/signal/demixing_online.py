@@ -38,6 +38,7 @@ from unbabble.signal.simd import (
     splat,
     store,
     store_real,
+    zero,
 )
 
 LOAD = 1e-6
@@ -166,7 +167,7 @@ class OnlineDemixer:
 def _demix(w, x, block, t, rows, y):
     """The first ``rows`` of y = W x_t."""
     for i in range(rows):
-        total = small.zero(y)
+        total = zero(y)
         for c in range(w.shape[1]):
             total += load(w, (block, i, c)) * load(x, (block, t, c))
         store(y, (i,), total)
@@ -207,7 +208,7 @@ def _congruence(step, a, product):
     small.multiply(step, a, product)
     for i in range(a.shape[0]):
         for j in range(i + 1):
-            total = small.zero(a)
+            total = zero(a)
             for c in range(a.shape[0]):
                 total += load(product, (i, c)) * conj(load(step, (j, c)))
             store(a, (i, j), total)

@@ -22,6 +22,7 @@ from unbabble.signal.simd import (
     sqrt,
     store,
     store_real,
+    zero,
 )
 from unbabble.signal.small_matrices import (
     SMALL,
@@ -33,7 +34,6 @@ from unbabble.signal.small_matrices import (
     invert,
     paired_eigenvectors,
     set_identity,
-    zero,
 )
 
 NEWTON_STEPS = 60

@@ -289,6 +289,17 @@ def splat(typingctx: Any, array: Any, value: Any) -> Any:
 
 
 @intrinsic
+def zero(typingctx: Any, array: Any) -> Any:
+    """A complex vector with the precision of ``array``, all lanes zero."""
+
+    def gen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        nothing = ir.Constant(_vector(array.dtype), [0.0] * LANES)
+        return _pack(context, builder, array.dtype, nothing, nothing)
+
+    return ComplexLanes(array.dtype)(array), gen
+
+
+@intrinsic
 def pack(typingctx: Any, re: Any, im: Any) -> Any:
     """The complex vector of two real ones."""
 

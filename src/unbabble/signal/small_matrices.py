@@ -18,18 +18,12 @@ from unbabble.signal.simd import (
     splat,
     sqrt,
     store,
+    zero,
 )
 
 JACOBI_SWEEPS = 12
 SMALL = np.float32(1e-7)
 """Below float32's rounding."""
-
-
-@jit
-def zero(array):
-    """Complex zeros as precise as ``array``."""
-    nothing = splat(array, 0.0)
-    return pack(nothing, nothing)
 
 
 @jit

@@ -43,7 +43,7 @@ from unbabble.signal.whitening import Whitened
 @register(
     name="ilrma",
     contract="separator",
-    summary="Blind separation of sources with few spectral shapes: music, machines, steady voices.",
+    summary="Blind separation of sources with a few spectral shapes each: the default for several microphones.",
     citation="Kitamura et al., IEEE/ACM TASLP 2016",
     tags=("ip", "ip2", "iss", "iss2", "ipa"),
 )

@@ -38,7 +38,7 @@ from torch import Tensor
 from unbabble.base.contracts import SAMPLE_RATE_ANY
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.registry import register
-from unbabble.signal.blind import OVERLAP, at_least, check_window, choose
+from unbabble.signal.blind import OVERLAP, WINDOW_SECONDS, at_least, check_window, choose
 from unbabble.signal.demixing_fast import FastDemixer
 from unbabble.signal.demixing_online import OnlineDemixer
 from unbabble.signal.level import check_mixture, loudest_first
@@ -46,7 +46,6 @@ from unbabble.signal.source_models import SOURCE_MODELS, weights
 from unbabble.signal.stft import Stft
 from unbabble.signal.whitening import whiten
 
-WINDOW_SECONDS = 0.256
 SILENT_FRAME = 1e-6
 """A frame this much (-60 dB) below the running power is a pause: nothing is learnt from it."""
 AWAKENING = 1e5
@@ -71,7 +70,7 @@ class OnlineAuxIVA:
         warmup: seconds at the start that are separated as a batch before anything is given out; 0 for none.
         iterations: sweeps of iterative projection after every frame.
         source_model: laplace or gauss.
-        window_length: samples of the analysis window, a multiple of 4; None for about 0.256 s, a power of two.
+        window_length: samples of the analysis window, a multiple of 4; None for about 0.512 s, a power of two.
             Three quarters of it are the delay.
         reference: microphone (from 0) as which the sources sound.
     """
