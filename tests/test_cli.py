@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import numba
 import numpy as np
 import psutil
 import pytest
@@ -292,6 +293,15 @@ def test_doctor(here, capsys):
     assert "Everything necessary works." in capsys.readouterr().out
     parts = {check["part"] for check in json.loads((here / "d.json").read_text())["checks"]}
     assert {"python", "torch", "numba", "soundfile", "extra metrics", "devices", "kernel cache"} <= parts
+
+
+def test_the_first_run_says_what_it_waits_for(here, call, monkeypatch):
+    make_mixture(here / "x.wav")
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(here / "no kernels yet"))
+    assert "First run: compiling" in call("separate", "x.wav", "--model", "ica")[1]
+    assert call("separate", "x.wav", "--model", "ica", "--overwrite", "--quiet") == (0, "")
+    (here / "no kernels yet").mkdir()
+    assert "First run" not in call("separate", "x.wav", "--model", "ica", "--overwrite")[1]
 
 
 def test_doctor_finds_a_place_for_kernels(here, monkeypatch):

@@ -28,6 +28,12 @@ def cache_folder() -> Path:
 if not numba.config.CACHE_DIR:  # type: ignore[attr-defined]
     numba.config.CACHE_DIR = str(cache_folder())  # type: ignore[attr-defined]
 
+
+def are_compiled() -> bool:
+    """Whether an earlier run has left compiled kernels behind."""
+    return Path(numba.config.CACHE_DIR).is_dir()  # type: ignore[attr-defined]
+
+
 jit = numba.njit(
     nogil=True, cache=True, fastmath={"nsz", "arcp", "contract", "afn", "reassoc"}, error_model="numpy"
 )

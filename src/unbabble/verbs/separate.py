@@ -14,7 +14,7 @@ from unbabble.base.errors import UsageError
 from unbabble.base.files import remove_partial, writable_folder
 from unbabble.base.inputs import Input, expand
 from unbabble.base.report import FileReport, Report, timestamp
-from unbabble.verbs.summary import print_summary
+from unbabble.verbs.summary import announce_compilation, print_summary
 
 LEAST_SEGMENT_SECONDS = 10.0
 
@@ -104,6 +104,7 @@ def separate(
         tasks = expand(inputs, Path(spool), exclude=out)
         load(model, device, dereverb, **options)  # says what is wrong with the request, before any work
         writable_folder(out)
+        announce_compilation(quiet)
         work = partial(separate_file, out=out, settings=settings, overwrite=overwrite)
         result.files, result.interrupted = executor.run(
             work, tasks, jobs=jobs, quiet=quiet, title="Separating"

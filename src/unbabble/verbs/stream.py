@@ -16,7 +16,7 @@ from unbabble.base.files import remove_partial, writable_folder
 from unbabble.base.inputs import STDIN
 from unbabble.base.report import FileReport, Report, timestamp
 from unbabble.jobs import done_before, forget, record_done
-from unbabble.verbs.summary import print_summary
+from unbabble.verbs.summary import announce_compilation, print_summary
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -111,6 +111,7 @@ def stream(
         earlier.input = str(input)
         result.files = [earlier]
     else:
+        announce_compilation(quiet)
         one = FileReport(str(input), "done", model=MODEL)
         result.files = [one]
         started = time.perf_counter()

@@ -1,9 +1,18 @@
-"""The few lines on stderr at the end of a command."""
+"""The few lines on stderr around the work of a command."""
 
 from rich.console import Console
 from rich.table import Table
 
 from unbabble.base.report import FileReport, Report
+
+
+def announce_compilation(quiet: bool = False) -> None:
+    """Say what the first run waits for; ``quiet``: nothing."""
+    from unbabble.signal.kernels import are_compiled
+
+    if not quiet and not are_compiled():
+        console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+        console.print("First run: compiling the inner loops, which takes ten to twenty seconds, once.")
 
 
 def print_summary(report: Report, quiet: bool = False) -> None:
