@@ -354,7 +354,8 @@ def _finish(y, w, counted, block, apart, total, scratch):
     _apply(y, counted, block, single, total, out)
 
 
-# One kernel for each update, and not one that chooses: compiling takes seconds.
+# One kernel for each update, and not one that chooses: compiling takes seconds. (Nor a closure over the sweep: Numba
+# does not find it again in its cache.)
 
 
 @jit
