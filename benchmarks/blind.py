@@ -125,6 +125,7 @@ def curves(result: dict, names: list[str], channels: int, a: argparse.Namespace)
             for algorithm in worker.algorithms:
                 if (name, algorithm, channels > 2) == ("torchiva", "ip2", True):
                     continue
+                worker.ask("time", mixtures[0], algorithm, 2)  # compiles, where there is something to compile
                 once = worker.ask("time", mixtures[0], algorithm, 2)["wall"]
                 limit = CURVE_SECONDS / (20 if a.quick else 1) / once
                 checkpoints = [c for c in CHECKPOINTS if c <= max(limit, 2)]
