@@ -8,6 +8,8 @@ from unbabble.signal.demixing import Demixer
 
 FLOOR = 1e-10
 """Least variance, against whitened outputs of unit power."""
+TINY = 1e-30
+"""Keeps a shape finite whose activities have all vanished."""
 
 
 class LowRank:
@@ -50,7 +52,7 @@ class LowRank:
             other = self.activities if factor == "shapes" else self.shapes
             up = torch.einsum(equation, power / variance.square(), other)
             down = torch.einsum(equation, 1 / variance, other)
-            setattr(self, factor, getattr(self, factor) * (up / down).sqrt())
+            setattr(self, factor, getattr(self, factor) * (up / down.clamp_min(TINY)).sqrt())
 
     def cost(self) -> float:
         """sum_kf mean_t log r + |y|^2 / r."""

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from unbabble.signal.demixing_fast import FastDemixer, Planes
 from unbabble.signal.kernels import jit
-from unbabble.signal.low_rank import FLOOR, LowRank
+from unbabble.signal.low_rank import FLOOR, TINY, LowRank
 from unbabble.signal.simd import (
     LANES,
     abs2,
@@ -66,7 +66,7 @@ class FastLowRank(LowRank):
 
         fast.share(work)
         up, down = self._ratios.sum((0, 5))[..., : fast.frames]
-        self._activities[..., : fast.frames] *= np.sqrt(up / down)
+        self._activities[..., : fast.frames] *= np.sqrt(up / np.maximum(down, TINY))
 
     def cost(self) -> float:
         """See ``LowRank``."""
@@ -125,7 +125,7 @@ def _update_shapes(y, w, counted, load_power, frames, first, last, shapes, activ
                     down += activities[k, rank, t] * load_real(scratch, (t, 0))
                     up += activities[k, rank, t] * load_real(scratch, (t, 1))
                 shape = load_real(shapes, (block, k, rank))
-                store_real(shapes, (block, k, rank), shape * sqrt(up / down))
+                store_real(shapes, (block, k, rank), shape * sqrt(up / maximum(down, TINY)))
             _inverse_and_ratio(y, shapes, activities, block, k, noise, frames, scratch)
             for rank in range(activities.shape[1]):
                 shape = load_real(counted, (block,)) * load_real(shapes, (block, k, rank))

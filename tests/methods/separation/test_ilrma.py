@@ -64,6 +64,20 @@ def test_updates_of_the_source_model_alone_never_raise_its_cost():
     assert costs[-1] < costs[0]
 
 
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_shape_that_has_died_stays_finite(compiled):
+    x = spectrogram(33, 2, 50)
+    demixer = FastDemixer(x, 2) if compiled else Demixer(x, 2)
+    model = (
+        FastLowRank(demixer, 3, seed=0) if isinstance(demixer, FastDemixer) else LowRank(demixer, 3, seed=0)
+    )
+    (model._activities if isinstance(model, FastLowRank) else model.activities)[0, 1] = 0
+    for _ in range(3):
+        model.update()
+    assert np.isfinite(model.cost())
+    assert torch.isfinite(model.weights()).all()
+
+
 def test_sources_of_the_models_rank_are_fitted_exactly():
     """Where |y|^2 is of rank one, the divergence's minimum is log r + 1, r = |y|^2, and is reached."""
     generator = torch.Generator().manual_seed(2)
