@@ -40,9 +40,12 @@ def test_results_are_not_inputs(tree, tmp_path):
 
 
 def test_of_simulated_folders_only_the_mixtures_are_inputs(tree, tmp_path):
-    for name in ("mixture.wav", "image1.wav", "reference1.wav", "metadata.json"):
+    for name in ("mixture.wav", "image1.wav", "reference12.wav"):
         (tree / "b" / name).write_bytes(b"sound")
-    assert listed([tree / "b"], tmp_path) == [("y.FLAC", "y"), ("mixture.wav", "mixture")]
+    assert len(listed([tree / "b"], tmp_path)) == 5
+    (tree / "b" / "metadata.json").write_text("{}")
+    names = [("y.FLAC", "y"), ("mixture.wav", "mixture"), ("x.wav", "x")]  # x.wav is none of simulate's
+    assert listed([tree / "b"], tmp_path) == names
     assert listed([tree / "b/image1.wav"], tmp_path) == [("image1.wav", "image1")]
 
 

@@ -2,6 +2,7 @@
 
 import glob
 import json
+import re
 import shutil
 import sys
 from collections import Counter
@@ -139,7 +140,7 @@ def _recordings(folder: Path, exclude: Path | None) -> Iterator[Path]:
 
 def _part_of_mixture(path: Path) -> bool:
     """Whether this is an image or reference that ``simulate`` wrote beside its mixture."""
-    return path.stem != "mixture" and (path.parent / SIMULATED).is_file()
+    return bool(re.fullmatch(r"(image|reference)\d+", path.stem)) and (path.parent / SIMULATED).is_file()
 
 
 def _inside(path: Path, folder: Path | None) -> bool:

@@ -24,7 +24,7 @@ from unbabble import jobs as executor
 from unbabble.base import audio
 from unbabble.base.errors import OutputError, UsageError
 from unbabble.base.files import PARTIAL_SUFFIX, atomic, writable_folder, write_json
-from unbabble.base.inputs import SIMULATED as METADATA
+from unbabble.base.inputs import SIMULATED
 from unbabble.base.report import FileReport, Report, plain, timestamp
 from unbabble.data import corpora
 from unbabble.data.mixing import Mixture, MixtureSet, Reference
@@ -202,7 +202,7 @@ def _write(folder: Path, task: Item, mixture: Mixture, digest: str) -> None:
         "images": [write(f"image{k}.wav", image) for k, image in enumerate(mixture.images, 1)],
         "references": [write(f"reference{k}.wav", voice) for k, voice in enumerate(mixture.references, 1)],
     }
-    write_json(folder / METADATA, {"id": task.name, **files, **plain(mixture.metadata), "request": digest})
+    write_json(folder / SIMULATED, {"id": task.name, **files, **plain(mixture.metadata), "request": digest})
 
 
 def _outputs(folder: Path) -> list[str]:
@@ -214,7 +214,7 @@ def _outputs(folder: Path) -> list[str]:
 
 def _metadata(folder: Path) -> dict[str, Any]:
     try:
-        content = json.loads((folder / METADATA).read_text(encoding="utf-8"))
+        content = json.loads((folder / SIMULATED).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
