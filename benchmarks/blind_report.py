@@ -174,7 +174,8 @@ def separation_table(result: dict) -> str:
         "and the worst mixture. As many microphones as talkers, measured impulse responses of the test split, "
         "1.5 or 2 m, noise 30 dB below. Ours runs from waveform to waveform through the public "
         "interface; `default` takes its own window (0.512 s here) and stops when converged, all others take 4096 "
-        "samples and the same number of iterations.",
+        "samples and the same number of iterations; `ilrma.ip` here starts from two random shapes per source, as the "
+        "others do.",
         "",
         "| talkers | mixtures | system | iterations | SI-SDRi | 95 % interval | worst |",
         "|-|-|-|-|-|-|-|",

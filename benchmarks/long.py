@@ -159,7 +159,7 @@ def table(results: dict) -> str:
         "# An hour, three talkers, four microphones",
         "",
         "`unbabble separate` as its user runs it; fixed: one pairing of files and talkers for the hour; free: the "
-        "best of each minute. `python benchmarks/long.py [--rate 48000]`.",
+        "best of each minute. " + ", ".join(f"`{x['command']}`" for x in results.values()) + ".",
         "",
         "| rate | minutes | peak memory | seconds | times real time | SI-SDRi fixed | free | minutes in another file |",
         "|-|-|-|-|-|-|-|-|",

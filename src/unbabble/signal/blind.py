@@ -222,7 +222,7 @@ class BlindSeparator:
             demixer = self._demixer(spectrogram, sources)
             iterate, objective = problem(demixer)
             history = [objective()] if self.tolerance > 0 or self.record else []
-            checked = sum(history)
+            checked = history[0] if history else math.inf
             for done in range(1, self.iterations + 1):
                 iterate()
                 check = self.tolerance > 0 and done % CHECK_EVERY == 0

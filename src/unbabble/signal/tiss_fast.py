@@ -9,15 +9,13 @@ import torch
 from jaxtyping import Complex
 from torch import Tensor
 
-from unbabble.signal.demixing_fast import (
-    FastDemixer,
+from unbabble.signal.demixing_fast import FastDemixer, from_lanes, to_lanes
+from unbabble.signal.demixing_kernels import (
     add_noise,
     add_power,
     clear_power,
-    from_lanes,
     mean_weight,
     steer_block,
-    to_lanes,
     weight_of,
 )
 from unbabble.signal.kernels import jit
