@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,6 +59,17 @@ def writable_folder(folder: str | os.PathLike[str]) -> Path:
     except OSError as error:
         raise OutputError(f"Cannot write to folder '{folder}': {error.strerror or error}.") from error
     return folder
+
+
+def user_cache() -> Path:
+    """Folder for what can be made again: where this system keeps caches."""
+    if sys.platform == "darwin":
+        caches = Path.home() / "Library" / "Caches"
+    elif sys.platform == "win32":
+        caches = Path(os.environ.get("LOCALAPPDATA", Path.home()))
+    else:
+        caches = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    return caches / "unbabble"
 
 
 def write_json(path: str | os.PathLike[str], content: Any) -> None:

@@ -1,11 +1,11 @@
 """How Unbabble compiles its kernels for CPUs, and where it keeps them."""
 
 import hashlib
-import os
-import sys
 from pathlib import Path
 
 import numba
+
+from unbabble.base.files import user_cache
 
 
 def cache_folder() -> Path:
@@ -16,13 +16,7 @@ def cache_folder() -> Path:
     digest = hashlib.sha256(numba.__version__.encode())
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
-    if sys.platform == "darwin":
-        caches = Path.home() / "Library" / "Caches"
-    elif sys.platform == "win32":
-        caches = Path(os.environ.get("LOCALAPPDATA", Path.home()))
-    else:
-        caches = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    return caches / "unbabble" / f"kernels-{digest.hexdigest()[:16]}"
+    return user_cache() / f"kernels-{digest.hexdigest()[:16]}"
 
 
 if not numba.config.CACHE_DIR:  # type: ignore[attr-defined]
