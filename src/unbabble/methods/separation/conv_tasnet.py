@@ -1,0 +1,209 @@
+"""Conv-TasNet: masks on a learned filterbank, from dilated convolutions; small, quick, and causal where asked for.
+
+Y. Luo, N. Mesgarani, "Conv-TasNet: surpassing ideal time-frequency magnitude masking for speech separation",
+IEEE/ACM TASLP 27(8), 2019.
+
+======== ================= =================================================================
+paper    code              meaning
+======== ================= =================================================================
+N        ``filters``       filters of the encoder and of the decoder
+L        ``kernel``        their length in samples; the stride is half of it
+B        ``bottleneck``    channels between the blocks
+H        ``hidden``        channels inside a block
+Sc       ``skip``          channels to the mask; 0 for none, as in the paper's first version
+P        ``conv_kernel``   taps of the depthwise convolutions
+X        ``blocks``        of a repeat, with dilations 1, 2, 4 ... 2^(X-1)
+R        ``repeats``
+C        ``sources``
+gLN, cLN ``norm``          ``global``, ``cumulative``; BN is ``batch``
+H(.)     ``encoder_relu``  nonlinearity of the encoder
+sigma    ``mask``          nonlinearity of the masks
+w, d     ``mixture``, ...  frames of the mixture, and of each source
+======== ================= =================================================================
+"""
+
+from typing import Any, ClassVar, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from unbabble.base.errors import UsageError
+from unbabble.base.registry import register
+from unbabble.nn.filterbank import Decoder, Encoder
+from unbabble.nn.separator import NeuralSeparator
+
+EPS = 1e-8
+Frames = Float[Tensor, "batch channel frame"]
+
+
+class CumulativeNorm(nn.Module):
+    """cLN: mean and variance over all channels of all frames so far (section II-D, eqs. 11-13)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Frames) -> Frames:
+        """The same shape."""
+        wide = x.float()  # half precision cannot hold the sums
+        count = torch.arange(1, x.shape[-1] + 1, device=x.device)
+        mean = wide.mean(1, keepdim=True).cumsum(-1) / count
+        power = wide.square().mean(1, keepdim=True).cumsum(-1) / count
+        scale = (power - mean.square()).clamp(min=0).add(EPS).rsqrt()
+        return ((wide - mean) * scale * self.weight[:, None] + self.bias[:, None]).to(x.dtype)
+
+
+class ChannelNorm(nn.LayerNorm):
+    """Mean and variance over the channels of each frame."""
+
+    def forward(self, x: Frames) -> Frames:  # type: ignore[override]
+        """The same shape."""
+        return super().forward(x.mT).mT
+
+
+def make_norm(kind: str, channels: int) -> nn.Module:
+    """Normalisation of (batch, channel, frame)."""
+    if kind == "global":
+        return nn.GroupNorm(1, channels, eps=EPS)  # gLN (eqs. 8-10): one group of all channels
+    if kind == "cumulative":
+        return CumulativeNorm(channels)
+    return ChannelNorm(channels, eps=EPS) if kind == "channel" else nn.BatchNorm1d(channels)
+
+
+class Block(nn.Module):
+    """A separable convolution between two 1x1 convolutions (section II-C, figure 1 C)."""
+
+    def __init__(
+        self,
+        bottleneck: int,
+        hidden: int,
+        skip: int,
+        conv_kernel: int,
+        dilation: int,
+        norm: str,
+        causal: bool,
+        last: bool,
+    ) -> None:
+        super().__init__()
+        reach = (conv_kernel - 1) * dilation
+        self.past = reach if causal else 0
+        self.expand = nn.Conv1d(bottleneck, hidden, 1)
+        self.act1 = nn.PReLU()
+        self.norm1 = make_norm(norm, hidden)
+        padding = 0 if causal else reach // 2
+        self.depthwise = nn.Conv1d(
+            hidden, hidden, conv_kernel, padding=padding, dilation=dilation, groups=hidden
+        )
+        self.act2 = nn.PReLU()
+        self.norm2 = make_norm(norm, hidden)
+        self.skip = nn.Conv1d(hidden, skip, 1) if skip else None
+        self.residual = (
+            None if skip and last else nn.Conv1d(hidden, bottleneck, 1)
+        )  # nothing follows the last
+
+    def forward(self, x: Frames) -> tuple[Frames, Frames | None]:
+        """What goes to the next block, and what to the mask."""
+        inner = self.norm1(self.act1(self.expand(x)))
+        inner = self.depthwise(nn.functional.pad(inner, (self.past, 0)) if self.past else inner)
+        inner = self.norm2(self.act2(inner))
+        skip = None if self.skip is None else self.skip(inner)
+        return x if self.residual is None else x + self.residual(inner), skip
+
+
+@register(
+    name="conv_tasnet",
+    contract="separator",
+    summary="Masks on a learned filterbank from dilated convolutions: small and quick, also causal.",
+    citation="Luo, Mesgarani, Conv-TasNet, IEEE/ACM TASLP 2019",
+    network=True,
+)
+class ConvTasNet(NeuralSeparator):
+    """Encoder, temporal convolutional network, decoder.
+
+    Args:
+        filters: of the filterbanks.
+        kernel: samples of a filter, even.
+        bottleneck: channels between blocks.
+        hidden: channels inside a block.
+        skip: channels to the mask; 0 takes the mask from the last block's output.
+        conv_kernel: taps of the depthwise convolutions; odd unless causal.
+        blocks: in a repeat; each has twice the dilation of the one before.
+        repeats: of the blocks.
+        norm: ``global`` over all frames, ``cumulative`` over those so far, ``batch``, ``channel`` over each frame;
+            ``auto`` is global, or cumulative where causal.
+        mask: nonlinearity of the masks; softmax makes them add up to one.
+        encoder_relu: frames are not negative.
+        causal: a sample depends on no more than the ``kernel`` - 1 samples after it.
+
+    Raises:
+        UsageError: an odd kernel, or a normalisation that looks ahead where causal.
+    """
+
+    TINY: ClassVar[dict[str, Any]] = {
+        "filters": 16, "kernel": 16, "bottleneck": 8, "hidden": 16, "skip": 8, "blocks": 2, "repeats": 2,
+    }  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        filters: int = 512,
+        kernel: int = 16,
+        bottleneck: int = 128,
+        hidden: int = 512,
+        skip: int = 128,
+        conv_kernel: int = 3,
+        blocks: int = 8,
+        repeats: int = 3,
+        norm: Literal["auto", "global", "cumulative", "batch", "channel"] = "auto",
+        mask: Literal["sigmoid", "softmax", "relu"] = "sigmoid",
+        encoder_relu: bool = False,
+        causal: bool = False,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        if (
+            min(filters, kernel, bottleneck, hidden, conv_kernel, blocks, repeats) < 1
+            or skip < 0
+            or kernel % 2
+        ):
+            raise UsageError("Conv-TasNet needs at least one of everything, and an even kernel.")
+        if causal and norm == "global":
+            raise UsageError("A causal Conv-TasNet cannot have norm=global, which looks at all frames.")
+        if not causal and conv_kernel % 2 == 0:
+            raise UsageError("Only a causal Conv-TasNet can have an even conv_kernel.")
+        if norm == "auto":
+            norm = "cumulative" if causal else "global"
+        self.mask, self.encoder_relu = mask, encoder_relu
+        self.encoder = Encoder(filters, kernel, kernel // 2)
+        self.bottleneck = nn.Sequential(make_norm(norm, filters), nn.Conv1d(filters, bottleneck, 1))
+        dilations = [2**power for power in range(blocks)] * repeats
+        self.blocks = nn.ModuleList(
+            Block(bottleneck, hidden, skip, conv_kernel, dilation, norm, causal, number == len(dilations))
+            for number, dilation in enumerate(dilations, 1)
+        )
+        self.to_masks = nn.Sequential(nn.PReLU(), nn.Conv1d(skip or bottleneck, self.sources * filters, 1))
+        self.decoder = Decoder(filters, kernel, kernel // 2)
+
+    def estimate(self, mixture: Float[Tensor, "batch time"]) -> Float[Tensor, "batch source time"]:
+        """Mask the mixture's frames (eqs. 2, 4-6)."""
+        frames = self.encoder(mixture)
+        if self.encoder_relu:
+            frames = frames.relu()
+        return self.decoder(self.masks(frames) * frames[:, None], mixture.shape[-1])
+
+    def masks(
+        self, frames: Float[Tensor, "batch filter frame"]
+    ) -> Float[Tensor, "batch source filter frame"]:
+        """The separation network (figure 1 B)."""
+        x = self.bottleneck(frames)
+        skips = []
+        for block in self.blocks:
+            x, skip = block(x)
+            skips.append(skip)
+        scores = self.to_masks(x if skips[0] is None else sum(skips))
+        scores = scores.unflatten(1, (self.sources, -1))
+        if self.mask == "softmax":
+            return scores.softmax(1)
+        return scores.sigmoid() if self.mask == "sigmoid" else scores.relu()
