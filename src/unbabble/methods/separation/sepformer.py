@@ -1,8 +1,8 @@
 """SepFormer: transformers within and across chunks of a learned time-frequency representation, one microphone.
 
-C. Subakan, M. Ravanelli, S. Cornell, M. Bronzi, J. Zhong, "Attention is all you need in speech separation", ICASSP 2021,
-arXiv 2010.13154. As an enhancer or dereverberator (one source): Subakan et al., "Exploring self-attention mechanisms for
-speech separation", TASLP 31, 2023. Parameters: 25.7 million, whatever the sample rate.
+C. Subakan, M. Ravanelli, S. Cornell, M. Bronzi, J. Zhong, "Attention is all you need in speech separation", ICASSP
+2021, arXiv 2010.13154. As an enhancer or dereverberator (one source): Subakan et al., "Exploring self-attention
+mechanisms for speech separation", TASLP 31, 2023. 25.7 million parameters.
 
 ========= ===================== ==========================================================
 paper     code                  meaning
@@ -20,10 +20,10 @@ K         ``layers``            of one transformer
 N         ``repeats``           blocks of IntraT and InterT
 ========= ===================== ==========================================================
 
-With ``inter="means"`` the chunks do not overlap and InterT sees one mean vector of each: C. Subakan, M. Ravanelli,
-S. Cornell, F. Grondin, "Resource-efficient separation transformer", ICASSP 2024, arXiv 2206.09507. Ours besides: the chunks
-of every other block begin half a chunk earlier, so that no border stays one. ``COMPACT`` is our variant of that kind for
-two cores.
+With ``inter="means"`` the chunks do not overlap and InterT sees one mean vector of each: C. Subakan, M. Ravanelli, S.
+Cornell, F. Grondin, "Resource-efficient separation transformer", arXiv 2206.09507. Ours besides: the chunks of every
+block begin half a chunk before those of the last, so that no border stays one. ``COMPACT`` is our variant of that kind
+for two cores.
 
 Inference passes groups of sequences through a whole transformer, which bounds memory and stays within the caches.
 """
@@ -39,6 +39,7 @@ from torch.nn import functional as F
 
 from unbabble.base.errors import UsageError
 from unbabble.base.registry import register
+from unbabble.nn.filterbank import Decoder, Encoder
 from unbabble.nn.separator import NeuralSeparator
 
 COMPACT: dict[str, Any] = {
@@ -93,7 +94,7 @@ class Layer(nn.Module):
 
 
 def _add(x: Tensor, y: Tensor) -> Tensor:
-    """Their sum, in the place of y where it has the precision of x; y is a linear layer's output, no gradient needs it."""
+    """Their sum; in the place of y, a linear layer's output that no gradient needs, where precisions agree."""
     return y.add_(x) if y.dtype == x.dtype else x + y
 
 
@@ -215,8 +216,8 @@ class MaskNetwork(nn.Module):
     def masks(self, x: Float[Tensor, "batch frame width"]) -> Float[Tensor, "batch source frame width"]:
         """The head, which works frame by frame.
 
-        In the paper the layer ``split`` precedes overlap-add. It is linear, so it may follow at half the price; its bias
-        is then added once for each chunk of a frame.
+        In the paper the layer ``split`` precedes overlap-add. It is linear, so it may follow at half the price; its
+        bias is then added once for each chunk of a frame.
         """
         copies = 1 if self.means else 2
         x = F.linear(x, self.split.weight, copies * self.split.bias)
@@ -236,7 +237,7 @@ class SepFormer(NeuralSeparator):
 
     Args:
         width: filters of the encoder, F.
-        kernel: samples of a filter; a multiple of ``stride``.
+        kernel: samples of a filter.
         stride: samples from one frame to the next.
         chunk: frames of a chunk, C, an even number.
         layers: of each transformer, K.
@@ -275,13 +276,18 @@ class SepFormer(NeuralSeparator):
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        if stride < 1 or kernel % stride or chunk < 2 or chunk % 2 or width % 2 or width % heads:
+        if (
+            min(width, stride, chunk, layers, heads, hidden, repeats) < 1
+            or kernel < stride
+            or inter_layers < 0
+        ):
             raise UsageError(
-                "SepFormer needs a kernel that is a multiple of its stride, an even chunk and width, and a width that "
-                "its heads divide."
+                "SepFormer needs at least one of everything, and a kernel no shorter than its stride."
             )
-        self.kernel, self.stride, self.precision = kernel, stride, precision
-        self.encoder = nn.Conv1d(1, width, kernel, stride, bias=False)
+        if chunk % 2 or width % 2 or width % heads:
+            raise UsageError("SepFormer needs an even chunk and width, and heads that divide the width.")
+        self.precision = precision
+        self.encoder = Encoder(width, kernel, stride)
         self.masknet = MaskNetwork(
             self.sources,
             chunk,
@@ -293,31 +299,21 @@ class SepFormer(NeuralSeparator):
             heads=heads,
             hidden=hidden,
         )
-        self.decoder = nn.Linear(width, kernel, bias=False)
+        self.decoder = Decoder(width, kernel, stride)
 
     def estimate(self, mixture: Float[Tensor, "batch time"]) -> Float[Tensor, "batch source time"]:
-        """Encoder, masks, decoder; the mixture is filled up with zeros to whole frames."""
-        time = mixture.shape[-1]
-        frames = max(0, math.ceil((time - self.kernel) / self.stride)) + 1
-        padded = F.pad(mixture, (0, (frames - 1) * self.stride + self.kernel - time))
-        features = self.encoder(padded[:, None]).relu_().mT
+        """Encoder, masks, decoder."""
+        features = self.encoder(mixture).relu_().mT
         blocks = self.masknet.blocks
         if self.precision == "bfloat16" and not torch.is_grad_enabled():
             blocks = in_bfloat16(blocks)
         x = self.masknet(features, blocks)
-        step = frames if torch.is_grad_enabled() else 4 * GROUP_ROWS
-        decoded = [
-            self.decoder(self.masknet.masks(part) * heard[:, None])
+        step = x.shape[1] if torch.is_grad_enabled() else 2 * GROUP_ROWS
+        masked = [
+            self.masknet.masks(part) * heard[:, None]
             for part, heard in zip(x.split(step, 1), features.split(step, 1), strict=True)
         ]
-        return overlap_add(torch.cat(decoded, 2), self.stride)[..., :time]
-
-
-def overlap_add(frames: Float[Tensor, "... frame kernel"], stride: int) -> Float[Tensor, "... time"]:
-    """Frames, each ``stride`` samples after the last, added up; ``stride`` divides their length."""
-    last = frames.shape[-1] - stride
-    parts = (frames[..., i : i + stride].flatten(-2) for i in range(0, last + 1, stride))
-    return torch.stack([F.pad(part, (i * stride, last - i * stride)) for i, part in enumerate(parts)]).sum(0)
+        return self.decoder(torch.cat(masked, 2).mT, mixture.shape[-1])
 
 
 def in_bfloat16(blocks: nn.ModuleList) -> nn.ModuleList:
