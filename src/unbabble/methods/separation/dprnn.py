@@ -159,7 +159,7 @@ class DPRNN(NeuralSeparator):
         for block in self.blocks:
             x = block(x)
         x = self.to_sources(x).permute(1, 3, 2, 0)  # (batch, source and channel, frame, chunk)
-        x = overlap_add(x, length, padding=self.padding) / 2  # each frame is in two chunks
+        x = overlap_add(x, length, padding=self.padding)
         x = x.reshape(-1, self.gate.in_channels, length)  # (batch and source, channel, frame)
         scores = self.to_masks(self.output(x).tanh() * self.gate(x).sigmoid())
         scores = scores.unflatten(0, (-1, self.sources))
