@@ -24,7 +24,7 @@ class Encoder(nn.Conv1d):
         """Frames; ``frame`` = max(0, ceil((time - kernel) / stride)) + 1."""
         kernel, stride = self.kernel_size[0], self.stride[0]
         length = waveform.shape[-1]
-        missing = kernel - length if length < kernel else (kernel - length) % stride
+        missing = torch.sym_max(kernel - length, (kernel - length) % stride)
         return super().forward(torch.nn.functional.pad(waveform, (0, missing))[:, None])
 
 

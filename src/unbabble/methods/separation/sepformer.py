@@ -308,11 +308,14 @@ class SepFormer(NeuralSeparator):
         if self.precision == "bfloat16" and not torch.is_grad_enabled():
             blocks = in_bfloat16(blocks)
         x = self.masknet(features, blocks)
-        step = x.shape[1] if torch.is_grad_enabled() else 2 * GROUP_ROWS
-        masked = [
-            self.masknet.masks(part) * heard[:, None]
-            for part, heard in zip(x.split(step, 1), features.split(step, 1), strict=True)
-        ]
+        if torch.is_grad_enabled():
+            masked = [self.masknet.masks(x) * features[:, None]]
+        else:
+            step = 2 * GROUP_ROWS
+            masked = [
+                self.masknet.masks(part) * heard[:, None]
+                for part, heard in zip(x.split(step, 1), features.split(step, 1), strict=True)
+            ]
         return self.decoder(torch.cat(masked, 2).mT, mixture.shape[-1])
 
 
