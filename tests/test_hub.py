@@ -92,12 +92,6 @@ def test_wrong_requests(model, mixture):
             wrong()
 
 
-def test_one_microphone_has_no_default_yet():
-    with pytest.raises(InputError, match="neural model"):
-        hub.choose_model(1)
-    assert hub.choose_model(2, 2) in hub.models()
-
-
 def test_saving(tmp_path, mixture, model):
     result = model(mixture, sample_rate=RATE, images=True)
     paths = result.save(tmp_path / "wav")

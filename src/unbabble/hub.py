@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from unbabble import networks
 from unbabble.base import audio as audio_files
 from unbabble.base import registry
 from unbabble.base.audio import Audio, Source
@@ -17,12 +18,26 @@ from unbabble.base.config import check_arguments
 from unbabble.base.contracts import SAMPLE_RATE_ANY
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.registry import models
+from unbabble.base.weights import packaged
+from unbabble.signal.counting import count_audible
 
 __all__ = ["Model", "Separation", "choose_model", "load", "models"]
 
 AUTO = "auto"
 DEFAULT_MULTICHANNEL = "ilrma.ip"
+DEFAULT_SINGLE: dict[int, str] = {}
+"""By number of talkers, the packaged network that separates best what one microphone heard."""
+COUNTER = ""
+"""The packaged network that leaves outputs silent which it does not need: it tells how many talkers there are."""
+UNCOUNTED = 2
+"""Talkers that one microphone is taken to hear where no network is here to count them."""
+UNCHANGED = "unchanged"
+"""What stands for the model where there is one talker, whose voice is the recording itself."""
 JOINT_MODEL = "tiss"
+NETWORK_SECONDS = 30.0
+"""What networks separate at once: more makes them no better, and takes more memory."""
+COPY_RATIO = 1e-6
+"""Channels whose second principal component is weaker than this (-60 dB) are copies of one microphone."""
 CLIPPED_SHARE = 1e-5
 CLIPPED_PEAK = 0.5
 Dereverberation = Literal["none", "wpe", "joint"]
@@ -85,17 +100,32 @@ class Separation:
 
 
 def choose_model(channels: int, sources: int | None = None) -> str:
-    """The model behind ``auto``.
+    """The model behind ``auto``, for a known number of talkers where there is one microphone.
+
+    Args:
+        channels: independent microphones.
+        sources: talkers; None to count them.
 
     Raises:
         InputError: nothing fits.
     """
-    if channels < 2:
-        raise InputError(
-            "A recording of one microphone needs a neural model, which comes with a later version, "
-            "or 'nmf' with dictionaries trained on its sources."
-        )
-    return DEFAULT_MULTICHANNEL
+    here = {count: name for count, name in DEFAULT_SINGLE.items() if name in packaged()}
+    if channels > 1 and (not sources or sources <= channels or sources not in here):
+        return DEFAULT_MULTICHANNEL
+    if sources == 1:
+        return UNCHANGED
+    if sources is None and COUNTER in packaged():
+        return COUNTER
+    if (sources or UNCOUNTED) in here:
+        return here[sources or UNCOUNTED]
+    counts = " or ".join(str(count) for count in sorted(here))
+    what = (
+        f"for {sources} talkers heard by one microphone (only for {counts})" if here else "for one microphone"
+    )
+    raise InputError(
+        f"No network {what} is installed: name one that you trained or downloaded with --model, "
+        "or 'nmf' with dictionaries of its voices."
+    )
 
 
 def choose_device(name: str) -> torch.device:
@@ -120,12 +150,15 @@ def load(
     """Make a model ready for use.
 
     Args:
-        name: ``auxiva.ipa`` and the like (see ``unbabble models``), or ``auto`` to choose by recording.
+        name: ``auxiva.ipa``, ``conv_tasnet.two_talkers_8k`` and the like (see ``unbabble models``); for a network
+            also its weights: a ``.safetensors`` file, a folder of ours or of SpeechBrain's or Asteroid's, or
+            ``org/name[@revision]`` on the Hugging Face Hub; or ``auto`` to choose by recording.
         device: ``auto``, ``cpu``, ``cuda`` ...
         dereverb: ``wpe`` removes reverberation first; ``joint`` takes the method that does both.
         options: of the method: ``sources=2``, ``iterations=50`` ...
 
     Raises:
+        InputError: weights that are missing, damaged, or those of another architecture.
         UsageError: no such model, device or option.
     """
     if dereverb not in ("none", "wpe", "joint"):
@@ -149,9 +182,29 @@ class Model:
     options: dict[str, Any] = field(default_factory=dict)
 
     def separator(self, name: str, **changes: Any) -> Any:
-        """The method itself, freshly built."""
-        options = check_arguments(registry.method(name), self.options | changes, f"Model '{name}'")
+        """The method itself, freshly built; of a network a copy that shares its weights with all others."""
+        options = self.options | changes
+        if name == UNCHANGED:
+            return Unchanged(options.get("reference") or 0)
+        if networks.is_network(name):
+            return networks.ready(
+                name, self.device, **check_arguments(networks.ready, options, f"Model '{name}'")
+            )
+        options = check_arguments(registry.method(name), options, f"Model '{name}'")
         return registry.create(name, **options)
+
+    def piece_seconds(self, path: str | os.PathLike[str]) -> float | None:
+        """How much of the recording in ``path`` is best separated at once; None: as much as memory allows.
+
+        Raises:
+            InputError: the recording cannot be read.
+        """
+        if self.name == AUTO:
+            one = audio_files.probe(path).channels == 1 or all(
+                is_one_microphone(block) for block in audio_files.read_blocks(path, NETWORK_SECONDS)
+            )
+            return NETWORK_SECONDS if one else None
+        return NETWORK_SECONDS if networks.is_network(self.name) else None
 
     def __call__(
         self, source: Tensor | Audio | Source, sample_rate: int | None = None, images: bool = False
@@ -167,24 +220,78 @@ class Model:
             InputError: the recording cannot be read or separated.
             UsageError: a tensor without a rate; more sources than the model can give.
         """
+        started = time.perf_counter()
         recording = as_audio(source, sample_rate)
         warnings: list[str] = []
         samples, live = usable_channels(recording, warnings)
-        name = self.name
+        place = self._reference(live, recording.channels, warnings)
+        name, wanted, heard = self.name, self.options.get("sources"), None
         if name == AUTO:
-            name = choose_model(len(samples), self.options.get("sources"))
-        separator = self.separator(name, **self._reference(live, recording.channels, warnings))
+            one = is_one_microphone(samples)
+            name = choose_model(1 if one else len(samples), wanted)
+            if one and wanted is None:
+                name, heard = self._count(name, recording, samples, place, images, warnings)
+        if heard is None:
+            heard = self._run(name, recording, samples, place, images, warnings)
+        everywhere = None
+        if images:
+            everywhere = heard.new_zeros(len(heard), recording.channels, heard.shape[-1])
+            everywhere[:, live] = heard
+            heard = heard[:, place.get("reference", self.options.get("reference") or 0)].clone()
+        spent = time.perf_counter() - started
+        return Separation(heard, recording.sample_rate, name, everywhere, warnings, spent)
+
+    def _count(
+        self,
+        name: str,
+        recording: Audio,
+        samples: Float[Tensor, "channel time"],
+        place: dict[str, int],
+        images: bool,
+        warnings: list[str],
+    ) -> tuple[str, Float[Tensor, "source ..."] | None]:
+        """The model for as many talkers as one microphone hears, and its voices if they are known by now."""
+        if name != COUNTER:
+            warnings.append(
+                f"The talkers of one microphone cannot be counted here: taken to be {UNCOUNTED}; "
+                "--sources says how many there are."
+            )
+            return name, None
+        notes: list[str] = []
+        heard = self._run(name, recording, samples, place, images, notes)
+        talkers = count_audible(heard.flatten(1))
+        best = UNCHANGED if talkers == 1 else DEFAULT_SINGLE.get(talkers, name)
+        if best != name and (best == UNCHANGED or best in packaged()):
+            return best, None
+        warnings += notes
+        return name, heard[:talkers]
+
+    def _run(
+        self,
+        name: str,
+        recording: Audio,
+        samples: Float[Tensor, "channel time"],
+        place: dict[str, int],
+        images: bool,
+        warnings: list[str],
+    ) -> Float[Tensor, "source ..."]:
+        """The voices by one model, (source, time) or (source, live channel, time), at the recording's rate."""
+        separator = self.separator(name, **place)
         if len(samples) < separator.min_channels:
             raise InputError(
                 f"Model '{name}' needs at least {separator.min_channels} microphones; "
                 f"the recording has {len(samples)}"
-                + (" that are not silent." if len(live) < recording.channels else ".")
+                + (" that are not silent." if len(samples) < recording.channels else ".")
             )
         wanted = self.options.get("sources")
         if separator.max_sources and wanted and wanted > separator.max_sources:
             raise UsageError(f"Model '{name}' gives at most {separator.max_sources} sources, not {wanted}.")
-        started = time.perf_counter()
         rate = separator.sample_rate if separator.sample_rate != SAMPLE_RATE_ANY else recording.sample_rate
+        if rate < recording.sample_rate:
+            warnings.append(
+                f"Model '{name}' works at {rate / 1000:g} kHz: what the recording has above "
+                f"{rate / 2000:g} kHz is lost."
+            )
         mixture = audio_files.resample(samples, recording.sample_rate, rate)
         if self.dereverb == "wpe":
             from unbabble.signal.dereverberation import wpe
@@ -193,17 +300,12 @@ class Model:
         with torch.no_grad():
             batch = mixture.to(self.device)[None]
             result = separator(batch, sample_rate=rate, **({"images": True} if images else {}))[0].cpu()
-        result = audio_files.resample(result, rate, recording.sample_rate)
-        result = _fit(result, recording.samples.shape[-1])
+        result = _fit(audio_files.resample(result, rate, recording.sample_rate), recording.samples.shape[-1])
         warnings += [text for text in getattr(separator, "warnings", []) if text not in warnings]
-        heard = None
-        if images:
-            reference = getattr(separator, "reference", 0)
-            heard = result.new_zeros(len(result), recording.channels, result.shape[-1])
-            heard[:, live] = result
-            result = result[:, reference].clone()
-        spent = time.perf_counter() - started
-        return Separation(result, recording.sample_rate, name, heard, warnings, spent)
+        if wanted and wanted < len(result):
+            warnings.append(f"Model '{name}' gives {len(result)} voices: the weakest are left out.")
+            result = result[:wanted]
+        return result
 
     def _reference(self, live: list[int], channels: int, warnings: list[str]) -> dict[str, int]:
         """The reference microphone's place among those that are not dead."""
@@ -214,6 +316,32 @@ class Model:
             return {"reference": live.index(wanted)}
         warnings.append(f"The reference microphone is silent: microphone {live[0] + 1} takes its place.")
         return {"reference": 0}
+
+
+class Unchanged:
+    """Where there is one talker: what the reference microphone hears is the voice."""
+
+    sample_rate = SAMPLE_RATE_ANY
+    min_channels = 1
+    max_sources = 1
+
+    def __init__(self, reference: int = 0) -> None:
+        self.reference = reference
+
+    def __call__(
+        self, mixture: Float[Tensor, "batch channel time"], *, images: bool = False, **side: object
+    ) -> Float[Tensor, "batch source ..."]:
+        """(batch, 1, time), or with ``images`` (batch, 1, channel, time)."""
+        return mixture[:, None] if images else mixture[:, self.reference, None]
+
+
+def is_one_microphone(samples: Float[Tensor, "channel time"]) -> bool:
+    """Whether all channels are one, copied: a mono recording in a stereo file."""
+    if len(samples) == 1:
+        return True
+    centred = (samples - samples.mean(-1, keepdim=True)).double()
+    powers = torch.linalg.eigvalsh(centred @ centred.mT)
+    return bool(powers[-2] <= COPY_RATIO * powers[-1])
 
 
 def as_audio(source: Tensor | Audio | Source, sample_rate: int | None) -> Audio:

@@ -1,8 +1,9 @@
-"""How many talkers a recording of several microphones holds.
+"""How many talkers a recording holds: by blind separation of several microphones, or by a network that knows silence.
 
-Separate into as many outputs as there are channels; then an output is a talker of its own if it is not much weaker
-than the loudest one and does not rise and fall with a talker already found. What reverberation leaves in the surplus
-outputs fails the second test, noise the first. (Our own rule; ``benchmarks/count_talkers.py`` measures it.)
+Several microphones: separate into as many outputs as there are channels; then an output is a talker of its own if it
+is not much weaker than the loudest one and does not rise and fall with a talker already found. What reverberation
+leaves in the surplus outputs fails the second test, noise the first. (Our own rule; ``benchmarks/count_talkers.py``
+measures it.)
 """
 
 import torch
@@ -13,6 +14,8 @@ LEVEL_DB = -8.0
 CORRELATION = 0.65
 """Chosen on 60 mixtures of the development split, 1-4 talkers heard by 2, 4 or 7 microphones."""
 FRAME_SECONDS = 0.032
+AUDIBLE_DB = -20.0
+"""Against the loudest output of a network; what is weaker is a talker who is not there."""
 ENVELOPE_FLOOR = 1e-4
 """Power added to envelopes (-40 dB of the mean), so that pauses do not decide the correlation."""
 
@@ -54,3 +57,17 @@ def talkers(
         if levels_db[i] > level_db and correlations[i, found].max() < correlation:
             found.append(i)
     return found
+
+
+def count_audible(outputs: Float[Tensor, "source time"], audible_db: float = AUDIBLE_DB) -> int:
+    """Number of talkers among the outputs of a network that was trained to leave those silent that it does not need.
+
+    >>> count_audible(torch.tensor([[1.0, -1.0], [0.5, 0.5], [0.01, 0.0]]))
+    2
+
+    Args:
+        outputs: at their own level.
+        audible_db: how much weaker than the loudest output a talker may be.
+    """
+    power = outputs.double().square().sum(-1)
+    return max(1, int((power > power.max() * 10 ** (audible_db / 10)).sum()))
