@@ -2,6 +2,9 @@
 
 A method called ``auxiva`` lives in ``unbabble/methods/<family>/auxiva.py``. Looking one up imports that file
 alone; listing them imports none (nor torch): the literal arguments of ``@register`` are read from the source.
+
+The models of a network are its trained weights: those that came with the installation (``base.weights``). It can
+be built without any, to be trained.
 """
 
 import ast
@@ -14,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from unbabble.base.errors import UsageError
+from unbabble.base.weights import packaged
 
 METHODS_FOLDER = Path(__file__).parent.parent / "methods"
 _T = TypeVar("_T", bound=type)
@@ -30,6 +34,7 @@ class Card:
         summary: one line for a newcomer.
         citation: authors, title, venue, year.
         tags: variants; a model is ``name.tag``, the first tag is the default.
+        network: its models are trained weights, ``tags`` is empty.
         family: the folder under ``methods``.
     """
 
@@ -38,16 +43,25 @@ class Card:
     summary: str
     citation: str
     tags: tuple[str, ...] = ()
+    network: bool = False
     family: str = field(default="", compare=False)
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Full model names, default first."""
+        """Full model names, default first; of a network those whose weights are here."""
+        if self.network:
+            return tuple(name for name in packaged() if name.partition(".")[0] == self.name)
         return tuple(f"{self.name}.{tag}" for tag in self.tags) or (self.name,)
 
 
 def register(
-    *, name: str, contract: str, summary: str, citation: str, tags: tuple[str, ...] = ()
+    *,
+    name: str,
+    contract: str,
+    summary: str,
+    citation: str,
+    tags: tuple[str, ...] = (),
+    network: bool = False,
 ) -> Callable[[_T], _T]:
     """Class decorator that makes a method loadable by ``name`` or ``name.tag``.
 
@@ -56,7 +70,7 @@ def register(
     """
 
     def bind(cls: _T) -> _T:
-        cls.card = Card(name, contract, summary, citation, tags)  # type: ignore[attr-defined]
+        cls.card = Card(name, contract, summary, citation, tags, network)  # type: ignore[attr-defined]
         _classes[name] = cls
         return cls
 
@@ -95,11 +109,12 @@ def find(model: str) -> tuple[Card, str]:
     """
     name, _, tag = model.partition(".")
     card = cards().get(name)
-    if card is None or (tag and tag not in card.tags) or model.endswith("."):
+    tags = tuple(each.partition(".")[2] for each in card.models if "." in each) if card else ()
+    if card is None or (tag and tag not in tags) or model.endswith("."):
         close = get_close_matches(model, [*models(), *cards()], n=1, cutoff=0.5)
         hint = f" Did you mean '{close[0]}'?" if close else ""
         raise UsageError(f"There is no model '{model}'.{hint} `unbabble models` lists them.")
-    return card, tag or "".join(card.tags[:1])
+    return card, tag or "".join(tags[:1])
 
 
 def method(model: str) -> type:
@@ -115,7 +130,7 @@ def method(model: str) -> type:
 
 
 def create(model: str, **options: Any) -> Any:
-    """Build the method behind ``model`` (``name`` or ``name.tag``).
+    """Build the method behind ``model`` (``name`` or ``name.tag``); a network comes untrained.
 
     Raises:
         UsageError: no such model, or an option that the method does not have.

@@ -1,0 +1,272 @@
+"""Mixtures made while training: talkers, levels, overlap, speed, rooms and noise, drawn anew for every item.
+
+    mixture = sum over talkers of (voice at its level, heard in the room) + noise
+
+Item ``i`` depends on the seed and on ``i`` alone, whatever was drawn before and in whichever process: any number of
+workers gives the same data, and a run that goes on from item ``i`` sees what it would have seen.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import soxr
+from jaxtyping import Float
+from scipy.signal import oaconvolve
+
+from unbabble.base.errors import InputError, UsageError
+from unbabble.base.files import atomic
+from unbabble.data import corpora
+from unbabble.data.mixing import EARLY_SECONDS, Reference
+from unbabble.data.rooms import simulate
+from unbabble.data.store import Store, cache_folder
+
+SPEAKER_SHARE = 0.5
+"""Share of draws that choose among speakers first; the others choose among utterances. Many speakers have one
+utterance, few have many: the one alone would wear out few sentences, the other few voices."""
+SILENT_RMS = 1e-4
+DRAWS = 100
+SIMULATED_PLACES = 4
+
+
+class Example(NamedTuple):
+    """One item of training: a mixture of unit level, and its talkers, all zeros for who does not speak."""
+
+    mixture: Float[np.ndarray, " time"]
+    sources: Float[np.ndarray, "source time"]
+
+
+@dataclass(frozen=True)
+class DynamicMixing:
+    """What mixtures are made of.
+
+    Args:
+        speech: table or folder of clean utterances (see ``data.corpora.speech``).
+        split: of the tables.
+        talkers: how many speak, each number equally often.
+        seconds: duration of an item.
+        sample_rate: Hz.
+        level_spread_db: talkers are at most this much louder or softer than their common level.
+        overlap: share of a talker's turn in which others talk too: drawn between these two; 1 is all the time.
+        speed: factors between which each voice's speed (and pitch) is drawn.
+        noise: table or folder of noise.
+        noise_share: share of the items that have noise.
+        snr_db: power of all talkers over that of the noise: drawn between these two.
+        rooms: table of measured impulse responses.
+        simulated_rooms: how many rooms are simulated besides (needs the extra ``rooms``).
+        room_share: share of the items that are heard in a room.
+        reference: what a network is to return: the whole image, its first 50 ms, or the direct sound.
+        cache: folder of the decoded recordings, the user's cache by default.
+
+    Raises:
+        UsageError: a number that makes no sense.
+    """
+
+    speech: Path
+    split: str | None = None
+    talkers: tuple[int, ...] = (2,)
+    seconds: float = 4.0
+    sample_rate: int = 8000
+    level_spread_db: float = 2.5
+    overlap: tuple[float, float] = (1.0, 1.0)
+    speed: tuple[float, float] = (1.0, 1.0)
+    noise: Path | None = None
+    noise_share: float = 0.0
+    snr_db: tuple[float, float] = (0.0, 20.0)
+    rooms: Path | None = None
+    simulated_rooms: int = 0
+    room_share: float = 0.0
+    reference: Reference = "image"
+    cache: Path | None = None
+
+    def __post_init__(self) -> None:
+        for name, (low, high), least, most in (
+            ("overlap", self.overlap, 0.0, 1.0),
+            ("speed", self.speed, 0.5, 2.0),
+            ("snr_db", self.snr_db, -50.0, 100.0),
+            ("noise_share", (self.noise_share,) * 2, 0.0, 1.0),
+            ("room_share", (self.room_share,) * 2, 0.0, 1.0),
+        ):
+            if not least <= low <= high <= most:
+                raise UsageError(f"Dynamic mixing: {name} lies between {least:g} and {most:g}.")
+        if not self.talkers or min(self.talkers) < 1:
+            raise UsageError("Dynamic mixing: the number of talkers is at least 1.")
+        if not (0 < self.seconds < np.inf and self.sample_rate > 0 and self.level_spread_db >= 0):
+            raise UsageError("Dynamic mixing: seconds, sample_rate and level_spread_db are positive numbers.")
+        if self.noise_share and self.noise is None:
+            raise UsageError("Dynamic mixing: a noise_share needs noise.")
+        if self.room_share and self.rooms is None and not self.simulated_rooms:
+            raise UsageError("Dynamic mixing: a room_share needs rooms or simulated_rooms.")
+
+
+class DynamicMixtures:
+    """``mixtures[i]`` makes item ``i``; there is no end to them.
+
+    Args:
+        mixing: what they are made of.
+        seed: of all draws.
+
+    Raises:
+        InputError: too few speakers, or recordings that cannot be read.
+    """
+
+    def __init__(self, mixing: DynamicMixing, seed: int = 0) -> None:
+        self.mixing, self.seed = mixing, seed
+        utterances = corpora.speech(mixing.speech, mixing.split)
+        self.speech = Store([each.path for each in utterances], mixing.sample_rate, folder=mixing.cache)
+        usable = [i for i in range(len(utterances)) if self.speech.length(i)]
+        self.speakers = np.array([utterances[i].speaker for i in usable])
+        self.utterances = np.array(usable)
+        self.names = np.unique(self.speakers)
+        if len(self.names) < max(mixing.talkers):
+            raise InputError(
+                f"{max(mixing.talkers)} talkers are asked for, but '{mixing.speech}' has {len(self.names)} speakers."
+            )
+        self.noise = None
+        if mixing.noise is not None and mixing.noise_share:
+            noises = corpora.noises(mixing.noise, mixing.split if mixing.noise.is_file() else None)
+            self.noise = Store([each.path for each in noises], mixing.sample_rate, folder=mixing.cache)
+        self.rooms = response_bank(mixing, seed) if mixing.room_share else []
+
+    def __getitem__(self, index: int) -> Example:
+        mixing = self.mixing
+        rng = np.random.default_rng([self.seed, index])
+        samples = round(mixing.seconds * mixing.sample_rate)
+        count = int(mixing.talkers[rng.integers(len(mixing.talkers))])
+        overlap = rng.uniform(*mixing.overlap)
+        turn = min(samples, round(samples / (1 + (count - 1) * (1 - overlap))))
+        responses = None
+        if self.rooms and rng.random() < mixing.room_share:
+            room = self.rooms[rng.integers(len(self.rooms))]
+            responses = room[rng.permutation(len(room)), rng.integers(room.shape[1])]
+        sources = np.zeros((max(mixing.talkers), samples), np.float32)
+        heard = np.zeros(samples, np.float32)
+        for k, speaker in enumerate(self._speakers(rng, count)):
+            start = round(k * (1 - overlap) * turn)
+            voice = np.zeros(samples, np.float32)
+            said = self._voice(rng, speaker, min(turn, samples - start))
+            voice[start : start + len(said)] = said * 10 ** (
+                rng.uniform(-mixing.level_spread_db, mixing.level_spread_db) / 20
+            )
+            if responses is None:
+                sources[k], image = voice, voice
+            else:
+                sources[k], image = self._in_room(voice, responses[k % len(responses)])
+            heard += image
+        if self.noise is not None and rng.random() < mixing.noise_share:
+            heard = heard + self._noise(rng, heard, responses)
+        level = np.sqrt(np.mean(heard**2)) or np.float32(1)
+        return Example(heard / level, sources / level)
+
+    def _speakers(self, rng: np.random.Generator, count: int) -> Sequence[str]:
+        chosen: list[str] = []
+        while len(chosen) < count:
+            if rng.random() < SPEAKER_SHARE:
+                name = str(self.names[rng.integers(len(self.names))])
+            else:
+                name = str(self.speakers[rng.integers(len(self.speakers))])
+            if name not in chosen:
+                chosen.append(name)
+        return chosen
+
+    def _voice(self, rng: np.random.Generator, speaker: str, samples: int) -> Float[np.ndarray, " voice"]:
+        """An excerpt of one utterance, of unit level, that is not silent; at a random place where it is shorter."""
+        mine = self.utterances[self.speakers == speaker]
+        factor = rng.uniform(*self.mixing.speed)
+        wanted = round(samples * factor) + 1
+        voice = np.zeros(0, np.float32)
+        for _ in range(DRAWS):
+            index = int(mine[rng.integers(len(mine))])
+            spare = self.speech.length(index) - wanted
+            voice = self.speech.excerpt(index, int(rng.integers(spare + 1)) if spare > 0 else 0, wanted)
+            if len(voice) and np.sqrt(np.mean(voice**2)) > SILENT_RMS:
+                break
+        else:
+            raise InputError(f"Speaker '{speaker}' has no utterance that is not silent.")
+        if factor != 1:
+            rate = self.mixing.sample_rate
+            voice = soxr.resample(voice, rate * factor, rate, quality="MQ")
+        voice = voice[:samples] / np.sqrt(np.mean(voice[:samples] ** 2))
+        before = int(rng.integers(samples - len(voice) + 1))
+        return np.pad(voice, (before, 0))
+
+    def _in_room(self, voice: np.ndarray, response: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What is to be returned of a talker, and its whole image."""
+        image = oaconvolve(voice, response)[: len(voice)].astype(np.float32)
+        gain = np.sqrt(np.mean(voice**2) / max(float(np.mean(image**2)), 1e-20))
+        if self.mixing.reference == "image":
+            return gain * image, gain * image
+        kept = round(EARLY_SECONDS[self.mixing.reference] * self.mixing.sample_rate)
+        early = response[: int(np.abs(response).argmax()) + kept + 1]
+        return gain * oaconvolve(voice, early)[: len(voice)].astype(np.float32), gain * image
+
+    def _noise(self, rng: np.random.Generator, speech: np.ndarray, responses: np.ndarray | None) -> np.ndarray:
+        assert self.noise is not None
+        index = int(rng.integers(len(self.noise)))
+        length = self.noise.length(index)
+        start = int(rng.integers(max(length - len(speech), 0) + 1))
+        noise = np.resize(self.noise.excerpt(index, start, len(speech)), len(speech))
+        if responses is not None:
+            noise = oaconvolve(noise, responses[-1])[: len(noise)].astype(np.float32)
+        power = float(np.mean(noise**2))
+        wanted = float(np.mean(speech**2)) * 10 ** (-rng.uniform(*self.mixing.snr_db) / 10)
+        return noise * np.float32(np.sqrt(wanted / power)) if power > 0 else noise
+
+
+def response_bank(mixing: DynamicMixing, seed: int) -> list[Float[np.ndarray, "place microphone tap"]]:
+    """Impulse responses by room, measured and simulated, each from at least one place more than there are talkers.
+
+    Raises:
+        InputError: rooms with too few places.
+        MissingExtraError: simulated rooms without pyroomacoustics.
+    """
+    bank: list[np.ndarray] = []
+    least = max(mixing.talkers) + 1
+    if mixing.rooms is not None:
+        by_room: dict[str, list[np.ndarray]] = {}
+        for response in corpora.responses(mixing.rooms, mixing.split):
+            samples, rate = corpora.read_response(response)
+            by_room.setdefault(response.room, []).append(corpora.resample(samples, rate, mixing.sample_rate))
+        for room, places in by_room.items():
+            if len(places) < least:
+                raise InputError(f"Room '{room}' has {len(places)} places; {least} are needed.")
+            taps, microphones = max(p.shape[1] for p in places), min(p.shape[0] for p in places)
+            padded = [np.pad(p[:microphones], ((0, 0), (0, taps - p.shape[1]))) for p in places]
+            bank.append(np.stack(padded).astype(np.float32))
+    if mixing.simulated_rooms:
+        bank += _simulated_rooms(mixing, max(least, SIMULATED_PLACES), seed)
+    return bank
+
+
+def _simulated_rooms(mixing: DynamicMixing, places: int, seed: int) -> list[np.ndarray]:
+    """Simulated once, some seconds each, then kept in the cache."""
+    name = f"rooms-{mixing.simulated_rooms}-{places}-{mixing.sample_rate}-{seed}.npz"
+    path = (mixing.cache or cache_folder()) / name
+    if not path.is_file():
+        rooms: dict[str, Any] = {
+            str(number): _simulated_room(np.random.default_rng([seed, number, 1]), places, mixing)
+            for number in range(mixing.simulated_rooms)
+        }
+        with atomic(path) as temporary, open(temporary, "wb") as file:
+            np.savez(file, **rooms)
+    with np.load(path, allow_pickle=False) as rooms:
+        return [rooms[str(number)] for number in range(mixing.simulated_rooms)]
+
+
+def _simulated_room(
+    rng: np.random.Generator, places: int, mixing: DynamicMixing
+) -> Float[np.ndarray, "place microphone tap"]:
+    """A living room to a small hall, RT60 0.15 to 0.6 s, talkers half a metre to the far wall away."""
+    while True:
+        size = (float(rng.uniform(3, 8)), float(rng.uniform(3, 7)), float(rng.uniform(2.4, 3.5)))
+        inside = np.array(size) - 0.8
+        microphone = 0.4 + rng.uniform(0, 1, 3) * inside
+        sources = 0.4 + rng.uniform(0, 1, (places, 3)) * inside
+        if np.linalg.norm(sources - microphone, axis=1).min() < 0.5:
+            continue
+        try:
+            return simulate(size, float(rng.uniform(0.15, 0.6)), sources, microphone[:, None], mixing.sample_rate)
+        except UsageError:  # walls that give this room so short a reverberation do not exist
+            continue

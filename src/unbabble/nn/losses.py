@@ -1,0 +1,68 @@
+"""Losses of separation networks, with the order of the voices left open (PIT)."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unbabble.signal.level import SILENT
+from unbabble.signal.permutation import best_permutation
+
+SOFT_DB = 30.0
+"""Beyond this ratio, estimates gain little from being better still (Wisdom et al., ICASSP 2021, tau = 1e-3)."""
+_EPS = 1e-8
+
+
+def separation_loss(
+    estimates: Float[Tensor, "batch estimate time"],
+    sources: Float[Tensor, "batch source time"],
+    mixture: Float[Tensor, "batch time"],
+    *,
+    scale_invariant: bool = True,
+    soft_db: float = SOFT_DB,
+) -> Float[Tensor, " batch"]:
+    """Negative SI-SNR or SNR in dB, mean over the estimates, for their best assignment to the sources.
+
+    An estimate s_hat of the talker s costs 10 log10(|s - s_hat|^2 / |s|^2 + tau); one that stands for nobody (its
+    source is silent, or there are fewer sources than estimates) costs 10 log10(|s_hat|^2 / |x|^2 + tau), so that it
+    learns silence whoever talks. PIT: Yu et al., ICASSP 2017; Kolbaek et al., TASLP 2017. The variable number of
+    talkers: Wisdom et al., "What's all the FUSS about free universal sound separation data?", ICASSP 2021, eqs. 1-3.
+
+    Args:
+        estimates: at least as many as talkers.
+        sources: all zeros for a talker that is not there.
+        mixture: what was separated; the measure of silence.
+        scale_invariant: leave the level of an estimate open (not that of silence, which has one).
+        soft_db: -10 log10 tau.
+
+    Raises:
+        ValueError: fewer estimates than sources.
+    """
+    count, places = estimates.shape[1], sources.shape[1]
+    if count < places:
+        raise ValueError(f"{count} estimates cannot stand for {places} sources")
+    sources = torch.nn.functional.pad(sources, (0, 0, 0, count - places))
+    with torch.autocast(estimates.device.type, enabled=False):  # half precision is too coarse for 30 dB
+        estimates, sources, mixture = (_centred(each) for each in (estimates, sources, mixture))
+        power = _power(sources)[:, None]  # (batch, 1, source)
+        energy = _power(estimates)[..., None]  # (batch, estimate, 1)
+        loudness = _power(mixture)[:, None, None]
+        cross = estimates @ sources.mT  # (batch, estimate, source)
+    if scale_invariant:
+        explained = cross.square() / (power + _EPS)
+        error = ((energy - explained).clamp(min=0) + _EPS) / (explained + _EPS)  # no reward for no estimate
+    else:
+        error = (energy - 2 * cross + power).clamp(min=0) / (power + _EPS)
+    present = power > SILENT**2 * loudness
+    cost = 10 * (torch.where(present, error, energy / (loudness + _EPS)) + 10 ** (-soft_db / 10)).log10()
+    order = best_permutation(-cost)
+    chosen = torch.take_along_dim(cost, order[:, None], 1).squeeze(1)
+    return chosen.mean(-1)
+
+
+def _centred(waveform: Tensor) -> Tensor:
+    waveform = waveform.to(torch.promote_types(waveform.dtype, torch.float32))
+    return waveform - waveform.mean(-1, keepdim=True)
+
+
+def _power(waveform: Tensor) -> Tensor:
+    return waveform.square().sum(-1)

@@ -1,0 +1,142 @@
+"""What every neural separator shares: levels, microphones, the order of the voices, its own options.
+
+A method's file holds its network and its loss; it implements ``estimate``, from a batch of mixtures to a batch of
+sources, and may override ``loss``.
+"""
+
+from typing import Any, ClassVar, Literal, Self
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from unbabble.base.config import keyword_parameters
+from unbabble.base.errors import InputError, UsageError
+from unbabble.nn.losses import separation_loss
+from unbabble.signal.level import check_mixture, live_channel, loudest_first, restore_level, unit_level
+from unbabble.signal.permutation import best_permutation
+
+RIDGE = 1e-3
+"""Relative load of the fit of levels, so that voices that are nearly the same do not come out loud and opposite."""
+
+
+class NeuralSeparator(nn.Module):
+    """A network that separates what one microphone heard.
+
+    Args:
+        sources: how many voices it returns.
+        sample_rate: Hz, that of its training data.
+        levels: ``kept`` for a network that was trained to return voices at their own level; ``fitted`` scales each
+            voice so that all together come nearest to the mixture (scale-invariant losses leave the level open).
+        reference: the microphone that is listened to, where there are several.
+
+    Raises:
+        UsageError: fewer than one source or one Hz.
+    """
+
+    TINY: ClassVar[dict[str, Any]] = {}
+    """Options of a variant that is small enough for tests."""
+    min_channels = 1
+    options: dict[str, Any]
+
+    def __new__(cls, **options: Any) -> Self:
+        """Remember the options, so that saved weights can say how to build the network again."""
+        self = super().__new__(cls)
+        object.__setattr__(self, "options", options)
+        return self
+
+    def __init__(
+        self,
+        *,
+        sources: int = 2,
+        sample_rate: int = 8000,
+        levels: Literal["fitted", "kept"] = "fitted",
+        reference: int = 0,
+    ) -> None:
+        super().__init__()
+        if sources < 1 or sample_rate < 1:
+            raise UsageError("A network has at least one source and a sample rate of at least 1 Hz.")
+        self.sources, self.sample_rate, self.levels, self.reference = sources, sample_rate, levels, reference
+        self.max_sources = sources
+        self.warnings: list[str] = []
+
+    def resolved_options(self) -> dict[str, Any]:
+        """All options of the constructor, defaults included."""
+        defaults = {name: each.default for name, each in keyword_parameters(type(self)).items()}
+        return defaults | self.options
+
+    def estimate(self, mixture: Float[Tensor, "batch time"]) -> Float[Tensor, "batch source time"]:
+        """The network itself: differentiable, for mixtures of any length at about unit level."""
+        raise NotImplementedError
+
+    def loss(
+        self, mixture: Float[Tensor, "batch time"], sources: Float[Tensor, "batch source time"]
+    ) -> Float[Tensor, " batch"]:
+        """Training loss of each item, lower is better; a source that is all zeros does not speak."""
+        return separation_loss(
+            self.estimate(mixture), sources, mixture, scale_invariant=self.levels == "fitted"
+        )
+
+    def forward(
+        self,
+        mixture: Float[Tensor, "batch channel time"],
+        *,
+        images: bool = False,
+        sample_rate: int | None = None,
+        **side: object,
+    ) -> Float[Tensor, "batch source ..."]:
+        """Separate each recording by its reference microphone; the ``Separator`` contract.
+
+        Args:
+            mixture: finite samples, any level.
+            images: separate every microphone, and return (batch, source, channel, time).
+            sample_rate: Hz of ``mixture``; the hub sees to it that it is the network's own.
+            side: not used.
+
+        Raises:
+            InputError: not finite, silent, or no samples.
+        """
+        check_mixture(mixture, self.min_channels)
+        if not 0 <= self.reference < mixture.shape[1]:
+            raise InputError(
+                f"There is no microphone {self.reference}: the recording has {mixture.shape[1]}."
+            )
+        unit, exponents = unit_level(mixture)
+        found = torch.stack([self._images(item, images) for item in unit])
+        return restore_level(found, exponents)
+
+    def _images(self, channels: Float[Tensor, "channel time"], images: bool) -> Tensor:
+        reference = live_channel(channels, self.reference)
+        heard = self._voices(channels[reference])
+        heard = heard[loudest_first(heard)]
+        if not images:
+            return heard
+        everywhere = heard.new_zeros(len(heard), *channels.shape)
+        everywhere[:, reference] = heard
+        for number, channel in enumerate(channels):
+            if number == reference or not channel.any():
+                continue
+            voices = self._voices(channel)
+            everywhere[:, number] = voices[best_permutation((voices @ heard.mT).abs())]
+        return everywhere
+
+    def _voices(self, channel: Float[Tensor, " time"]) -> Float[Tensor, "source time"]:
+        centred = channel - channel.mean()
+        level = centred.square().mean().sqrt()
+        if not level > 0:
+            return channel.new_zeros(self.sources, len(channel))
+        centred = centred / level
+        with torch.no_grad():
+            voices = self.estimate(centred[None])[0].to(channel)
+        return level * (voices if self.levels == "kept" else fit_levels(voices, centred))
+
+
+def fit_levels(
+    voices: Float[Tensor, "source time"], mixture: Float[Tensor, " time"]
+) -> Float[Tensor, "source time"]:
+    """Each voice times the number that brings their sum nearest to ``mixture`` (least squares)."""
+    voices = voices / voices.norm(dim=-1, keepdim=True).clamp(min=1e-30)
+    gram = voices @ voices.mT
+    load = RIDGE * torch.eye(len(voices)).to(voices)
+    gains = torch.linalg.solve(gram + load, voices @ mixture)
+    return gains[:, None] * voices
