@@ -1,10 +1,14 @@
 """Fixtures that several test folders use."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+
+from unbabble.base import registry, weights
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -22,3 +26,47 @@ def data_folder() -> Path:
 def generator() -> torch.Generator:
     """A freshly seeded random generator."""
     return torch.Generator().manual_seed(0)
+
+
+def save_network(path: Path, seed: int = 0, **options: Any) -> Path:
+    """A tiny Conv-TasNet with random weights in ``path``."""
+    method = registry.method("conv_tasnet")
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = method(**method.TINY | options)
+    card = weights.WeightsCard(
+        "conv_tasnet",
+        network.resolved_options(),
+        summary="Noise in, noise out.",
+        data="Nothing at all, 0 hours.",
+        licence="CC BY 4.0",
+        command="unbabble train configs/nothing.yaml",
+        seed=seed,
+        scores={"test_clean": {"si_snr_i": 10.25, "sdr_i": 10.5}},
+        limits="Knows nothing.",
+        training={"steps": 0, "datasets": ["librispeech_asr"]},
+    )
+    weights.save(path, network.state_dict(), card, half=True)
+    return path
+
+
+@pytest.fixture
+def save() -> Callable[..., Path]:
+    """Writes a tiny untrained network: ``save(path, seed=0, **options)``."""
+    return save_network
+
+
+@pytest.fixture
+def package(tmp_path_factory, monkeypatch):
+    """Lets the installation have tiny untrained networks and no others: ``package(tag=options, ...)``."""
+
+    def install(**networks: dict[str, Any]) -> Path:
+        folder = tmp_path_factory.mktemp("weights")
+        for seed, (tag, options) in enumerate(networks.items()):
+            save_network(folder / f"conv_tasnet.{tag}.safetensors", seed, **options)
+        monkeypatch.setattr(weights, "PACKAGED_FOLDER", folder)
+        weights.packaged.cache_clear()
+        return folder
+
+    yield install
+    weights.packaged.cache_clear()

@@ -133,3 +133,131 @@ def test_wpe_goes_before(mixture):
     dry = hub.load("ica", device="cpu", dereverb="wpe")(mixture, sample_rate=RATE)
     assert dry.sources.shape == plain.sources.shape
     assert not torch.equal(dry.sources, plain.sources)
+
+
+# Networks: recordings of one microphone.
+
+
+@pytest.fixture
+def installed(package, monkeypatch):
+    """Networks for two and for three talkers, and one that counts."""
+    package(two={}, three={"sources": 3}, count={"sources": 3, "levels": "kept"})
+    monkeypatch.setattr(hub, "DEFAULT_SINGLE", {2: "conv_tasnet.two", 3: "conv_tasnet.three"})
+    monkeypatch.setattr(hub, "COUNTER", "conv_tasnet.count")
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """Decides how many talkers there seem to be."""
+
+    def decide(talkers):
+        monkeypatch.setattr(hub, "count_audible", lambda outputs: talkers)
+
+    return decide
+
+
+def mono(mixture):
+    return hub.load(device="cpu")(mixture[:1], sample_rate=RATE)
+
+
+def test_one_microphone_and_its_number_of_talkers(installed, mixture):
+    for talkers in (2, 3):
+        result = hub.load(device="cpu", sources=talkers)(mixture[:1], sample_rate=RATE)
+        assert result.model == hub.DEFAULT_SINGLE[talkers]
+        assert result.sources.shape == (talkers, RATE)
+        named = hub.load(result.model, "cpu")(mixture[:1], sample_rate=RATE)
+        assert torch.equal(named.sources, result.sources)
+        assert result.warnings == []
+    assert hub.choose_model(2) == hub.choose_model(2, 2) == hub.DEFAULT_MULTICHANNEL
+    three = hub.load(device="cpu", sources=3)(mixture, sample_rate=RATE)
+    assert three.model == "conv_tasnet.three", "three talkers are too many for two microphones"
+
+
+@pytest.mark.parametrize("talkers", [1, 2, 3])
+def test_talkers_of_one_microphone_are_counted(installed, counted, mixture, talkers):
+    counted(talkers)
+    result = mono(mixture)
+    assert result.model == ["", hub.UNCHANGED, "conv_tasnet.two", "conv_tasnet.three"][talkers]
+    assert result.sources.shape == (talkers, RATE)
+    if talkers == 1:
+        assert torch.equal(result.sources, mixture[:1])
+
+
+def test_the_network_that_counts_separates_where_it_is_the_best(installed, counted, mixture, monkeypatch):
+    monkeypatch.setattr(hub, "DEFAULT_SINGLE", {2: "conv_tasnet.two", 3: "conv_tasnet.count"})
+    outputs = hub.load("conv_tasnet.count", "cpu")(mixture[:1], sample_rate=RATE).sources
+    counted(3)
+    assert torch.equal(mono(mixture).sources, outputs)
+    monkeypatch.setattr(hub, "DEFAULT_SINGLE", {})
+    counted(2)
+    assert torch.equal(mono(mixture).sources, outputs[:2])
+
+
+def test_without_a_network_that_counts_there_are_two(installed, mixture, monkeypatch):
+    monkeypatch.setattr(hub, "COUNTER", "conv_tasnet.elsewhere")
+    result = mono(mixture)
+    assert (result.model, len(result.sources)) == ("conv_tasnet.two", 2)
+    assert "cannot be counted" in result.warnings[0]
+
+
+def test_no_network_for_so_many_talkers(installed, mixture, package):
+    with pytest.raises(InputError, match=r"No network for 4 talkers.*only for 2 or 3"):
+        hub.load(device="cpu", sources=4)(mixture[:1], sample_rate=RATE)
+    package()
+    with pytest.raises(InputError, match=r"No network for one microphone is installed.*nmf"):
+        mono(mixture)
+
+
+def test_one_talker_stays_as_recorded(mixture):
+    microphones = torch.stack([mixture[0], 0.5 * mixture[0]])
+    result = hub.load(device="cpu", sources=1, reference=1)(mixture[:1].repeat(2, 1), sample_rate=RATE)
+    assert result.model == hub.UNCHANGED
+    images = hub.load(device="cpu", sources=1, reference=1)(microphones, sample_rate=RATE, images=True)
+    assert images.images is not None
+    assert torch.equal(images.images, microphones[None])
+    assert torch.equal(images.sources, microphones[1:])
+
+
+def test_a_mono_recording_in_a_stereo_file(installed, mixture, tmp_path):
+    stereo = torch.stack([mixture[0], 0.7 * mixture[0] + 1e-5 * mixture[1]])
+    assert hub.is_one_microphone(stereo)
+    assert not hub.is_one_microphone(mixture)
+    assert not hub.is_one_microphone(torch.stack([mixture[0], mixture[0] + 0.01 * mixture[1]]))
+    model = hub.load(device="cpu", sources=2)
+    assert model(stereo, sample_rate=RATE).model == "conv_tasnet.two"
+    write(tmp_path / "stereo.wav", stereo, RATE)
+    write(tmp_path / "two.wav", mixture, RATE)
+    assert model.piece_seconds(tmp_path / "stereo.wav") == hub.NETWORK_SECONDS
+    assert model.piece_seconds(tmp_path / "two.wav") is None
+    assert hub.load("conv_tasnet.two", "cpu").piece_seconds(tmp_path / "two.wav") == hub.NETWORK_SECONDS
+
+
+def test_any_rate_comes_back_and_what_is_lost_is_said(installed, generator):
+    low = torch.randn(1, 4410, generator=generator)
+    for rate in (4000, 8000, 44100):
+        result = hub.load("conv_tasnet.two", "cpu")(low, sample_rate=rate)
+        assert result.sources.shape == (2, 4410)
+        assert result.sample_rate == rate
+        lost = "Model 'conv_tasnet.two' works at 8 kHz: what the recording has above 4 kHz is lost."
+        assert result.warnings == ([lost] if rate == 44100 else [])
+
+
+def test_a_network_is_built_once_and_recordings_leave_no_trace(installed, mixture):
+    model = hub.load("conv_tasnet.two", "cpu")
+    first, second = model.separator("conv_tasnet.two", reference=1), model.separator("conv_tasnet.two")
+    assert (first.reference, second.reference) == (1, 0)
+    assert all(a is b for a, b in zip(first.parameters(), second.parameters(), strict=True))
+    assert not first.training
+    first.warnings.append("Odd.")
+    assert model(mixture[:1], sample_rate=RATE).warnings == []
+    other = hub.load("conv_tasnet.two", "cpu", reference=1)(mixture, sample_rate=RATE)
+    assert torch.equal(other.sources, model(mixture[1:], sample_rate=RATE).sources)
+
+
+def test_more_voices_than_asked_for(installed, mixture):
+    result = hub.load("conv_tasnet.three", "cpu", sources=2)(mixture[:1], sample_rate=RATE)
+    everything = hub.load("conv_tasnet.three", "cpu")(mixture[:1], sample_rate=RATE)
+    assert torch.equal(result.sources, everything.sources[:2])
+    assert "the weakest are left out" in result.warnings[-1]
+    with pytest.raises(UsageError, match="at most 2 sources, not 3"):
+        hub.load("conv_tasnet.two", "cpu", sources=3)

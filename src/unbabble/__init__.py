@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from unbabble.base.audio import Audio
     from unbabble.base.registry import models
     from unbabble.hub import Separation, load
+    from unbabble.verbs.prepare import prepare
+    from unbabble.verbs.pull import pull
+    from unbabble.verbs.push import push
     from unbabble.verbs.score import score
     from unbabble.verbs.separate import separate
     from unbabble.verbs.simulate import simulate
@@ -31,6 +34,9 @@ __all__ = [
     "UsageError",
     "load",
     "models",
+    "prepare",
+    "pull",
+    "push",
     "score",
     "separate",
     "simulate",
@@ -46,6 +52,9 @@ _PLACES = {
     "Separation": "unbabble.hub",
     "load": "unbabble.hub",
     "models": "unbabble.base.registry",
+    "pull": "unbabble.verbs.pull",
+    "push": "unbabble.verbs.push",
+    "prepare": "unbabble.verbs.prepare",
     "score": "unbabble.verbs.score",
     "separate": "unbabble.verbs.separate",
     "simulate": "unbabble.verbs.simulate",

@@ -20,13 +20,17 @@ app = App(
     default_parameter=Parameter(negative=()),
     result_action="return_value",
 )
-WORK, TOOLS = Group("Recordings", sort_key=0), Group("About this installation", sort_key=1)
+WORK, MODELS = Group("Recordings", sort_key=0), Group("Models", sort_key=1)
+TOOLS = Group("About this installation", sort_key=2)
 for _verb, _group, _help in (
     ("separate", WORK, "Write one file per talker of each recording."),
     ("stream", WORK, "Separate endless input, or a microphone, while it arrives."),
     ("score", WORK, "Say how good separated voices are, against the true ones."),
     ("simulate", WORK, "Make mixtures whose true voices are known."),
-    ("models", TOOLS, "List the models; `models info NAME` tells all about one."),
+    ("prepare", WORK, "Write manifests for a corpus on disk; alone, list the layouts."),
+    ("models", MODELS, "List the models; `models info NAME` tells all about one."),
+    ("push", MODELS, "Put a network into a folder or on the Hugging Face Hub, with its model card."),
+    ("pull", MODELS, "Fetch a network from the Hugging Face Hub into a folder."),
     ("doctor", TOOLS, "Check what works on this machine."),
 ):
     app.command(f"unbabble.verbs.{_verb}:{_verb}", name=_verb, group=_group, help=_help)

@@ -1,17 +1,9 @@
-"""Networks with their weights, by name: packaged ones, a file, a folder, the Hugging Face Hub.
-
-A folder in our layout is that of a repository on the Hub: ``model.safetensors``, ``config.json`` with its SHA-256,
-and ``README.md``, the model card. Folders of other toolkits are ``unbabble.foreign``'s. Nothing is executed.
-"""
+"""Networks with their weights, by name: packaged ones, a file, a folder, the Hugging Face Hub."""
 
 import copy
-import hashlib
 import json
-import os
 import re
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,25 +13,30 @@ import torch
 from unbabble.base import registry
 from unbabble.base.config import check_arguments
 from unbabble.base.errors import InputError, OutputError, UsageError
-from unbabble.base.files import PARTIAL_SUFFIX
-from unbabble.base.weights import SUFFIX, describe_mismatch, packaged, read_card, read_tensors
+from unbabble.base.weights import SUFFIX, WeightsCard, describe_mismatch, packaged, read_card, read_tensors
+from unbabble.foreign import is_foreign, load_foreign
+from unbabble.model_folder import checked_weights, is_ours
 from unbabble.nn.separator import NeuralSeparator
 
+FILE_SUFFIXES = (SUFFIX, ".bin", ".pth", ".pt", ".ckpt")
 HUB_PREFIX = "hub:"
 HUB_NAME = re.compile(r"(?:hub:)?(?P<repository>[\w.-]+/[\w.-]+?)(?:@(?P<revision>[\w./-]+))?")
 HUB_FILES = ("*.safetensors", "*.json", "*.md", "*.yaml", "*.yml", "*.ckpt", "*.bin", "*.pth")
-WEIGHTS_NAME, CONFIG_NAME, README_NAME = "model.safetensors", "config.json", "README.md"
-LIBRARY = "unbabble"
 KEPT_NETWORKS = 4
 """Networks that stay in memory once they are built: those that ``auto`` needs by turns, and one."""
 
 
 def is_network(name: str) -> bool:
     """Whether ``name`` is that of a network, by its look alone: nothing is read or downloaded."""
-    if name.endswith(SUFFIX) or name.startswith(HUB_PREFIX) or "/" in name:
+    if name.endswith(FILE_SUFFIXES) or name.startswith(HUB_PREFIX) or "/" in name:
         return True
     card = registry.cards().get(name.partition(".")[0])
-    return card.network if card else Path(name).is_dir()
+    return bool(card and card.network) or _is_folder(name)
+
+
+def _is_folder(name: str) -> bool:
+    """Whether ``name`` is a folder, and no method is called so."""
+    return name not in registry.cards() and name not in registry.models() and Path(name).expanduser().is_dir()
 
 
 def locate(name: str) -> Path:
@@ -49,11 +46,10 @@ def locate(name: str) -> Path:
         InputError: they are not there, or cannot be fetched.
         UsageError: no such model, a method that has no weights, or a network for which there are none yet.
     """
-    if name.endswith(SUFFIX):
+    if name.endswith(FILE_SUFFIXES):
         return Path(name).expanduser()
-    card = registry.cards().get(name.partition(".")[0])
-    if card is None and (folder := Path(name).expanduser()).is_dir():
-        return folder
+    if _is_folder(name):
+        return Path(name).expanduser()
     if name.startswith(HUB_PREFIX) or "/" in name:
         named = HUB_NAME.fullmatch(name)
         if named is None:
@@ -72,11 +68,26 @@ def locate(name: str) -> Path:
     return packaged()[f"{card.name}.{tag}"]
 
 
-def load_network(name: str, **options: Any) -> NeuralSeparator:
-    """The network called ``name``, newly built, with its weights, on the CPU, ready to be used.
+@dataclass(frozen=True)
+class Weighted:
+    """A network with its weights.
+
+    Attributes:
+        network: on the CPU, ready to be used.
+        card: what the weights are.
+        path: their file; None for those of other toolkits.
+    """
+
+    network: NeuralSeparator
+    card: WeightsCard
+    path: Path | None = None
+
+
+def load_network(name: str, **options: Any) -> Weighted:
+    """The network called ``name``, newly built, with its weights.
 
     Args:
-        name: as ``conv_tasnet.two_talkers_8k``, a ``.safetensors`` file, a folder, or ``org/name[@revision]``.
+        name: as ``conv_tasnet.two_talkers_8k``, a file, a folder, or ``org/name[@revision]``.
         options: of the constructor, in place of those with which it was trained.
 
     Raises:
@@ -84,16 +95,13 @@ def load_network(name: str, **options: Any) -> NeuralSeparator:
         UsageError: no such model or option.
     """
     place = locate(name)
+    if is_foreign(place) and not is_ours(place):
+        network = load_foreign(place, **options)
+        method: Any = type(network)
+        card = WeightsCard(method.card.name, network.resolved_options(), f"From '{name}'.")
+        return Weighted(network.eval(), card)
     if place.is_dir():
-        if read_config(place).get("library_name") != LIBRARY:
-            from unbabble.foreign import is_foreign, load_foreign
-
-            if is_foreign(place):
-                if options:
-                    option = next(iter(options))
-                    raise UsageError(f"'{name}' comes from another toolkit: it has no option '{option}'.")
-                return load_foreign(place).eval()
-        place = weights_in(place)
+        place = checked_weights(place)
     card = read_card(place)
     known = registry.cards().get(card.method)
     if known is None or not known.network:
@@ -112,7 +120,7 @@ def load_network(name: str, **options: Any) -> NeuralSeparator:
         changed = f" with {', '.join(given)} changed" if given else ""
         raise InputError(f"The weights do not fit {card.method}{changed}: {difference}")
     network.load_state_dict(read_tensors(place))
-    return network.eval()
+    return Weighted(network.eval(), card, place)
 
 
 def ready(
@@ -147,45 +155,7 @@ def ready(
 
 @lru_cache(maxsize=KEPT_NETWORKS)
 def _kept(name: str, place: Path, changed: int, device: torch.device, options: str) -> NeuralSeparator:
-    return load_network(name, **json.loads(options)).to(device).requires_grad_(False)
-
-
-def weights_in(folder: Path) -> Path:
-    """The weights of a folder in our layout, checked against the SHA-256 that its ``config.json`` states.
-
-    Raises:
-        InputError: there are none, or they are not those that the configuration was written for.
-    """
-    path = folder / WEIGHTS_NAME
-    if not path.is_file():
-        raise InputError(
-            f"Folder '{folder}' holds no model: it has no {WEIGHTS_NAME}, and no other known layout."
-        )
-    expected = read_config(folder).get("sha256")
-    if expected is not None and sha256(path) != expected:
-        raise InputError(f"'{path}' is damaged or incomplete: its SHA-256 is not the one in {CONFIG_NAME}.")
-    return path
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """``config.json`` of a folder; empty where there is none.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    try:
-        content = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError):
-        raise InputError(f"'{folder / CONFIG_NAME}' cannot be read as JSON.") from None
-    return content if isinstance(content, dict) else {}
-
-
-def sha256(path: Path) -> str:
-    """Of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return load_network(name, **json.loads(options)).network.to(device).requires_grad_(False)
 
 
 @cache
@@ -247,36 +217,3 @@ def first_line(error: BaseException) -> str:
     """What an error says first, to stand within a sentence."""
     line = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
     return line.strip().rstrip(".")
-
-
-@contextmanager
-def new_folder(folder: Path, overwrite: bool = False) -> Iterator[Path]:
-    """Yield a folder beside ``folder``; on success it gets that name, on failure it is removed.
-
-    Where ``folder`` exists its other files stay, and those of the same name are replaced, the configuration last.
-
-    Raises:
-        OutputError: it cannot be written, or holds a model already and ``overwrite`` is not set.
-    """
-    staging = folder.with_name(f".{folder.name}.{os.getpid()}{PARTIAL_SUFFIX}")
-    try:
-        if (
-            any((folder / name).exists() for name in (WEIGHTS_NAME, CONFIG_NAME, README_NAME))
-            and not overwrite
-        ):
-            raise OutputError(
-                f"'{folder}' holds a model or a {README_NAME} already; --overwrite replaces it."
-            )
-        if folder.exists() and not folder.is_dir():
-            raise OutputError(f"Cannot write to folder '{folder}': it is a file.")
-        staging.mkdir(parents=True)
-        yield staging
-        if folder.exists():
-            for path in sorted(staging.iterdir(), key=lambda path: path.name == CONFIG_NAME):
-                os.replace(path, folder / path.name)
-        else:
-            os.rename(staging, folder)
-    except OSError as error:
-        raise OutputError(f"Cannot write '{folder}': {error.strerror or error}.") from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)

@@ -1,0 +1,32 @@
+"""``unbabble pull``: a network from the Hugging Face Hub, or from a folder, into a folder of one's own."""
+
+from pathlib import Path
+
+from unbabble.base.errors import UsageError
+from unbabble.verbs.push import Transfer, copy_network
+
+
+def pull(
+    source: str, /, *, out: Path | None = None, overwrite: bool = False, quiet: bool = False
+) -> Transfer:
+    """Fetch a network from the Hugging Face Hub; its weights are checked before they get their name.
+
+    An interrupted download goes on where it stopped. Weights of SpeechBrain and Asteroid become safetensors.
+
+    Args:
+        source: org/name or org/name@revision on the Hub, or a folder.
+        out: Folder to write; by default one in this place, called like the repository.
+        overwrite: Replace the model that is in the folder.
+        quiet: Say nothing.
+
+    Raises:
+        InputError: there is no such thing, it cannot be fetched, or its weights are damaged.
+        OutputError: the folder cannot be written.
+        UsageError: the name of a model that needs no fetching.
+    """
+    from unbabble.networks import HUB_PREFIX
+
+    if not (source.startswith(HUB_PREFIX) or "/" in source or Path(source).is_dir()):
+        raise UsageError(f"'{source}' is neither a folder nor a name on the Hugging Face Hub (org/name).")
+    folder = out or Path(source.removeprefix(HUB_PREFIX).partition("@")[0]).name
+    return copy_network(source, Path(folder), overwrite, quiet)

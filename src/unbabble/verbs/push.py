@@ -1,0 +1,93 @@
+"""``unbabble push``: a network with its weights and a model card, as a folder or a repository of the Hub."""
+
+import re
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from unbabble.base.errors import UsageError
+
+
+@dataclass
+class Transfer:
+    """What was pushed or pulled.
+
+    Attributes:
+        model: which network.
+        target: folder, or address of the repository.
+        sha256: of the weights.
+    """
+
+    model: str
+    target: str
+    sha256: str
+    exit_code: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain content for JSON."""
+        return asdict(self)
+
+
+def push(
+    name: str, target: str, /, *, private: bool = False, overwrite: bool = False, quiet: bool = False
+) -> Transfer:
+    """Write a network as the Hugging Face Hub has them: weights, how to build it, and a model card.
+
+    Args:
+        name: The network: conv_tasnet.two_talkers_8k, a .safetensors file, a folder, or org/name on the Hub.
+        target: A folder, or hub:org/name for a repository on the Hugging Face Hub.
+        private: Make the repository on the Hub a private one.
+        overwrite: Replace the model that is in the folder.
+        quiet: Say nothing.
+
+    Raises:
+        InputError: weights that cannot be used.
+        OutputError: the target cannot be written.
+        UsageError: no such network, or a name that the Hub does not take.
+    """
+    from unbabble import networks
+    from unbabble.model_folder import write_folder
+
+    if not target.startswith(networks.HUB_PREFIX):
+        if private:
+            raise UsageError("Only a repository on the Hugging Face Hub (hub:org/name) can be private.")
+        return copy_network(name, Path(target), overwrite, quiet)
+    repository = target.removeprefix(networks.HUB_PREFIX)
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
+        raise UsageError(f"A repository on the Hugging Face Hub is hub:org/name, not '{target}'.")
+    found = networks.load_network(name)
+    with tempfile.TemporaryDirectory(prefix="unbabble-") as spool:
+        folder = Path(spool) / "model"
+        digest = write_folder(folder, found.network, found.card, title=repository, source=found.path)
+        result = Transfer(name, networks.upload(folder, repository, private), digest)
+    say(result, quiet)
+    return result
+
+
+def copy_network(name: str, folder: Path, overwrite: bool, quiet: bool) -> Transfer:
+    """Write the network called ``name`` into ``folder``, and say so.
+
+    Raises:
+        InputError, OutputError, UsageError: as ``push``.
+    """
+    from unbabble import networks
+    from unbabble.model_folder import write_folder
+
+    folder = folder.expanduser()
+    found = networks.load_network(name)
+    digest = write_folder(
+        folder, found.network, found.card, title=str(folder), source=found.path, overwrite=overwrite
+    )
+    result = Transfer(name, str(folder), digest)
+    say(result, quiet)
+    return result
+
+
+def say(result: Transfer, quiet: bool) -> None:
+    """One line on stderr."""
+    from rich.console import Console
+
+    if not quiet:
+        console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+        console.print(f"{result.model} is in {result.target} (SHA-256 {result.sha256[:16]}...)")
