@@ -15,6 +15,7 @@ import csv
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from jaxtyping import Float
 from unbabble.base import audio
 from unbabble.base.errors import InputError
 from unbabble.base.inputs import SUFFIXES
+from unbabble.data import manifest
 
 LIBRISPEECH_NAME = re.compile(r"(\d+)-(\d+)-(\d+)")
 LIBRISPEECH_LICENCE = "CC BY 4.0"
@@ -103,9 +105,10 @@ def speech(path: Path, split: str | None = None) -> list[Utterance]:
     """Find clean speech.
 
     Args:
-        path: a table with the columns ``file`` and ``speaker``; a folder in LibriSpeech's layout; or any
-            folder, where each sub-folder is a speaker and each file outside of one a speaker of its own.
-        split: rows of this split only (tables).
+        path: a table with the columns ``file`` and ``speaker``; a manifest of utterances; a folder in
+            LibriSpeech's layout; or any folder, where each sub-folder is a speaker and each file outside of one
+            a speaker of its own.
+        split: rows of this split only (tables and manifests).
 
     Raises:
         InputError: nothing usable there.
@@ -114,6 +117,8 @@ def speech(path: Path, split: str | None = None) -> list[Utterance]:
         if split is not None:
             raise InputError(f"'{path}' is a folder and has no splits: give the folder of the split itself.")
         return _speech_folder(path)
+    if path.suffix.lower() == ".jsonl":
+        return _speech_manifest(path, split)
     rows = read_table(path, ("file", "speaker"), split)
     utterances = []
     for row in rows:
@@ -158,13 +163,15 @@ def responses(path: Path, split: str | None = None) -> list[Response]:
 
 
 def noises(path: Path, split: str | None = None) -> list[Noise]:
-    """Find noise: a table with the column ``file``, or a folder.
+    """Find noise: a table with the column ``file``, a manifest of noises, or a folder.
 
     Raises:
         InputError: nothing usable there.
     """
     if path.is_dir():
         return [Noise(file, file.stem, _duration(file)) for file in _recordings(path)]
+    if path.suffix.lower() == ".jsonl":
+        return _noise_manifest(path, split)
     rows = read_table(path, ("file",), split)
     files = [_locate(path, row["file"]) for row in rows]
     return [
@@ -222,6 +229,35 @@ def _speech_folder(folder: Path) -> list[Utterance]:
         for file in files
         if (seconds := _duration(file))
     ]
+
+
+def _speech_manifest(path: Path, split: str | None) -> list[Utterance]:
+    return [
+        Utterance(
+            entry.sources[0],
+            entry.speakers[0] if entry.speakers else entry.id,
+            _duration(entry.sources[0]) if entry.seconds is None else entry.seconds,
+            licence=LIBRISPEECH_LICENCE if LIBRISPEECH_NAME.fullmatch(entry.id) else None,
+        )
+        for entry in _lines(path, split)
+        if entry.mixture is None and len(entry.sources) == 1
+    ] or _refuse(path, "utterances")
+
+
+def _noise_manifest(path: Path, split: str | None) -> list[Noise]:
+    return [
+        Noise(entry.noise, entry.id, _duration(entry.noise) if entry.seconds is None else entry.seconds)
+        for entry in _lines(path, split)
+        if entry.mixture is None and not entry.sources and entry.noise is not None
+    ] or _refuse(path, "noises")
+
+
+def _lines(path: Path, split: str | None) -> list[manifest.Entry]:
+    return [entry for entry in manifest.read(path) if split is None or entry.split == split]
+
+
+def _refuse(path: Path, what: str) -> NoReturn:
+    raise InputError(f"Manifest '{path}' names no {what}, or none of this split.")
 
 
 def _recordings(folder: Path) -> list[Path]:
