@@ -226,6 +226,8 @@ def test_images_flac_and_quiet(here, call):
         ("score x.wav y.wav", "Nothing is expected after what this command takes: x.wav y.wav"),
         ("separate x.wav --model ica --jobs 0", "number of jobs"),
         ("separate x.wav --sources none", '--sources takes a whole number or auto, not "none"'),
+        ("separate x.wav --sources 2.5", '--sources takes a whole number, not "2.5"'),
+        ("separate x.wav --model ica --iterations 2.5", '--iterations takes a whole number, not "2.5"'),
         ("separate x.wav --sources 0", "at least 1"),
         ("separate x.wav --model icu", "Did you mean 'ica'?"),
         ("separate x.wav --model ica.fast", "There is no model 'ica.fast'"),

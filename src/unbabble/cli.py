@@ -8,16 +8,40 @@ import sys
 from collections.abc import Sequence
 from typing import Literal, get_args, get_origin
 
-from cyclopts import App, CoercionError, CycloptsError, Group, Parameter, UnusedCliTokensError
+from cyclopts import (
+    App,
+    ArgumentCollection,
+    CoercionError,
+    CycloptsError,
+    Group,
+    Parameter,
+    UnusedCliTokensError,
+    ValidationError,
+)
 
 from unbabble import __version__
 from unbabble.base.errors import InputError, UnbabbleError
+
+_KINDS = {int: "a whole number", float: "a number"}
+
+
+def _refuse_fractions(arguments: ArgumentCollection) -> None:
+    """Cyclopts would round ``--iterations 2.5``."""
+    for argument in arguments:
+        for token in argument.tokens:
+            if type(argument.value) is int and "." in token.value and not float(token.value).is_integer():
+                raise ValueError(
+                    f'{token.keyword or argument.name} takes {_KINDS[int]}, not "{token.value}".'
+                )
+
 
 app = App(
     name="unbabble",
     help="Hear every voice in a real recording, and know how well it went.",
     version=__version__,
     default_parameter=Parameter(negative=()),
+    group_arguments=Group("Arguments", validator=_refuse_fractions),
+    group_parameters=Group("Parameters", validator=_refuse_fractions),
     result_action="return_value",
 )
 WORK, MODELS = Group("Recordings", sort_key=0), Group("Models", sort_key=1)
@@ -82,10 +106,9 @@ def _sentence(error: CycloptsError) -> str:
         wanted += [word for kind in choices if get_origin(kind) is Literal for word in get_args(kind)]
         if words := [str(word) for word in wanted if word]:
             return f'{error.token.keyword} takes {" or ".join(words)}, not "{error.token.value}".'
+    if isinstance(error, ValidationError):
+        return error.exception_message
     return str(error).split("\n")[0]
-
-
-_KINDS = {int: "a whole number", float: "a number"}
 
 
 def _fail(sentence: str, code: int) -> int:
