@@ -150,6 +150,8 @@ def test_mel_filters_share_the_spectrum() -> None:
     assert ((peak - expected).abs() <= 8000 / 1024 + 1e-3).all()
     inner = slice(int(peak[0] / 15.625) + 1, int(peak[-1] / 15.625))
     torch.testing.assert_close(filters[inner].sum(1), torch.ones(len(filters[inner])), atol=1e-5, rtol=0)
+    for bins, rate in ((33, 8000), (129, 8000), (65, 48000)):
+        assert (mel_filters(bins, rate).sum(0) > 0).all()
 
 
 @pytest.mark.parametrize("sources", [2, 3])

@@ -44,16 +44,22 @@ DELTA_FRAMES = 2
 """Frames on either side that the slope of a feature is fitted to."""
 FLOOR = 1e-4
 """Added before a logarithm; speech at unit level is at about 1."""
+LEAST_VARIANCE = {"log-mel": 1e-2, "magnitude": 1e-4}
+"""Added to that of a feature, so that one that does not vary is not made of rounding errors."""
 _EPS = 1e-8
 
 
 def mel_filters(bins: int, sample_rate: int) -> Float[Tensor, "frequency mel"]:
-    """Triangles that are equally spaced and overlap by half on the mel scale, up to half the sample rate."""
+    """Triangles that are equally spaced and overlap by half on the mel scale, up to half the sample rate.
+
+    Where bins are further apart than that (short windows), triangles are wide enough to hold one.
+    """
     frequency = torch.linspace(0, sample_rate / 2, bins, dtype=torch.float64)
     mel = 1127 * torch.log1p(frequency / 700)
     step = mel[-1] / (MELS + 1)
     centres = step * torch.arange(1, MELS + 1)
-    return (1 - (mel[:, None] - centres).abs() / step).clamp(min=0).float()
+    spacing = 1127 / 700 * torch.exp(-centres / 1127) * frequency[1]  # of the bins, in mel, at the centres
+    return (1 - (mel[:, None] - centres).abs() / spacing.clamp(min=float(step))).clamp(min=0).float()
 
 
 def slopes(features: Float[Tensor, "batch frame feature"]) -> Float[Tensor, "batch frame feature"]:
@@ -141,8 +147,8 @@ class Huang2014(NeuralSeparator):
             )
         if not 0 <= gamma < 1:
             raise UsageError(f"gamma is at least 0 and below 1, not {gamma}.")
-        if features not in ("log-mel", "magnitude"):
-            raise UsageError(f"features are 'log-mel' or 'magnitude', not '{features}'.")
+        if features not in LEAST_VARIANCE:
+            raise UsageError(f"features are {' or '.join(LEAST_VARIANCE)}, not '{features}'.")
         self.gamma, self.context, self.feature_kind = gamma, context, features
         self.spectrum = Spectrum(window, window // 2, square_root=True)
         bins = self.spectrum.bins
@@ -201,7 +207,8 @@ class Huang2014(NeuralSeparator):
             first = slopes(static)
             features = torch.cat([static, first, slopes(first)], -1)
         centred = features - features.mean(1, keepdim=True)
-        features = centred / (centred.square().mean(1, keepdim=True) + FLOOR).sqrt()
+        variance = centred.square().mean(1, keepdim=True) + LEAST_VARIANCE[self.feature_kind]
+        features = centred / variance.sqrt()
         reach, frames = self.context // 2, features.shape[1]
         padded = nn.functional.pad(features.mT, (reach, reach), mode="replicate").mT
         return torch.cat([padded[:, each : each + frames] for each in range(self.context)], -1)
@@ -212,7 +219,7 @@ class Huang2014(NeuralSeparator):
         """The network: hidden layers, linear predictions, the masking layer."""
         hidden = self.features(magnitude)
         for layer in self.hidden:
-            hidden = layer(hidden)[0] if isinstance(layer, nn.RNN) else layer(hidden).relu()
+            hidden = layer(hidden).relu() if isinstance(layer, nn.Linear) else layer(hidden)[0]
         raw = self.output(hidden).float().unflatten(-1, (self.sources, -1)).movedim(-2, 1)
         return soft_masks(raw)
 
