@@ -1,0 +1,183 @@
+"""``unbabble prepare``: manifests for a corpus as it lies on disk.
+
+OUT/LAYOUT-PART.jsonl    one line a mixture (or an utterance), for each split and condition
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from unbabble.base.errors import InputError, UsageError
+from unbabble.base.files import writable_folder
+from unbabble.base.report import FileReport, Report, plain, timestamp
+from unbabble.data import layouts, manifest
+from unbabble.data.layouts import Layout, Part
+from unbabble.data.layouts.own import SPLITS
+
+
+@dataclass
+class Listing:
+    """The layouts that can be prepared."""
+
+    layouts: dict[str, dict[str, str]] = field(default_factory=dict)
+    exit_code: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain content for JSON."""
+        return dict(self.layouts)
+
+
+def prepare(
+    layout: str | None = None,
+    folder: Path | None = None,
+    /,
+    *,
+    out: Path = Path("manifests"),
+    split: list[str] | None = None,
+    sample_rate: int | None = None,
+    report: Path | None = None,
+    quiet: bool = False,
+) -> Report | Listing:
+    """Write manifests for a corpus, to train with and to score on; `unbabble prepare` alone lists the layouts.
+
+    Each split in each condition gets a manifest of its own. Every file's header is read; what is missing or broken
+    is named and left out.
+
+    Args:
+        layout: How the corpus lies on disk: wsj0-2mix, wham, libri2mix, librispeech, folder ...
+        folder: Where it lies.
+        out: Folder for the manifests.
+        split: Only these splits, as train, dev, test; train means all of a corpus's training splits.
+        sample_rate: Only what is at this rate, in Hz.
+        report: Write what happened to each manifest to this file, as JSON.
+        quiet: Say nothing but what failed.
+
+    Returns:
+        What happened to each manifest, or the layouts.
+
+    Raises:
+        UsageError: no such layout, or no folder named.
+        InputError: the folder looks otherwise, or lacks the split or the rate.
+        OutputError: the manifests cannot be written.
+    """
+    if layout is None:
+        return _list()
+    if folder is None:
+        raise UsageError(f"Name the folder of the corpus: unbabble prepare {layout} DIR.")
+    chosen = layouts.get(layout)
+    parts = _select(layouts.find(layout, folder), folder, split, sample_rate)
+    writable_folder(out)
+    result = Report(
+        "prepare",
+        config=plain(
+            {"layout": layout, "folder": folder, "out": out, "split": split, "sample_rate": sample_rate}
+        ),
+    )
+    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    headers: dict[Path, tuple[int, float] | str] = {}
+    for part in parts:
+        if quiet:
+            result.files.append(_write(part, chosen, out, sample_rate, headers))
+        else:
+            with console.status(f"Reading the headers of {part.name}"):
+                result.files.append(_write(part, chosen, out, sample_rate, headers))
+    absent = [] if split else [name for name in chosen.splits if name not in {part.split for part in parts}]
+    result.finished = timestamp()
+    if report is not None:
+        result.save(report)
+    _print(console, result, absent, quiet)
+    return result
+
+
+def _list() -> Listing:
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    for each in layouts.LAYOUTS.values():
+        console.print(f"{each.name}: {each.summary}")
+        console.print(f"    {each.looks}")
+    return Listing(
+        {each.name: {"summary": each.summary, "looks": each.looks} for each in layouts.LAYOUTS.values()}
+    )
+
+
+def _select(parts: list[Part], folder: Path, splits: list[str] | None, sample_rate: int | None) -> list[Part]:
+    for wanted in splits or ():
+        if not any(_is_split(part, wanted) for part in parts):
+            known = ", ".join(dict.fromkeys(part.split or "one without a name" for part in parts))
+            raise InputError(f"'{folder}' has no split '{wanted}', but {known}.")
+    parts = [part for part in parts if not splits or any(_is_split(part, wanted) for wanted in splits)]
+    rates = sorted({part.sample_rate for part in parts if part.sample_rate})
+    parts = [
+        part for part in parts if None in (sample_rate, part.sample_rate) or part.sample_rate == sample_rate
+    ]
+    if not parts:
+        raise InputError(
+            f"'{folder}' has nothing at {sample_rate} Hz, but at {' and '.join(map(str, rates))} Hz."
+        )
+    return parts
+
+
+def _is_split(part: Part, wanted: str) -> bool:
+    return part.split == SPLITS.get(wanted, wanted) or part.split.startswith(f"{wanted}-")
+
+
+def _write(
+    part: Part,
+    layout: Layout,
+    out: Path,
+    sample_rate: int | None,
+    headers: dict[Path, tuple[int, float] | str],
+) -> FileReport:
+    good, bad, warnings = manifest.check(part.entries, sample_rate, headers)
+    bad = [*part.missing, *bad]
+    path = out / f"{layout.name}-{part.name}.jsonl"
+    seconds = sum(entry.seconds or 0.0 for entry in good)
+    uses = Counter(speaker for entry in good for speaker in entry.speakers)
+    once = sum(count == 1 for count in uses.values())
+    if once and not any(entry.mixture for entry in good):
+        warnings.append(f"{once} of {len(uses)} speakers have one utterance; they are kept.")
+    found = FileReport(str(path), "done", audio_seconds=seconds, warnings=warnings)
+    found.details = {
+        "split": part.split,
+        "items": len(good),
+        "hours": round(seconds / 3600, 3),
+        "speakers": len(uses),
+        "speakers_with_one_utterance": once,
+        "sample_rate": sorted({entry.sample_rate or 0 for entry in good}),
+        "left_out": bad,
+    }
+    if good:
+        manifest.write(path, good)
+        found.outputs = [str(path)]
+    if bad:
+        found.outcome = "failed"
+        which = "All" if not good else f"{len(bad)} of the"
+        found.error = f"{which} {len(good) + len(bad)} items are left out of '{path}'; the first: {bad[0]}"
+    elif not good:
+        found.outcome, found.error = "failed", f"The split of '{path}' is empty: it is not written."
+    return found
+
+
+def _print(console: Console, report: Report, absent: list[str], quiet: bool) -> None:
+    if not quiet:
+        table = Table("manifest", "items", "hours", "speakers", "Hz", "left out", box=None, pad_edge=False)
+        for file in report.files:
+            about = file.details
+            rates, left_out = " ".join(map(str, about["sample_rate"])), len(about["left_out"])
+            cells = (about["items"], f"{about['hours']:.2f}", about["speakers"] or "", rates, left_out or "")
+            table.add_row(Path(file.input).name, *map(str, cells))
+        console.print(table, soft_wrap=False)
+        written = [file for file in report.files if file.outputs]
+        if written:
+            console.print(f"{len(written)} manifests in '{Path(written[0].outputs[0]).parent}'.")
+        for file in report.files:
+            for warning in file.warnings:
+                console.print(f"{file.input}: {warning}", style="yellow")
+        if absent:
+            console.print(f"Not there: {', '.join(absent)}.", style="yellow")
+    for file in report.files:
+        if file.error:
+            console.print(file.error, style="red")
