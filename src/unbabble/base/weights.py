@@ -135,14 +135,15 @@ def save(
     Raises:
         OutputError: it cannot be written.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save as to_bytes
 
     stored = {}
     for name, tensor in tensors.items():
         tensor = tensor.detach().cpu().contiguous().clone()
         stored[name] = tensor.half() if half and tensor.is_floating_point() else tensor
     with atomic(path) as temporary:
-        save_file(stored, temporary, {CARD_KEY: json.dumps(card.to_dict(), ensure_ascii=False)})
+        metadata = {CARD_KEY: json.dumps(card.to_dict(), ensure_ascii=False)}
+        temporary.write_bytes(to_bytes(stored, metadata))
 
 
 @cache

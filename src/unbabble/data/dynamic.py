@@ -6,6 +6,7 @@ Item ``i`` depends on the seed and on ``i`` alone, whatever was drawn before and
 workers gives the same data, and a run that goes on from item ``i`` sees what it would have seen.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ SPEAKER_SHARE = 0.5
 utterance, few have many: the one alone would wear out few sentences, the other few voices."""
 SILENT_RMS = 1e-4
 DRAWS = 100
+HELD_OUT_EVERY = 5
 SIMULATED_PLACES = 4
 
 
@@ -58,6 +60,7 @@ class DynamicMixing:
         simulated_rooms: how many rooms are simulated besides (needs the extra ``rooms``).
         room_share: share of the items that are heard in a room.
         reference: what a network is to return: the whole image, its first 50 ms, or the direct sound.
+        held_out: use every fifth utterance of each speaker alone (true), or the others (false), or all (null).
         cache: folder of the decoded recordings, the user's cache by default.
 
     Raises:
@@ -79,6 +82,7 @@ class DynamicMixing:
     simulated_rooms: int = 0
     room_share: float = 0.0
     reference: Reference = "image"
+    held_out: bool | None = None
     cache: Path | None = None
 
     def __post_init__(self) -> None:
@@ -114,7 +118,7 @@ class DynamicMixtures:
 
     def __init__(self, mixing: DynamicMixing, seed: int = 0) -> None:
         self.mixing, self.seed = mixing, seed
-        utterances = corpora.speech(mixing.speech, mixing.split)
+        utterances = _part(corpora.speech(mixing.speech, mixing.split), mixing.held_out)
         self.speech = Store([each.path for each in utterances], mixing.sample_rate, folder=mixing.cache)
         usable = [i for i in range(len(utterances)) if self.speech.length(i)]
         self.speakers = np.array([utterances[i].speaker for i in usable])
@@ -202,7 +206,9 @@ class DynamicMixtures:
         early = response[: int(np.abs(response).argmax()) + kept + 1]
         return gain * oaconvolve(voice, early)[: len(voice)].astype(np.float32), gain * image
 
-    def _noise(self, rng: np.random.Generator, speech: np.ndarray, responses: np.ndarray | None) -> np.ndarray:
+    def _noise(
+        self, rng: np.random.Generator, speech: np.ndarray, responses: np.ndarray | None
+    ) -> np.ndarray:
         assert self.noise is not None
         index = int(rng.integers(len(self.noise)))
         length = self.noise.length(index)
@@ -213,6 +219,18 @@ class DynamicMixtures:
         power = float(np.mean(noise**2))
         wanted = float(np.mean(speech**2)) * 10 ** (-rng.uniform(*self.mixing.snr_db) / 10)
         return noise * np.float32(np.sqrt(wanted / power)) if power > 0 else noise
+
+
+def _part(utterances: list[corpora.Utterance], held_out: bool | None) -> list[corpora.Utterance]:
+    if held_out is None:
+        return utterances
+    seen: Counter[str] = Counter()
+    kept = []
+    for utterance in utterances:
+        seen[utterance.speaker] += 1
+        if (seen[utterance.speaker] % HELD_OUT_EVERY == 0) == held_out:
+            kept.append(utterance)
+    return kept
 
 
 def response_bank(mixing: DynamicMixing, seed: int) -> list[Float[np.ndarray, "place microphone tap"]]:
@@ -267,6 +285,8 @@ def _simulated_room(
         if np.linalg.norm(sources - microphone, axis=1).min() < 0.5:
             continue
         try:
-            return simulate(size, float(rng.uniform(0.15, 0.6)), sources, microphone[:, None], mixing.sample_rate)
+            return simulate(
+                size, float(rng.uniform(0.15, 0.6)), sources, microphone[:, None], mixing.sample_rate
+            )
         except UsageError:  # walls that give this room so short a reverberation do not exist
             continue

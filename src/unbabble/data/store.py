@@ -9,7 +9,9 @@ import json
 import logging
 import os
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -20,14 +22,16 @@ from unbabble.base.errors import InputError
 from unbabble.base.files import atomic
 
 logger = logging.getLogger(__name__)
-FULL_SCALE = 32767
+FULL_SCALE = 32768
 MAX_BAD_SHARE = 0.01
 """More unreadable files than this are no accident."""
 
 
 def cache_folder() -> Path:
     """Where decoded recordings are kept: ``UNBABBLE_CACHE``, or the user's cache folder."""
-    base = os.environ.get("UNBABBLE_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "unbabble"
+    base = (
+        os.environ.get("UNBABBLE_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "unbabble"
+    )
     return Path(base).expanduser()
 
 
@@ -59,7 +63,6 @@ class Store:
         if not (self.path.is_file() and index.is_file()):
             self._decode(index, max_bad_share)
         self.ends = np.cumsum(json.loads(index.read_text(encoding="utf-8"))["lengths"])
-        self._samples: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.files)
@@ -75,12 +78,15 @@ class Store:
         """``samples`` of file ``index`` from ``start`` on, or fewer where it ends, full scale 1."""
         begin = int(self.ends[index - 1]) if index else 0
         end = min(begin + start + samples, int(self.ends[index]))
-        if self._samples is None:  # opened in the process that reads: a worker maps the file, it copies nothing
-            self._samples = np.load(self.path, mmap_mode="r")
         return self._samples[begin + start : end].astype(np.float32) / np.float32(FULL_SCALE)
 
-    def __getstate__(self) -> dict[str, object]:
-        return self.__dict__ | {"_samples": None}
+    @cached_property
+    def _samples(self) -> np.ndarray:
+        return np.load(self.path, mmap_mode="r")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A worker maps the file itself: no samples travel."""
+        return {name: value for name, value in self.__dict__.items() if name != "_samples"}
 
     def _decode(self, index: Path, max_bad_share: float) -> None:
         bad: list[str] = []
@@ -96,18 +102,20 @@ class Store:
                     bad.append(str(error))
                     logger.warning("Left out: %s", error)
                     mono = torch.zeros(0)
-                samples = (mono.numpy() * FULL_SCALE).round().clip(-FULL_SCALE, FULL_SCALE).astype("<i2")
+                samples = (mono.numpy() * FULL_SCALE).round().clip(-FULL_SCALE, FULL_SCALE - 1).astype("<i2")
                 file.write(samples.tobytes())
                 lengths.append(len(samples))
             if len(bad) > max_bad_share * len(self.files):
-                raise InputError(f"{len(bad)} of {len(self.files)} recordings cannot be used, the first: {bad[0]}")
+                raise InputError(
+                    f"{len(bad)} of {len(self.files)} recordings cannot be used, the first: {bad[0]}"
+                )
             file.seek(0)
             _header(file, sum(lengths))
         with atomic(index) as temporary:
             temporary.write_text(json.dumps({"lengths": lengths}), encoding="utf-8")
 
 
-def _header(file, samples: int) -> None:
+def _header(file: BinaryIO, samples: int) -> None:
     """A ``.npy`` header of 128 bytes, whatever the number of samples."""
     content = f"{{'descr': '<i2', 'fortran_order': False, 'shape': ({samples},), }}".ljust(117) + "\n"
     file.write(b"\x93NUMPY\x01\x00" + np.uint16(len(content)).astype("<u2").tobytes() + content.encode())

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from unbabble.base.config import keyword_parameters
 from unbabble.base.errors import InputError, UsageError
+from unbabble.base.registry import Card
 from unbabble.nn.losses import separation_loss
 from unbabble.signal.level import check_mixture, live_channel, loudest_first, restore_level, unit_level
 from unbabble.signal.permutation import best_permutation
@@ -36,6 +37,7 @@ class NeuralSeparator(nn.Module):
 
     TINY: ClassVar[dict[str, Any]] = {}
     """Options of a variant that is small enough for tests."""
+    card: ClassVar[Card]
     min_channels = 1
     options: dict[str, Any]
 

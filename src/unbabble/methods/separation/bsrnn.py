@@ -64,6 +64,7 @@ class BandSplit(nn.Module):
         self.layers = nn.ModuleList(nn.Linear(2 * width, features) for width in widths)
 
     def forward(self, spectrum: Float[Tensor, "batch 2 frame frequency"]) -> Tensor:
+        """(batch, frame, band, feature)."""
         bands = spectrum.split(self.widths, -1)
         vectors = [
             layer(norm(band.transpose(1, 2).flatten(2)))
@@ -82,6 +83,7 @@ class ResidualRecurrence(nn.Module):
         self.output = nn.Linear(2 * hidden, features)
 
     def forward(self, sequences: Float[Tensor, "sequence step feature"]) -> Tensor:
+        """The same shape."""
         return sequences + self.output(self.recurrence(self.norm(sequences))[0])
 
 
@@ -103,11 +105,12 @@ class MaskEstimation(nn.Module):
         )
 
     def forward(self, places: Float[Tensor, "batch frame band feature"]) -> Tensor:
+        """(batch, source, 2, frame, frequency)."""
         masks = [
             layer(places[:, :, band]).unflatten(-1, (self.sources, 2, -1))
             for band, layer in enumerate(self.layers)
         ]
-        return torch.cat(masks, -1).movedim(1, 3)  # (batch, source, 2, frame, frequency)
+        return torch.cat(masks, -1).movedim(1, 3)
 
 
 @register(

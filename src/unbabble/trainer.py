@@ -1,0 +1,521 @@
+"""One training loop for every network: a recipe in, weights and a learning curve out.
+
+A run can be killed at any moment and goes on from its last checkpoint as if nothing had happened: items depend on
+their number alone (``data.dynamic``), and the checkpoint holds the network, its average, the optimiser, the random
+state and what was measured so far. Devices, several processes and mixed precision are accelerate's.
+
+A run's folder holds ``recipe.yaml`` (resolved), ``metrics.jsonl``, ``curve.png``, ``last.ckpt`` and
+``best.safetensors``.
+"""
+
+import json
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+import yaml
+from torch import Tensor, nn
+
+from unbabble.base import weights
+from unbabble.base.config import validate
+from unbabble.base.errors import InputError, MissingExtraError, UsageError
+from unbabble.base.files import atomic
+from unbabble.base.report import plain
+from unbabble.base.weights import WeightsCard
+from unbabble.data.dynamic import DynamicMixing, DynamicMixtures, Example
+from unbabble.nn.separator import NeuralSeparator
+from unbabble.signal.metrics import si_sdr
+from unbabble.signal.permutation import align
+
+logger = logging.getLogger(__name__)
+VALIDATION_SEED_OFFSET = 10_000
+MOST_LOST_UPDATES = 50
+"""So many updates in a row with gradients that are not finite end a run: it has diverged."""
+Schedule = Literal["constant", "cosine", "plateau", "decay"]
+
+
+@dataclass(frozen=True)
+class ManifestData:
+    """Ready mixtures.
+
+    Args:
+        manifest: as ``unbabble prepare`` writes them.
+        seconds: duration of an excerpt, None for whole mixtures (then the batch is 1).
+        sample_rate: Hz.
+    """
+
+    manifest: Path
+    seconds: float | None = 4.0
+    sample_rate: int = 8000
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides a training run.
+
+    Args:
+        method: a network of the registry.
+        options: of its constructor.
+        train: what it learns from: mixtures made on the way (``speech: ...``) or ready ones (``manifest: ...``).
+        validation: what the best weights are chosen on.
+        validation_items: how many.
+        steps: updates of the weights.
+        batch: items an update, over all processes.
+        optimizer: adam or adamw.
+        learning_rate: the highest.
+        weight_decay: of the optimizer.
+        clip_norm: largest norm of the gradient.
+        schedule: cosine falls to ``final_share``; plateau halves after ``patience`` validations without a gain;
+            decay multiplies by ``decay`` every ``decay_steps``.
+        warmup_steps: in which the learning rate rises from 0.
+        final_share: of the learning rate, that cosine ends at.
+        patience: see ``schedule``.
+        decay: see ``schedule``.
+        decay_steps: see ``schedule``.
+        average: weight of the past in the running average of the weights that is validated and kept; 0 for none.
+        precision: of matrix products.
+        compile: let torch compile the network.
+        validate_every: steps.
+        save_every: steps between checkpoints.
+        workers: processes that make mixtures; 0 makes them in this one.
+        seed: of weights, data and all else.
+        summary: for the card of the weights.
+        licence: of the weights.
+        data: description of the data, for the card.
+        limits: what the network cannot do, for the card.
+
+    Raises:
+        UsageError: a number that makes no sense.
+    """
+
+    method: str
+    train: DynamicMixing | ManifestData
+    validation: DynamicMixing | ManifestData
+    options: dict[str, Any] = field(default_factory=dict)
+    validation_items: int = 100
+    steps: int = 100_000
+    batch: int = 8
+    optimizer: Literal["adam", "adamw"] = "adam"
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    clip_norm: float = 5.0
+    schedule: Schedule = "constant"
+    warmup_steps: int = 0
+    final_share: float = 0.01
+    patience: int = 3
+    decay: float = 0.98
+    decay_steps: int = 10_000
+    average: float = 0.0
+    precision: Literal["float32", "bfloat16"] = "float32"
+    compile: bool = False
+    validate_every: int = 1000
+    save_every: int = 500
+    workers: int = 2
+    seed: int = 0
+    summary: str = ""
+    licence: str = ""
+    data: str = ""
+    limits: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "validation_items", "validate_every", "save_every", "decay_steps"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"Recipe: {name} is at least 1.")
+        if not (self.learning_rate > 0 and self.clip_norm > 0 and 0 <= self.average < 1):
+            raise UsageError("Recipe: learning_rate and clip_norm are positive, average lies below 1.")
+
+
+def read_recipe(options: dict[str, Any], folder: Path | None = None) -> Recipe:
+    """Check a recipe as it stands in YAML; paths in it are relative to ``folder``.
+
+    Raises:
+        UsageError: an unknown name, with the nearest one, or a value of the wrong type.
+    """
+    options = dict(options)
+    for section in ("train", "validation"):
+        if not isinstance(options.get(section), dict):
+            raise UsageError(f"The recipe has no section '{section}'.")
+        content = {
+            name: str((folder / value) if folder is not None else value)
+            if name in ("speech", "noise", "rooms", "manifest") and value
+            else value
+            for name, value in options[section].items()
+        }
+        kind = ManifestData if "manifest" in content else DynamicMixing
+        options[section] = validate(kind, content, f"Section '{section}'")
+    if "method" not in options:
+        raise UsageError("The recipe names no method.")
+    return validate(Recipe, options, "The recipe")
+
+
+class Examples(Protocol):
+    """What a run learns from: item ``index`` of an endless row."""
+
+    def __getitem__(self, index: int) -> Example:
+        """A mixture and its sources."""
+        ...
+
+
+def examples(source: DynamicMixing | ManifestData, seed: int) -> Examples:
+    """Open a section of a recipe.
+
+    Raises:
+        InputError: its recordings cannot be used.
+    """
+    if isinstance(source, DynamicMixing):
+        return DynamicMixtures(source, seed)
+    from unbabble.data.manifest import ManifestSet
+
+    return _FromManifest(ManifestSet(source.manifest, source.sample_rate), source.seconds, seed)
+
+
+@dataclass(frozen=True)
+class _FromManifest:
+    ready: Any
+    seconds: float | None
+    seed: int
+
+    def __getitem__(self, index: int) -> Example:
+        mixture, sources = self.ready.example(index, self.seed, self.seconds)
+        level = np.sqrt(np.mean(mixture**2)) or np.float32(1)
+        return Example(mixture / level, sources / level)
+
+
+@dataclass
+class Progress:
+    """Where a run is, and what was measured: all of it is in the checkpoint."""
+
+    step: int = 0
+    validations: list[dict[str, float]] = field(default_factory=list)
+    seconds: float = 0.0
+    lost_updates: int = 0
+    recent_loss: float = 0.0
+    recent_steps: int = 0
+
+    @property
+    def train_loss(self) -> float:
+        """Mean training loss since the last validation."""
+        return self.recent_loss / self.recent_steps if self.recent_steps else math.nan
+
+    @property
+    def best(self) -> float:
+        """Lowest validation loss so far."""
+        return min((each["loss"] for each in self.validations), default=math.inf)
+
+
+def learning_rate(recipe: Recipe, progress: Progress) -> float:
+    """The learning rate of the next step: a function of what is in the checkpoint, of nothing else."""
+    rate, step = recipe.learning_rate, progress.step
+    if step < recipe.warmup_steps:
+        return rate * (step + 1) / recipe.warmup_steps
+    if recipe.schedule == "cosine":
+        done = (step - recipe.warmup_steps) / max(1, recipe.steps - recipe.warmup_steps)
+        low = recipe.final_share
+        return rate * (low + (1 - low) * (1 + math.cos(math.pi * min(1.0, done))) / 2)
+    if recipe.schedule == "decay":
+        return rate * recipe.decay ** (step // recipe.decay_steps)
+    if recipe.schedule == "plateau":
+        best, waited = math.inf, 0
+        for each in progress.validations:
+            waited = 0 if each["loss"] < best else waited + 1
+            best = min(best, each["loss"])
+            if waited >= recipe.patience:
+                rate, waited = rate / 2, 0
+    return rate
+
+
+class _Loss(nn.Module):
+    """The call that accelerate wraps: gradients of several processes are joined where ``forward`` is called."""
+
+    def __init__(self, network: NeuralSeparator, bfloat16: bool) -> None:
+        super().__init__()
+        self.network, self.bfloat16 = network, bfloat16
+
+    def forward(self, mixture: Tensor, sources: Tensor) -> Tensor:
+        """Mean loss of the batch; losses themselves are never computed in half precision."""
+        with torch.autocast(mixture.device.type, torch.bfloat16, enabled=self.bfloat16):
+            return self.network.loss(mixture, sources).mean()
+
+
+class Run:
+    """One training run in its folder.
+
+    Args:
+        network: fresh, or to be tuned.
+        recipe: what to do.
+        folder: where everything is kept.
+        device: accelerate's choice by default, or ``cpu``.
+
+    Raises:
+        MissingExtraError: accelerate is not installed.
+        InputError: the data cannot be used.
+    """
+
+    def __init__(self, network: NeuralSeparator, recipe: Recipe, folder: Path, device: str = "auto") -> None:
+        try:
+            from accelerate import Accelerator
+            from accelerate.utils import set_seed
+        except ImportError as error:
+            raise MissingExtraError("Training", "train") from error
+        self.recipe, self.folder, self.network = recipe, folder, network
+        self.accelerator = Accelerator(cpu=device == "cpu")
+        if recipe.batch % self.accelerator.num_processes:
+            raise UsageError(
+                f"A batch of {recipe.batch} cannot be shared by {self.accelerator.num_processes} processes."
+            )
+        set_seed(recipe.seed)
+        self.train_set = examples(recipe.train, recipe.seed)
+        self.validation_set = examples(recipe.validation, recipe.seed + VALIDATION_SEED_OFFSET)
+        kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimizer]
+        optimizer = kind(network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
+        self.loss, self.optimizer = self.accelerator.prepare(
+            _Loss(network, recipe.precision == "bfloat16"), optimizer
+        )
+        if recipe.compile:
+            self.loss.compile()
+        self.average = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+        self.progress = Progress()
+
+    @property
+    def checkpoint(self) -> Path:
+        """What ``resume`` reads."""
+        return self.folder / "last.ckpt"
+
+    def resume(self) -> None:
+        """Go on from the last checkpoint of the folder, if there is one.
+
+        Raises:
+            InputError: it is damaged, or of another network.
+        """
+        if not self.checkpoint.is_file():
+            return
+        try:
+            state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+        except Exception as error:
+            raise InputError(f"The checkpoint '{self.checkpoint}' is damaged: {_line(error)}.") from error
+        try:
+            self.network.load_state_dict(state["network"])
+        except RuntimeError as error:
+            raise InputError(f"'{self.checkpoint}' is of another network: {_line(error)}.") from error
+        self.average = {name: tensor.to(self.average[name]) for name, tensor in state["average"].items()}
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.progress = Progress(**state["progress"])
+        torch.set_rng_state(state["random"])
+        if "random_cuda" in state and torch.cuda.is_available():
+            torch.cuda.set_rng_state(state["random_cuda"])
+        self._cut_metrics()
+
+    def start_from(self, measured: dict[str, float], report: Callable[[str], None]) -> None:
+        """Keep what the weights scored before the first step: what is not better than that is not kept."""
+        self.progress.validations.append({"step": 0.0, "train_loss": measured["loss"], **measured})
+        report(
+            f"Before: validation {measured['loss']:.2f} dB, SI-SNR improvement {measured['si_snri']:.2f} dB."
+        )
+
+    def save(self) -> None:
+        """Write the checkpoint, atomically.
+
+        Raises:
+            OutputError: it cannot be written (the one before stays).
+        """
+        if not self.accelerator.is_main_process:
+            return
+        state = {
+            "network": self.network.state_dict(),
+            "average": self.average,
+            "optimizer": self.optimizer.state_dict(),
+            "progress": asdict(self.progress),
+            "random": torch.get_rng_state(),
+        }
+        if torch.cuda.is_available():
+            state["random_cuda"] = torch.cuda.get_rng_state()
+        with atomic(self.checkpoint) as temporary:
+            torch.save(state, temporary)
+
+    def train(self, report: Callable[[str], None] = logger.info) -> Progress:
+        """Train to the last step of the recipe.
+
+        Raises:
+            InputError: the run has diverged.
+            OutputError: the disk is full; the last checkpoint is whole.
+        """
+        recipe, progress = self.recipe, self.progress
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with atomic(self.folder / "recipe.yaml") as temporary:
+            temporary.write_text(yaml.safe_dump(plain(asdict(recipe)), sort_keys=False), encoding="utf-8")
+        began, before = time.perf_counter(), progress.seconds
+        for mixture, sources in self._batches():
+            self._update(mixture, sources)
+            progress.step += 1
+            progress.seconds = before + time.perf_counter() - began
+            step = progress.step
+            if step % recipe.validate_every == 0 or step == recipe.steps:
+                self._validate(report)
+            if step % recipe.save_every == 0 or step == recipe.steps:
+                self.save()
+        return progress
+
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        recipe, rank, processes = self.recipe, self.accelerator.process_index, self.accelerator.num_processes
+        share = recipe.batch // processes
+        first = self.progress.step * recipe.batch + rank * share
+        numbers = [
+            [first + step * recipe.batch + item for item in range(share)]
+            for step in range(recipe.steps - self.progress.step)
+        ]
+        loader = torch.utils.data.DataLoader(
+            self.train_set,  # type: ignore[arg-type]
+            batch_sampler=numbers,
+            num_workers=recipe.workers,
+            collate_fn=_stack,
+            pin_memory=self.accelerator.device.type == "cuda",
+            prefetch_factor=4 if recipe.workers else None,
+            generator=torch.Generator().manual_seed(0),
+        )
+        for mixture, sources in loader:
+            yield tuple(each.to(self.accelerator.device, non_blocking=True) for each in (mixture, sources))  # type: ignore[misc]
+
+    def _update(self, mixture: Tensor, sources: Tensor) -> None:
+        recipe, progress = self.recipe, self.progress
+        self.loss.train()
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(recipe, progress)
+        loss = self.loss(mixture, sources)
+        self.optimizer.zero_grad()
+        self.accelerator.backward(loss)
+        norm = self.accelerator.clip_grad_norm_(self.loss.parameters(), recipe.clip_norm)
+        if norm is not None and not torch.isfinite(norm):
+            progress.lost_updates += 1
+            if progress.lost_updates >= MOST_LOST_UPDATES:
+                raise InputError(f"The run has diverged: no finite gradient for {MOST_LOST_UPDATES} steps.")
+            return
+        progress.lost_updates = 0
+        progress.recent_loss += float(loss.detach())
+        progress.recent_steps += 1
+        self.optimizer.step()
+        with torch.no_grad():
+            # Early averages must not remember the first random weights for long.
+            keep = min(recipe.average, (1 + progress.step) / (10 + progress.step))
+            for name, tensor in self.network.state_dict().items():
+                if tensor.is_floating_point():
+                    self.average[name].lerp_(tensor, 1 - keep)
+                else:
+                    self.average[name].copy_(tensor)
+
+    def _validate(self, report: Callable[[str], None]) -> None:
+        recipe, progress, train_loss = self.recipe, self.progress, self.progress.train_loss
+        progress.recent_loss, progress.recent_steps = 0.0, 0
+        own = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
+        random = torch.get_rng_state()
+        self.network.load_state_dict(self.average)
+        measured = validate_network(self.network, self.validation_set, recipe.validation_items)
+        better = measured["loss"] < progress.best
+        progress.validations.append({"step": float(progress.step), "train_loss": train_loss, **measured})
+        if better and self.accelerator.is_main_process:
+            weights.save(self.folder / "best.safetensors", self.average, self.card())
+        self.network.load_state_dict(own)
+        torch.set_rng_state(random)
+        if self.accelerator.is_main_process:
+            line = progress.validations[-1] | {
+                "learning_rate": learning_rate(recipe, progress),
+                "hours": progress.seconds / 3600,
+            }
+            with open(self.folder / "metrics.jsonl", "a", encoding="utf-8") as file:
+                file.write(json.dumps(plain(line)) + "\n")
+            plot(progress, self.folder / "curve.png")
+            report(
+                f"Step {progress.step} of {recipe.steps}: training loss {train_loss:.2f} dB, validation "
+                f"{measured['loss']:.2f} dB, SI-SNR improvement {measured['si_snri']:.2f} dB"
+                f"{', the best so far' if better else ''}."
+            )
+
+    def _cut_metrics(self) -> None:
+        """Forget what was written after the checkpoint: those steps are done again."""
+        path = self.folder / "metrics.jsonl"
+        if path.is_file():
+            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+            kept = [
+                line
+                for line in lines
+                if line.endswith("\n") and json.loads(line)["step"] <= self.progress.step
+            ]
+            with atomic(path) as temporary:
+                temporary.write_text("".join(kept), encoding="utf-8")
+
+    def card(self) -> WeightsCard:
+        """What the weights are, as far as the run knows."""
+        recipe, progress = self.recipe, self.progress
+        validated = progress.validations[-1] if progress.validations else {}
+        return WeightsCard(
+            method=recipe.method,
+            options=self.network.resolved_options(),
+            summary=recipe.summary,
+            data=recipe.data,
+            licence=recipe.licence,
+            command=f"unbabble train configs/{self.folder.name}.yaml",
+            seed=recipe.seed,
+            scores={"validation": {"si_snri_db": round(validated.get("si_snri", math.nan), 2)}},
+            limits=recipe.limits,
+            training={
+                "steps": progress.step,
+                "batch": recipe.batch,
+                "hours": round(progress.seconds / 3600, 2),
+            },
+        )
+
+
+def validate_network(network: NeuralSeparator, items: Examples, count: int) -> dict[str, float]:
+    """Mean loss of the first ``count`` items, and SI-SNR improvement over those with two talkers or more."""
+    device = next(network.parameters()).device
+    losses, improvements = [], []
+    training = network.training
+    network.eval()
+    with torch.no_grad():
+        for index in range(count):
+            item = items[index]
+            mixture, sources = (
+                torch.from_numpy(np.ascontiguousarray(each)).to(device)[None] for each in item
+            )
+            losses.append(float(network.loss(mixture, sources)))
+            present = sources[:, sources[0].abs().amax(-1) > 0]
+            if present.shape[1] > 1:
+                found = align(network.estimate(mixture), present).scores.mean()
+                improvements.append(float(found - si_sdr(mixture[:, None], present).mean()))
+    network.train(training)
+    return {
+        "loss": float(np.mean(losses)),
+        "si_snri": float(np.mean(improvements)) if improvements else math.nan,
+    }
+
+
+def plot(progress: Progress, path: Path) -> None:
+    """The learning curve as a picture."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    steps = [each["step"] for each in progress.validations]
+    figure, axes = pyplot.subplots(figsize=(7, 4), constrained_layout=True)
+    for name, label in (("train_loss", "training"), ("loss", "validation")):
+        axes.plot(steps, [-each[name] for each in progress.validations], marker=".", label=label)
+    axes.set(xlabel="step", ylabel="negative loss (dB), higher is better")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    with atomic(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110)
+    pyplot.close(figure)
+
+
+def _stack(items: list[Example]) -> tuple[Tensor, Tensor]:
+    return tuple(torch.from_numpy(np.stack(each)) for each in zip(*items, strict=True))  # type: ignore[return-value]
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200].rstrip(".")

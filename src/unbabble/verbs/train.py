@@ -1,0 +1,177 @@
+"""``unbabble train``: learn from a recipe, or tune a model on one's own recordings."""
+
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unbabble.base import registry
+from unbabble.base.config import check_arguments, load_yaml, merge, parse_assignments
+from unbabble.base.errors import UsageError
+
+if TYPE_CHECKING:
+    from unbabble.nn.separator import NeuralSeparator
+    from unbabble.trainer import Recipe
+
+RUNS = Path("runs")
+TUNING_STEPS = 2000
+TUNING_RATE = 1e-4
+
+
+@dataclass
+class Trained:
+    """What a run came to.
+
+    Attributes:
+        folder: of the run.
+        weights: the best weights, None where tuning gained nothing.
+        validations: what was measured on the way.
+    """
+
+    folder: Path
+    weights: Path | None
+    validations: list[dict[str, float]]
+    exit_code: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain content for JSON."""
+        return {"folder": str(self.folder), "weights": self.weights and str(self.weights)} | {
+            "validations": self.validations
+        }
+
+
+def train(
+    config: Path | None = None,
+    /,
+    *,
+    set: list[str] | None = None,
+    from_: str | None = None,
+    data: Path | None = None,
+    out: Path | None = None,
+    resume: bool = False,
+    device: str = "auto",
+    quiet: bool = False,
+) -> Trained:
+    """Train a network by the recipe CONFIG, or tune a model on a folder of one's own speech.
+
+    A run can be stopped at any moment; --resume goes on from its last checkpoint with the same result. Progress,
+    the learning curve and the best weights are in the run's folder; `unbabble separate --model
+    FOLDER/best.safetensors` uses them.
+
+    Args:
+        config: A recipe (YAML); configs/ has one for each published network and corpus.
+        set: Change an option of the recipe: batch=4, train.seconds=3, options.blocks=2; repeat for more.
+        from_: Start from the weights of this model.
+        data: Tune on this folder of clean speech (a folder for each speaker), or table, or manifest of mixtures.
+        out: Folder of the run; runs/<name of the recipe> by default.
+        resume: Go on with the run that is in the folder.
+        device: auto, cpu, cuda ...
+        quiet: Say nothing.
+
+    Returns:
+        Where the weights are, and what was measured.
+
+    Raises:
+        UsageError: a recipe that makes no sense, or a folder that holds a run already.
+        InputError: data that cannot be used.
+    """
+    from unbabble.trainer import Run, read_recipe, validate_network
+
+
+    changes = parse_assignments(set or [])
+    start = _start(from_, device) if from_ is not None else None
+    if config is not None and data is not None:
+        raise UsageError(
+            "A recipe says itself what data it takes: --set train.speech=DIR or train.manifest=FILE."
+        )
+    if config is not None:
+        content = load_yaml(config)
+    elif start is not None and data is not None:
+        content = tuning_recipe(start, data)
+    else:
+        raise UsageError("Name a recipe, or a model and a folder: unbabble train --from MODEL --data DIR.")
+    recipe = read_recipe(merge(content, changes))
+    network = _fresh(recipe) if start is None else start
+    if start is not None and start.card.name != recipe.method:
+        raise UsageError(f"'{from_}' is a {start.card.name}, but the recipe is for {recipe.method}.")
+    if network.sample_rate != recipe.train.sample_rate:
+        raise UsageError(f"The network has {network.sample_rate} Hz, the data {recipe.train.sample_rate} Hz.")
+    folder = out or RUNS / (config.stem if config is not None else f"{Path(str(from_)).stem}-tuned")
+    run = Run(network, recipe, folder, device)
+    if run.checkpoint.is_file() and not resume:
+        raise UsageError(
+            f"'{folder}' holds a run already: --resume goes on with it, --out names another folder."
+        )
+    run.resume()
+    say = _say if not quiet else _say_nothing
+    if start is not None and not run.progress.validations:
+        run.start_from(validate_network(network, run.validation_set, recipe.validation_items), say)
+    progress = run.train(say)
+    weights = folder / "best.safetensors"
+    say(
+        f"The best weights: {weights}"
+        if weights.is_file()
+        else f"No step was better than '{from_}': keep it."
+    )
+    return Trained(folder, weights if weights.is_file() else None, progress.validations)
+
+
+def tuning_recipe(start: "NeuralSeparator", data: Path) -> dict[str, Any]:
+    """How to tune ``start`` on one's own recordings, judged by every fifth utterance of each speaker.
+
+    Args:
+        start: a trained network.
+        data: clean speech, a folder for each speaker; or a manifest of mixtures (which judges by itself).
+    """
+    common: dict[str, Any] = {"sample_rate": start.sample_rate, "seconds": 4.0}
+    if data.suffix == ".jsonl":
+        learn = judge = {"manifest": str(data), **common}
+    else:
+        made = {"speech": str(data), "talkers": [start.sources], "overlap": [0.5, 1.0], **common}
+        learn = {**made, "speed": [0.95, 1.05], "held_out": False}
+        judge = {**made, "held_out": True}
+    return {
+        "method": start.card.name,
+        "options": start.resolved_options(),
+        "train": learn,
+        "validation": judge,
+        "validation_items": 50,
+        "steps": TUNING_STEPS,
+        "batch": 4,
+        "learning_rate": TUNING_RATE,
+        "average": 0.99,
+        "validate_every": TUNING_STEPS // 10,
+        "save_every": TUNING_STEPS // 20,
+    }
+
+
+def _fresh(recipe: "Recipe") -> "NeuralSeparator":
+    from accelerate.utils import set_seed
+
+    card, _ = registry.find(recipe.method)
+    if not card.network:
+        raise UsageError(f"'{recipe.method}' is not a network: there is nothing to train.")
+    set_seed(recipe.seed)
+    owner = f"Method '{recipe.method}'"
+    options = {"sample_rate": recipe.train.sample_rate} | recipe.options
+    return registry.create(recipe.method, **check_arguments(registry.method(recipe.method), options, owner))
+
+
+def _start(name: str, device: str) -> "NeuralSeparator":
+    from unbabble.hub import load
+    from unbabble.nn.separator import NeuralSeparator
+
+    network = load(name, device).separator(name)
+    if not isinstance(network, NeuralSeparator):
+        raise UsageError(f"'{name}' is not a network: there is nothing to tune.")
+    return deepcopy(network).requires_grad_()
+
+
+def _say(text: str) -> None:
+    from rich.console import Console
+
+    Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(text)
+
+
+def _say_nothing(text: str) -> None:
+    pass

@@ -1,0 +1,306 @@
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+import yaml
+
+from unbabble import trainer
+from unbabble.base import registry, weights
+from unbabble.base.config import load_yaml
+from unbabble.base.errors import InputError, OutputError, UsageError
+from unbabble.nn.separator import NeuralSeparator
+from unbabble.trainer import Progress, Recipe, Run, learning_rate, read_recipe
+from unbabble.verbs.train import train, tuning_recipe
+
+CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.yaml"))
+RATE = 8000
+pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create", "ignore:.*pin_memory")
+
+
+@pytest.fixture(scope="module")
+def speech(tmp_path_factory):
+    """Two speakers, one that hums and one that hisses."""
+    folder = tmp_path_factory.mktemp("speech")
+    rng = np.random.default_rng(0)
+    for speaker in ("hum", "hiss"):
+        for number in range(5):
+            time_ = np.arange(RATE) / RATE
+            hum = np.sin(2 * np.pi * rng.uniform(150, 300) * time_)
+            hiss = np.diff(rng.standard_normal(RATE + 1))
+            wave = (hum if speaker == "hum" else hiss) * np.sin(np.pi * time_ * rng.integers(1, 4))
+            (folder / speaker).mkdir(exist_ok=True)
+            soundfile.write(folder / speaker / f"{number}.wav", 0.1 * wave, RATE)
+    return folder
+
+
+def content(speech, **changes):
+    mixing = {"speech": str(speech), "talkers": [2], "seconds": 0.25, "cache": str(speech / "cache")}
+    basic = {
+        "method": "bsrnn",
+        "options": registry.method("bsrnn").TINY,
+        "train": {**mixing, "held_out": False},
+        "validation": {**mixing, "held_out": True},
+        "validation_items": 2,
+        "steps": 6,
+        "batch": 2,
+        "validate_every": 2,
+        "save_every": 2,
+        "average": 0.9,
+        "workers": 0,
+    }
+    return basic | changes
+
+
+def fresh(recipe: Recipe) -> NeuralSeparator:
+    torch.manual_seed(recipe.seed)
+    return registry.create(recipe.method, **recipe.options)
+
+
+def run(speech, folder, **changes) -> Run:
+    recipe = read_recipe(content(speech, **changes))
+    return Run(fresh(recipe), recipe, folder, "cpu")
+
+
+def metrics(folder):
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name != "hours"} for line in lines]
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_run_leaves_weights_curve_and_recipe(speech, tmp_path):
+    job = run(speech, tmp_path)
+    job.train()
+    card = weights.read_card(tmp_path / "best.safetensors")
+    assert card.method == "bsrnn"
+    rebuilt = registry.create(card.method, **card.options)
+    rebuilt.load_state_dict(weights.read_tensors(tmp_path / "best.safetensors"))
+    assert [line["step"] for line in metrics(tmp_path)] == [2, 4, 6]
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+    again = yaml.safe_load((tmp_path / "recipe.yaml").read_text())
+    assert read_recipe(again) == job.recipe
+
+
+def test_training_learns(speech, tmp_path):
+    job = run(
+        speech,
+        tmp_path,
+        steps=60,
+        batch=4,
+        learning_rate=0.01,
+        validate_every=60,
+        options={"features": 8, "hidden": 8, "mask_hidden": 8, "blocks": 1},
+    )
+    before = trainer.validate_network(job.network, job.validation_set, 4)
+    progress = job.train()
+    assert progress.validations[-1]["loss"] < before["loss"] - 3
+    assert progress.validations[-1]["si_snri"] > before["si_snri"] + 3
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"optimizer": "adamw", "schedule": "plateau", "precision": "bfloat16"}]
+)
+def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(speech, tmp_path, monkeypatch, changes):
+    whole = run(speech, tmp_path / "whole", **changes)
+    whole.train()
+    broken = run(speech, tmp_path / "broken", **changes)
+    update = Run._update
+
+    def interrupted(self, *batch):
+        if self.progress.step == 5:  # one step beyond the checkpoint, and beyond a validation
+            raise KeyboardInterrupt
+        return update(self, *batch)
+
+    monkeypatch.setattr(Run, "_update", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        broken.train()
+    monkeypatch.undo()
+    torch.manual_seed(99)  # another process has another random state
+    resumed = run(speech, tmp_path / "broken", **changes)
+    resumed.resume()
+    assert resumed.progress.step == 4
+    resumed.train()
+    assert same(resumed.network.state_dict(), whole.network.state_dict())
+    assert same(resumed.average, whole.average)
+    assert metrics(tmp_path / "broken") == metrics(tmp_path / "whole")
+    best = [weights.read_tensors(tmp_path / name / "best.safetensors") for name in ("broken", "whole")]
+    assert same(*best)
+
+
+def test_killed_at_any_moment(speech, tmp_path):
+    """A real process, killed while it works; what it was doing then is not known, and need not be."""
+    config = tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump(content(speech, steps=30, save_every=3, validate_every=5)))
+    command = [sys.executable, "-m", "unbabble.cli", "train", str(config), "--device", "cpu", "--out"]
+    killed = subprocess.Popen([*command, str(tmp_path / "killed")], stderr=subprocess.PIPE)
+    checkpoint = tmp_path / "killed" / "last.ckpt"
+    for _ in range(600):
+        if checkpoint.exists() or killed.poll() is not None:
+            break
+        time.sleep(0.05)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    assert killed.returncode == -signal.SIGKILL
+    assert torch.load(checkpoint, weights_only=True)["progress"]["step"] < 30
+    train(config, out=tmp_path / "killed", resume=True, device="cpu", quiet=True)
+    train(config, out=tmp_path / "whole", device="cpu", quiet=True)
+    found = [torch.load(tmp_path / name / "last.ckpt", weights_only=True) for name in ("killed", "whole")]
+    assert same(found[0]["network"], found[1]["network"])
+    assert metrics(tmp_path / "killed") == metrics(tmp_path / "whole")
+
+
+def test_a_full_disk_loses_nothing(speech, tmp_path, monkeypatch):
+    job = run(speech, tmp_path, steps=4)
+    job.train()
+    before = job.checkpoint.read_bytes()
+
+    def full(state, path):
+        Path(path).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OutputError, match="No space left on device"):
+        job.save()
+    assert job.checkpoint.read_bytes() == before
+    assert not list(tmp_path.glob(".*partial"))
+
+
+def test_a_run_that_diverges_says_so(speech, tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer, "MOST_LOST_UPDATES", 3)
+    monkeypatch.setattr(NeuralSeparator, "loss", lambda self, m, s: self.estimate(m).sum((1, 2)) * math.nan)
+    job = run(speech, tmp_path)
+    before = {name: tensor.clone() for name, tensor in job.network.state_dict().items()}
+    with pytest.raises(InputError, match="diverged"):
+        job.train()
+    assert same(job.network.state_dict(), before), "no step was taken along a gradient that is not finite"
+
+
+def test_a_checkpoint_of_another_network_is_refused(speech, tmp_path):
+    run(speech, tmp_path, steps=2).train()
+    other = run(speech, tmp_path, options=registry.method("bsrnn").TINY | {"hidden": 7})
+    with pytest.raises(InputError, match=r"of another network: .*size mismatch"):
+        other.resume()
+    (tmp_path / "last.ckpt").write_bytes(b"PK\x03\x04 half")
+    with pytest.raises(InputError, match="is damaged"):
+        run(speech, tmp_path).resume()
+
+
+def rates(recipe, steps, losses=()):
+    found = []
+    for step in range(steps):
+        seen = [{"loss": loss} for at, loss in losses if at <= step]
+        found.append(learning_rate(recipe, Progress(step, seen)))
+    return found
+
+
+def test_learning_rates(speech):
+    recipe = read_recipe(content(speech, learning_rate=1.0, steps=100, warmup_steps=10))
+    assert rates(recipe, 12) == pytest.approx([*np.arange(1, 11) / 10, 1, 1])
+    cosine = replace(recipe, schedule="cosine", final_share=0.1)
+    assert learning_rate(cosine, Progress(10)) == pytest.approx(1)
+    assert learning_rate(cosine, Progress(55)) == pytest.approx(0.55)
+    assert learning_rate(cosine, Progress(100)) == pytest.approx(0.1)
+    decay = replace(recipe, schedule="decay", decay=0.5, decay_steps=20)
+    assert [learning_rate(decay, Progress(step)) for step in (19, 20, 59, 60)] == [1, 0.5, 0.25, 0.125]
+    plateau = replace(recipe, schedule="plateau", patience=2, warmup_steps=0)
+    halved = rates(plateau, 6, [(0, 5.0), (1, 4.0), (2, 4.5), (3, 4.0), (4, 3.0), (5, 3.5)])
+    assert halved == [1, 1, 1, 0.5, 0.5, 0.5]
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_config_is_a_recipe_for_a_network(path):
+    recipe = read_recipe(load_yaml(path))
+    card, _ = registry.find(recipe.method)
+    assert card.network
+    network = registry.create(recipe.method, **recipe.options)
+    assert network.sample_rate == recipe.train.sample_rate == recipe.validation.sample_rate
+    talkers = getattr(recipe.train, "talkers", (network.sources,))
+    assert network.sources >= max(talkers)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"step": 5}, "no option 'step'. Did you mean 'steps'?"),
+        ({"batch": "many"}, "option 'batch'"),
+        ({"batch": 0}, "batch is at least 1"),
+        ({"schedule": "cosin"}, "option 'schedule'"),
+        ({"train": 3}, "no section 'train'"),
+        ({"train": {"speech": "x", "talker": [2]}}, "no option 'talker'. Did you mean 'talkers'?"),
+        ({"method": None}, "option 'method'"),
+    ],
+)
+def test_a_wrong_recipe_is_one_sentence(speech, changes, sentence):
+    with pytest.raises(UsageError) as caught:
+        read_recipe(content(speech, **changes))
+    assert sentence in str(caught.value)
+
+
+def test_wrong_commands(speech, tmp_path):
+    config = tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump(content(speech, steps=2)))
+    train(config, out=tmp_path / "run", device="cpu", quiet=True)
+    with pytest.raises(UsageError, match="holds a run already: --resume"):
+        train(config, out=tmp_path / "run", device="cpu", quiet=True)
+    with pytest.raises(UsageError, match="Name a recipe, or a model and a folder"):
+        train(quiet=True)
+    with pytest.raises(UsageError, match="is not a network: there is nothing to train"):
+        train(config, set=["method=auxiva", "options={}"], out=tmp_path / "other", quiet=True)
+    with pytest.raises(UsageError, match="no option 'blocs'"):
+        train(config, set=["options.blocs=2"], out=tmp_path / "other", quiet=True)
+    with pytest.raises(InputError, match="There is no file or folder"):
+        train(config, set=["train.speech=/nowhere.csv"], out=tmp_path / "other", quiet=True)
+    assert not (tmp_path / "other").exists()
+
+
+def test_tuning_on_ones_own_folder(speech, tmp_path):
+    config = tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump(content(speech, steps=2)))
+    first = train(config, out=tmp_path / "first", device="cpu", quiet=True)
+    model = str(first.weights)
+    quick = [
+        "steps=2",
+        "train.seconds=0.25",
+        "validation.seconds=0.25",
+        "validation_items=2",
+        "validate_every=2",
+        "workers=0",
+    ]
+    tuned = train(
+        from_=model,
+        data=speech,
+        set=[*quick, "learning_rate=0.01"],
+        out=tmp_path / "tuned",
+        device="cpu",
+        quiet=True,
+    )
+    assert tuned.weights is not None
+    assert tuned.validations[1]["loss"] < tuned.validations[0]["loss"]
+    kept = train(
+        from_=model,
+        data=speech,
+        set=[*quick, "learning_rate=1e-30"],
+        out=tmp_path / "kept",
+        device="cpu",
+        quiet=True,
+    )
+    assert kept.weights is None, "nothing was gained, so nothing replaces what there is"
+
+
+def test_tuning_judges_by_what_it_does_not_train_on(speech):
+    start = registry.create("bsrnn", **registry.method("bsrnn").TINY)
+    recipe = read_recipe(tuning_recipe(start, speech))
+    assert (recipe.train.held_out, recipe.validation.held_out) == (False, True)
+    assert asdict(recipe)["options"] == start.resolved_options()
