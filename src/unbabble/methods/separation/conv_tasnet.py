@@ -24,7 +24,6 @@ w, d     ``mixture``, ...  frames of the mixture, and of each source
 
 from typing import Any, ClassVar, Literal
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -32,27 +31,10 @@ from unbabble.base.errors import UsageError
 from unbabble.base.registry import register
 from unbabble.nn.filterbank import Decoder, Encoder
 from unbabble.nn.separator import NeuralSeparator
+from unbabble.nn.streaming import CumulativeNorm, NetworkStreamer, Past, RecordingStreamer
 
 EPS = 1e-8
 Frames = Float[Tensor, "batch channel frame"]
-
-
-class CumulativeNorm(nn.Module):
-    """cLN: mean and variance over all channels of all frames so far (section II-D, eqs. 11-13)."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
-
-    def forward(self, x: Frames) -> Frames:
-        """The same shape."""
-        wide = x.float()  # half precision cannot hold the sums
-        count = torch.arange(1, x.shape[-1] + 1, device=x.device)
-        mean = wide.mean(1, keepdim=True).cumsum(-1) / count
-        power = wide.square().mean(1, keepdim=True).cumsum(-1) / count
-        scale = (power - mean.square()).clamp(min=0).add(EPS).rsqrt()
-        return ((wide - mean) * scale * self.weight[:, None] + self.bias[:, None]).to(x.dtype)
 
 
 class ChannelNorm(nn.LayerNorm):
@@ -88,7 +70,7 @@ class Block(nn.Module):
     ) -> None:
         super().__init__()
         reach = (conv_kernel - 1) * dilation
-        self.past = reach if causal else 0
+        self.past = Past(reach if causal else 0)
         self.expand = nn.Conv1d(bottleneck, hidden, 1)
         self.act1 = nn.PReLU()
         self.norm1 = make_norm(norm, hidden)
@@ -106,8 +88,7 @@ class Block(nn.Module):
     def forward(self, x: Frames) -> tuple[Frames, Frames | None]:
         """What goes to the next block, and what to the mask."""
         inner = self.norm1(self.act1(self.expand(x)))
-        inner = self.depthwise(nn.functional.pad(inner, (self.past, 0)) if self.past else inner)
-        inner = self.norm2(self.act2(inner))
+        inner = self.norm2(self.act2(self.depthwise(self.past(inner))))
         skip = None if self.skip is None else self.skip(inner)
         return x if self.residual is None else x + self.residual(inner), skip
 
@@ -175,7 +156,7 @@ class ConvTasNet(NeuralSeparator):
             raise UsageError("Only a causal Conv-TasNet can have an even conv_kernel.")
         if norm == "auto":
             norm = "cumulative" if causal else "global"
-        self.mask, self.encoder_relu = mask, encoder_relu
+        self.mask, self.encoder_relu, self.causal = mask, encoder_relu, causal
         self.encoder = Encoder(filters, kernel, kernel // 2)
         self.bottleneck = nn.Sequential(make_norm(norm, filters), nn.Conv1d(filters, bottleneck, 1))
         dilations = [2**power for power in range(blocks)] * repeats
@@ -187,11 +168,16 @@ class ConvTasNet(NeuralSeparator):
         self.decoder = Decoder(filters, kernel, kernel // 2)
 
     def estimate(self, mixture: Float[Tensor, "batch time"]) -> Float[Tensor, "batch source time"]:
-        """Mask the mixture's frames (eqs. 2, 4-6)."""
-        frames = self.encoder(mixture)
+        """From the mixture's frames to those of the sources, and back (eq. 6)."""
+        return self.decoder(self.separate(self.encoder(mixture)), mixture.shape[-1])
+
+    def separate(
+        self, frames: Float[Tensor, "batch filter frame"]
+    ) -> Float[Tensor, "batch source filter frame"]:
+        """Mask the mixture's frames (eqs. 2, 4, 5)."""
         if self.encoder_relu:
             frames = frames.relu()
-        return self.decoder(self.masks(frames) * frames[:, None], mixture.shape[-1])
+        return self.masks(frames) * frames[:, None]
 
     def masks(
         self, frames: Float[Tensor, "batch filter frame"]
@@ -207,3 +193,22 @@ class ConvTasNet(NeuralSeparator):
         if self.mask == "softmax":
             return scores.softmax(1)
         return scores.sigmoid() if self.mask == "sigmoid" else scores.relu()
+
+    def streamer(self) -> NetworkStreamer:
+        """``estimate`` in pieces.
+
+        Raises:
+            UsageError: the network is not causal.
+        """
+        if not self.causal:
+            raise UsageError("This Conv-TasNet needs the whole recording: only causal ones can stream.")
+        return NetworkStreamer(self)
+
+    def stream(self, sample_rate: int, channels: int) -> RecordingStreamer:
+        """A separation that takes its recording piece by piece.
+
+        Raises:
+            InputError: no such microphone.
+            UsageError: the network is not causal, or leaves the voices' levels open.
+        """
+        return RecordingStreamer(self, sample_rate, channels)
