@@ -41,7 +41,7 @@ SILENCE_DB = -40.0
 FLOOR = 1e-4
 """Of magnitudes before the logarithm; speech at unit level is at about 1."""
 STARTS = 5
-ROUNDS = 50
+ROUNDS = 30
 """Of k-means; it ends sooner when no bin changes its cluster."""
 _EPS = 1e-8
 
@@ -76,11 +76,11 @@ def audible(power: Float[Tensor, "batch bin"]) -> Bool[Tensor, "batch bin"]:
 
 def distances(
     points: Float[Tensor, "bin dimension"], centres: Float[Tensor, "*start source dimension"]
-) -> Float[Tensor, "bin *start source"]:
+) -> Float[Tensor, "*start source bin"]:
     """Squared distance of each point from each centre."""
-    products = points @ centres.flatten(0, -2).mT
-    squares = points.square().sum(-1, keepdim=True) + centres.square().sum(-1).flatten()
-    return (squares - 2 * products).clamp(min=0).unflatten(-1, centres.shape[:-1])
+    flat = centres.flatten(0, -2)
+    squares = points.square().sum(-1) + flat.square().sum(-1, keepdim=True)
+    return (squares - 2 * flat @ points.mT).clamp(min=0).unflatten(0, centres.shape[:-1])
 
 
 def spread_out(
@@ -96,7 +96,7 @@ def spread_out(
         upto = chance.cumsum(0)
         index = torch.searchsorted(upto, draw * upto[-1], right=True).clamp(max=len(points) - 1)
         chosen.append(index)
-        distance = distances(points, points[index][None])[:, 0]
+        distance = distances(points, points[index][None])[0]
         chance = distance if len(chosen) == 1 else torch.minimum(chance, distance)
     return torch.stack(chosen)
 
@@ -106,17 +106,18 @@ def k_means(points: Float[Tensor, "bin dimension"], clusters: int) -> Float[Tens
     # On the CPU, so that every device draws the same numbers.
     draws = torch.rand(STARTS, clusters, generator=torch.Generator().manual_seed(0)).to(points)
     centres = torch.stack([points[spread_out(points, clusters, row)] for row in draws])
+    numbers = torch.arange(clusters, device=points.device)[:, None]
     before = None
     for _ in range(ROUNDS):
-        nearest = distances(points, centres).argmin(-1)  # (bin, start)
+        nearest = distances(points, centres).argmin(-2, keepdim=True)  # (start, 1, bin)
         if before is not None and torch.equal(nearest, before):
             break
         before = nearest
-        member = nn.functional.one_hot(nearest, clusters).to(points)
-        sizes = member.sum(0)[..., None]
-        means = torch.einsum("brs,bd->rsd", member, points) / sizes.clamp(min=1)
-        centres = torch.where(sizes > 0, means, centres)
-    within = distances(points, centres).amin(-1).sum(0)
+        member = (nearest == numbers).to(points)  # (start, source, bin)
+        sizes = member.sum(-1, keepdim=True)
+        sums = (member.flatten(0, 1) @ points).unflatten(0, member.shape[:2])
+        centres = torch.where(sizes > 0, sums / sizes.clamp(min=1), centres)
+    within = distances(points, centres).amin(-2).sum(-1)
     return centres[within.argmin()]
 
 
@@ -223,5 +224,5 @@ class DeepClustering(NeuralSeparator):
                 centres = k_means(points[heard], self.sources)
             distance = distances(points, centres)
         if self.mask_kind == "soft":
-            return (-self.hardness * distance).softmax(-1).mT
-        return nn.functional.one_hot(distance.argmin(-1), self.sources).to(points).mT
+            return (-self.hardness * distance).softmax(0)
+        return nn.functional.one_hot(distance.argmin(0), self.sources).to(points).mT
