@@ -58,6 +58,7 @@ COMPACT: dict[str, Any] = {
 
 GROUP_ROWS = 2048
 """Frames that inference passes through a transformer at a time: their activations fit the second-level caches."""
+FUSED = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
 _LAYER_EPS = 1e-6
 _GLOBAL_EPS = 1e-8
 
@@ -80,17 +81,28 @@ class Layer(nn.Module):
 
     def forward(self, x: Float[Tensor, "sequence time width"]) -> Float[Tensor, "sequence time width"]:
         """Add attention, then the feed-forward part."""
-        x = _add(x, self._attend(self.attention_norm(x).to(self.attention_in.weight.dtype)))
-        y = self.feed_in(self.feed_norm(x).to(self.feed_in.weight.dtype)).relu_()
-        return _add(x, self.feed_out(y))
+        x = _add(x, self._attend(self.attention_norm(x)))
+        return _add(x, linear(self.feed_out, linear(self.feed_in, self.feed_norm(x), "relu")))
 
     def _attend(self, x: Tensor) -> Tensor:
-        heads = self.attention_in(x).unflatten(-1, (3, self.heads, -1))
+        heads = linear(self.attention_in, x).unflatten(-1, (3, self.heads, -1))
         query, key, value = heads.permute(
             2, 0, 3, 1, 4
         ).unbind()  # views: (sequence, head, time, width / heads)
         attended = F.scaled_dot_product_attention(query, key, value)
-        return self.attention_out(attended.transpose(1, 2).flatten(2))
+        return linear(self.attention_out, attended.transpose(1, 2).flatten(2))
+
+
+def linear(layer: nn.Linear, x: Tensor, activation: Literal["none", "relu"] = "none") -> Tensor:
+    """``layer`` in the precision of its weights, then ``activation``.
+
+    Inference on a CPU has both in one kernel where PyTorch brings it: oneDNN's, on AMD up to a fifth faster in float32.
+    """
+    x = x.to(layer.weight.dtype)
+    if FUSED and x.device.type == "cpu" and not torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        return FUSED(x, layer.weight, layer.bias, activation, [], "")
+    y = layer(x)
+    return y.relu_() if activation == "relu" else y
 
 
 def _add(x: Tensor, y: Tensor) -> Tensor:
@@ -139,11 +151,14 @@ class GlobalNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(width))
         self.bias = nn.Parameter(torch.zeros(width))
 
-    def forward(self, x: Float[Tensor, "batch ... width"]) -> Float[Tensor, "batch ... width"]:
-        """Normalise each item."""
+    def forward(
+        self, x: Float[Tensor, "batch ... width"], in_place: bool = False
+    ) -> Float[Tensor, "batch ... width"]:
+        """Normalise each item, ``in_place`` where no gradient needs ``x``."""
         variance, mean = torch.var_mean(x, tuple(range(1, x.ndim)), correction=0, keepdim=True)
         gain = self.weight * (variance + _GLOBAL_EPS).rsqrt()
-        return torch.addcmul(self.bias - mean * gain, x, gain)
+        offset = self.bias - mean * gain
+        return x.mul_(gain).add_(offset) if in_place else torch.addcmul(offset, x, gain)
 
 
 class Block(nn.Module):
@@ -164,16 +179,15 @@ class Block(nn.Module):
     ) -> Float[Tensor, "batch chunk frame width"]:
         """Refine the chunks."""
         batch, _, frames, _ = chunks.shape
+        in_place = not torch.is_grad_enabled()
         within = self.intra(chunks.flatten(0, 1)).unflatten(0, (batch, -1))
-        chunks = self.intra_norm(within).add_(chunks)
-        del within  # a fourth of the memory of a long recording
+        chunks = self.intra_norm(within, in_place).add_(chunks)
         if self.means:
-            across = self.inter(chunks.mean(2))[:, :, None]
-        else:
-            across = (
-                self.inter(chunks.transpose(1, 2).flatten(0, 1)).unflatten(0, (batch, frames)).transpose(1, 2)
-            )
-        return self.inter_norm(across) + chunks
+            return chunks + self.inter_norm(self.inter(chunks.mean(2)), in_place)[:, :, None]
+        across = (
+            self.inter(chunks.transpose(1, 2).flatten(0, 1)).unflatten(0, (batch, frames)).transpose(1, 2)
+        )
+        return self.inter_norm(across, in_place).add_(chunks)
 
 
 class MaskNetwork(nn.Module):
@@ -321,8 +335,8 @@ class SepFormer(NeuralSeparator):
 
 def in_bfloat16(blocks: nn.ModuleList) -> nn.ModuleList:
     """A copy with the transformers' matrices in bfloat16; norms, and so what is added up, stay in float32."""
-    blocks = copy.deepcopy(blocks)
-    for module in blocks.modules():
-        if isinstance(module, nn.Linear):
-            module.to(torch.bfloat16)
-    return blocks
+    matrices = [
+        each for module in blocks.modules() if isinstance(module, nn.Linear) for each in module.parameters()
+    ]
+    rounded = {id(each): nn.Parameter(each.bfloat16(), requires_grad=False) for each in matrices}
+    return copy.deepcopy(blocks, rounded)
