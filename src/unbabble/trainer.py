@@ -66,6 +66,8 @@ class Recipe:
         validation: what the best weights are chosen on.
         validation_items: how many.
         steps: updates of the weights.
+        fixed_order_steps: for so many steps at first, a woman and a man talk, and each output learns one of them: a
+            network that need not find out who is who leaves the plateau of permutation-invariant training sooner.
         batch: items an update, over all processes.
         optimizer: adam or adamw.
         learning_rate: the highest.
@@ -100,6 +102,7 @@ class Recipe:
     options: dict[str, Any] = field(default_factory=dict)
     validation_items: int = 100
     steps: int = 100_000
+    fixed_order_steps: int = 0
     batch: int = 8
     optimizer: Literal["adam", "adamw"] = "adam"
     learning_rate: float = 1e-3
@@ -162,14 +165,17 @@ class Examples(Protocol):
         ...
 
 
-def examples(source: DynamicMixing | ManifestData, seed: int) -> Examples:
-    """Open a section of a recipe.
+def examples(source: DynamicMixing | ManifestData, seed: int, by_sex: int = 0) -> Examples:
+    """Open a section of a recipe; ``by_sex`` as in ``DynamicMixtures``.
 
     Raises:
         InputError: its recordings cannot be used.
+        UsageError: ready mixtures are not by sex.
     """
     if isinstance(source, DynamicMixing):
-        return DynamicMixtures(source, seed)
+        return DynamicMixtures(source, seed, by_sex)
+    if by_sex:
+        raise UsageError("The recipe's fixed_order_steps need mixtures made on the way (train.speech).")
     from unbabble.data.manifest import ManifestSet
 
     return _FromManifest(ManifestSet(source.manifest, source.sample_rate), source.seconds, seed)
@@ -233,13 +239,13 @@ def learning_rate(recipe: Recipe, progress: Progress) -> float:
 class _Loss(nn.Module):
     """The call that accelerate wraps: gradients of several processes are joined where ``forward`` is called."""
 
-    def __init__(self, network: NeuralSeparator, bfloat16: bool) -> None:
+    def __init__(self, network: NeuralSeparator, mixed: bool) -> None:
         super().__init__()
-        self.network, self.bfloat16 = network, bfloat16
+        self.network, self.mixed = network, mixed
 
     def forward(self, mixture: Tensor, sources: Tensor) -> Tensor:
         """Mean loss of the batch; losses themselves are never computed in half precision."""
-        with torch.autocast(mixture.device.type, torch.bfloat16, enabled=self.bfloat16):
+        with torch.autocast(mixture.device.type, torch.bfloat16, enabled=self.mixed):
             return self.network.loss(mixture, sources).mean()
 
 
@@ -270,7 +276,7 @@ class Run:
                 f"A batch of {recipe.batch} cannot be shared by {self.accelerator.num_processes} processes."
             )
         set_seed(recipe.seed)
-        self.train_set = examples(recipe.train, recipe.seed)
+        self.train_set = examples(recipe.train, recipe.seed, recipe.fixed_order_steps * recipe.batch)
         self.validation_set = examples(recipe.validation, recipe.seed + VALIDATION_SEED_OFFSET)
         kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimizer]
         optimizer = kind(network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
@@ -384,6 +390,7 @@ class Run:
     def _update(self, mixture: Tensor, sources: Tensor) -> None:
         recipe, progress = self.recipe, self.progress
         self.loss.train()
+        self.network.fixed_order = progress.step < recipe.fixed_order_steps
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(recipe, progress)
         loss = self.loss(mixture, sources)
@@ -474,8 +481,9 @@ def validate_network(network: NeuralSeparator, items: Examples, count: int) -> d
     """Mean loss of the first ``count`` items, and SI-SNR improvement over those with two talkers or more."""
     device = next(network.parameters()).device
     losses, improvements = [], []
-    training = network.training
+    training, fixed_order = network.training, network.fixed_order
     network.eval()
+    network.fixed_order = False
     with torch.no_grad():
         for index in range(count):
             item = items[index]
@@ -488,6 +496,7 @@ def validate_network(network: NeuralSeparator, items: Examples, count: int) -> d
                 found = align(network.estimate(mixture), present).scores.mean()
                 improvements.append(float(found - si_sdr(mixture[:, None], present).mean()))
     network.train(training)
+    network.fixed_order = fixed_order
     return {
         "loss": float(np.mean(losses)),
         "si_snri": float(np.mean(improvements)) if improvements else math.nan,

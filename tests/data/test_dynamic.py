@@ -194,3 +194,20 @@ def test_bad_files_are_left_out_up_to_a_share(tmp_path):
     with pytest.raises(InputError, match=r"2 of 5 recordings cannot be used, the first: .*bad\.wav"):
         Store([*good, bad, tmp_path / "gone.wav"], RATE, max_bad_share=0.3, folder=tmp_path / "cache")
     assert len(list((tmp_path / "cache").glob("*.npy"))) == 1, "nothing half is left"
+
+
+def test_learning_by_sex_begins_with_a_woman_and_a_man_in_this_order(speech, mixing, tmp_path):
+    rows = ["file,speaker,sex"]
+    rows += [
+        f"speech/{who}/{n}.wav,{who},{sex}" for who, sex in (("low", "M"), ("high", "F")) for n in range(5)
+    ]
+    rows.append("speech/one/0.wav,one,F")
+    table = tmp_path / "table.csv"
+    table.write_text("\n".join(rows))
+    items = DynamicMixtures(replace(mixing, speech=table), 0, by_sex=20)
+    pitches = [int(np.abs(np.fft.rfft(items[index].sources[1])).argmax()) for index in range(20)]
+    assert set(pitches) == {200}
+    plain = DynamicMixtures(replace(mixing, speech=table), 0)
+    assert np.array_equal(items[20].mixture, plain[20].mixture)
+    with pytest.raises(UsageError, match="column 'sex'"):
+        DynamicMixtures(mixing, 0, by_sex=20)

@@ -173,3 +173,14 @@ def test_half_precision_outside_does_not_make_it_coarse():
 def test_too_few_estimates_are_refused():
     with pytest.raises(ValueError, match="cannot stand for"):
         separation_loss(_noise(1, 2, TIME), _noise(1, 3, TIME), _noise(1, TIME))
+
+
+def test_a_fixed_order_is_not_searched_for():
+    torch.manual_seed(0)
+    sources = torch.randn(3, 2, 400)
+    mixture = sources.sum(1)
+    estimates = sources + 0.1 * torch.randn_like(sources)
+    best = separation_loss(estimates, sources, mixture)
+    assert torch.allclose(separation_loss(estimates, sources, mixture, fixed_order=True), best)
+    swapped = separation_loss(estimates.flip(1), sources, mixture, fixed_order=True)
+    assert (swapped > best + 10).all()

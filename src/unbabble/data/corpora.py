@@ -32,13 +32,14 @@ LIBRISPEECH_LICENCE = "CC BY 4.0"
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """One clean recording of one speaker."""
+    """One clean recording of one speaker; ``sex`` is F, M or unknown."""
 
     path: Path
     speaker: str
     seconds: float
     text: str = ""
     licence: str | None = None
+    sex: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,14 @@ def speech(path: Path, split: str | None = None) -> list[Utterance]:
         if licence is None and row.get("origin", "").startswith("LibriSpeech"):
             licence = LIBRISPEECH_LICENCE
         utterances.append(
-            Utterance(file, row["speaker"], _seconds(path, file, row), row.get("text") or "", licence)
+            Utterance(
+                file,
+                row["speaker"],
+                _seconds(path, file, row),
+                row.get("text") or "",
+                licence,
+                (row.get("sex") or "").upper(),
+            )
         )
     return utterances
 

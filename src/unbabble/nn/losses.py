@@ -19,6 +19,7 @@ def separation_loss(
     *,
     scale_invariant: bool = True,
     soft_db: float = SOFT_DB,
+    fixed_order: bool = False,
 ) -> Float[Tensor, " batch"]:
     """Negative SI-SNR or SNR in dB, mean over the estimates, for their best assignment to the sources.
 
@@ -33,6 +34,7 @@ def separation_loss(
         mixture: what was separated; the measure of silence.
         scale_invariant: leave the level of an estimate open (not that of silence, which has one).
         soft_db: -10 log10 tau.
+        fixed_order: estimate k stands for source k.
 
     Raises:
         ValueError: fewer estimates than sources.
@@ -54,6 +56,8 @@ def separation_loss(
         error = (energy - 2 * cross + power).clamp(min=0) / (power + _EPS)
     present = power > SILENT**2 * loudness
     cost = 10 * (torch.where(present, error, energy / (loudness + _EPS)) + 10 ** (-soft_db / 10)).log10()
+    if fixed_order:
+        return cost.diagonal(dim1=1, dim2=2).mean(-1)
     order = best_permutation(-cost)
     chosen = torch.take_along_dim(cost, order[:, None], 1).squeeze(1)
     return chosen.mean(-1)

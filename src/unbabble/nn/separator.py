@@ -60,6 +60,9 @@ class NeuralSeparator(nn.Module):
             raise UsageError("A network has at least one source and a sample rate of at least 1 Hz.")
         self.sources, self.sample_rate, self.levels, self.reference = sources, sample_rate, levels, reference
         self.max_sources = sources
+        self.fixed_order = (
+            False  # of the voices, in ``loss``: the trainer's, see ``Recipe.fixed_order_steps``
+        )
         self.warnings: list[str] = []
 
     def resolved_options(self) -> dict[str, Any]:
@@ -76,7 +79,11 @@ class NeuralSeparator(nn.Module):
     ) -> Float[Tensor, " batch"]:
         """Training loss of each item, lower is better; a source that is all zeros does not speak."""
         return separation_loss(
-            self.estimate(mixture), sources, mixture, scale_invariant=self.levels == "fitted"
+            self.estimate(mixture),
+            sources,
+            mixture,
+            scale_invariant=self.levels == "fitted",
+            fixed_order=self.fixed_order,
         )
 
     def forward(
