@@ -178,3 +178,52 @@ def test_what_is_long():
     assert chunk.segment_seconds(info(3600)) == 60
     assert chunk.segment_seconds(info(3600, 4, 48000)) == 31.25
     assert chunk.segment_seconds(info(3600, channels=64)) == 20
+
+
+def test_spectra_tell_who_is_who_where_the_overlap_is_silent(tmp_path):
+    """Three voices of their own colour that take turns; at every seam two of them are silent."""
+    white = torch.randn(3, SECONDS * RATE + 2, generator=torch.Generator().manual_seed(1)) * 0.1
+    low, middle, high = (
+        white[k, :-2] * taps[0] + white[k, 1:-1] * taps[1] + white[k, 2:] * taps[2]
+        for k, taps in enumerate(((1, 2, 1), (1, 0, -1), (1, -2, 1)))
+    )
+    truth = torch.stack([low, 0.8 * middle, 0.5 * high])
+    turn = torch.arange(SECONDS * RATE) // (RATE // 3) % 6  # a segment ends and begins with one voice alone
+    for k in range(3):
+        truth[k] *= (turn == k) | ((turn == 5) & (k == 0))
+    oracle = Oracle(truth)
+    path = write(tmp_path / "mixture.wav", oracle.mixture())
+    result = separate_long(oracle, path, tmp_path, segment=4, overlap=1)
+    tracks = torch.cat([audio.read(path).samples for path in result.outputs])
+    order = truth.square().sum(1).argsort(descending=True)
+    assert torch.allclose(tracks, truth[order], atol=1e-6)
+
+
+def test_spectra_and_their_likeness():
+    noise = voices(2)
+    colours = torch.stack([noise[0, 1:] + noise[0, :-1], noise[1, 1:] - noise[1, :-1]])
+    powers = chunk.band_powers(colours, RATE)
+    assert powers.shape == (2, chunk.BANDS)
+    alike = chunk.likeness(chunk.band_powers(3 * colours[:, : 5 * RATE], RATE), powers)
+    assert (alike.diagonal() > 0.5).all()
+    assert (alike.fliplr().diagonal() < -0.5).all()
+    assert not chunk.likeness(torch.zeros(1, chunk.BANDS), powers).any()
+    assert not chunk.likeness(powers[:1], powers[:1]).any(), "one track has nothing of its own"
+    assert chunk.band_powers(torch.zeros(0, 100), RATE).shape == (0, chunk.BANDS)
+
+
+def test_progress_is_told(tmp_path):
+    oracle = Oracle(voices())
+    path = write(tmp_path / "mixture.wav", oracle.mixture())
+    told = []
+    separate_long(oracle, path, tmp_path, segment=4, overlap=1, progress=lambda *each: told.append(each))
+    assert [done for done, _ in told] == [3, 6, 9, 12]
+    assert {whole for _, whole in told} == {SECONDS}
+
+
+def test_models_may_like_shorter_pieces():
+    info = AudioInfo(16000, 2, 100, None, "WAV", "PCM_16")
+    assert not chunk.is_long(info)
+    assert chunk.is_long(info, 30.0)
+    assert not chunk.is_long(info, 50.0)
+    assert chunk.segment_seconds(info, 30.0) == 30

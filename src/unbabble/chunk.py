@@ -1,15 +1,16 @@
 """Long recordings: separate them segment by segment, in bounded memory, with each voice in one file throughout.
 
 Segments overlap. In the overlap the new segment's voices are given to the tracks so that the squared difference at
-the seam is least, which is the assignment of largest total inner product, and are faded over to. Voices are
-written as they are finished and the files named at the end, loudest first.
+the seam is least, which is the assignment of largest total inner product, and are faded over to. Where the overlap
+does not tell, because a talker is silent there, the long-term spectra of voices and tracks do. Voices are written as
+they are finished and the files named at the end, loudest first.
 """
 
 import os
 import re
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +38,10 @@ LONG_SECONDS = 300.0
 """Up to here a recording is separated in one piece, if it is not too wide for that."""
 FADED_SECONDS = 1.0
 """Length of the cross-fade in the middle of the overlap."""
+FRAME_SECONDS = 0.064
+BANDS, TOP_HERTZ = 24, 4000.0
+SPECTRUM_WEIGHT = 0.1
+"""Of the likeness of spectra, against inner products in the overlap in units of the segment's mean power there."""
 
 
 class Separation(Protocol):
@@ -86,16 +91,25 @@ class LongSeparation:
     seconds: float = 0.0
 
 
-def segment_seconds(info: AudioInfo) -> float:
-    """How long segments of such a recording are: as long as memory allows, but never too short to learn from."""
+def segment_seconds(info: AudioInfo, piece: float | None = None) -> float:
+    """How long segments of such a recording are: as long as memory allows, but never too short to learn from.
+
+    Args:
+        info: of the recording.
+        piece: seconds that the model likes best, if it has a preference.
+    """
+    if piece is not None:
+        return piece
     most = SEGMENT_SAMPLES / (info.channels * info.sample_rate)
     return min(SEGMENT_SECONDS, max(LEAST_SEGMENT_SECONDS, most))
 
 
-def is_long(info: AudioInfo) -> bool:
+def is_long(info: AudioInfo, piece: float | None = None) -> bool:
     """Whether a recording is better separated in segments, or may be, as its length is not known."""
     if info.seconds is None:
         return True
+    if piece is not None:
+        return info.seconds > 2 * piece
     most = LONG_SAMPLES / (info.channels * info.sample_rate)
     return info.seconds > min(LONG_SECONDS, max(most, 2 * LEAST_SEGMENT_SECONDS))
 
@@ -109,6 +123,7 @@ def separate_long(
     overlap: float | None = None,
     images: bool = False,
     format: Literal["wav", "flac"] = "wav",
+    progress: Callable[[float, float | None], None] | None = None,
 ) -> LongSeparation:
     """Separate a recording of any length in memory proportional to one segment.
 
@@ -122,6 +137,7 @@ def separate_long(
         overlap: seconds that two segments share; a sixth of a segment by default.
         images: also write each voice as every microphone hears it.
         format: wav holds 32-bit floats, flac 24 bits, all voices scaled alike where one would clip.
+        progress: called after each segment with the seconds that are done, and those of the recording if known.
 
     Raises:
         InputError: the recording cannot be read, or no segment of it be separated.
@@ -146,6 +162,8 @@ def separate_long(
             end = joined.shape[-1] if last else joined.shape[-1] - shared
             tracks.write(joined[..., :end])
             held = [joined[..., end:].clone()]
+            if progress is not None:
+                progress(tracks.written / info.sample_rate, info.seconds)
         stack.close()
         if separator.failure and not separator.model_name:
             raise separator.failure
@@ -164,20 +182,60 @@ def separate_long(
     )
 
 
-def align(voices: Float[Tensor, "voice ..."], tracks: Float[Tensor, "track ..."]) -> list[int]:
+def align(
+    voices: Float[Tensor, "voice ..."],
+    tracks: Float[Tensor, "track ..."],
+    likeness: Float[Tensor, "voice track"] | float = 0.0,
+) -> list[int]:
     """For each track, then for each further one that is needed, the number of its voice; ``NONE`` for none.
 
     >>> tracks = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
     >>> align(torch.tensor([[0.0, 0.0, 0.2], [0.1, 0.9, 0.0], [0.8, 0.0, 0.0]]), tracks)
     [2, 1, 0]
+
+    Args:
+        voices: of the new segment, in the overlap.
+        tracks: of the previous segment, in the overlap.
+        likeness: what else speaks for giving a voice to a track, on the scale of their inner product.
     """
     if not len(voices):
         return [NONE] * len(tracks)
     if not len(tracks):
         return list(range(len(voices)))
     scores = voices.flatten(1).double() @ tracks.flatten(1).double().T
-    order = best_permutation(scores).tolist()
+    order = best_permutation(scores + likeness).tolist()
     return [*order, *(voice for voice in range(len(voices)) if voice not in order)]
+
+
+def band_powers(voices: Float[Tensor, "voice time"], sample_rate: int) -> Float[Tensor, "voice band"]:
+    """Energy of each voice in bands that grow wider with frequency, as hearing has them, up to 4 kHz."""
+    size = max(16, round(FRAME_SECONDS * sample_rate))
+    window = torch.hann_window(size)
+    frames = torch.nn.functional.pad(voices, (0, size)).unfold(-1, size, size // 2)
+    hertz = torch.arange(size // 2 + 1) * sample_rate / size
+    used = hertz <= TOP_HERTZ
+    scale = (1 + hertz[used] / 700).log()
+    band = (scale / scale[-1] * BANDS).long().clamp(max=BANDS - 1)
+    powers = torch.zeros(len(voices), BANDS)
+    for voice, each in enumerate(frames):
+        powers[voice].index_add_(0, band, torch.fft.rfft(each * window).abs().square().sum(0)[used])
+    return powers
+
+
+def likeness(
+    voices: Float[Tensor, "voice band"], tracks: Float[Tensor, "track band"]
+) -> Float[Tensor, "voice track"]:
+    """From -1 to 1, how alike are the ways in which spectra differ from what the tracks have in common.
+
+    0 for what is silent.
+    """
+    shapes = [(each / each.sum(1, keepdim=True).clamp_min(1e-30) + 1e-5).log() for each in (voices, tracks)]
+    common = shapes[1].mean(0)
+    for shape, powers in zip(shapes, (voices, tracks), strict=True):
+        shape -= common
+        shape /= shape.norm(dim=1, keepdim=True).clamp_min(1e-12)
+        shape *= powers.sum(1, keepdim=True) > 0
+    return (shapes[0] @ shapes[1].T).double()
 
 
 class _Segments:
@@ -224,6 +282,7 @@ class _Tracks:
         self.widths = (1, info.channels) if images else (1,)
         self.written, self.peak = 0, 0.0
         self.energy: list[float] = []
+        self.spectra = torch.zeros(0, BANDS)
         self.writers: list[list[AudioWriter]] = []
 
     def __len__(self) -> int:
@@ -231,10 +290,20 @@ class _Tracks:
 
     def join(self, voices: Tensor, held: Tensor | None, shared: int) -> Tensor:
         """Put ``voices`` in the order of the tracks and fade over from ``held``, the end of the previous segment."""
+        spectra = band_powers(voices[:, 0], self.info.sample_rate)
         if held is None:
+            self.spectra = spectra
             return voices
         shared = min(shared, voices.shape[-1])
-        order = align(voices[..., :shared], held[..., :shared])
+        unit = (
+            SPECTRUM_WEIGHT * shared * float(voices.double().square().mean(-1).sum()) if len(voices) else 0.0
+        )
+        alike = unit * likeness(spectra, self.spectra)
+        order = align(voices[..., :shared], held[..., :shared], alike)
+        self.spectra = torch.nn.functional.pad(self.spectra, (0, 0, 0, len(order) - len(self.spectra)))
+        for track, voice in enumerate(order):
+            if voice != NONE:
+                self.spectra[track] += spectra[voice]
         ordered = torch.zeros(len(order), *voices.shape[1:])
         for track, voice in enumerate(order):
             if voice != NONE:

@@ -17,6 +17,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -245,6 +246,16 @@ def limit_threads(count: int) -> None:
         numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
 
 
+_within: list[Callable[[float, float | None], None]] = []
+"""The bar's listener, where there is a bar and this process does the work."""
+
+
+def report_progress(done: float, total: float | None) -> None:
+    """Show how many seconds of audio of the task at hand are done, of how many, if known."""
+    for listener in _within:
+        listener(done, total)
+
+
 @contextmanager
 def _progress(total: int, title: str, quiet: bool) -> Iterator[Callable[[FileReport], None]]:
     """A bar on stderr with the speed so far; nothing where stderr is no terminal."""
@@ -266,7 +277,21 @@ def _progress(total: int, title: str, quiet: bool) -> Iterator[Callable[[FileRep
             factor = audio / (time.perf_counter() - started)
             bar.update(line, advance=1, speed=f"{factor:.1f} x real time" if audio else "")
 
-        yield advance
+        def within(done: float, whole: float | None) -> None:
+            factor = (audio + done) / (time.perf_counter() - started)
+            of = f" of {_clock(whole)}" if whole else ""
+            bar.update(line, speed=f"{_clock(done)}{of} of sound, {factor:.1f} x real time")
+
+        _within.append(within)
+        try:
+            yield advance
+        finally:
+            _within.remove(within)
+
+
+def _clock(seconds: float) -> str:
+    """As ``1:02:03``."""
+    return str(timedelta(seconds=round(seconds)))
 
 
 def done_before(folder: Path, path: Path, config: dict[str, Any]) -> FileReport | None:

@@ -1,4 +1,4 @@
-"""``unbabble models``: what there is, and all about one. The listing imports no method."""
+"""``unbabble models``: what there is, and all about one. The listing imports no method, nor torch."""
 
 import inspect
 from dataclasses import dataclass, field
@@ -8,6 +8,8 @@ from unbabble.base import registry
 from unbabble.base.config import keyword_parameters
 from unbabble.base.errors import UsageError
 from unbabble.base.registry import Card
+
+UNTRAINED = "none yet: unbabble train"
 
 
 @dataclass
@@ -25,14 +27,15 @@ class Listing:
 def models(
     action: Literal["list", "info"] = "list", name: str | None = None, /, *, quiet: bool = False
 ) -> Listing:
-    """List the models; `models info NAME` tells all about one, with its options.
+    """List the models; `models info NAME` tells all about one: options, and of weights data, licence and scores.
 
     Args:
         action: list, or info.
-        name: The model to tell about, as auxiva or auxiva.ipa.
+        name: The model to tell about, as auxiva or auxiva.ipa; of a network also a weights file or a folder.
         quiet: Print the names alone.
 
     Raises:
+        InputError: `info` of weights that cannot be read.
         UsageError: `info` without a name, or of a model that does not exist.
     """
     from rich.console import Console
@@ -41,9 +44,10 @@ def models(
     if action == "info":
         if name is None:
             raise UsageError("Name a model: unbabble models info NAME.")
-        card, _ = registry.find(name)
-        _print_card(console, card, about := options(name))
-        return Listing({name: _plain(card) | {"options": about}})
+        weights = about_weights(name)
+        card, _ = registry.find(weights["method"] if weights else name)
+        _print_card(console, card, about := options(card.name), weights)
+        return Listing({name: _plain(card) | {"options": about} | ({"weights": weights} if weights else {})})
     if name is not None:
         raise UsageError(f"To know about one model: unbabble models info {name}.")
     cards = registry.cards()
@@ -70,6 +74,25 @@ def options(name: str) -> dict[str, dict[str, str]]:
         default = "" if each.default is each.empty else str(each.default)
         found[each.name] = {"type": kind, "default": default, "help": help_texts.get(each.name, "")}
     return found
+
+
+def about_weights(name: str) -> dict[str, Any]:
+    """What weights say of themselves, with their size; nothing for models without any, or a method's name alone.
+
+    Raises:
+        InputError: they cannot be read.
+        UsageError: no such model.
+    """
+    if name in registry.cards() or (name in registry.models() and not registry.find(name)[0].network):
+        return {}
+    from unbabble.model_folder import count_parameters, sha256
+    from unbabble.networks import load_network
+
+    found = load_network(name)
+    size = {"parameters": count_parameters(found.network)}
+    if found.path is not None:
+        size |= {"bytes": found.path.stat().st_size, "sha256": sha256(found.path)}
+    return found.card.to_dict() | size
 
 
 def _argument_help(docstring: str) -> dict[str, str]:
@@ -99,22 +122,50 @@ def _plain(card: Card) -> dict[str, Any]:
 
 
 def _print_table(cards: dict[str, Card]) -> None:
+    """Methods that learn from the recording itself, then networks."""
     from rich.console import Console
     from rich.table import Table
 
     table = Table("method", "models, the first is the default", "what it does", box=None, pad_edge=False)
-    for card in cards.values():
-        table.add_row(card.name, ", ".join(card.models), card.summary)
+    for card in sorted(cards.values(), key=lambda card: card.network):
+        table.add_row(card.name, ", ".join(card.models) or UNTRAINED, card.summary)
     Console(highlight=False, markup=False).print(table)
 
 
-def _print_card(console: Any, card: Card, about: dict[str, dict[str, str]]) -> None:
+def _print_card(console: Any, card: Card, about: dict[str, dict[str, str]], weights: dict[str, Any]) -> None:
     console.print(f"{card.name}: {card.summary}\n")
-    console.print(f"Models:   {', '.join(card.models)}")
+    console.print(f"Models:   {', '.join(card.models) or UNTRAINED}")
     console.print(f"Kind:     {card.contract}")
     console.print(f"Citation: {card.citation}\n")
+    if weights:
+        _print_weights(console, weights)
     console.print("Options (--set NAME=VALUE, or load(..., NAME=VALUE)):")
     for name, option in about.items():
-        console.print(f"  {name} ({option['type']}) = {option['default'] or 'required'}")
+        trained = weights.get("options", {}).get(name, option["default"])
+        console.print(f"  {name} ({option['type']}) = {'required' if trained == '' else trained}")
         if option["help"]:
             console.print(f"      {option['help']}")
+
+
+def _print_weights(console: Any, weights: dict[str, Any]) -> None:
+    """The card of the weights: what is stated, and the scores as a table."""
+    from rich.table import Table
+
+    if weights["summary"]:
+        console.print(f"{weights['summary']}\n")
+    lines = {"Data": "data", "Licence": "licence", "Command": "command", "Seed": "seed", "Limits": "limits"}
+    shown = {label: weights[name] for label, name in lines.items() if weights[name] not in ("", None)}
+    shown |= {"Training": ", ".join(f"{name} {value}" for name, value in weights["training"].items())}
+    size = f", {weights['bytes'] / 1e6:.2f} MB" if "bytes" in weights else ""
+    shown |= {"Size": f"{weights['parameters']:,} parameters{size}", "SHA-256": weights.get("sha256")}
+    for label, value in shown.items():
+        if value not in ("", None):
+            console.print(f"{label + ':':<9} {value}")
+    if scores := weights["scores"]:
+        metrics = list(dict.fromkeys(metric for each in scores.values() for metric in each))
+        table = Table("scores on", *metrics, box=None, pad_edge=False)
+        for name, each in scores.items():
+            table.add_row(name, *(f"{each[metric]:g}" if metric in each else "" for metric in metrics))
+        console.print()
+        console.print(table)
+    console.print()

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from unbabble import jobs as executor
 from unbabble.base.config import merge, parse_assignments
@@ -15,6 +15,9 @@ from unbabble.base.files import remove_partial, writable_folder
 from unbabble.base.inputs import Input, expand
 from unbabble.base.report import FileReport, Report, timestamp
 from unbabble.verbs.summary import announce_compilation, print_summary
+
+if TYPE_CHECKING:
+    from unbabble.hub import Model
 
 LEAST_SEGMENT_SECONDS = 10.0
 
@@ -59,7 +62,8 @@ def separate(
     Args:
         inputs: Recordings: files, folders, patterns, manifests (.txt, .jsonl), or - for standard input.
         out: Folder for the results.
-        model: What separates; `unbabble models` lists them. auto chooses by recording.
+        model: What separates: a name that `unbabble models` lists, weights (a .safetensors file, a folder, org/name on
+            the Hugging Face Hub), or auto to choose by recording.
         sources: How many talkers there are; auto counts them.
         iterations: How many iterations, for models that have them.
         source_model: What the model takes voices to be like: laplace or gauss.
@@ -67,7 +71,8 @@ def separate(
         images: Also write each talker as every microphone hears it: source1_image.wav ...
         starts: Try several starting points and keep the best.
         set: Any other option of the model (`unbabble models info NAME`), as name=value; repeat for more.
-        segment: Seconds of the pieces that a long recording is cut into; auto cuts beyond 5 minutes, 0 never.
+        segment: Seconds of the pieces that a long recording is cut into; auto cuts beyond 5 minutes (networks: 1),
+            0 never.
         format: wav holds 32-bit floats, flac 24 bits.
         device: auto, cpu, cuda ...
         jobs: Recordings to work on at the same time.
@@ -83,6 +88,7 @@ def separate(
         OutputError: the folder cannot be written to.
     """
     from unbabble.hub import load
+    from unbabble.networks import is_network
 
     named = {"iterations": iterations, "source_model": source_model, "starts": starts}
     options = {name: value for name, value in named.items() if value is not None}
@@ -104,7 +110,7 @@ def separate(
         tasks = expand(inputs, Path(spool), exclude=out)
         load(model, device, dereverb, **options)  # says what is wrong with the request, before any work
         writable_folder(out)
-        announce_compilation(quiet)
+        announce_compilation(quiet or is_network(model))
         work = partial(separate_file, out=out, settings=settings, overwrite=overwrite)
         result.files, result.interrupted = executor.run(
             work, tasks, jobs=jobs, quiet=quiet, title="Separating"
@@ -131,7 +137,7 @@ def separate_file(task: Input, out: Path, settings: Settings, overwrite: bool) -
     started = time.perf_counter()
     model = load(settings.model, settings.device, settings.dereverb, **settings.options)
     result = FileReport(task.name, "done")
-    if (segment := _segment(task, settings)) is None:
+    if (segment := _segment(task, settings, model)) is None:
         separation = model(task.path, images=settings.images)
         _make_room(folder)
         outputs = separation.save(folder, settings.format)
@@ -141,7 +147,13 @@ def separate_file(task: Input, out: Path, settings: Settings, overwrite: bool) -
 
         _make_room(folder)
         separation = separate_long(
-            model, task.path, folder, segment=segment, images=settings.images, format=settings.format
+            model,
+            task.path,
+            folder,
+            segment=segment,
+            images=settings.images,
+            format=settings.format,
+            progress=executor.report_progress,
         )
         outputs = separation.outputs
         details = {"sources": separation.sources, "segments": separation.segments}
@@ -158,7 +170,7 @@ def _make_room(folder: Path) -> None:
     executor.forget(folder)
 
 
-def _segment(task: Input, settings: Settings) -> float | None:
+def _segment(task: Input, settings: Settings, model: "Model") -> float | None:
     """How long the pieces are that this recording is to be cut into; None for the whole."""
     from unbabble.base.audio import probe
     from unbabble.chunk import is_long, segment_seconds
@@ -167,5 +179,6 @@ def _segment(task: Input, settings: Settings) -> float | None:
         return None
     info = probe(task.path)
     if settings.segment == "auto":
-        return segment_seconds(info) if is_long(info) else None
+        piece = model.piece_seconds(task.path)
+        return segment_seconds(info, piece) if is_long(info, piece) else None
     return settings.segment if info.seconds is None or info.seconds > settings.segment else None
