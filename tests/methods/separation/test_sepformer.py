@@ -1,7 +1,10 @@
+from pathlib import Path
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from unbabble.base.config import load_yaml
 from unbabble.base.errors import UsageError
 from unbabble.methods.separation import sepformer
 from unbabble.methods.separation.sepformer import COMPACT, SepFormer, positions
@@ -26,6 +29,8 @@ def test_published_sizes(sources, parameters):
 
 
 def test_compact_variant_is_small():
+    recipe = load_yaml(Path(__file__).parents[3] / "configs" / "sepformer_compact_2talkers.yaml")
+    assert recipe["options"] == COMPACT | {"sources": 2, "sample_rate": 8000}
     built = network(**COMPACT)
     assert sum(each.numel() for each in built.parameters()) < 3e6
     with FlopCounterMode(display=False) as counter, torch.enable_grad():
