@@ -19,6 +19,7 @@ from unbabble.base.contracts import SAMPLE_RATE_ANY
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.registry import models
 from unbabble.base.weights import packaged
+from unbabble.onnx_networks import Runtime
 from unbabble.signal.counting import count_audible
 
 __all__ = ["Model", "Separation", "choose_model", "load", "models"]
@@ -145,7 +146,11 @@ def choose_device(name: str) -> torch.device:
 
 
 def load(
-    name: str = AUTO, device: str = "auto", dereverb: Dereverberation = "none", **options: Any
+    name: str = AUTO,
+    device: str = "auto",
+    dereverb: Dereverberation = "none",
+    runtime: Runtime = "auto",
+    **options: Any,
 ) -> "Model":
     """Make a model ready for use.
 
@@ -155,6 +160,7 @@ def load(
             ``org/name[@revision]`` on the Hugging Face Hub; or ``auto`` to choose by recording.
         device: ``auto``, ``cpu``, ``cuda`` ...
         dereverb: ``wpe`` removes reverberation first; ``joint`` takes the method that does both.
+        runtime: what computes a network: ``torch``, ``onnx`` (ONNX Runtime), or ``auto`` for the faster one.
         options: of the method: ``sources=2``, ``iterations=50`` ...
 
     Raises:
@@ -163,11 +169,13 @@ def load(
     """
     if dereverb not in ("none", "wpe", "joint"):
         raise UsageError(f"Dereverberation is none, wpe or joint, not '{dereverb}'.")
+    if runtime == "onnx" and name != AUTO and not networks.is_network(name):
+        raise UsageError(f"ONNX Runtime computes networks, and '{name}' is none.")
     if dereverb == "joint":
         name = JOINT_MODEL if name == AUTO else name
         if name.partition(".")[0] != JOINT_MODEL:
             raise UsageError(f"Joint dereverberation is model '{JOINT_MODEL}'; '{name}' has --dereverb wpe.")
-    model = Model(name, choose_device(device), dereverb, options)
+    model = Model(name, choose_device(device), dereverb, options, runtime)
     model.separator(DEFAULT_MULTICHANNEL if name == AUTO else name)  # a wrong option is said before any work
     return model
 
@@ -180,6 +188,7 @@ class Model:
     device: torch.device
     dereverb: Dereverberation = "none"
     options: dict[str, Any] = field(default_factory=dict)
+    runtime: Runtime = "auto"
 
     def separator(self, name: str, **changes: Any) -> Any:
         """The method itself, freshly built; of a network a copy that shares its weights with all others."""
@@ -187,9 +196,8 @@ class Model:
         if name == UNCHANGED:
             return Unchanged(options.get("reference") or 0)
         if networks.is_network(name):
-            return networks.ready(
-                name, self.device, **check_arguments(networks.ready, options, f"Model '{name}'")
-            )
+            options = check_arguments(networks.ready, options, f"Model '{name}'")
+            return networks.ready(name, self.device, runtime=self.runtime, **options)
         options = check_arguments(registry.method(name), options, f"Model '{name}'")
         return registry.create(name, **options)
 

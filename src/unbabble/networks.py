@@ -17,6 +17,7 @@ from unbabble.base.weights import SUFFIX, WeightsCard, describe_mismatch, packag
 from unbabble.foreign import is_foreign, load_foreign
 from unbabble.model_folder import checked_weights, is_ours
 from unbabble.nn.separator import NeuralSeparator
+from unbabble.onnx_networks import Runtime, with_runtime
 
 FILE_SUFFIXES = (SUFFIX, ".bin", ".pth", ".pt", ".ckpt")
 HUB_PREFIX = "hub:"
@@ -124,20 +125,28 @@ def load_network(name: str, **options: Any) -> Weighted:
 
 
 def ready(
-    name: str, device: torch.device, *, reference: int = 0, sources: int | None = None, **options: Any
+    name: str,
+    device: torch.device,
+    *,
+    runtime: Runtime = "auto",
+    reference: int = 0,
+    sources: int | None = None,
+    **options: Any,
 ) -> NeuralSeparator:
     """The network called ``name`` on ``device``; built once, and handed out as a light copy that shares its weights.
 
     Args:
         name: as for ``load_network``.
         device: where to.
+        runtime: what computes it, see ``onnx_networks.with_runtime``.
         reference: the microphone that is listened to.
         sources: how many voices are wanted of it, at most as many as it has.
         options: of the constructor, in place of those with which it was trained.
 
     Raises:
         InputError: the weights are missing, damaged, or those of another architecture.
-        UsageError: no such model or option; more voices than it has.
+        MissingExtraError: ``onnx`` without its extra.
+        UsageError: no such model or option; more voices than it has; a runtime that does not fit.
     """
     place = locate(name)
     try:
@@ -146,7 +155,7 @@ def ready(
         raise InputError(f"There is no file '{place}'.") from None
     except OSError as error:
         raise InputError(f"Cannot read '{place}': {error.strerror}.") from None
-    network = copy.copy(_kept(name, place, changed, device, json.dumps(options, sort_keys=True)))
+    network = copy.copy(_kept(name, place, changed, device, runtime, json.dumps(options, sort_keys=True)))
     if sources is not None and not 1 <= sources <= network.sources:
         raise UsageError(f"Model '{name}' gives at most {network.sources} sources, not {sources}.")
     network.reference, network.warnings = reference, []
@@ -154,8 +163,11 @@ def ready(
 
 
 @lru_cache(maxsize=KEPT_NETWORKS)
-def _kept(name: str, place: Path, changed: int, device: torch.device, options: str) -> NeuralSeparator:
-    return load_network(name, **json.loads(options)).network.to(device).requires_grad_(False)
+def _kept(
+    name: str, place: Path, changed: int, device: torch.device, runtime: Runtime, options: str
+) -> NeuralSeparator:
+    network = load_network(name, **json.loads(options)).network.to(device).requires_grad_(False)
+    return with_runtime(network, runtime)
 
 
 @cache

@@ -32,6 +32,7 @@ class Settings:
     images: bool
     format: Literal["wav", "flac"]
     segment: float | Literal["auto"] = "auto"
+    runtime: Literal["auto", "torch", "onnx"] = "auto"
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -49,6 +50,7 @@ def separate(
     segment: float | Literal["auto"] = "auto",
     format: Literal["wav", "flac"] = "wav",
     device: str = "auto",
+    runtime: Literal["auto", "torch", "onnx"] = "auto",
     jobs: int = 1,
     overwrite: bool = False,
     report: Path | None = None,
@@ -75,6 +77,7 @@ def separate(
             0 never.
         format: wav holds 32-bit floats, flac 24 bits.
         device: auto, cpu, cuda ...
+        runtime: What computes a network: torch, onnx (ONNX Runtime), or auto for the faster one.
         jobs: Recordings to work on at the same time.
         overwrite: Do again what an earlier run has done.
         report: Write what happened to each recording to this file, as JSON.
@@ -102,13 +105,15 @@ def separate(
         )
     executor.check_jobs(jobs)
     options = merge(options, parse_assignments(set or []))
-    settings = Settings(model, device, dereverb, images, format, segment, options)
+    settings = Settings(model, device, dereverb, images, format, segment, runtime, options)
     result = Report(
         "separate", config=vars(settings) | {"out": str(out), "jobs": jobs, "overwrite": overwrite}
     )
     with tempfile.TemporaryDirectory(prefix="unbabble-") as spool:
         tasks = expand(inputs, Path(spool), exclude=out)
-        load(model, device, dereverb, **options)  # says what is wrong with the request, before any work
+        load(
+            model, device, dereverb, runtime, **options
+        )  # says what is wrong with the request, before any work
         writable_folder(out)
         announce_compilation(quiet or is_network(model))
         work = partial(separate_file, out=out, settings=settings, overwrite=overwrite)
@@ -135,7 +140,7 @@ def separate_file(task: Input, out: Path, settings: Settings, overwrite: bool) -
         earlier.input = task.name
         return earlier
     started = time.perf_counter()
-    model = load(settings.model, settings.device, settings.dereverb, **settings.options)
+    model = load(settings.model, settings.device, settings.dereverb, settings.runtime, **settings.options)
     result = FileReport(task.name, "done")
     if (segment := _segment(task, settings, model)) is None:
         separation = model(task.path, images=settings.images)
