@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, replace
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ import yaml
 
 from unbabble import trainer
 from unbabble.base import registry, weights
-from unbabble.base.config import load_yaml
+from unbabble.base.config import load_yaml, merge
 from unbabble.base.errors import InputError, OutputError, UsageError
 from unbabble.nn.separator import NeuralSeparator
 from unbabble.trainer import Progress, Recipe, Run, learning_rate, read_recipe
@@ -219,15 +220,66 @@ def test_learning_rates(speech):
     assert halved == [1, 1, 1, 0.5, 0.5, 0.5]
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_every_config_is_a_recipe_for_a_network(path):
-    recipe = read_recipe(load_yaml(path))
+def parts() -> list[tuple[Path, ...]]:
+    """Every recipe: those that are whole, and every network with every corpus."""
+    contents = {path: load_yaml(path) for path in CONFIGS}
+    whole = [(path,) for path, content in contents.items() if "train" in content]
+    networks = [path for path, content in contents.items() if "train" not in content]
+    corpora = sorted((CONFIGS[0].parent / "corpora").glob("*.yaml"))
+    return [*whole, *((network, corpus) for network in networks for corpus in corpora)]
+
+
+@pytest.mark.parametrize("paths", parts(), ids=lambda paths: "-".join(path.stem for path in paths))
+def test_every_config_is_a_recipe_for_a_network(paths):
+    recipe = read_recipe(reduce(merge, map(load_yaml, paths)))
     card, _ = registry.find(recipe.method)
     assert card.network
-    network = registry.create(recipe.method, **recipe.options)
+    small = {
+        name: value
+        for name, value in registry.method(recipe.method).TINY.items()
+        if name not in recipe.options
+    }
+    network = registry.create(recipe.method, **small | recipe.options)
     assert network.sample_rate == recipe.train.sample_rate == recipe.validation.sample_rate
     talkers = getattr(recipe.train, "talkers", (network.sources,))
     assert network.sources >= max(talkers)
+
+
+def test_parts_of_a_recipe_add_up(speech, tmp_path):
+    whole = content(speech, steps=2)
+    corpus = {name: whole.pop(name) for name in ("train", "validation")}
+    for name, part in (("network", whole), ("corpus", corpus), ("more", {"batch": 1})):
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(part))
+    names = [tmp_path / f"{name}.yaml" for name in ("network", "corpus", "more")]
+    train(*names, out=tmp_path / "run", device="cpu", quiet=True)
+    assert yaml.safe_load((tmp_path / "run" / "recipe.yaml").read_text())["batch"] == 1
+
+
+def test_ready_mixtures(speech, tmp_path):
+    rng = np.random.default_rng(0)
+    lines = []
+    for number in range(3):
+        voices = 0.1 * rng.standard_normal((2, RATE))
+        for name, wave in (("mix", voices.sum(0)), ("s1", voices[0]), ("s2", voices[1])):
+            soundfile.write(tmp_path / f"{name}-{number}.wav", wave, RATE, subtype="FLOAT")
+        lines.append(
+            json.dumps({"mixture": f"mix-{number}.wav", "sources": [f"s1-{number}.wav", f"s2-{number}.wav"]})
+        )
+    (tmp_path / "m.jsonl").write_text("\n".join(lines))
+    ready = {"manifest": str(tmp_path / "m.jsonl"), "seconds": 0.25}
+    job = run(speech, tmp_path / "run", train=ready, validation=ready, steps=2)
+    mixture, sources = job.train_set[7]
+    assert np.sqrt(np.mean(mixture**2)) == pytest.approx(1, abs=1e-4)
+    assert np.allclose(sources.sum(0), mixture, atol=1e-4)
+    assert job.train().step == 2
+    with pytest.raises(UsageError, match="mixtures of 2 known voices, but the network returns 1"):
+        run(
+            speech,
+            tmp_path / "one",
+            train=ready,
+            validation=ready,
+            options=registry.method("bsrnn").TINY | {"sources": 1},
+        )
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,10 @@ from unbabble.base.errors import InputError, MissingExtraError, UsageError
 from unbabble.base.files import atomic
 from unbabble.base.report import plain
 from unbabble.base.weights import WeightsCard
-from unbabble.data.dynamic import DynamicMixing, DynamicMixtures, Example
+from unbabble.data.dynamic import DynamicMixing, DynamicMixtures, Item
+from unbabble.data.examples import Examples
+from unbabble.data.librimix import LibriMixSet
+from unbabble.data.manifest import ManifestSet
 from unbabble.nn.separator import NeuralSeparator
 from unbabble.signal.metrics import si_sdr
 from unbabble.signal.permutation import align
@@ -56,13 +59,40 @@ class ManifestData:
 
 
 @dataclass(frozen=True)
+class LibriMixData:
+    """LibriMix without its files: see ``data.librimix.LibriMixSet``.
+
+    Args:
+        metadata: a list of LibriMix.
+        librispeech: the corpus that it is made of.
+        noise: WHAM!'s noise, where the condition has noise.
+        condition: mix_clean, mix_both or mix_single.
+        mode: min or max.
+        seconds: as in ``ManifestData``.
+        sample_rate: Hz.
+    """
+
+    metadata: Path
+    librispeech: Path
+    noise: Path | None = None
+    condition: Literal["mix_clean", "mix_both", "mix_single"] = "mix_clean"
+    mode: Literal["min", "max"] = "min"
+    seconds: float | None = 4.0
+    sample_rate: int = 8000
+
+
+Data = DynamicMixing | ManifestData | LibriMixData
+
+
+@dataclass(frozen=True)
 class Recipe:
     """All that decides a training run.
 
     Args:
         method: a network of the registry.
         options: of its constructor.
-        train: what it learns from: mixtures made on the way (``speech: ...``) or ready ones (``manifest: ...``).
+        train: what it learns from: mixtures made on the way (``speech: ...``), ready ones (``manifest: ...``), or
+            LibriMix made on the way (``metadata: ...``).
         validation: what the best weights are chosen on.
         validation_items: how many.
         steps: updates of the weights.
@@ -97,8 +127,8 @@ class Recipe:
     """
 
     method: str
-    train: DynamicMixing | ManifestData
-    validation: DynamicMixing | ManifestData
+    train: Data
+    validation: Data
     options: dict[str, Any] = field(default_factory=dict)
     validation_items: int = 100
     steps: int = 100_000
@@ -134,38 +164,36 @@ class Recipe:
             raise UsageError("Recipe: learning_rate and clip_norm are positive, average lies below 1.")
 
 
-def read_recipe(options: dict[str, Any], folder: Path | None = None) -> Recipe:
-    """Check a recipe as it stands in YAML; paths in it are relative to ``folder``.
+def read_recipe(options: dict[str, Any]) -> Recipe:
+    """Check a recipe as it stands in YAML.
 
     Raises:
         UsageError: an unknown name, with the nearest one, or a value of the wrong type.
     """
     options = dict(options)
     for section in ("train", "validation"):
-        if not isinstance(options.get(section), dict):
+        content = options.get(section)
+        if not isinstance(content, dict):
             raise UsageError(f"The recipe has no section '{section}'.")
-        content = {
-            name: str((folder / value) if folder is not None else value)
-            if name in ("speech", "noise", "rooms", "manifest") and value
-            else value
-            for name, value in options[section].items()
-        }
-        kind = ManifestData if "manifest" in content else DynamicMixing
+        kind = next((kind for name, kind in _DATA.items() if name in content), DynamicMixing)
         options[section] = validate(kind, content, f"Section '{section}'")
     if "method" not in options:
         raise UsageError("The recipe names no method.")
     return validate(Recipe, options, "The recipe")
 
 
-class Examples(Protocol):
+_DATA = {"manifest": ManifestData, "metadata": LibriMixData}
+
+
+class Items(Protocol):
     """What a run learns from: item ``index`` of an endless row."""
 
-    def __getitem__(self, index: int) -> Example:
+    def __getitem__(self, index: int) -> Item:
         """A mixture and its sources."""
         ...
 
 
-def examples(source: DynamicMixing | ManifestData, seed: int, by_sex: int = 0) -> Examples:
+def open_data(source: Data, seed: int, by_sex: int = 0) -> Items:
     """Open a section of a recipe; ``by_sex`` as in ``DynamicMixtures``.
 
     Raises:
@@ -176,21 +204,31 @@ def examples(source: DynamicMixing | ManifestData, seed: int, by_sex: int = 0) -
         return DynamicMixtures(source, seed, by_sex)
     if by_sex:
         raise UsageError("The recipe's fixed_order_steps need mixtures made on the way (train.speech).")
-    from unbabble.data.manifest import ManifestSet
-
-    return _FromManifest(ManifestSet(source.manifest, source.sample_rate), source.seconds, seed)
+    if isinstance(source, ManifestData):
+        return _Ready(ManifestSet(source.manifest, source.sample_rate), source.seconds, seed)
+    ready = LibriMixSet(
+        source.metadata,
+        source.librispeech,
+        source.mode,
+        source.sample_rate,
+        condition=source.condition,
+        noise=source.noise,
+    )
+    return _Ready(ready, source.seconds, seed)
 
 
 @dataclass(frozen=True)
-class _FromManifest:
-    ready: Any
+class _Ready:
+    """Ready mixtures in an order of their own, at unit level."""
+
+    mixtures: Examples
     seconds: float | None
     seed: int
 
-    def __getitem__(self, index: int) -> Example:
-        mixture, sources = self.ready.example(index, self.seed, self.seconds)
+    def __getitem__(self, index: int) -> Item:
+        mixture, sources = self.mixtures.example(index, self.seed, self.seconds)
         level = np.sqrt(np.mean(mixture**2)) or np.float32(1)
-        return Example(mixture / level, sources / level)
+        return Item(mixture / level, sources / level)
 
 
 @dataclass
@@ -276,8 +314,15 @@ class Run:
                 f"A batch of {recipe.batch} cannot be shared by {self.accelerator.num_processes} processes."
             )
         set_seed(recipe.seed)
-        self.train_set = examples(recipe.train, recipe.seed, recipe.fixed_order_steps * recipe.batch)
-        self.validation_set = examples(recipe.validation, recipe.seed + VALIDATION_SEED_OFFSET)
+        self.train_set = open_data(recipe.train, recipe.seed, recipe.fixed_order_steps * recipe.batch)
+        self.validation_set = open_data(recipe.validation, recipe.seed + VALIDATION_SEED_OFFSET)
+        for section, items in (("train", self.train_set), ("validation", self.validation_set)):
+            voices = len(items[0].sources)
+            if voices > network.sources or not voices:
+                raise UsageError(
+                    f"The recipe's section '{section}' has mixtures of {voices} known voices, but the network "
+                    f"returns {network.sources}: set options.sources."
+                )
         kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimizer]
         optimizer = kind(network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
         self.loss, self.optimizer = self.accelerator.prepare(
@@ -477,7 +522,7 @@ class Run:
         )
 
 
-def validate_network(network: NeuralSeparator, items: Examples, count: int) -> dict[str, float]:
+def validate_network(network: NeuralSeparator, items: Items, count: int) -> dict[str, float]:
     """Mean loss of the first ``count`` items, and SI-SNR improvement over those with two talkers or more."""
     device = next(network.parameters()).device
     losses, improvements = [], []
@@ -522,7 +567,7 @@ def plot(progress: Progress, path: Path) -> None:
     pyplot.close(figure)
 
 
-def _stack(items: list[Example]) -> tuple[Tensor, Tensor]:
+def _stack(items: list[Item]) -> tuple[Tensor, Tensor]:
     return tuple(torch.from_numpy(np.stack(each)) for each in zip(*items, strict=True))  # type: ignore[return-value]
 
 

@@ -33,7 +33,7 @@ HELD_OUT_EVERY = 5
 SIMULATED_PLACES = 4
 
 
-class Example(NamedTuple):
+class Item(NamedTuple):
     """One item of training: a mixture of unit level, and its talkers, all zeros for who does not speak."""
 
     mixture: Float[np.ndarray, " time"]
@@ -141,7 +141,7 @@ class DynamicMixtures:
             self.noise = Store([each.path for each in noises], mixing.sample_rate, folder=mixing.cache)
         self.rooms = response_bank(mixing, seed) if mixing.room_share else []
 
-    def __getitem__(self, index: int) -> Example:
+    def __getitem__(self, index: int) -> Item:
         mixing = self.mixing
         rng = np.random.default_rng([self.seed, index])
         samples = round(mixing.seconds * mixing.sample_rate)
@@ -169,7 +169,7 @@ class DynamicMixtures:
         if self.noise is not None and rng.random() < mixing.noise_share:
             heard = heard + self._noise(rng, heard, responses)
         level = np.sqrt(np.mean(heard**2)) or np.float32(1)
-        return Example(heard / level, sources / level)
+        return Item(heard / level, sources / level)
 
     def _speakers(self, rng: np.random.Generator, count: int, sexes: str) -> Sequence[str]:
         chosen: list[str] = []

@@ -2,6 +2,7 @@
 
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,9 +42,7 @@ class Trained:
 
 
 def train(
-    config: Path | None = None,
-    /,
-    *,
+    *configs: Path,
     set: list[str] | None = None,
     from_: str | None = None,
     data: Path | None = None,
@@ -52,18 +51,18 @@ def train(
     device: str = "auto",
     quiet: bool = False,
 ) -> Trained:
-    """Train a network by the recipe CONFIG, or tune a model on a folder of one's own speech.
+    """Train a network by a recipe, or tune a model on a folder of one's own speech.
 
     A run can be stopped at any moment; --resume goes on from its last checkpoint with the same result. Progress,
     the learning curve and the best weights are in the run's folder; `unbabble separate --model
     FOLDER/best.safetensors` uses them.
 
     Args:
-        config: A recipe (YAML); configs/ has one for each published network and corpus.
+        configs: A recipe (YAML), or its parts: a network's and a corpus's from configs/; later ones win.
         set: Change an option of the recipe: batch=4, train.seconds=3, options.blocks=2; repeat for more.
         from_: Start from the weights of this model.
         data: Tune on this folder of clean speech (a folder for each speaker), or table, or manifest of mixtures.
-        out: Folder of the run; runs/<name of the recipe> by default.
+        out: Folder of the run; runs/<names of the parts> by default.
         resume: Go on with the run that is in the folder.
         device: auto, cpu, cuda ...
         quiet: Say nothing.
@@ -77,15 +76,14 @@ def train(
     """
     from unbabble.trainer import Run, read_recipe, validate_network
 
-
     changes = parse_assignments(set or [])
     start = _start(from_, device) if from_ is not None else None
-    if config is not None and data is not None:
+    if configs and data is not None:
         raise UsageError(
             "A recipe says itself what data it takes: --set train.speech=DIR or train.manifest=FILE."
         )
-    if config is not None:
-        content = load_yaml(config)
+    if configs:
+        content = reduce(merge, map(load_yaml, configs))
     elif start is not None and data is not None:
         content = tuning_recipe(start, data)
     else:
@@ -96,7 +94,7 @@ def train(
         raise UsageError(f"'{from_}' is a {start.card.name}, but the recipe is for {recipe.method}.")
     if network.sample_rate != recipe.train.sample_rate:
         raise UsageError(f"The network has {network.sample_rate} Hz, the data {recipe.train.sample_rate} Hz.")
-    folder = out or RUNS / (config.stem if config is not None else f"{Path(str(from_)).stem}-tuned")
+    folder = out or RUNS / ("-".join(config.stem for config in configs) or f"{Path(str(from_)).stem}-tuned")
     run = Run(network, recipe, folder, device)
     if run.checkpoint.is_file() and not resume:
         raise UsageError(
