@@ -356,3 +356,20 @@ def test_tuning_judges_by_what_it_does_not_train_on(speech):
     recipe = read_recipe(tuning_recipe(start, speech))
     assert (recipe.train.held_out, recipe.validation.held_out) == (False, True)
     assert asdict(recipe)["options"] == start.resolved_options()
+
+
+def test_a_network_with_another_number_of_voices_starts_from_what_fits(speech, tmp_path, capsys):
+    config = tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump(content(speech, steps=1)))
+    first = train(config, out=tmp_path / "two", device="cpu", quiet=True)
+    set_ = ["options.sources=3", "learning_rate=1e-30", "average=0"]
+    third = train(config, from_=str(first.weights), set=set_, out=tmp_path / "three", device="cpu")
+    said = capsys.readouterr().err
+    assert "start anew: masks.layers.0.3.weight" in said
+    before, after = weights.read_tensors(first.weights), weights.read_tensors(third.weights)
+    assert torch.equal(before["over_time.0.norm.weight"], after["over_time.0.norm.weight"])
+    assert after["masks.layers.0.3.weight"].shape[0] == 1.5 * before["masks.layers.0.3.weight"].shape[0]
+    other = content(speech, method="conv_tasnet", options=registry.method("conv_tasnet").TINY)
+    config.write_text(yaml.safe_dump(other))
+    with pytest.raises(UsageError, match="is a bsrnn, but the recipe is for conv_tasnet"):
+        train(config, from_=str(first.weights), out=tmp_path / "no", quiet=True)

@@ -1,6 +1,5 @@
 """``unbabble train``: learn from a recipe, or tune a model on one's own recordings."""
 
-from copy import deepcopy
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -60,7 +59,7 @@ def train(
     Args:
         configs: A recipe (YAML), or its parts: a network's and a corpus's from configs/; later ones win.
         set: Change an option of the recipe: batch=4, train.seconds=3, options.blocks=2; repeat for more.
-        from_: Start from the weights of this model.
+        from_: Start from the weights of this model; parts whose shape the recipe changes start anew.
         data: Tune on this folder of clean speech (a folder for each speaker), or table, or manifest of mixtures.
         out: Folder of the run; runs/<names of the parts> by default.
         resume: Go on with the run that is in the folder.
@@ -77,6 +76,7 @@ def train(
     from unbabble.trainer import Run, read_recipe, validate_network
 
     changes = parse_assignments(set or [])
+    new: list[str] = []
     start = _start(from_, device) if from_ is not None else None
     if configs and data is not None:
         raise UsageError(
@@ -89,9 +89,11 @@ def train(
     else:
         raise UsageError("Name a recipe, or a model and a folder: unbabble train --from MODEL --data DIR.")
     recipe = read_recipe(merge(content, changes))
-    network = _fresh(recipe) if start is None else start
-    if start is not None and start.card.name != recipe.method:
-        raise UsageError(f"'{from_}' is a {start.card.name}, but the recipe is for {recipe.method}.")
+    network = _fresh(recipe)
+    if start is not None:
+        if start.card.name != recipe.method:
+            raise UsageError(f"'{from_}' is a {start.card.name}, but the recipe is for {recipe.method}.")
+        new = _transfer(start, network)
     if network.sample_rate != recipe.train.sample_rate:
         raise UsageError(f"The network has {network.sample_rate} Hz, the data {recipe.train.sample_rate} Hz.")
     folder = out or RUNS / ("-".join(config.stem for config in configs) or f"{Path(str(from_)).stem}-tuned")
@@ -102,7 +104,9 @@ def train(
         )
     run.resume()
     say = _say if not quiet else _say_nothing
-    if start is not None and not run.progress.validations:
+    if start is not None and new and not run.progress.step:
+        say(f"These parts do not fit '{from_}' and start anew: {', '.join(new)}.")
+    if start is not None and not new and not run.progress.validations:
         run.start_from(validate_network(network, run.validation_set, recipe.validation_items), say)
     progress = run.train(say)
     weights = folder / "best.safetensors"
@@ -155,6 +159,20 @@ def _fresh(recipe: "Recipe") -> "NeuralSeparator":
     return registry.create(recipe.method, **check_arguments(registry.method(recipe.method), options, owner))
 
 
+def _transfer(start: "NeuralSeparator", network: "NeuralSeparator") -> list[str]:
+    """Copy what has the same name and shape; the names of the tensors that start anew.
+
+    Raises:
+        UsageError: nothing fits.
+    """
+    have, wanted = start.state_dict(), network.state_dict()
+    fitting = {n: t for n, t in have.items() if n in wanted and t.shape == wanted[n].shape}
+    if not fitting:
+        raise UsageError("Nothing of the weights fits the recipe's options.")
+    network.load_state_dict(fitting, strict=False)
+    return [name for name in wanted if name not in fitting]
+
+
 def _start(name: str, device: str) -> "NeuralSeparator":
     from unbabble.hub import load
     from unbabble.nn.separator import NeuralSeparator
@@ -162,7 +180,7 @@ def _start(name: str, device: str) -> "NeuralSeparator":
     network = load(name, device).separator(name)
     if not isinstance(network, NeuralSeparator):
         raise UsageError(f"'{name}' is not a network: there is nothing to tune.")
-    return deepcopy(network).requires_grad_()
+    return network
 
 
 def _say(text: str) -> None:
