@@ -52,9 +52,11 @@ for _verb, _group, _help in (
     ("score", WORK, "Say how good separated voices are, against the true ones."),
     ("simulate", WORK, "Make mixtures whose true voices are known."),
     ("prepare", WORK, "Write manifests for a corpus on disk; alone, list the layouts."),
+    ("train", MODELS, "Train a network by a recipe, or tune one on your own recordings."),
     ("models", MODELS, "List the models; `models info NAME` tells all about one."),
     ("push", MODELS, "Put a network into a folder or on the Hugging Face Hub, with its model card."),
     ("pull", MODELS, "Fetch a network from the Hugging Face Hub into a folder."),
+    ("export", MODELS, "Write a network as an ONNX file, for other programs."),
     ("doctor", TOOLS, "Check what works on this machine."),
 ):
     app.command(f"unbabble.verbs.{_verb}:{_verb}", name=_verb, group=_group, help=_help)

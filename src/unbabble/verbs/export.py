@@ -1,0 +1,81 @@
+"""``unbabble export``: a network as an ONNX file, for other programs and other languages."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from unbabble.base.config import parse_assignments
+from unbabble.base.errors import UsageError
+
+SUFFIX = ".onnx"
+
+
+@dataclass
+class Exported:
+    """What was exported.
+
+    Attributes:
+        model: which network.
+        path: of the file.
+        difference: largest one between the file and the network, in units of the estimates' level.
+    """
+
+    model: str
+    path: str
+    difference: float
+    exit_code: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain content for JSON."""
+        return asdict(self)
+
+
+def export(
+    model: str,
+    /,
+    *,
+    out: Path,
+    opset: int | None = None,
+    set: list[str] | None = None,
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> Exported:
+    """Write a network as an ONNX file: mixtures (batch, time) to voices (batch, source, time), of any length.
+
+    The file is compared with the network on signals of several lengths, and only left behind when ONNX Runtime
+    gives the same to 1e-4.
+
+    Args:
+        model: The network: conv_tasnet.two_talkers_8k, a .safetensors file, a folder, or org/name on the Hub.
+        out: The file, ending in .onnx.
+        opset: Version of ONNX's operators, for a program that needs a certain one.
+        set: Any option of the network, in place of those with which it was trained, as name=value.
+        overwrite: Replace the file.
+        quiet: Say nothing.
+
+    Raises:
+        InputError: weights that cannot be used.
+        MissingExtraError: without the extra onnx.
+        OutputError: the file cannot be written.
+        UsageError: not a network, or one that cannot be exported.
+    """
+    from unbabble.networks import is_network, load_network
+    from unbabble.onnx_networks import export as write
+    from unbabble.onnx_networks import require_extra
+
+    if out.suffix != SUFFIX:
+        raise UsageError(f"The file of --out ends in {SUFFIX}, unlike '{out}'.")
+    if out.exists() and not overwrite:
+        raise UsageError(f"'{out}' is there already: --overwrite replaces it.")
+    if not is_network(model):
+        raise UsageError(f"'{model}' is not a network: only networks can be exported.")
+    require_extra()
+    found = load_network(model, **parse_assignments(set or []))
+    difference = write(found.network, out, card=found.card, opset=opset)
+    result = Exported(model, str(out), difference)
+    if not quiet:
+        from rich.console import Console
+
+        console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+        console.print(f"{model} is in {out}; ONNX Runtime differs from it by at most {difference:.1e}.")
+    return result
