@@ -24,12 +24,13 @@ from unbabble.verbs.score import score
 from unbabble.verbs.separate import separate
 from unbabble.verbs.simulate import simulate
 from unbabble.verbs.stream import stream
+from unbabble.verbs.train import train
 
 REPOSITORY = Path(__file__).parent.parent
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 DEMO = Path(unbabble.__file__).parent / "demo"
 BLOCK = re.compile(r"<!-- run(?P<same>, same output)? -->\n```(?P<kind>\w+)\n(?P<text>.*?)^```", re.S | re.M)
-VERBS = {"separate": separate, "score": score, "simulate": simulate, "stream": stream}
+VERBS = {"separate": separate, "score": score, "simulate": simulate, "stream": stream, "train": train}
 
 
 @pytest.fixture
@@ -85,7 +86,9 @@ def test_commands_that_are_not_run_name_what_exists():
             verbs[verb] |= set(re.findall(r"(--[a-z0-9-]+)", rest))
     for verb, options in verbs.items():
         if verb in VERBS:
-            known = {f"--{name.replace('_', '-')}" for name in inspect.signature(VERBS[verb]).parameters}
+            known = {
+                f"--{name.strip('_').replace('_', '-')}" for name in inspect.signature(VERBS[verb]).parameters
+            }
             assert options <= known, f"unbabble {verb}"
 
 
@@ -93,7 +96,7 @@ def test_commands_that_are_not_run_name_what_exists():
 def test_every_option_is_explained(verb):
     text = (REPOSITORY / "docs" / f"{verb}.md").read_text()
     for name in inspect.signature(VERBS[verb]).parameters:
-        assert name in ("inputs", "input") or f"`--{name.replace('_', '-')}" in text, (
+        assert name in ("inputs", "input", "configs") or f"`--{name.strip('_').replace('_', '-')}" in text, (
             f"docs/{verb}.md lacks --{name}"
         )
 
@@ -127,6 +130,22 @@ def test_the_example_of_a_method_is_whole(tmp_path, monkeypatch):
             registry.create("components")(mixture[:, :1])
     finally:
         registry.cards.cache_clear()
+
+
+@pytest.mark.filterwarnings("ignore:.*pin_memory")
+def test_the_recipe_in_the_page_on_training_trains(here, monkeypatch):
+    text = (REPOSITORY / "docs" / "train.md").read_text()
+    recipe = re.search(r"<!-- recipe -->\n```yaml\n(.*?)^```", text, re.S | re.M)
+    assert recipe
+    Path("recipe.yaml").write_text(recipe[1])
+    monkeypatch.setenv("UNBABBLE_CACHE", str(here / "cache"))
+    for speaker in Path("speech").iterdir():  # five utterances each, of which one is held out
+        samples, rate = soundfile.read(next(speaker.iterdir()))
+        for number, part in enumerate(np.array_split(samples, 5)):
+            soundfile.write(speaker / f"{number}.wav", part, rate)
+    assert cli.run(["train", "recipe.yaml", "--device", "cpu", "--quiet"]) == 0
+    assert cli.run(["separate", "bob.wav", "--model", "runs/recipe/best.safetensors", "--quiet"]) == 0
+    assert len(list(Path("voices/bob").glob("source*.wav"))) == 2
 
 
 def test_links_between_pages_lead_somewhere():
