@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from unbabble import jobs as executor
 from unbabble.base.config import merge, parse_assignments
-from unbabble.base.errors import UsageError
+from unbabble.base.errors import InputError, UsageError
 from unbabble.base.files import remove_partial, writable_folder
 from unbabble.base.inputs import Input, expand
 from unbabble.base.report import FileReport, Report, timestamp
@@ -91,7 +91,6 @@ def separate(
         OutputError: the folder cannot be written to.
     """
     from unbabble.hub import load
-    from unbabble.networks import is_network
 
     named = {"iterations": iterations, "source_model": source_model, "starts": starts}
     options = {name: value for name, value in named.items() if value is not None}
@@ -115,7 +114,7 @@ def separate(
             model, device, dereverb, runtime, **options
         )  # says what is wrong with the request, before any work
         writable_folder(out)
-        announce_compilation(quiet or is_network(model))
+        announce_compilation(quiet or not _compiles(model, tasks))
         work = partial(separate_file, out=out, settings=settings, overwrite=overwrite)
         result.files, result.interrupted = executor.run(
             work, tasks, jobs=jobs, quiet=quiet, title="Separating"
@@ -168,6 +167,20 @@ def separate_file(task: Input, out: Path, settings: Settings, overwrite: bool) -
     result.seconds = time.perf_counter() - started
     executor.record_done(folder, task.path, config, result)
     return result
+
+
+def _compiles(model: str, tasks: list[Input]) -> bool:
+    """Whether the first recording, at least, is one for the compiled methods."""
+    from unbabble.base.audio import probe
+    from unbabble.hub import AUTO
+    from unbabble.networks import is_network
+
+    if model != AUTO:
+        return not is_network(model)
+    try:
+        return probe(tasks[0].path).channels > 1
+    except InputError:
+        return False
 
 
 def _make_room(folder: Path) -> None:
