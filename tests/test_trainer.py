@@ -20,7 +20,8 @@ from unbabble.base import registry, weights
 from unbabble.base.config import load_yaml, merge
 from unbabble.base.errors import InputError, OutputError, UsageError
 from unbabble.nn.separator import NeuralSeparator
-from unbabble.trainer import Progress, Recipe, Run, learning_rate, read_recipe
+from unbabble.recipe import Recipe, learning_rate, read_recipe
+from unbabble.trainer import Run
 from unbabble.verbs.train import train, tuning_recipe
 
 CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.yaml"))
@@ -201,8 +202,7 @@ def test_a_checkpoint_of_another_network_is_refused(speech, tmp_path):
 def rates(recipe, steps, losses=()):
     found = []
     for step in range(steps):
-        seen = [{"loss": loss} for at, loss in losses if at <= step]
-        found.append(learning_rate(recipe, Progress(step, seen)))
+        found.append(learning_rate(recipe, step, [loss for at, loss in losses if at <= step]))
     return found
 
 
@@ -210,11 +210,11 @@ def test_learning_rates(speech):
     recipe = read_recipe(content(speech, learning_rate=1.0, steps=100, warmup_steps=10))
     assert rates(recipe, 12) == pytest.approx([*np.arange(1, 11) / 10, 1, 1])
     cosine = replace(recipe, schedule="cosine", final_share=0.1)
-    assert learning_rate(cosine, Progress(10)) == pytest.approx(1)
-    assert learning_rate(cosine, Progress(55)) == pytest.approx(0.55)
-    assert learning_rate(cosine, Progress(100)) == pytest.approx(0.1)
+    assert learning_rate(cosine, 10) == pytest.approx(1)
+    assert learning_rate(cosine, 55) == pytest.approx(0.55)
+    assert learning_rate(cosine, 100) == pytest.approx(0.1)
     decay = replace(recipe, schedule="decay", decay=0.5, decay_steps=20)
-    assert [learning_rate(decay, Progress(step)) for step in (19, 20, 59, 60)] == [1, 0.5, 0.25, 0.125]
+    assert [learning_rate(decay, step) for step in (19, 20, 59, 60)] == [1, 0.5, 0.25, 0.125]
     plateau = replace(recipe, schedule="plateau", patience=2, warmup_steps=0)
     halved = rates(plateau, 6, [(0, 5.0), (1, 4.0), (2, 4.5), (3, 4.0), (4, 3.0), (5, 3.5)])
     assert halved == [1, 1, 1, 0.5, 0.5, 0.5]
@@ -253,6 +253,8 @@ def test_parts_of_a_recipe_add_up(speech, tmp_path):
     names = [tmp_path / f"{name}.yaml" for name in ("network", "corpus", "more")]
     train(*names, out=tmp_path / "run", device="cpu", quiet=True)
     assert yaml.safe_load((tmp_path / "run" / "recipe.yaml").read_text())["batch"] == 1
+    command = weights.read_card(tmp_path / "run" / "best.safetensors").command
+    assert command == f"unbabble train {names[0]} {names[1]} {names[2]}"
 
 
 def test_ready_mixtures(speech, tmp_path):

@@ -11,7 +11,7 @@ from unbabble.base.errors import UsageError
 
 if TYPE_CHECKING:
     from unbabble.nn.separator import NeuralSeparator
-    from unbabble.trainer import Recipe
+    from unbabble.recipe import Recipe
 
 RUNS = Path("runs")
 TUNING_STEPS = 2000
@@ -73,7 +73,8 @@ def train(
         UsageError: a recipe that makes no sense, or a folder that holds a run already.
         InputError: data that cannot be used.
     """
-    from unbabble.trainer import Run, read_recipe, validate_network
+    from unbabble.recipe import read_recipe
+    from unbabble.trainer import Run, validate_network
 
     changes = parse_assignments(set or [])
     new: list[str] = []
@@ -97,7 +98,9 @@ def train(
     if network.sample_rate != recipe.train.sample_rate:
         raise UsageError(f"The network has {network.sample_rate} Hz, the data {recipe.train.sample_rate} Hz.")
     folder = out or RUNS / ("-".join(config.stem for config in configs) or f"{Path(str(from_)).stem}-tuned")
-    run = Run(network, recipe, folder, device)
+    typed = [*map(str, configs), *(f"--set {each}" for each in set or [])]
+    typed += [f"--from {from_}"] * (from_ is not None) + [f"--data {data}"] * (data is not None)
+    run = Run(network, recipe, folder, device, " ".join(["unbabble train", *typed]))
     if run.checkpoint.is_file() and not resume:
         raise UsageError(
             f"'{folder}' holds a run already: --resume goes on with it, --out names another folder."
