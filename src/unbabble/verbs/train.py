@@ -73,12 +73,13 @@ def train(
         UsageError: a recipe that makes no sense, or a folder that holds a run already.
         InputError: data that cannot be used.
     """
+    from unbabble.networks import load_network
     from unbabble.recipe import read_recipe
     from unbabble.trainer import Run, validate_network
 
     changes = parse_assignments(set or [])
     new: list[str] = []
-    start = _start(from_, device) if from_ is not None else None
+    start = load_network(from_).network if from_ is not None else None
     if configs and data is not None:
         raise UsageError(
             "A recipe says itself what data it takes: --set train.speech=DIR or train.manifest=FILE."
@@ -174,16 +175,6 @@ def _transfer(start: "NeuralSeparator", network: "NeuralSeparator") -> list[str]
         raise UsageError("Nothing of the weights fits the recipe's options.")
     network.load_state_dict(fitting, strict=False)
     return [name for name in wanted if name not in fitting]
-
-
-def _start(name: str, device: str) -> "NeuralSeparator":
-    from unbabble.hub import load
-    from unbabble.nn.separator import NeuralSeparator
-
-    network = load(name, device).separator(name)
-    if not isinstance(network, NeuralSeparator):
-        raise UsageError(f"'{name}' is not a network: there is nothing to tune.")
-    return network
 
 
 def _say(text: str) -> None:
