@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,3 +167,22 @@ def test_an_error_of_ours_is_its_sentence():
 
     (report,), _ = jobs.run(work, [Task("a")])
     assert report.error == "It is silent."
+
+
+def test_progress_within_a_long_task_is_shown_on_a_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def work(task):
+        jobs.report_progress(1830, 3600)
+        jobs.report_progress(3540, None)
+        return FileReport(task.name, "done", audio_seconds=3600)
+
+    jobs.run(work, [Task("long")], title="Separating")
+    shown = capsys.readouterr().err
+    assert re.search(r"0:30:30 of 1:00:00 of sound, [\d.]+ x real time", shown)
+    assert "0:59:00 of sound" in shown
+    jobs.run(work, [Task("long")], title="Separating", quiet=True)
+    jobs.report_progress(1, 2)  # nobody listens any more
+    assert capsys.readouterr().err == ""

@@ -280,7 +280,8 @@ def _progress(total: int, title: str, quiet: bool) -> Iterator[Callable[[FileRep
         def within(done: float, whole: float | None) -> None:
             factor = (audio + done) / (time.perf_counter() - started)
             of = f" of {_clock(whole)}" if whole else ""
-            bar.update(line, speed=f"{_clock(done)}{of} of sound, {factor:.1f} x real time")
+            speed = f"{_clock(done)}{of} of sound, {factor:.1f} x real time"
+            bar.update(line, speed=speed, refresh=True)
 
         _within.append(within)
         try:
