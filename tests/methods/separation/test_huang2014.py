@@ -126,7 +126,7 @@ def test_recurrence_is_where_it_was_asked_for(generator: torch.Generator) -> Non
 
 
 def test_features() -> None:
-    separator = network(features="log-mel", context=3, window=512)
+    separator = network(features="log-mel", context=3, window_length=512)
     magnitude = torch.rand(2, 20, 257) + 0.1
     features = separator.features(magnitude)
     assert features.shape == (2, 20, 3 * 3 * 41)

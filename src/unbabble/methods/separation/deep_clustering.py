@@ -138,8 +138,8 @@ class DeepClustering(NeuralSeparator):
         dropout: between the layers.
         masks: ``hard`` gives each bin to one talker, ``soft`` shares it by the distances from the centres.
         hardness: of soft masks: the factor of the squared distance.
-        window: samples per frame of the transform.
-        hop: samples between frames.
+        window_length: samples per frame of the transform.
+        hop_length: samples between frames.
         levels: see ``NeuralSeparator``; the masks keep them.
         options: of every network.
 
@@ -148,7 +148,7 @@ class DeepClustering(NeuralSeparator):
     """
 
     TINY: ClassVar[dict[str, Any]] = {
-        "layers": 1, "hidden": 8, "dimension": 4, "dropout": 0.0, "window": 64, "hop": 16,
+        "layers": 1, "hidden": 8, "dimension": 4, "dropout": 0.0, "window_length": 64, "hop_length": 16,
     }  # fmt: skip
 
     def __init__(
@@ -160,8 +160,8 @@ class DeepClustering(NeuralSeparator):
         dropout: float = 0.5,
         masks: Literal["hard", "soft"] = "hard",
         hardness: float = 5.0,
-        window: int = 256,
-        hop: int = 64,
+        window_length: int = 256,
+        hop_length: int = 64,
         levels: Literal["fitted", "kept"] = "kept",
         **options: Any,
     ) -> None:
@@ -171,7 +171,7 @@ class DeepClustering(NeuralSeparator):
         if masks not in ("hard", "soft"):
             raise UsageError(f"masks are 'hard' or 'soft', not '{masks}'.")
         self.mask_kind, self.hardness = masks, hardness
-        self.spectrum = Spectrum(window, hop, square_root=True)
+        self.spectrum = Spectrum(window_length, hop_length, square_root=True)
         self.lstm = nn.LSTM(
             self.spectrum.bins, hidden, layers, batch_first=True, bidirectional=True,
             dropout=dropout if layers > 1 else 0.0,

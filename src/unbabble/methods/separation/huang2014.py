@@ -115,7 +115,7 @@ class Huang2014(NeuralSeparator):
             ``magnitude`` for the magnitude spectrum.
         context: frames that the network sees at once, odd.
         gamma: weight of the discriminative terms; below 1.
-        window: samples per frame of the transform, which has a hop of half of it.
+        window_length: samples per frame of the transform, which has a hop of half of it.
         sample_rate: Hz.
         levels: see ``NeuralSeparator``; the masks keep them.
         options: of every network.
@@ -124,7 +124,12 @@ class Huang2014(NeuralSeparator):
         UsageError: a recurrence at a layer that is not there, no layers, or an even context.
     """
 
-    TINY: ClassVar[dict[str, Any]] = {"hidden": 8, "window": 64, "features": "magnitude", "sample_rate": 8000}
+    TINY: ClassVar[dict[str, Any]] = {
+        "hidden": 8,
+        "window_length": 64,
+        "features": "magnitude",
+        "sample_rate": 8000,
+    }
 
     def __init__(
         self,
@@ -135,7 +140,7 @@ class Huang2014(NeuralSeparator):
         features: Literal["log-mel", "magnitude"] = "log-mel",
         context: int = 1,
         gamma: float = 0.05,
-        window: int = 1024,
+        window_length: int = 1024,
         sample_rate: int = 16000,
         levels: Literal["fitted", "kept"] = "kept",
         **options: Any,
@@ -150,7 +155,7 @@ class Huang2014(NeuralSeparator):
         if features not in LEAST_VARIANCE:
             raise UsageError(f"features are {' or '.join(LEAST_VARIANCE)}, not '{features}'.")
         self.gamma, self.context, self.feature_kind = gamma, context, features
-        self.spectrum = Spectrum(window, window // 2, square_root=True)
+        self.spectrum = Spectrum(window_length, window_length // 2, square_root=True)
         bins = self.spectrum.bins
         self.mel: Tensor
         self.register_buffer("mel", mel_filters(bins, sample_rate), persistent=False)
