@@ -44,16 +44,16 @@ class Past(nn.Module):
         """From now on, calls go on where the last one ended."""
         self.kept = torch.zeros(())
 
-    def forward(self, x: Frames) -> Frames:
+    def forward(self, x: Float[Tensor, "batch frame channel"]) -> Float[Tensor, "batch frame channel"]:
         """``count`` frames more."""
         if not self.count:
             return x
         if self.kept is None:
-            return nn.functional.pad(x, (self.count, 0))
+            return nn.functional.pad(x, (0, 0, self.count, 0))
         if not self.kept.ndim:
-            self.kept = x.new_zeros(*x.shape[:-1], self.count)
-        joined = torch.cat([self.kept, x], -1)
-        self.kept = joined[..., -self.count :].clone()
+            self.kept = x.new_zeros(len(x), self.count, x.shape[-1])
+        joined = torch.cat([self.kept, x], 1)
+        self.kept = joined[:, -self.count :].clone()
         return joined
 
 
@@ -213,6 +213,10 @@ class RecordingStreamer:
         if rate != sample_rate:
             self._down = soxr.ResampleStream(sample_rate, rate, 1, "float32", RESAMPLING)
             self._up = soxr.ResampleStream(rate, sample_rate, self.sources, "float32", RESAMPLING)
+        if rate < sample_rate:
+            self.warnings.append(
+                f"The network works at {rate / 1000:g} kHz: what the recording has above {rate / 2000:g} kHz is lost."
+            )
         self.latency = math.ceil(self._streamer.latency * sample_rate / rate)
         pole = 1 - 2 * math.pi * OFFSET_HZ / sample_rate
         self._offset_filter = [1.0, -1.0], [1.0, -pole]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from unbabble.base.errors import UsageError
-from unbabble.methods.separation.conv_tasnet import Block, ConvTasNet, make_norm
+from unbabble.methods.separation.conv_tasnet import Block, ConvTasNet, Depthwise, make_norm
 
 CAUSAL = ConvTasNet.TINY | {"causal": True}
 
@@ -55,36 +55,36 @@ def test_no_skip_connections_as_in_the_first_version():
 
 
 def test_global_norm_is_equations_8_to_10():
-    norm, x = make_norm("global", 5), _noise(3, 5, 40) * 7 + 2
+    norm, x = make_norm("global", 5), _noise(3, 40, 5) * 7 + 2
     expected = torch.stack([(item - item.mean()) / (item.var(correction=0) + 1e-8).sqrt() for item in x])
     torch.testing.assert_close(norm(x), expected, rtol=0, atol=1e-5)
 
 
 def test_cumulative_norm_is_equations_11_to_13():
     norm: Any = make_norm("cumulative", 5)
-    x = _noise(2, 5, 30) * 3 + 1
+    x = _noise(2, 30, 5) * 3 + 1
     with torch.no_grad():
         norm.weight.copy_(torch.arange(1.0, 6))
         norm.bias.copy_(torch.arange(5.0))
     found = norm(x).detach()
     for frame in range(30):
-        past = x[..., : frame + 1]
+        past = x[:, : frame + 1]
         mean = past.mean((1, 2))[:, None]
         scale = (past.var((1, 2), correction=0) + 1e-8).sqrt()[:, None]
-        expected = (x[..., frame] - mean) / scale * torch.arange(1.0, 6) + torch.arange(5.0)
-        torch.testing.assert_close(found[..., frame], expected, rtol=0, atol=1e-4)
+        expected = (x[:, frame] - mean) / scale * torch.arange(1.0, 6) + torch.arange(5.0)
+        torch.testing.assert_close(found[:, frame], expected, rtol=0, atol=1e-4)
 
 
 def test_cumulative_norm_of_a_constant_is_finite():
     """Rounding makes the difference of the two moments negative now and then."""
-    found = make_norm("cumulative", 4)(torch.full((1, 4, 3000), 1000.0))
+    found = make_norm("cumulative", 4)(torch.full((1, 3000, 4), 1000.0))
     assert found.isfinite().all()
 
 
 def test_channel_norm_treats_each_frame_alone():
-    found = make_norm("channel", 6)(_noise(2, 6, 10) * 5 + 3)
-    torch.testing.assert_close(found.mean(1), torch.zeros(2, 10), rtol=0, atol=1e-6)
-    torch.testing.assert_close(found.std(1, correction=0), torch.ones(2, 10), rtol=0, atol=1e-5)
+    found = make_norm("channel", 6)(_noise(2, 10, 6) * 5 + 3)
+    torch.testing.assert_close(found.mean(-1), torch.zeros(2, 10), rtol=0, atol=1e-6)
+    torch.testing.assert_close(found.std(-1, correction=0), torch.ones(2, 10), rtol=0, atol=1e-5)
 
 
 def test_batch_norm_at_inference_depends_on_no_other_item():
@@ -97,23 +97,42 @@ def test_batch_norm_at_inference_depends_on_no_other_item():
 # ---------------------------------------------------------------------------------------------- network
 
 
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize(("kernel", "dilation"), [(3, 1), (3, 4), (5, 2), (3, 64), (1, 2)])
+def test_depthwise_convolution_is_a_dilated_one(kernel, dilation, causal):
+    """Whatever the number of frames is to the dilation."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        depthwise = Depthwise(6, kernel, dilation, causal)
+    reach = (kernel - 1) * dilation
+    for frames in (1, 2, 7, 8, 63, 64, 65):
+        x = _noise(2, frames + (reach if causal else 0), 6, seed=frames)
+        expected = torch.nn.functional.conv1d(
+            x.mT,
+            depthwise.weight,
+            depthwise.bias,
+            padding=0 if causal else reach // 2,
+            dilation=dilation,
+            groups=6,
+        )
+        torch.testing.assert_close(depthwise(x), expected.mT, rtol=0, atol=1e-6)
+
+
 def test_a_block_is_its_convolutions():
-    """Against a loop over taps, with the weights as they are."""
+    """Section II-C, with the weights as 1x1 convolutions have them."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         block: Any = Block(4, 6, 3, 3, 4, "global", causal=False, last=False)
-    x = _noise(1, 4, 25)
-    inner = block.norm1(
-        block.act1(torch.einsum("hb,nbt->nht", block.expand.weight[..., 0], x) + block.expand.bias[:, None])
-    )
-    padded = torch.nn.functional.pad(inner, (4, 4))
-    taps = sum(
-        block.depthwise.weight[:, 0, tap, None] * padded[..., 4 * tap : 4 * tap + 25] for tap in range(3)
-    )
-    inner = block.norm2(block.act2(taps + block.depthwise.bias[:, None]))
+    x = _noise(2, 25, 4)
+
+    def pointwise(layer: Any, x: torch.Tensor) -> torch.Tensor:
+        return torch.einsum("oi,bti->bto", layer.weight[..., 0], x) + layer.bias
+
+    inner = block.norm1(block.act1(pointwise(block.expand, x)))
+    inner = block.norm2(block.act2(block.depthwise(inner)))
     output, skip = block(x)
-    torch.testing.assert_close(output, x + block.residual(inner), rtol=0, atol=1e-5)
-    torch.testing.assert_close(skip, block.skip(inner), rtol=0, atol=1e-5)
+    torch.testing.assert_close(output, x + pointwise(block.residual, inner), rtol=0, atol=1e-5)
+    torch.testing.assert_close(skip, pointwise(block.skip, inner), rtol=0, atol=1e-5)
 
 
 def test_receptive_field_of_the_paper():

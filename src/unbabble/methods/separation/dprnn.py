@@ -48,9 +48,9 @@ class GlobalNorm(nn.Module):
         """The same shape, float32."""
         x = x.float()
         axes = [axis for axis in range(x.ndim) if axis != 1]
-        variance, mean = torch.var_mean(x, axes, correction=0, keepdim=True)
-        scale = self.weight * (variance + EPS).rsqrt()
-        return torch.addcmul(self.bias - mean * scale, x, scale)
+        centred = x - x.mean(axes, keepdim=True)
+        variance = centred.square().mean(axes, keepdim=True)  # several times faster than var_mean
+        return torch.addcmul(self.bias, centred, self.weight * (variance + EPS).rsqrt())
 
 
 def make_norm(kind: str, channels: int) -> nn.Module:
