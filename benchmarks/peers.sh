@@ -31,6 +31,18 @@ environment torchiva numpy==2.4.6 scipy==1.17.1 pyyaml==6.0.3 torch==2.13.0
 "$folder/torchiva/bin/pip" install --quiet --no-deps torchiva==0.1.1
 touch "$folder/torchiva/complete"
 
+# SpeechBrain and Asteroid without the packages that their networks do not need (torchaudio has no CPU build)
+environment speechbrain numpy==2.4.6 torch==2.13.0
+"$folder/speechbrain/bin/pip" install --quiet scipy==1.17.1 joblib tqdm packaging sentencepiece huggingface_hub requests \
+    hyperpyyaml "ruamel.yaml<0.19"
+"$folder/speechbrain/bin/pip" install --quiet --no-deps speechbrain==1.1.2
+touch "$folder/speechbrain/complete"
+
+environment asteroid numpy==2.4.6 torch==2.13.0
+"$folder/asteroid/bin/pip" install --quiet scipy==1.17.1 packaging pyyaml requests huggingface_hub soundfile
+"$folder/asteroid/bin/pip" install --quiet --no-deps asteroid==0.7.0 asteroid-filterbanks==0.4.0 julius
+touch "$folder/asteroid/complete"
+
 environment authors numpy==1.23.5 scipy==1.10.1 pyroomacoustics==0.6.0
 if [ ! -e "$folder/authors/complete" ]; then
     git clone --quiet "$authors" "$folder/authors/code"

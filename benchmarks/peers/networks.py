@@ -26,6 +26,32 @@ SPEECHBRAIN = {
     "num_spks": 2,
 }
 SMALL_SPEECHBRAIN = {"N": 16, "kernel": 8, "K": 10, "layers": 2, "nhead": 4, "d_ffn": 24, "repeats": 2}
+ASTEROID = {
+    "conv_tasnet": ("ConvTasNet", {"n_src": 2}),
+    "dprnn_16": ("DPRNNTasNet", {"n_src": 2}),
+    "dprnn_2": ("DPRNNTasNet", {"n_src": 2, "kernel_size": 2, "stride": 1, "chunk_size": 250}),
+}
+HYPERPARAMETERS = """
+sample_rate: 8000
+num_spks: {num_spks}
+Transformer: &transformer !new:speechbrain.lobes.models.dual_path.SBTransformerBlock
+    num_layers: {layers}
+    d_model: {N}
+    nhead: {nhead}
+    d_ffn: {d_ffn}
+    use_positional_encoding: True
+    norm_before: True
+MaskNet: !new:speechbrain.lobes.models.dual_path.Dual_Path_Model
+    num_spks: !ref <num_spks>
+    in_channels: {N}
+    out_channels: {N}
+    num_layers: {repeats}
+    K: {K}
+    intra_model: !ref <Transformer>
+    inter_model: !ref <Transformer>
+    norm: ln
+    skip_around_intra: True
+"""
 
 
 def without_torchaudio():
@@ -96,6 +122,24 @@ def randomise(network, seed):
         offset = 1.0 if parameter.ndim == 1 and name.endswith(("norm.weight", "gamma")) else 0.0
         parameter.data = offset + torch.randn_like(parameter) / fan_in**0.5
     return network.eval()
+
+
+def build(name, seed=0):
+    """A network of the benchmark, with random weights."""
+    if name == "sepformer":
+        return randomise(SepFormer(**SPEECHBRAIN), seed)
+    return randomise(asteroid(*ASTEROID[name][:1], **ASTEROID[name][1]), seed)
+
+
+def save(network, name, folder):
+    """In the layout in which its toolkit publishes networks."""
+    if name == "sepformer":
+        for part in ("encoder", "masknet", "decoder"):
+            torch.save(getattr(network, part).state_dict(), folder / f"{part}.ckpt")
+        (folder / "hyperparams.yaml").write_text(HYPERPARAMETERS.format(**SPEECHBRAIN))
+    else:
+        said = {"model_name": ASTEROID[name][0], "model_args": network.get_model_args()}
+        torch.save(said | {"state_dict": network.state_dict()}, folder / "pytorch_model.bin")
 
 
 def fixtures(folder):

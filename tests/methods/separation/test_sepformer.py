@@ -2,12 +2,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from unbabble.base.config import load_yaml
 from unbabble.base.errors import UsageError
 from unbabble.methods.separation import sepformer
 from unbabble.methods.separation.sepformer import COMPACT, SepFormer, positions
+from unbabble.nn.macs import macs_per_second, parameter_count
 
 TINY_MEANS = SepFormer.TINY | {"inter": "means", "inter_layers": 2, "repeats": 3}
 
@@ -29,13 +29,12 @@ def test_published_sizes(sources, parameters):
 
 
 def test_compact_variant_is_small():
-    recipe = load_yaml(Path(__file__).parents[3] / "configs" / "sepformer_compact_2talkers.yaml")
-    assert recipe["options"] == COMPACT | {"sources": 2, "sample_rate": 8000}
-    built = network(**COMPACT)
-    assert sum(each.numel() for each in built.parameters()) < 3e6
-    with FlopCounterMode(display=False) as counter, torch.enable_grad():
-        built.estimate(noise(1, built.sample_rate))
-    assert counter.get_total_flops() / 2 < 1e9
+    recipes = map(load_yaml, (Path(__file__).parents[3] / "configs").glob("sepformer_*.yaml"))
+    assert any(COMPACT.items() <= recipe["options"].items() for recipe in recipes)
+    with torch.device("meta"):
+        built = SepFormer(**COMPACT)
+        assert parameter_count(built) < 3e6
+        assert macs_per_second(built) < 1e9
 
 
 @pytest.mark.parametrize("options", [SepFormer.TINY, TINY_MEANS, SepFormer.TINY | {"stride": 4}])

@@ -1,0 +1,74 @@
+"""Runs one network in its own process: theirs in their environment, or ours from the files that theirs were saved in.
+
+    PYTHON run_network.py theirs|ours|ours-bfloat16 NAME FOLDER THREADS
+
+Requests are JSON lines on stdin: {"input": FILE.npy, "out": FILE.npy or null}; answers {"seconds", "extra_bytes"} or
+{"error"}. ``extra_bytes`` is how far resident memory rises above its level with network and input loaded.
+"""
+
+import json
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from worker import measure_memory
+
+MOST_BYTES = 20 * 2**30
+"""A run that asks for more is stopped and noted, not left to exhaust the machine."""
+
+
+def load(who, name, folder):
+    """A function from (time,) to (source, time)."""
+    if who == "theirs":
+        import networks
+
+        network = networks.build(name)
+        networks.save(network, name, folder)
+        return lambda mixture: network(mixture[None])[0]
+    from unbabble.foreign import load_foreign
+    from unbabble.methods.separation.sepformer import COMPACT, SepFormer
+
+    options = {"precision": "bfloat16"} if who == "ours-bfloat16" else {}
+    network = SepFormer(**COMPACT, **options).eval() if name == "compact" else load_foreign(folder, **options)
+    return lambda mixture: network.estimate(mixture[None])[0]
+
+
+def main():
+    who, name, folder, threads = sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4])
+    torch.set_num_threads(threads)
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever a package prints goes to stderr
+    run = load(who, name, folder)
+    resource.setrlimit(resource.RLIMIT_DATA, (MOST_BYTES, MOST_BYTES))
+
+    def answer(**fields):
+        print(json.dumps(fields), file=answers, flush=True)
+
+    answer(torch=torch.__version__)
+    for line in sys.stdin:
+        request = json.loads(line)
+        mixture = torch.from_numpy(np.load(request["input"]))
+        found, seconds = [], []
+
+        def once(mixture=mixture, found=found, seconds=seconds):
+            with torch.no_grad():
+                start = time.perf_counter()
+                found.append(run(mixture))
+                seconds.append(time.perf_counter() - start)
+
+        try:
+            extra = measure_memory(once)
+        except (RuntimeError, MemoryError) as error:
+            answer(error=str(error).splitlines()[0])
+            continue
+        if request.get("out"):
+            np.save(request["out"], found[0].numpy())
+        answer(seconds=seconds[0], extra_bytes=extra)
+
+
+if __name__ == "__main__":
+    main()
