@@ -6,6 +6,7 @@ does not tell, because a talker is silent there, the long-term spectra of voices
 they are finished and the files named at the end, loudest first.
 """
 
+import math
 import os
 import re
 import tempfile
@@ -209,7 +210,7 @@ def align(
 
 def band_powers(voices: Float[Tensor, "voice time"], sample_rate: int) -> Float[Tensor, "voice band"]:
     """Energy of each voice in bands that grow wider with frequency, as hearing has them, up to 4 kHz."""
-    size = max(16, round(FRAME_SECONDS * sample_rate))
+    size = max(16, 2 ** round(math.log2(FRAME_SECONDS * sample_rate)))
     window = torch.hann_window(size)
     frames = torch.nn.functional.pad(voices, (0, size)).unfold(-1, size, size // 2)
     hertz = torch.arange(size // 2 + 1) * sample_rate / size

@@ -39,6 +39,7 @@ NETWORK_SECONDS = 30.0
 """What networks separate at once: more makes them no better, and takes more memory."""
 COPY_RATIO = 1e-6
 """Channels whose second principal component is weaker than this (-60 dB) are copies of one microphone."""
+SAMPLES_AT_ONCE = 1 << 18
 CLIPPED_SHARE = 1e-5
 CLIPPED_PEAK = 0.5
 Dereverberation = Literal["none", "wpe", "joint"]
@@ -347,8 +348,9 @@ def is_one_microphone(samples: Float[Tensor, "channel time"]) -> bool:
     """Whether all channels are one, copied: a mono recording in a stereo file."""
     if len(samples) == 1:
         return True
-    centred = (samples - samples.mean(-1, keepdim=True)).double()
-    powers = torch.linalg.eigvalsh(centred @ centred.mT)
+    centred = samples - samples.mean(-1, keepdim=True)
+    parts = (part.double() for part in centred.split(SAMPLES_AT_ONCE, dim=1))
+    powers = torch.linalg.eigvalsh(torch.stack([part @ part.mT for part in parts]).sum(0))
     return bool(powers[-2] <= COPY_RATIO * powers[-1])
 
 
