@@ -2,9 +2,11 @@
 
 import json
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import huggingface_hub
+import numpy as np
 import pytest
 import torch
 from huggingface_hub import errors
@@ -13,8 +15,10 @@ from unbabble import networks
 from unbabble.base import weights
 from unbabble.base.errors import InputError, OutputError, UsageError
 from unbabble.model_folder import write_folder
+from unbabble.verbs.pull import pull
 
 CPU = torch.device("cpu")
+FIXTURE = Path(__file__).parent / "fixtures" / "asteroid_conv_tasnet.npz"
 
 
 def same(first, second):
@@ -257,3 +261,25 @@ def test_the_model_card_is_one_the_hub_understands(folder):
         "8 kHz",
     ):
         assert said in card.text
+
+
+def test_weights_of_other_toolkits_become_safetensors(tmp_path):
+    """The fixture is described in tests/fixtures/README.md."""
+    with np.load(FIXTURE) as file:
+        content = dict(file)
+    tensors = {k.removeprefix("tensor/"): torch.from_numpy(v) for k, v in content.items() if "/" in k}
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    torch.save(json.loads(str(content["options"])) | {"state_dict": tensors}, theirs / "pytorch_model.bin")
+    (theirs / "config.json").write_text('{"library_name": "asteroid"}')
+    pull(str(theirs), out=tmp_path / "ours", quiet=True)
+    mixture, found = (torch.from_numpy(content[name]) for name in ("mixture", "found"))
+    for place in (theirs, theirs / "pytorch_model.bin", tmp_path / "ours"):
+        network = networks.ready(str(place), CPU)
+        assert torch.allclose(network.estimate(mixture), found, atol=1e-5 * float(found.abs().max()))
+    assert weights.read_card(tmp_path / "ours" / "model.safetensors").method == "conv_tasnet"
+    assert networks.ready(str(theirs), CPU, levels="kept").levels == "kept"
+    with pytest.raises(UsageError, match="no option 'iterations'"):
+        networks.ready(str(theirs), CPU, iterations=3)
+    with pytest.raises(InputError, match=r"no file '.*missing\.bin'"):
+        networks.ready(str(theirs / "missing.bin"), CPU)

@@ -120,7 +120,7 @@ def checked_weights(folder: Path) -> Path:
 
 def is_ours(folder: Path) -> bool:
     """Whether ``folder`` has this layout, rather than that of another toolkit."""
-    return read_config(folder).get("library_name") == LIBRARY
+    return folder.is_dir() and read_config(folder).get("library_name") == LIBRARY
 
 
 def read_config(folder: Path) -> dict[str, Any]:
