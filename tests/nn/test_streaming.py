@@ -94,8 +94,11 @@ def test_an_offset_is_removed():
     net = network()
     mixture = 0.05 * noise(1, 4000)
     wanted = in_pieces(net.stream(8000, 1), mixture, [])
-    found = in_pieces(net.stream(8000, 1), mixture + 0.5, [17])
+    found = in_pieces(net.stream(8000, 1), mixture + 0.5, [17, 2000, 0, 1])
     assert torch.allclose(found, wanted, atol=1e-4)
+    with torch.no_grad():
+        whole = net.estimate(16 * mixture)[0] / 16
+    assert (found - whole).square().sum() < 0.01 * whole.square().sum()
 
 
 @pytest.mark.parametrize(("rate", "channels"), [(48000, 1), (11025, 2), (8000, 3), (4000, 1)])

@@ -12,9 +12,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from unbabble.base.errors import MissingExtraError, OutputError, UsageError
 from unbabble.cli import run
+from unbabble.networks import load_network
 from unbabble.verbs import stream as verb
 from unbabble.verbs.stream import stream
 
@@ -194,6 +196,40 @@ def test_the_command(recording, tmp_path, capsys):
     assert run(arguments) == 0
     assert "source1.wav" in capsys.readouterr().err
     assert run(["stream", str(tmp_path / "absent.wav"), "--out", str(tmp_path / "out")]) == 1
+
+
+def test_a_causal_network(recording, tmp_path, save, capsys):
+    weights = str(save(tmp_path / "tiny.safetensors", causal=True, levels="kept", sample_rate=RATE))
+    report = stream(recording, out=tmp_path / "out", model=weights, set=["reference=1"])
+    (one,) = report.files
+    assert (one.outcome, one.error, one.model) == ("done", None, weights)
+    assert one.details["latency_seconds"] == 15 / RATE
+    assert one.details["computing_share"] > 0
+    assert "0.0037 s behind the sound" in capsys.readouterr().err
+    mixture = torch.from_numpy(soundfile.read(recording, dtype="float32")[0].T.copy())
+    with torch.no_grad():
+        network = load_network(weights).network
+        wanted = network.estimate(16 * (mixture[1:] - mixture[1].mean()))[0] / 16
+    found = torch.from_numpy(voices(tmp_path / "out" / "talk"))
+    assert found.shape == wanted.shape
+    assert (found - wanted).square().sum() < 0.01 * wanted.square().sum()
+
+
+def test_networks_that_cannot_stream(recording, tmp_path, save):
+    kept = {"levels": "kept", "sample_rate": RATE}
+    looks_ahead = save(tmp_path / "ahead.safetensors", **kept)
+    open_levels = save(tmp_path / "open.safetensors", causal=True)
+    causal = save(tmp_path / "causal.safetensors", causal=True, **kept)
+    for model, options, sentence in (
+        (looks_ahead, {}, "only causal"),
+        (open_levels, {}, "levels=kept"),
+        (causal, {"sources": 1}, "gives 2 sources"),
+        (causal, {"warmup": 1.0}, "warmup"),
+        ("auxiva", {}, "needs the whole recording"),
+    ):
+        with pytest.raises(UsageError, match=sentence):
+            stream(recording, out=tmp_path / "out", model=str(model), quiet=True, **options)
+    assert not (tmp_path / "out").exists()
 
 
 def test_ctrl_c_leaves_whole_files(tmp_path):

@@ -218,9 +218,8 @@ class RecordingStreamer:
                 f"The network works at {rate / 1000:g} kHz: what the recording has above {rate / 2000:g} kHz is lost."
             )
         self.latency = math.ceil(self._streamer.latency * sample_rate / rate)
-        pole = 1 - 2 * math.pi * OFFSET_HZ / sample_rate
-        self._offset_filter = [1.0, -1.0], [1.0, -pole]
-        self._offset_state: np.ndarray | None = None
+        self._memory = math.ceil(sample_rate / (2 * math.pi * OFFSET_HZ))
+        self._offset, self._heard = 0.0, 0
         self._taken = self._given = 0
 
     def push(self, samples: Float[Tensor, "channel time"]) -> Float[Tensor, "source time"]:
@@ -248,13 +247,20 @@ class RecordingStreamer:
         return nn.functional.pad(voices, (0, missing - voices.shape[1]))
 
     def _without_offset(self, samples: Tensor) -> np.ndarray:
+        """Less the mean so far, at first over all samples, then over the last ``_memory`` or so."""
         x = samples.detach().cpu().double().numpy()
-        if not len(x):
-            return x.astype(np.float32)
-        if self._offset_state is None:
-            self._offset_state = -x[:1]  # as if the first sample had gone on for ever before
-        x, self._offset_state = lfilter(*self._offset_filter, x, zi=self._offset_state)
-        return x.astype(np.float32)
+        first, later = np.split(x, [max(0, self._memory - self._heard)])
+        offsets = np.empty(len(x))
+        if len(first):
+            counts = self._heard + np.arange(1, len(first) + 1)
+            offsets[: len(first)] = (self._offset * self._heard + first.cumsum()) / counts
+            self._offset = offsets[len(first) - 1]
+        if len(later):
+            keep = 1 - 1 / self._memory
+            offsets[len(first) :], _ = lfilter([1 - keep], [1, -keep], later, zi=[keep * self._offset])
+            self._offset = offsets[-1]
+        self._heard += len(x)
+        return (x - offsets).astype(np.float32)
 
     def _voices(self, x: np.ndarray, last: bool) -> Float[Tensor, "source time"]:
         if self._down is not None:

@@ -22,10 +22,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from unbabble.methods.separation.online_auxiva import Streamer
+    from unbabble.nn.streaming import RecordingStreamer
 
 MODEL = "online_auxiva"
 MICROPHONE = "mic"
 BLOCK_SECONDS = 0.5
+NETWORK_BLOCK_SECONDS = 0.1
+"""Of a network, which gives voices as soon as it has the samples."""
 PART_BYTES = 2**32 - 2**20
 """A wav file holds no more; what comes after it goes to another part."""
 SUBTYPES = {"pcm_16": ("<i2", 2.0**15), "pcm_32": ("<i4", 2.0**31), "float": ("<f4", 1.0)}
@@ -50,6 +53,7 @@ def stream(
     input: str | Path,
     *,
     out: Path = Path("voices"),
+    model: str = MODEL,
     sources: int | None = None,
     time_constant: float | None = None,
     warmup: float | None = None,
@@ -65,16 +69,18 @@ def stream(
 ) -> Report:
     """Write OUT/<recording>/source1.wav, source2.wav ... while the recording arrives; Ctrl-C ends it.
 
-    Follows talkers who move (model online_auxiva), in memory that does not grow. Sources keep their order: the
-    loudest of the first seconds comes first.
+    Follows talkers who move (model online_auxiva, for two microphones and more), or lets a causal network listen to
+    one microphone; in memory that does not grow. Sources keep their order: with online_auxiva the loudest of the
+    first seconds comes first.
 
     Args:
         input: A recording, - for standard input, or mic for the microphones of this machine.
         out: Folder for the results.
-        sources: How many talkers there are; as many as microphones by default.
-        time_constant: Seconds that the model remembers: less follows faster, more separates better.
-        warmup: Seconds to listen before anything is written.
-        set: Any other option of the model (`unbabble models info online_auxiva`), as name=value; repeat for more.
+        model: online_auxiva, or a causal network: its name, its weights' file or folder, or org/name on the Hub.
+        sources: How many talkers there are; as many as microphones, or as the network has outputs, by default.
+        time_constant: Seconds that online_auxiva remembers: less follows faster, more separates better.
+        warmup: Seconds that online_auxiva listens before anything is written.
+        set: Any other option of the model (`unbabble models info NAME`), as name=value; repeat for more.
         rate: Sample rate in Hz of raw samples, or for the microphone.
         channels: Channels of raw samples, or of the microphone.
         subtype: The input is raw samples of this kind, little endian, interleaved; needs rate and channels.
@@ -93,6 +99,7 @@ def stream(
         MissingExtraError: mic without sounddevice.
     """
     from unbabble.hub import load
+    from unbabble.networks import is_network
 
     if seconds is not None and not seconds > 0:
         raise UsageError("The seconds to stop after must be positive.")
@@ -100,8 +107,18 @@ def stream(
     named = {"sources": sources, "time_constant": time_constant, "warmup": warmup}
     given = {name: value for name, value in named.items() if value is not None}
     options = merge(given, parse_assignments(set or []))
-    separator = load(MODEL, "cpu", **options).separator(MODEL)
-    config = {"model": MODEL, "options": options, "rate": rate, "channels": channels, "subtype": subtype}
+    separator = load(model, "cpu", runtime="torch", **options).separator(model)
+    if not hasattr(separator, "stream"):
+        raise UsageError(f"Model '{model}' needs the whole recording: it cannot stream.")
+    if is_network(model):
+        separator.stream(
+            separator.sample_rate, separator.reference + 1
+        )  # says what is wrong, before any work
+        if sources not in (None, separator.sources):
+            raise UsageError(
+                f"Model '{model}' gives {separator.sources} sources, of which a stream chooses none."
+            )
+    config = {"model": model, "options": options, "rate": rate, "channels": channels, "subtype": subtype}
     config |= {"seconds": seconds, "format": format}
     result = Report("stream", config=config | {"input": str(input), "out": str(out), "overwrite": overwrite})
     folder = writable_folder(out) / _stem(input)
@@ -111,12 +128,13 @@ def stream(
         earlier.input = str(input)
         result.files = [earlier]
     else:
-        announce_compilation(quiet)
-        one = FileReport(str(input), "done", model=MODEL)
+        announce_compilation(quiet or is_network(model))
+        one = FileReport(str(input), "done", model=model)
         result.files = [one]
         started = time.perf_counter()
         try:
-            with _arrival(input, rate, channels, subtype) as arrival:
+            block_seconds = NETWORK_BLOCK_SECONDS if is_network(model) else BLOCK_SECONDS
+            with _arrival(input, rate, channels, subtype, block_seconds) as arrival:
                 streamer = separator.stream(arrival.sample_rate, arrival.channels)
                 writable_folder(folder)
                 remove_partial(folder)
@@ -133,7 +151,17 @@ def stream(
     if report is not None:
         result.save(report)
     print_summary(result, quiet)
+    if not quiet and result.files[0].outcome == "done":
+        _print_pace(result.files[0].details)
     return result
+
+
+def _print_pace(details: dict[str, Any]) -> None:
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    late, share = details["latency_seconds"], details["computing_share"]
+    console.print(f"Voices were {late:.2g} s behind the sound; computing took {share:.2g} of its time.")
 
 
 @dataclass
@@ -141,7 +169,7 @@ class _Run:
     """Pushes blocks, writes voices, tells how it goes; Ctrl-C ends the recording, not the work."""
 
     report: FileReport
-    streamer: "Streamer"
+    streamer: "Streamer | RecordingStreamer"
     arrival: Arrival
     folder: Path
     format: str
@@ -153,7 +181,7 @@ class _Run:
     def run(self) -> None:
         rate = self.arrival.sample_rate
         limit = round(self.seconds * rate) if self.seconds else None
-        taken, loud = 0, False
+        taken, loud, computing = 0, False, 0.0
         failure: InputError | None = None
         with ExitStack() as stack, self._progress() as tell:
             self._stack = stack
@@ -164,7 +192,9 @@ class _Run:
                     if block is None:
                         break
                     block = block[:, : limit - taken] if limit else block
+                    began = time.perf_counter()
                     voices = self.streamer.push(block)
+                    computing += time.perf_counter() - began
                 except KeyboardInterrupt:
                     self.report.details["interrupted"] = True
                     break
@@ -183,6 +213,7 @@ class _Run:
         self.report.details |= {
             "sources": self.streamer.sources,
             "latency_seconds": self.streamer.latency / rate,
+            "computing_share": computing * rate / taken if taken else 0.0,
         }
         if failure:
             raise failure
@@ -257,16 +288,16 @@ def _check_raw(input: str | Path, rate: int | None, channels: int | None, subtyp
 
 @contextmanager
 def _arrival(
-    input: str | Path, rate: int | None, channels: int | None, subtype: str | None
+    input: str | Path, rate: int | None, channels: int | None, subtype: str | None, block_seconds: float
 ) -> Iterator[Arrival]:
     if str(input) == MICROPHONE:
-        with _microphone(rate, channels) as arrival:
+        with _microphone(rate, channels, block_seconds) as arrival:
             yield arrival
     elif subtype and rate and channels:
         with _binary(input) as file:
-            yield Arrival(rate, channels, _raw_blocks(file, rate, channels, subtype))
+            yield Arrival(rate, channels, _raw_blocks(file, rate, channels, subtype, block_seconds))
     else:
-        with _decoded(input) as arrival:
+        with _decoded(input, block_seconds) as arrival:
             yield arrival
 
 
@@ -282,7 +313,7 @@ def _binary(input: str | Path) -> AbstractContextManager[BinaryIO]:
 
 
 @contextmanager
-def _decoded(input: str | Path) -> Iterator[Arrival]:
+def _decoded(input: str | Path, block_seconds: float) -> Iterator[Arrival]:
     import torch
 
     from unbabble.base.decoding import open_decoder
@@ -290,7 +321,7 @@ def _decoded(input: str | Path) -> Iterator[Arrival]:
     name = "Standard input" if str(input) == STDIN else f"'{input}'"
     with _binary(input) as file, open_decoder(Path(input) if name[0] == "'" else file, name) as decoder:
         info = decoder.info
-        size = max(1, round(BLOCK_SECONDS * info.sample_rate))
+        size = max(1, round(block_seconds * info.sample_rate))
 
         def blocks() -> Iterator[torch.Tensor]:
             for piece in decoder.blocks():
@@ -299,14 +330,16 @@ def _decoded(input: str | Path) -> Iterator[Arrival]:
         yield Arrival(info.sample_rate, info.channels, blocks())
 
 
-def _raw_blocks(file: BinaryIO, rate: int, channels: int, subtype: str) -> "Iterator[Tensor]":
+def _raw_blocks(
+    file: BinaryIO, rate: int, channels: int, subtype: str, block_seconds: float
+) -> "Iterator[Tensor]":
     import numpy as np
     import torch
 
     kind, full_scale = SUBTYPES[subtype]
     frame = channels * np.dtype(kind).itemsize
     for _ in itertools.count():
-        data = file.read(frame * max(1, round(BLOCK_SECONDS * rate)))
+        data = file.read(frame * max(1, round(block_seconds * rate)))
         whole = len(data) // frame * frame
         if not whole:
             return
@@ -315,7 +348,7 @@ def _raw_blocks(file: BinaryIO, rate: int, channels: int, subtype: str) -> "Iter
 
 
 @contextmanager
-def _microphone(rate: int | None, channels: int | None) -> Iterator[Arrival]:
+def _microphone(rate: int | None, channels: int | None, block_seconds: float) -> Iterator[Arrival]:
     import torch
 
     try:
@@ -335,7 +368,7 @@ def _microphone(rate: int | None, channels: int | None) -> Iterator[Arrival]:
 
         def blocks() -> Iterator[torch.Tensor]:
             while True:
-                samples, _ = source.read(max(1, round(BLOCK_SECONDS * rate)))
+                samples, _ = source.read(max(1, round(block_seconds * rate)))
                 yield torch.from_numpy(samples.T.copy())
 
         yield Arrival(rate, channels, blocks())
