@@ -1,0 +1,38 @@
+#!/usr/bin/env python
+"""Put trained weights into the package, in half precision, and say how much room is left.
+
+    scripts/package_weights.py runs/bsrnn_2talkers_8k/best.safetensors 2talkers_8k
+
+Then ``benchmarks/separation.py --models bsrnn.2talkers_8k --card src/unbabble/weights/bsrnn.2talkers_8k.safetensors``
+writes the scores on the test sets into its card.
+"""
+
+import argparse
+from pathlib import Path
+
+from unbabble.base import weights
+
+MOST_BYTES = 40e6
+
+
+def main() -> None:
+    """Read, write, add up."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("weights", type=Path, help="best.safetensors of a run")
+    parser.add_argument("tag", help="what comes after the method's name")
+    arguments = parser.parse_args()
+    card = weights.read_card(arguments.weights)
+    path = weights.PACKAGED_FOLDER / f"{card.method}.{arguments.tag}{weights.SUFFIX}"
+    weights.save(path, weights.read_tensors(arguments.weights), card, half=True)
+    total = sum(each.stat().st_size for each in weights.PACKAGED_FOLDER.glob(f"*{weights.SUFFIX}"))
+    print(
+        f"{path}: {path.stat().st_size / 1e6:.2f} MB; {total / 1e6:.2f} of {MOST_BYTES / 1e6:.0f} MB are used."
+    )
+    if total > MOST_BYTES:
+        raise SystemExit("That is too much.")
+
+
+if __name__ == "__main__":
+    main()
