@@ -91,23 +91,7 @@ def macs_per_second(name: str, folder: Path) -> float:
     from unbabble.methods.separation.sepformer import COMPACT, SepFormer
     from unbabble.nn import macs
 
-    network = (SepFormer(**COMPACT) if name == "compact" else load_foreign(folder)).to("meta")
-    recurrent: list[float] = []
-
-    def stand_in(lstm: torch.nn.LSTM):
-        weights = sum(each.numel() for path, each in lstm.named_parameters() if "weight" in path)
-
-        def forward(x: torch.Tensor, *_: object) -> tuple[torch.Tensor, None]:
-            recurrent.append(weights * x.numel() / lstm.input_size)
-            return x.new_empty(*x.shape[:-1], lstm.hidden_size * (1 + lstm.bidirectional)), None
-
-        return forward
-
-    for module in network.modules():
-        if isinstance(module, torch.nn.LSTM):
-            module.forward = stand_in(module)
-    seconds = 4.0
-    return macs.macs_per_second(network, seconds) + sum(recurrent) / seconds
+    return macs.macs_per_second(SepFormer(**COMPACT) if name == "compact" else load_foreign(folder))
 
 
 def gemm_rates(seconds: float) -> dict[str, float]:

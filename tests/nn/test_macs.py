@@ -1,4 +1,5 @@
 import pytest
+import torch
 
 from unbabble.base.registry import create
 from unbabble.nn.macs import macs_per_second, parameter_count
@@ -18,3 +19,21 @@ def test_convolutions_are_counted():
     """Conv-TasNet: nearly all is 1x1 convolutions, each weight once a frame."""
     network = create("conv_tasnet")
     assert macs_per_second(network, 1.0) == pytest.approx(parameter_count(network) * 1000, rel=0.03)
+
+
+def test_attention_is_counted():
+    """Scores and weighted sums: twice the width for each pair of frames of a chunk."""
+    options = {"width": 32, "kernel": 16, "stride": 8, "layers": 1, "repeats": 1, "heads": 4, "hidden": 16}
+    short, long = (create("sepformer", chunk=chunk, inter="means", **options) for chunk in (50, 100))
+    frames_per_second = 8000 / 8
+    difference = macs_per_second(long) - macs_per_second(short)
+    assert difference == pytest.approx(frames_per_second * 2 * 32 * (100 - 50), rel=0.05)
+
+
+def test_the_network_is_left_as_it_was():
+    network = create("bsrnn", features=6, hidden=5, mask_hidden=8, blocks=1).train()
+    mixture = torch.randn(1, 800, generator=torch.Generator().manual_seed(0))
+    before = network.estimate(mixture)
+    macs_per_second(network, 0.1)
+    assert network.training
+    assert torch.equal(network.estimate(mixture), before)
