@@ -109,7 +109,8 @@ def train(
     run.resume()
     say = _say if not quiet else _say_nothing
     if start is not None and new and not run.progress.step:
-        say(f"These parts do not fit '{from_}' and start anew: {', '.join(new)}.")
+        more = f" and {len(new) - 3} more" if len(new) > 3 else ""
+        say(f"These do not fit '{from_}' and start anew: {', '.join(new[:3])}{more}.")
     if start is not None and not new and not run.progress.validations:
         run.start_from(validate_network(network, run.validation_set, recipe.validation_items), say)
     progress = run.train(say)
