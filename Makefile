@@ -43,7 +43,7 @@ clean:
 	@$(PIP) $(TORCH)
 	@$(PIP) --editable '.[all]' || { \
 	  echo "Going on without PESQ: it is built from source, which needs a C compiler and Python's headers." >&2; \
-	  $(PIP) --editable '.[dereverb,rooms]' fast-bss-eval packaging pystoi; }
+	  $(PIP) --editable '.[dereverb,rooms,train,onnx]' fast-bss-eval packaging pystoi; }
 	@touch $@
 
 .venv/installed-dev: pyproject.toml | .venv/bin/pip
