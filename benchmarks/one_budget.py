@@ -4,7 +4,7 @@
     python benchmarks/one_budget.py train --talkers 3 --runs runs/budget       # goes on from those of two
     python benchmarks/one_budget.py score --runs runs/budget
 
-Networks in compact sizes, ``configs/corpora/small_*talkers.yaml``, Adam, batches of 4 x 2.5 s, cosine schedule,
+Networks in compact sizes, ``configs/corpora/clean_*talkers.yaml``, Adam, batches of 4 x 2.5 s, cosine schedule,
 bfloat16 matrix products, the first steps with a woman and a man in a fixed order. ``train`` can be stopped and called
 again.
 """
@@ -69,7 +69,7 @@ def train(name: str, talkers: int, runs: Path) -> None:
     runs.mkdir(parents=True, exist_ok=True)
     config = runs / f"{name}-{talkers}.yaml"
     config.write_text(yaml.safe_dump(recipe, sort_keys=False))
-    corpus = CONFIGS / "corpora" / f"small_{talkers}talkers.yaml"
+    corpus = CONFIGS / "corpora" / f"clean_{talkers}talkers.yaml"
     command = [sys.executable, "-m", "unbabble.cli", "train", str(config), str(corpus), *start]
     subprocess.run([*command, "--out", str(run), "--resume", "--device", "cpu"], check=True)
 
