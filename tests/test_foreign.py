@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from unbabble.base.errors import InputError, UsageError
-from unbabble.foreign import is_foreign, load_foreign, open_foreign, read_hyperparameters
+from unbabble.foreign import is_foreign, load_foreign, open_foreign
+from unbabble.foreign.speechbrain import read_hyperparameters
 
 FIXTURES = Path(__file__).parent / "fixtures"
 TOLERANCE = 1e-5
