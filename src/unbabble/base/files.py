@@ -62,7 +62,9 @@ def writable_folder(folder: str | os.PathLike[str]) -> Path:
 
 
 def user_cache() -> Path:
-    """Folder for what can be made again: where this system keeps caches."""
+    """Folder for what can be made again: ``UNBABBLE_CACHE``, or where this system keeps caches."""
+    if given := os.environ.get("UNBABBLE_CACHE"):
+        return Path(given).expanduser()
     if sys.platform == "darwin":
         caches = Path.home() / "Library" / "Caches"
     elif sys.platform == "win32":

@@ -18,11 +18,11 @@ from jaxtyping import Float
 from scipy.signal import oaconvolve
 
 from unbabble.base.errors import InputError, UsageError
-from unbabble.base.files import atomic
+from unbabble.base.files import atomic, user_cache
 from unbabble.data import corpora
 from unbabble.data.mixing import EARLY_SECONDS, Reference
 from unbabble.data.rooms import simulate
-from unbabble.data.store import Store, cache_folder
+from unbabble.data.store import Store
 
 SPEAKER_SHARE = 0.5
 """Share of draws that choose among speakers first; the others choose among utterances. Many speakers have one
@@ -271,7 +271,7 @@ def response_bank(mixing: DynamicMixing, seed: int) -> list[Float[np.ndarray, "p
 def _simulated_rooms(mixing: DynamicMixing, places: int, seed: int) -> list[np.ndarray]:
     """Simulated once, some seconds each, then kept in the cache."""
     name = f"rooms-{mixing.simulated_rooms}-{places}-{mixing.sample_rate}-{seed}.npz"
-    path = (mixing.cache or cache_folder()) / name
+    path = (mixing.cache or user_cache()) / name
     if not path.is_file():
         rooms: dict[str, Any] = {
             str(number): _simulated_room(np.random.default_rng([seed, number, 1]), places, mixing)

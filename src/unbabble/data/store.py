@@ -7,7 +7,6 @@ folder, under a name that depends on its files (path, size, time of change) and 
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -19,20 +18,12 @@ from jaxtyping import Float
 
 from unbabble.base import audio
 from unbabble.base.errors import InputError
-from unbabble.base.files import atomic
+from unbabble.base.files import atomic, user_cache
 
 logger = logging.getLogger(__name__)
 FULL_SCALE = 32768
 MAX_BAD_SHARE = 0.01
 """More unreadable files than this are no accident."""
-
-
-def cache_folder() -> Path:
-    """Where decoded recordings are kept: ``UNBABBLE_CACHE``, or the user's cache folder."""
-    base = (
-        os.environ.get("UNBABBLE_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "unbabble"
-    )
-    return Path(base).expanduser()
 
 
 class Store:
@@ -42,7 +33,7 @@ class Store:
         files: recordings; several channels are averaged.
         sample_rate: Hz.
         max_bad_share: share of the files that may be unreadable; they are named in the log and left empty.
-        folder: where to keep the decoded samples, ``cache_folder()`` by default.
+        folder: where to keep the decoded samples, the user's cache by default.
 
     Raises:
         InputError: too many files that cannot be read.
@@ -58,7 +49,7 @@ class Store:
     ) -> None:
         self.files, self.sample_rate = tuple(files), sample_rate
         key = hashlib.sha256(json.dumps([sample_rate, [_identity(file) for file in files]]).encode())
-        self.path = (folder or cache_folder()) / f"decoded-{key.hexdigest()[:20]}.npy"
+        self.path = (folder or user_cache()) / f"decoded-{key.hexdigest()[:20]}.npy"
         index = self.path.with_suffix(".json")
         if not (self.path.is_file() and index.is_file()):
             self._decode(index, max_bad_share)
