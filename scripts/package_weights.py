@@ -8,6 +8,7 @@ writes the scores on the test sets into its card.
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from unbabble.base import weights
@@ -22,8 +23,10 @@ def main() -> None:
     )
     parser.add_argument("weights", type=Path, help="best.safetensors of a run")
     parser.add_argument("tag", help="what comes after the method's name")
+    parser.add_argument("--card", nargs="*", default=[], metavar="NAME=TEXT", help="change what the card says")
     arguments = parser.parse_args()
     card = weights.read_card(arguments.weights)
+    card = replace(card, scores={}, **dict(each.split("=", 1) for each in arguments.card))
     path = weights.PACKAGED_FOLDER / f"{card.method}.{arguments.tag}{weights.SUFFIX}"
     weights.save(path, weights.read_tensors(arguments.weights), card, half=True)
     total = sum(each.stat().st_size for each in weights.PACKAGED_FOLDER.glob(f"*{weights.SUFFIX}"))

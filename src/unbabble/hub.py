@@ -26,7 +26,7 @@ __all__ = ["Model", "Separation", "choose_model", "load", "models"]
 
 AUTO = "auto"
 DEFAULT_MULTICHANNEL = "ilrma.ip"
-DEFAULT_SINGLE: dict[int, str] = {}
+DEFAULT_SINGLE: dict[int, str] = {2: "bsrnn.2talkers_8k"}
 """By number of talkers, the packaged network that separates best what one microphone heard."""
 COUNTER = ""
 """The packaged network that leaves outputs silent which it does not need: it tells how many talkers there are."""
