@@ -4,7 +4,7 @@
 
 Both run in turn, on as many threads, so that whatever else the machine does hits both alike; what counts is the ratio
 of each turn. The result decides ``FASTER`` in ``unbabble/onnx_networks.py``: methods whose median ratio is above 1.1
-at every length. With threads that wait for one another a busy machine distorts even ratios: two threads need an idle one.
+at every length. Threads wait for one another: on a busy machine only one thread gives ratios that mean something.
 """
 
 import argparse
