@@ -23,7 +23,9 @@ def main() -> None:
     )
     parser.add_argument("weights", type=Path, help="best.safetensors of a run")
     parser.add_argument("tag", help="what comes after the method's name")
-    parser.add_argument("--card", nargs="*", default=[], metavar="NAME=TEXT", help="change what the card says")
+    parser.add_argument(
+        "--card", nargs="*", default=[], metavar="NAME=TEXT", help="change what the card says"
+    )
     arguments = parser.parse_args()
     card = weights.read_card(arguments.weights)
     card = replace(card, scores={}, **dict(each.split("=", 1) for each in arguments.card))

@@ -24,7 +24,7 @@ class Encoder(nn.Conv1d):
         """Frames; ``frame`` = max(0, ceil((time - kernel) / stride)) + 1."""
         kernel, stride = self.kernel_size[0], self.stride[0]
         length = waveform.shape[-1]
-        missing = torch.sym_max(kernel - length, (kernel - length) % stride)
+        missing: int = torch.sym_max(kernel - length, (kernel - length) % stride)  # type: ignore[assignment]
         return super().forward(torch.nn.functional.pad(waveform, (0, missing))[:, None])
 
 

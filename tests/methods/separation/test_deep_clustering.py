@@ -188,7 +188,9 @@ def test_training_lowers_the_loss_and_separates(sources: int) -> None:
     assert scores.min() > 10
 
 
-@pytest.mark.parametrize("options", [{"layers": 0}, {"dimension": 0}, {"masks": "binary"}, {"hop_length": 48}])
+@pytest.mark.parametrize(
+    "options", [{"layers": 0}, {"dimension": 0}, {"masks": "binary"}, {"hop_length": 48}]
+)
 def test_refuses(options: dict[str, object]) -> None:
     with pytest.raises(UsageError):
         network(**options)
