@@ -89,6 +89,7 @@ def test_a_run_leaves_weights_curve_and_recipe(speech, tmp_path):
     assert card.method == "bsrnn"
     rebuilt = registry.create(card.method, **card.options)
     rebuilt.load_state_dict(weights.read_tensors(tmp_path / "best.safetensors"))
+    assert same(weights.read_tensors(tmp_path / "last.safetensors"), job.average)
     assert [line["step"] for line in metrics(tmp_path)] == [2, 4, 6]
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
     again = yaml.safe_load((tmp_path / "recipe.yaml").read_text())

@@ -149,7 +149,9 @@ def read_recipe(options: dict[str, Any]) -> Recipe:
     for section in ("train", "validation"):
         content = options.get(section)
         if not isinstance(content, dict):
-            raise UsageError(f"The recipe has no section '{section}'.")
+            raise UsageError(
+                f"The recipe has no section '{section}': add a corpus, as one of configs/corpora/."
+            )
         kind = next((kind for name, kind in _DATA.items() if name in content), DynamicMixing)
         options[section] = validate(kind, content, f"Section '{section}'")
     if "method" not in options:

@@ -203,6 +203,8 @@ class Run:
                 self._validate(report)
             if step % recipe.save_every == 0 or step == recipe.steps:
                 self.save()
+        if self.accelerator.is_main_process:
+            weights.save(self.folder / "last.safetensors", self.average, self.card())
         return progress
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:

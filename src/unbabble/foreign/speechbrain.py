@@ -153,6 +153,7 @@ def read_hyperparameters(path: Path) -> Hyperparameters:
         InputError: missing, or not YAML.
     """
     try:
+        # As safe as safe_load: ``_PlainLoader`` is a SafeLoader that turns tags into text.
         content = yaml.load(path.read_text(encoding="utf-8"), _PlainLoader)
     except OSError:
         raise InputError(f"There is no file '{path}', which says what the network looks like.") from None

@@ -4,6 +4,7 @@ A method's file holds its network and its loss; it implements ``estimate``, from
 sources, and may override ``loss``.
 """
 
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -21,7 +22,7 @@ RIDGE = 1e-3
 """Relative load of the fit of levels, so that voices that are nearly the same do not come out loud and opposite."""
 
 
-class NeuralSeparator(nn.Module):
+class NeuralSeparator(nn.Module, ABC):
     """A network that separates what one microphone heard.
 
     Args:
@@ -60,9 +61,8 @@ class NeuralSeparator(nn.Module):
             raise UsageError("A network has at least one source and a sample rate of at least 1 Hz.")
         self.sources, self.sample_rate, self.levels, self.reference = sources, sample_rate, levels, reference
         self.max_sources = sources
-        self.fixed_order = (
-            False  # of the voices, in ``loss``: the trainer's, see ``Recipe.fixed_order_steps``
-        )
+        self.fixed_order = False
+        """Whether ``loss`` keeps the order of the voices: set by the trainer (``Recipe.fixed_order_steps``)."""
         self.warnings: list[str] = []
 
     def resolved_options(self) -> dict[str, Any]:
@@ -70,9 +70,9 @@ class NeuralSeparator(nn.Module):
         defaults = {name: each.default for name, each in keyword_parameters(type(self)).items()}
         return defaults | self.options
 
+    @abstractmethod
     def estimate(self, mixture: Float[Tensor, "batch time"]) -> Float[Tensor, "batch source time"]:
         """The network itself: differentiable, for mixtures of any length at about unit level."""
-        raise NotImplementedError
 
     def loss(
         self, mixture: Float[Tensor, "batch time"], sources: Float[Tensor, "batch source time"]
