@@ -8,6 +8,7 @@ the median of the rounds is taken. The compact SepFormer is ours alone.
     python benchmarks/neural.py --lengths 4 10 --networks sepformer     # a part; results of parts are merged
     python benchmarks/neural.py --quick                                 # a minute, not saved
     python benchmarks/neural.py --loss WEIGHTS.safetensors              # what bfloat16 costs a trained network, in dB
+    python benchmarks/neural.py --training                              # steps of training
     python benchmarks/neural.py --report
 """
 
@@ -74,9 +75,10 @@ class Runner:
             raise RuntimeError(self.errors.read()[-2000:])
         return json.loads(line)
 
-    def __call__(self, mixture: Path, out: Path) -> dict:
+    def __call__(self, mixture: Path, out: Path | None, learn: bool = False) -> dict:
         assert self.process.stdin is not None
-        print(json.dumps({"input": str(mixture), "out": str(out)}), file=self.process.stdin, flush=True)
+        request = {"input": str(mixture), "out": out and str(out), "learn": learn}
+        print(json.dumps(request), file=self.process.stdin, flush=True)
         return self._read()
 
     def close(self) -> None:
@@ -170,6 +172,33 @@ def measure(name: str, lengths: list[float], rounds: int, folder: Path) -> dict:
     return found
 
 
+def training(name: str, seconds: float, rounds: int, folder: Path) -> dict:
+    """Seconds and memory of a training step on one mixture."""
+    folder = folder / f"{name}-training"
+    folder.mkdir()
+    who = [each for each in WHO if name in PEER_OF or each != "theirs"]
+    runners = {each: Runner(each, name, folder) for each in who}
+    mixture = folder / "mixture.npy"
+    np.save(
+        mixture, np.random.default_rng(0).standard_normal(round(seconds * SAMPLE_RATE)).astype(np.float32)
+    )
+    replies: dict[str, list[dict]] = {each: [] for each in who}
+    for turn in range(rounds + 1):
+        for each, runner in runners.items():
+            reply = runner(mixture, None, learn=True)
+            if turn:  # the first warms up
+                replies[each].append(reply)
+    for runner in runners.values():
+        runner.close()
+    keys = ("seconds", "extra_bytes")
+    found = {
+        each: {key: float(np.median([r[key] for r in rows])) for key in keys}
+        for each, rows in replies.items()
+    }
+    print(name, "training", json.dumps(rounded(found, 3)), flush=True)
+    return {"audio_seconds": seconds} | found
+
+
 def loss_of_bfloat16(weights: Path, count: int) -> dict:
     """SI-SNR of a trained SepFormer in both precisions on the first mixtures of the Libri2Mix subset."""
     from mixtures import DATA
@@ -261,6 +290,24 @@ def report(result: dict) -> None:
             f"{loss['si_snr_db']['float32']:.2f} dB SI-SNR in float32, bfloat16 costs {mean:.4f} dB "
             f"({low:.4f} to {high:.4f}), at most {loss['largest_loss_db']:.4f} dB.",
         ]
+    if "training" in result:
+        text += [
+            "",
+            "A step of training on one mixture, forward and back; bfloat16 by autocast, as `unbabble train` has it:",
+            "",
+            "| network | audio s | theirs: s | ours: s | times faster | memory: theirs, ours (MB) | bfloat16: s "
+            "| times faster | memory (MB) |",
+            "|-|-|-|-|-|-|-|-|-|",
+        ]
+        for name, row in result["training"].items():
+            theirs, ours, low = (row.get(each) for each in WHO)
+            ratios = [f"{theirs['seconds'] / each['seconds']:.2f}" if theirs else "" for each in (ours, low)]
+            text.append(
+                f"| {TITLES[name]} | {row['audio_seconds']:g} | {theirs['seconds'] if theirs else '-'} "
+                f"| {ours['seconds']:.2f} | {ratios[0]} | {round(theirs['extra_bytes'] / 1e6) if theirs else '-'}, "
+                f"{ours['extra_bytes'] / 1e6:.0f} | {low['seconds']:.2f} | {ratios[1]} "
+                f"| {low['extra_bytes'] / 1e6:.0f} |"
+            )
     text += ["", "Made by " + ", ".join(f"`{each}`" for each in result["commands"]) + "."]
     (RESULTS / "neural.md").write_text("\n".join(text) + "\n")
     plot(result)
@@ -304,6 +351,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--loss", type=Path, help="trained weights of a SepFormer")
     parser.add_argument("--mixtures", type=int, default=50)
+    parser.add_argument(
+        "--training", action="store_true", help="steps of training, 4 s, all but DPRNN's kernel 2"
+    )
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--report", action="store_true")
     a = parser.parse_args()
@@ -317,6 +367,10 @@ def main() -> None:
         result["commands"].append(command())
     if a.loss:
         result.setdefault("loss", {})[a.loss.name] = rounded(loss_of_bfloat16(a.loss, a.mixtures))
+    elif a.training:
+        with tempfile.TemporaryDirectory() as folder:
+            for name in (each for each in a.networks if each != "dprnn_2"):
+                result.setdefault("training", {})[name] = rounded(training(name, 4.0, a.rounds, Path(folder)))
     else:
         if a.quick:
             a.lengths, a.rounds = [2.0], 1

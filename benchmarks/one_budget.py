@@ -4,7 +4,7 @@
     python benchmarks/one_budget.py train --talkers 3 --runs runs/budget       # goes on from those of two
     python benchmarks/one_budget.py score --runs runs/budget
 
-Networks in compact sizes, ``configs/corpora/clean_*talkers.yaml``, Adam, batches of 4 x 2.5 s, cosine schedule,
+Networks in compact sizes, ``configs/corpora/clean_*talkers.yaml``, Muon, batches of 4 x 2.5 s, cosine schedule,
 bfloat16 matrix products, the first steps with a woman and a man in a fixed order. ``train`` can be stopped and called
 again.
 """
@@ -12,6 +12,7 @@ again.
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ import yaml
 from unbabble.methods.separation.sepformer import COMPACT
 
 CONFIGS = Path(__file__).parent.parent / "configs"
+RESULTS = Path(__file__).parent / "results"
 OPTIONS: dict[str, dict] = {
     "huang2014": {"window_length": 512, "sample_rate": 8000},
     "deep_clustering": {"hidden": 128, "layers": 2, "dimension": 20, "dropout": 0.0},
@@ -37,11 +39,12 @@ OPTIONS: dict[str, dict] = {
     "sepformer": COMPACT,
     "bsrnn": {},
 }
-STEPS = {2: 2000, 3: 1500}
+STEPS = {2: 1000, 3: 600}
 COMMON = {
     "batch": 4,
-    "optimizer": "adam",
+    "optimizer": "muon",
     "learning_rate": 1.0e-3,
+    "weight_decay": 0.01,
     "clip_norm": 5.0,
     "schedule": "cosine",
     "warmup_steps": 100,
@@ -72,6 +75,34 @@ def train(name: str, talkers: int, runs: Path) -> None:
     corpus = CONFIGS / "corpora" / f"clean_{talkers}talkers.yaml"
     command = [sys.executable, "-m", "unbabble.cli", "train", str(config), str(corpus), *start]
     subprocess.run([*command, "--out", str(run), "--resume", "--device", "cpu"], check=True)
+
+
+def plot(runs: Path) -> None:
+    """Learning curves: SI-SNR improvement on validation mixtures against steps, and against hours of one core."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, 2, figsize=(10, 4), sharey=True, constrained_layout=True)
+    for number, name in enumerate(OPTIONS):
+        for talkers, style in zip(STEPS, ("-", "--"), strict=True):
+            path = folder(runs, name, talkers) / "metrics.jsonl"
+            if not path.is_file():
+                continue
+            lines = [json.loads(line) for line in path.read_text().splitlines()]
+            gains = [line["si_snri"] for line in lines]
+            for axis, key, scale in zip(axes, ("step", "hours"), (1, 60), strict=True):
+                label = f"{name}, {talkers} talkers"
+                axis.plot(
+                    [scale * line[key] for line in lines], gains, style, color=f"C{number}", label=label
+                )
+    axes[0].set(xlabel="steps of 4 x 2.5 s", ylabel="SI-SNR improvement, validation (dB)")
+    axes[1].set(xlabel="minutes")
+    axes[0].legend(fontsize=7)
+    for axis in axes:
+        axis.grid(alpha=0.3)
+    figure.savefig(RESULTS / "one_budget.png", dpi=110)
 
 
 def score(runs: Path, threads: int) -> None:
@@ -107,6 +138,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.what == "score":
         score(arguments.runs, arguments.threads)
+        plot(arguments.runs)
     for name in arguments.methods if arguments.what == "train" else ():
         train(name, arguments.talkers, arguments.runs)
 

@@ -15,12 +15,12 @@ Results are kept by model and set, so that models can be added one by one.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
 import time
 from pathlib import Path
 
+import common
 import numpy as np
 import torch
 
@@ -102,12 +102,15 @@ def table(results: dict[str, dict]) -> str:
         "model",
         "parameters",
         "GMAC/s",
+        "real-time factor",
         "hours of training",
         *(f"{name}: SI-SNRi (SDRi), dB" for name in sets),
     ]
     lines = ["| " + " | ".join(head) + " |", "|" + "-|" * len(head)]
     for model, row in results.items():
-        cells = [model, *(row.get(key, "") for key in ("parameters", "gmacs", "hours"))]
+        factors = [found["real_time_factor"] for found in row["sets"].values() if "parameters" in row]
+        factor = f"{float(np.median(factors)):.3f}" if factors else ""
+        cells = [model, row.get("parameters", ""), row.get("gmacs", ""), factor, row.get("hours", "")]
         for name in sets:
             found = row["sets"].get(name)
             cells.append(
@@ -131,8 +134,11 @@ def main() -> None:
     parser.add_argument("--card", type=Path, help="write the scores into the card of this weights file")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    path = RESULTS / f"{arguments.name}.json"
-    results = json.loads(path.read_text()) if path.is_file() else {}
+    result = common.load(arguments.name)
+    results = result.setdefault("models", {})
+    commands = result.setdefault("commands", [])
+    commands += [common.command()] * (common.command() not in commands)
+    result["machine"] = common.machine()
     for model in [MIXTURE, *arguments.models]:
         network = None if model == MIXTURE else unbabble.load(model).separator(model)
         rate = network.sample_rate if network is not None else 8000
@@ -147,10 +153,15 @@ def main() -> None:
                 continue
             row["sets"][name] = score(network, name, arguments.items, rate)
             print(label, name, {key: round(value, 3) for key, value in row["sets"][name].items()}, flush=True)
-        path.write_text(json.dumps(results, indent=1) + "\n")
+        common.save(arguments.name, result)
         if arguments.card and network is not None:
             write_scores(arguments.card, row["sets"])
-    text = f"{table(results)}\n\n{PUBLISHED}\n"
+    made = "\n".join(f"    {each}" for each in commands)
+    machine = result["machine"]
+    text = f"{table(results)}\n\nIn brackets the 95 % interval of SI-SNRi over mixtures, then SDRi.\n\n{PUBLISHED}\n\n"
+    text += (
+        f"{machine['cpu']}, {arguments.threads} threads, {machine['date']}; seed {SEED}. Made by\n\n{made}\n"
+    )
     (RESULTS / f"{arguments.name}.md").write_text(text)
     print(text)
 

@@ -5,7 +5,7 @@ import io
 import pytest
 import torch
 
-from unbabble import hub
+from unbabble import hub, intake
 from unbabble.base.audio import Audio, read, write
 from unbabble.base.errors import InputError, UsageError
 
@@ -58,9 +58,9 @@ def test_the_reference_keeps_its_meaning_where_microphones_are_dead(mixture):
 def test_clipping_is_said(mixture, model):
     warnings = model((10 * mixture).clamp(-1, 1), sample_rate=RATE).warnings
     assert any("of the samples are clipped" in warning for warning in warnings)
-    assert hub.clipped_share(mixture) == 0
+    assert intake.clipped_share(mixture) == 0
     clipped = torch.tensor([[0.0, 1, 1, 1, 0, -1, -1, 0, 1, 0]])
-    assert hub.clipped_share(clipped) == pytest.approx(0.3)
+    assert intake.clipped_share(clipped) == pytest.approx(0.3)
 
 
 @pytest.mark.parametrize(
@@ -220,9 +220,9 @@ def test_one_talker_stays_as_recorded(mixture):
 
 def test_a_mono_recording_in_a_stereo_file(installed, mixture, tmp_path):
     stereo = torch.stack([mixture[0], 0.7 * mixture[0] + 1e-5 * mixture[1]])
-    assert hub.is_one_microphone(stereo)
-    assert not hub.is_one_microphone(mixture)
-    assert not hub.is_one_microphone(torch.stack([mixture[0], mixture[0] + 0.01 * mixture[1]]))
+    assert intake.is_one_microphone(stereo)
+    assert not intake.is_one_microphone(mixture)
+    assert not intake.is_one_microphone(torch.stack([mixture[0], mixture[0] + 0.01 * mixture[1]]))
     model = hub.load(device="cpu", sources=2)
     assert model(stereo, sample_rate=RATE).model == "conv_tasnet.two"
     write(tmp_path / "stereo.wav", stereo, RATE)

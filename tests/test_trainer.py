@@ -113,7 +113,12 @@ def test_training_learns(speech, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"optimizer": "adamw", "schedule": "plateau", "precision": "bfloat16"}]
+    "changes",
+    [
+        {},
+        {"optimizer": "adamw", "schedule": "plateau", "precision": "bfloat16"},
+        {"optimizer": "muon", "options": registry.method("bsrnn").TINY | {"features": 16, "hidden": 16}},
+    ],
 )
 def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(speech, tmp_path, monkeypatch, changes):
     whole = run(speech, tmp_path / "whole", **changes)

@@ -2,8 +2,10 @@
 
     PYTHON run_network.py theirs|ours|ours-bfloat16 NAME FOLDER THREADS
 
-Requests are JSON lines on stdin: {"input": FILE.npy, "out": FILE.npy or null}; answers {"seconds", "extra_bytes"} or
-{"error"}. ``extra_bytes`` is how far resident memory rises above its level with network and input loaded.
+Requests are JSON lines on stdin: {"input": FILE.npy, "out": FILE.npy or null, "learn": true or absent}; answers
+{"seconds", "extra_bytes"} or {"error"}. ``extra_bytes`` is how far resident memory rises above its level with network
+and input loaded. ``learn`` is a step of training without the optimiser, ours in bfloat16 by autocast, as
+``unbabble train`` has it: forward, and back from the power of the output.
 """
 
 import json
@@ -22,19 +24,33 @@ MOST_BYTES = 20 * 2**30
 
 
 def load(who, name, folder):
-    """A function from (time,) to (source, time)."""
+    """The module, and a function from (time,) to (source, time)."""
     if who == "theirs":
         import networks
 
         network = networks.build(name)
         networks.save(network, name, folder)
-        return lambda mixture: network(mixture[None])[0]
+        return network, lambda mixture: network(mixture[None])[0]
     from unbabble.foreign import load_foreign
     from unbabble.methods.separation.sepformer import COMPACT, SepFormer
 
     options = {"precision": "bfloat16"} if who == "ours-bfloat16" else {}
     network = SepFormer(**COMPACT, **options).eval() if name == "compact" else load_foreign(folder, **options)
-    return lambda mixture: network.estimate(mixture[None])[0]
+    return network, lambda mixture: network.estimate(mixture[None])[0]
+
+
+def learning(who, name, folder):
+    """A function from (time,) to nothing: gradients of all weights."""
+    network, run = load("ours" if who == "ours-bfloat16" else who, name, folder)
+    network.train()
+
+    def step(mixture):
+        network.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=who == "ours-bfloat16"):
+            loss = run(mixture).float().square().mean()
+        loss.backward()
+
+    return step
 
 
 def main():
@@ -43,7 +59,8 @@ def main():
     torch.manual_seed(0)
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever a package prints goes to stderr
-    run = load(who, name, folder)
+    _, run = load(who, name, folder)
+    learn = None
     resource.setrlimit(resource.RLIMIT_DATA, (MOST_BYTES, MOST_BYTES))
 
     def answer(**fields):
@@ -54,11 +71,14 @@ def main():
         request = json.loads(line)
         mixture = torch.from_numpy(np.load(request["input"]))
         found, seconds = [], []
+        learns = request.get("learn", False)
+        if learns and learn is None:
+            learn = learning(who, name, folder)
 
-        def once(mixture=mixture, found=found, seconds=seconds):
-            with torch.no_grad():
+        def once(mixture=mixture, found=found, seconds=seconds, do=learn if learns else run, learns=learns):
+            with torch.set_grad_enabled(learns):
                 start = time.perf_counter()
-                found.append(run(mixture))
+                found.append(do(mixture))
                 seconds.append(time.perf_counter() - start)
 
         try:

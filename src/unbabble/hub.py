@@ -2,7 +2,7 @@
 
 import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from unbabble.base.contracts import SAMPLE_RATE_ANY
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.registry import models
 from unbabble.base.weights import packaged
+from unbabble.intake import as_audio, is_one_microphone, usable_channels
 from unbabble.onnx_networks import Runtime
 from unbabble.signal.counting import count_audible
 
@@ -37,11 +38,6 @@ UNCHANGED = "unchanged"
 JOINT_MODEL = "tiss"
 NETWORK_SECONDS = 30.0
 """What networks separate at once: more makes them no better, and takes more memory."""
-COPY_RATIO = 1e-6
-"""Channels whose second principal component is weaker than this (-60 dB) are copies of one microphone."""
-SAMPLES_AT_ONCE = 1 << 18
-CLIPPED_SHARE = 1e-5
-CLIPPED_PEAK = 0.5
 Dereverberation = Literal["none", "wpe", "joint"]
 
 
@@ -234,14 +230,10 @@ class Model:
         warnings: list[str] = []
         samples, live = usable_channels(recording, warnings)
         place = self._reference(live, recording.channels, warnings)
-        name, wanted, heard = self.name, self.options.get("sources"), None
-        if name == AUTO:
-            one = is_one_microphone(samples)
-            name = choose_model(1 if one else len(samples), wanted)
-            if one and wanted is None:
-                name, heard = self._count(name, recording, samples, place, images, warnings)
+        job = _Job(recording, samples, place, images, warnings)
+        name, heard = self._choose(job) if self.name == AUTO else (self.name, None)
         if heard is None:
-            heard = self._run(name, recording, samples, place, images, warnings)
+            heard = self._run(name, job)
         everywhere = None
         if images:
             everywhere = heard.new_zeros(len(heard), recording.channels, heard.shape[-1])
@@ -250,42 +242,31 @@ class Model:
         spent = time.perf_counter() - started
         return Separation(heard, recording.sample_rate, name, everywhere, warnings, spent)
 
-    def _count(
-        self,
-        name: str,
-        recording: Audio,
-        samples: Float[Tensor, "channel time"],
-        place: dict[str, int],
-        images: bool,
-        warnings: list[str],
-    ) -> tuple[str, Float[Tensor, "source ..."] | None]:
-        """The model for as many talkers as one microphone hears, and its voices if they are known by now."""
+    def _choose(self, job: "_Job") -> tuple[str, Float[Tensor, "source ..."] | None]:
+        """The model for a recording, and its voices where they had to be made to count the talkers."""
+        one, wanted = is_one_microphone(job.samples), self.options.get("sources")
+        name = choose_model(1 if one else len(job.samples), wanted)
+        if not one or wanted is not None:
+            return name, None
         if name != COUNTER:
-            warnings.append(
+            job.warnings.append(
                 f"The talkers of one microphone cannot be counted here: taken to be {UNCOUNTED}; "
                 "--sources says how many there are."
             )
             return name, None
-        notes: list[str] = []
-        heard = self._run(name, recording, samples, place, images, notes)
+        counting = replace(job, warnings=[])
+        heard = self._run(name, counting)
         talkers = count_audible(heard.flatten(1))
         best = UNCHANGED if talkers == 1 else DEFAULT_SINGLE.get(talkers, name)
         if best != name and (best == UNCHANGED or best in packaged()):
             return best, None
-        warnings += notes
+        job.warnings.extend(counting.warnings)
         return name, heard[:talkers]
 
-    def _run(
-        self,
-        name: str,
-        recording: Audio,
-        samples: Float[Tensor, "channel time"],
-        place: dict[str, int],
-        images: bool,
-        warnings: list[str],
-    ) -> Float[Tensor, "source ..."]:
+    def _run(self, name: str, job: "_Job") -> Float[Tensor, "source ..."]:
         """The voices by one model, (source, time) or (source, live channel, time), at the recording's rate."""
-        separator = self.separator(name, **place)
+        separator = self.separator(name, **job.place)
+        recording, samples = job.recording, job.samples
         if len(samples) < separator.min_channels:
             raise InputError(
                 f"Model '{name}' needs at least {separator.min_channels} microphones; "
@@ -297,7 +278,7 @@ class Model:
             raise UsageError(f"Model '{name}' gives at most {separator.max_sources} sources, not {wanted}.")
         rate = separator.sample_rate if separator.sample_rate != SAMPLE_RATE_ANY else recording.sample_rate
         if rate < recording.sample_rate:
-            warnings.append(
+            job.warnings.append(
                 f"Model '{name}' works at {rate / 1000:g} kHz: what the recording has above "
                 f"{rate / 2000:g} kHz is lost."
             )
@@ -308,11 +289,12 @@ class Model:
             mixture = wpe(mixture, rate)
         with torch.no_grad():
             batch = mixture.to(self.device)[None]
-            result = separator(batch, sample_rate=rate, **({"images": True} if images else {}))[0].cpu()
+            result = separator(batch, sample_rate=rate, **({"images": True} if job.images else {}))[0].cpu()
         result = _fit(audio_files.resample(result, rate, recording.sample_rate), recording.samples.shape[-1])
-        warnings += [text for text in getattr(separator, "warnings", []) if text not in warnings]
+        said = getattr(separator, "warnings", [])
+        job.warnings.extend(text for text in said if text not in job.warnings)
         if wanted and wanted < len(result):
-            warnings.append(f"Model '{name}' gives {len(result)} voices: the weakest are left out.")
+            job.warnings.append(f"Model '{name}' gives {len(result)} voices: the weakest are left out.")
             result = result[:wanted]
         return result
 
@@ -325,6 +307,25 @@ class Model:
             return {"reference": live.index(wanted)}
         warnings.append(f"The reference microphone is silent: microphone {live[0] + 1} takes its place.")
         return {"reference": 0}
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One recording on its way through models.
+
+    Attributes:
+        recording: as it came.
+        samples: its channels that are not dead.
+        place: of the reference microphone among them, as an option of methods.
+        images: whether each source is wanted at every microphone.
+        warnings: what the user should know; models add to it.
+    """
+
+    recording: Audio
+    samples: Float[Tensor, "channel time"]
+    place: dict[str, int]
+    images: bool
+    warnings: list[str]
 
 
 class Unchanged:
@@ -342,79 +343,6 @@ class Unchanged:
     ) -> Float[Tensor, "batch source ..."]:
         """(batch, 1, time), or with ``images`` (batch, 1, channel, time)."""
         return mixture[:, None] if images else mixture[:, self.reference, None]
-
-
-def is_one_microphone(samples: Float[Tensor, "channel time"]) -> bool:
-    """Whether all channels are one, copied: a mono recording in a stereo file."""
-    if len(samples) == 1:
-        return True
-    centred = samples - samples.mean(-1, keepdim=True)
-    parts = (part.double() for part in centred.split(SAMPLES_AT_ONCE, dim=1))
-    powers = torch.linalg.eigvalsh(torch.stack([part @ part.mT for part in parts]).sum(0))
-    return bool(powers[-2] <= COPY_RATIO * powers[-1])
-
-
-def as_audio(source: Tensor | Audio | Source, sample_rate: int | None) -> Audio:
-    """Whatever was given, as an Audio of finite samples.
-
-    Raises:
-        InputError: it cannot be read, is empty, or has samples that are not finite.
-        UsageError: a tensor without its rate, or of another shape than (channel, time) or (time,).
-    """
-    if isinstance(source, Audio):
-        recording = source
-    elif isinstance(source, str | os.PathLike | bytes) or hasattr(source, "read"):
-        return audio_files.read(source)  # type: ignore[arg-type]
-    else:
-        samples = torch.atleast_2d(torch.as_tensor(source, dtype=torch.float32).detach().cpu())
-        if sample_rate is None or sample_rate <= 0:
-            raise UsageError("A tensor of samples needs its sample_rate in Hz.")
-        if samples.ndim != 2:
-            raise UsageError("A tensor of samples is (channel, time) or (time,).")
-        recording = Audio(samples, sample_rate)
-    if not recording.samples.numel():
-        raise InputError("The recording has no samples.")
-    if not recording.samples.isfinite().all():
-        raise InputError("The recording contains samples that are not numbers (NaN or infinity).")
-    return recording
-
-
-def usable_channels(recording: Audio, warnings: list[str]) -> tuple[Float[Tensor, "channel time"], list[int]]:
-    """The channels that carry sound, and their numbers; says in ``warnings`` what is wrong with the others.
-
-    Raises:
-        InputError: every channel is silent.
-    """
-    samples = recording.samples
-    lowest, highest = samples.aminmax(dim=1)
-    dead = (highest == lowest) if samples.shape[1] > 1 else (highest == 0)
-    live = (~dead).nonzero().flatten().tolist()
-    if not live:
-        raise InputError("The recording is silent: there is nothing to separate.")
-    if len(live) < len(samples):
-        numbers = [str(i + 1) for i in range(len(samples)) if i not in live]
-        word = "Microphone" if len(numbers) == 1 else "Microphones"
-        warnings.append(f"{word} {', '.join(numbers)} of {len(samples)}: silent, left out.")
-        samples = samples[live]
-    share = clipped_share(samples)
-    if share > CLIPPED_SHARE:
-        warnings.append(f"{100 * share:.2g} % of the samples are clipped: separation suffers.")
-    return samples, live
-
-
-def clipped_share(samples: Float[Tensor, "channel time"]) -> float:
-    """Share of samples in runs of three or more at their channel's own extreme, where that is loud."""
-    count = 0
-    for channel in samples:
-        if len(channel) < 3 or channel.abs().max() < CLIPPED_PEAK:
-            continue
-        extreme = (channel == channel.max()) | (channel == channel.min())
-        runs = extreme[:-2] & extreme[1:-1] & extreme[2:]
-        member = torch.zeros_like(extreme)
-        for shift in range(3):
-            member[shift : len(channel) - 2 + shift] |= runs
-        count += int(member.sum())
-    return count / samples.numel()
 
 
 def _fit(samples: Tensor, length: int) -> Tensor:

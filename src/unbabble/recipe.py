@@ -74,8 +74,9 @@ class Recipe:
         fixed_order_steps: for so many steps at first, a woman and a man talk, and each output learns one of them: a
             network that need not find out who is who leaves the plateau of permutation-invariant training sooner.
         batch: items an update, over all processes.
-        optimizer: adam or adamw.
+        optimizer: adam, adamw, or muon: Muon for the matrices, AdamW for all else.
         learning_rate: the highest.
+        matrix_share: learning rate of Muon's matrices, over that of all else.
         weight_decay: of the optimizer.
         clip_norm: largest norm of the gradient.
         schedule: cosine falls to ``final_share``; plateau halves after ``patience`` validations without a gain;
@@ -109,8 +110,9 @@ class Recipe:
     steps: int = 100_000
     fixed_order_steps: int = 0
     batch: int = 8
-    optimizer: Literal["adam", "adamw"] = "adam"
+    optimizer: Literal["adam", "adamw", "muon"] = "adam"
     learning_rate: float = 1e-3
+    matrix_share: float = 4.0
     weight_decay: float = 0.0
     clip_norm: float = 5.0
     schedule: Schedule = "constant"
@@ -135,8 +137,10 @@ class Recipe:
         for name in ("steps", "batch", "validation_items", "validate_every", "save_every", "decay_steps"):
             if getattr(self, name) < 1:
                 raise UsageError(f"Recipe: {name} is at least 1.")
-        if not (self.learning_rate > 0 and self.clip_norm > 0 and 0 <= self.average < 1):
-            raise UsageError("Recipe: learning_rate and clip_norm are positive, average lies below 1.")
+        if not (min(self.learning_rate, self.matrix_share, self.clip_norm) > 0 and 0 <= self.average < 1):
+            raise UsageError(
+                "Recipe: learning_rate, matrix_share and clip_norm are positive, average lies below 1."
+            )
 
 
 def read_recipe(options: dict[str, Any]) -> Recipe:

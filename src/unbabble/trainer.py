@@ -27,6 +27,7 @@ from unbabble.base.files import atomic
 from unbabble.base.report import plain
 from unbabble.base.weights import WeightsCard
 from unbabble.data.dynamic import Item
+from unbabble.nn.muon import Muon, is_matrix
 from unbabble.nn.separator import NeuralSeparator
 from unbabble.recipe import Items, Recipe, learning_rate, open_data
 from unbabble.signal.metrics import si_sdr
@@ -116,10 +117,8 @@ class Run:
                     f"The recipe's section '{section}' has mixtures of {voices} known voices, but the network "
                     f"returns {network.sources}: set options.sources."
                 )
-        kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimizer]
-        optimizer = kind(network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
-        self.loss, self.optimizer = self.accelerator.prepare(
-            _Loss(network, recipe.precision == "bfloat16"), optimizer
+        self.loss, *self.optimizers = self.accelerator.prepare(
+            _Loss(network, recipe.precision == "bfloat16"), *_optimizers(network, recipe)
         )
         if recipe.compile:
             self.loss.compile()
@@ -148,7 +147,8 @@ class Run:
         except RuntimeError as error:
             raise InputError(f"'{self.checkpoint}' is of another network: {_line(error)}.") from error
         self.average = {name: tensor.to(self.average[name]) for name, tensor in state["average"].items()}
-        self.optimizer.load_state_dict(state["optimizer"])
+        for optimizer, its_state in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(its_state)
         self.progress = Progress(**state["progress"])
         torch.set_rng_state(state["random"])
         if "random_cuda" in state and torch.cuda.is_available():
@@ -173,7 +173,7 @@ class Run:
         state = {
             "network": self.network.state_dict(),
             "average": self.average,
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "progress": asdict(self.progress),
             "random": torch.get_rng_state(),
         }
@@ -231,10 +231,11 @@ class Run:
         recipe, progress = self.recipe, self.progress
         self.loss.train()
         self.network.fixed_order = progress.step < recipe.fixed_order_steps
-        for group in self.optimizer.param_groups:
-            group["lr"] = progress.learning_rate(recipe)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = progress.learning_rate(recipe) * group["share"]
         loss = self.loss(mixture, sources)
-        self.optimizer.zero_grad()
+        self.network.zero_grad()
         self.accelerator.backward(loss)
         norm = self.accelerator.clip_grad_norm_(self.loss.parameters(), recipe.clip_norm)
         if norm is not None and not torch.isfinite(norm):
@@ -245,7 +246,8 @@ class Run:
         progress.lost_updates = 0
         progress.recent_loss += float(loss.detach())
         progress.recent_steps += 1
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
         with torch.no_grad():
             # Early averages must not remember the first random weights for long.
             keep = min(recipe.average, (1 + progress.step) / (10 + progress.step))
@@ -315,6 +317,23 @@ class Run:
                 "hours": round(progress.seconds / 3600, 2),
             },
         )
+
+
+def _optimizers(network: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """One, or for Muon a second one for all that is no matrix; ``share`` is of the recipe's learning rate."""
+    weights, rate, decay = list(network.parameters()), recipe.learning_rate, recipe.weight_decay
+    if recipe.optimizer == "adam":
+        return [torch.optim.Adam([{"params": weights, "share": 1.0}], rate, weight_decay=decay)]
+    matrices = [each for each in weights if recipe.optimizer == "muon" and is_matrix(each)]
+    others = [each for each in weights if not any(each is matrix for matrix in matrices)]
+    optimizers: list[torch.optim.Optimizer] = []
+    if matrices:
+        optimizers.append(
+            Muon([{"params": matrices, "share": recipe.matrix_share}], rate, weight_decay=decay)
+        )
+    if others:
+        optimizers.append(torch.optim.AdamW([{"params": others, "share": 1.0}], rate, weight_decay=decay))
+    return optimizers
 
 
 def validate_network(network: NeuralSeparator, items: Items, count: int) -> dict[str, float]:

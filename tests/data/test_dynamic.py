@@ -196,18 +196,38 @@ def test_bad_files_are_left_out_up_to_a_share(tmp_path):
     assert len(list((tmp_path / "cache").glob("*.npy"))) == 1, "nothing half is left"
 
 
-def test_learning_by_sex_begins_with_a_woman_and_a_man_in_this_order(speech, mixing, tmp_path):
+@pytest.fixture
+def by_sex(mixing, tmp_path):
+    """Of each sex two; the women hum at 900 Hz."""
     rows = ["file,speaker,sex"]
     rows += [
-        f"speech/{who}/{n}.wav,{who},{sex}" for who, sex in (("low", "M"), ("high", "F")) for n in range(5)
+        f"speech/{who}/{n}.wav,{who}{n % 2},{sex}"
+        for who, sex in (("low", "M"), ("high", "F"))
+        for n in range(5)
     ]
-    rows.append("speech/one/0.wav,one,F")
-    table = tmp_path / "table.csv"
-    table.write_text("\n".join(rows))
-    items = DynamicMixtures(replace(mixing, speech=table), 0, by_sex=20)
-    pitches = [int(np.abs(np.fft.rfft(items[index].sources[1])).argmax()) for index in range(20)]
-    assert set(pitches) == {200}
-    plain = DynamicMixtures(replace(mixing, speech=table), 0)
-    assert np.array_equal(items[20].mixture, plain[20].mixture)
+    (tmp_path / "table.csv").write_text("\n".join(rows))
+    return replace(mixing, speech=tmp_path / "table.csv")
+
+
+def is_woman(voice):
+    return int(np.abs(np.fft.rfft(voice)).argmax()) == 900
+
+
+def test_learning_by_sex_begins_with_a_woman_and_a_man_in_this_order(mixing, by_sex):
+    items = DynamicMixtures(by_sex, 0, by_sex=20)
+    assert {is_woman(items[index].sources[0]) for index in range(20)} == {True}
+    assert np.array_equal(items[20].mixture, DynamicMixtures(by_sex, 0)[20].mixture)
     with pytest.raises(UsageError, match="column 'sex'"):
         DynamicMixtures(mixing, 0, by_sex=20)
+
+
+@pytest.mark.parametrize(("share", "allowed"), [(0.0, {1}), (1.0, {0, 2}), (0.5, {0, 1, 2})])
+def test_as_many_of_the_same_sex_as_asked_for(by_sex, share, allowed):
+    items = DynamicMixtures(replace(by_sex, same_sex_share=share), 0)
+    women = [sum(map(is_woman, items[index].sources)) for index in range(40)]
+    assert {*women} == allowed
+
+
+def test_a_share_of_the_same_sex_needs_to_know_the_sexes(mixing):
+    with pytest.raises(UsageError, match="column 'sex'"):
+        DynamicMixtures(replace(mixing, same_sex_share=0.5), 0)

@@ -52,6 +52,8 @@ class DynamicMixing:
         sample_rate: Hz.
         level_spread_db: talkers are at most this much louder or softer than their common level.
         overlap: share of a talker's turn in which others talk too: drawn between these two; 1 is all the time.
+        same_sex_share: of the items with two talkers or more, where all are women or all are men; None leaves it to
+            chance. They are what is hard.
         speed: factors between which each voice's speed (and pitch) is drawn.
         noise: table or folder of noise.
         noise_share: share of the items that have noise.
@@ -74,6 +76,7 @@ class DynamicMixing:
     sample_rate: int = 8000
     level_spread_db: float = 2.5
     overlap: tuple[float, float] = (1.0, 1.0)
+    same_sex_share: float | None = None
     speed: tuple[float, float] = (1.0, 1.0)
     noise: Path | None = None
     noise_share: float = 0.0
@@ -92,6 +95,7 @@ class DynamicMixing:
             ("snr_db", self.snr_db, -50.0, 100.0),
             ("noise_share", (self.noise_share,) * 2, 0.0, 1.0),
             ("room_share", (self.room_share,) * 2, 0.0, 1.0),
+            ("same_sex_share", (self.same_sex_share or 0.0,) * 2, 0.0, 1.0),
         ):
             if not least <= low <= high <= most:
                 raise UsageError(f"Dynamic mixing: {name} lies between {least:g} and {most:g}.")
@@ -131,9 +135,11 @@ class DynamicMixtures:
                 f"{max(mixing.talkers)} talkers are asked for, but '{mixing.speech}' has {len(self.names)} speakers."
             )
         self.sexes = np.array([utterances[i].sex for i in usable])
-        if by_sex and (mixing.talkers != (2,) or not {"F", "M"} <= {*self.sexes}):
+        if by_sex and mixing.talkers != (2,):
+            raise UsageError("Learning by sex needs two talkers.")
+        if (by_sex or mixing.same_sex_share is not None) and not self._enough_of_each_sex():
             raise UsageError(
-                "Learning by sex needs two talkers, and speech whose table has a column 'sex' (F, M)."
+                "Learning by sex needs speech whose table has a column 'sex' (F, M), and enough speakers of each."
             )
         self.noise = None
         if mixing.noise is not None and mixing.noise_share:
@@ -154,7 +160,8 @@ class DynamicMixtures:
             responses = room[rng.permutation(len(room)), rng.integers(room.shape[1])]
         sources = np.zeros((max(mixing.talkers), samples), np.float32)
         heard = np.zeros(samples, np.float32)
-        for k, speaker in enumerate(self._speakers(rng, count, "FM" if index < self.by_sex else "")):
+        sexes = "FM" if index < self.by_sex else self._sexes(rng, count)
+        for k, speaker in enumerate(self._speakers(rng, count, sexes)):
             start = round(k * (1 - overlap) * turn)
             voice = np.zeros(samples, np.float32)
             said = self._voice(rng, speaker, min(turn, samples - start))
@@ -170,6 +177,20 @@ class DynamicMixtures:
             heard = heard + self._noise(rng, heard, responses)
         level = np.sqrt(np.mean(heard**2)) or np.float32(1)
         return Item(heard / level, sources / level)
+
+    def _enough_of_each_sex(self) -> bool:
+        speakers = Counter(self._sex(str(name)) for name in self.names)
+        return min(speakers["F"], speakers["M"]) >= max(self.mixing.talkers)
+
+    def _sexes(self, rng: np.random.Generator, count: int) -> str:
+        """Of each talker, F or M; empty where it is left to chance."""
+        if self.mixing.same_sex_share is None or count == 1:
+            return ""
+        if rng.random() < self.mixing.same_sex_share:
+            return "FM"[rng.integers(2)] * count
+        while len({*(sexes := "".join(rng.choice(["F", "M"], count)))}) == 1:
+            pass
+        return sexes
 
     def _speakers(self, rng: np.random.Generator, count: int, sexes: str) -> Sequence[str]:
         chosen: list[str] = []

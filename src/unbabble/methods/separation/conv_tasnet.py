@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from unbabble.base.errors import UsageError
 from unbabble.base.registry import register
 from unbabble.nn.filterbank import Decoder, Encoder
+from unbabble.nn.prelu import PReLU
 from unbabble.nn.separator import NeuralSeparator
 from unbabble.nn.streaming import CumulativeNorm, NetworkStreamer, Past, RecordingStreamer
 
@@ -121,10 +122,10 @@ class Block(nn.Module):
         super().__init__()
         self.past = Past((conv_kernel - 1) * dilation if causal else 0)
         self.expand = Pointwise(bottleneck, hidden)
-        self.act1 = nn.PReLU()
+        self.act1 = PReLU()
         self.norm1 = make_norm(norm, hidden)
         self.depthwise = Depthwise(hidden, conv_kernel, dilation, causal)
-        self.act2 = nn.PReLU()
+        self.act2 = PReLU()
         self.norm2 = make_norm(norm, hidden)
         self.skip = Pointwise(hidden, skip) if skip else None
         self.residual = None if skip and last else Pointwise(hidden, bottleneck)  # nothing follows the last
@@ -208,7 +209,7 @@ class ConvTasNet(NeuralSeparator):
             Block(bottleneck, hidden, skip, conv_kernel, dilation, norm, causal, number == len(dilations))
             for number, dilation in enumerate(dilations, 1)
         )
-        self.to_masks = nn.Sequential(nn.PReLU(), nn.Conv1d(skip or bottleneck, self.sources * filters, 1))
+        self.to_masks = nn.Sequential(PReLU(), nn.Conv1d(skip or bottleneck, self.sources * filters, 1))
         self.decoder = Decoder(filters, kernel, kernel // 2)
 
     def estimate(self, mixture: Float[Tensor, "batch time"]) -> Float[Tensor, "batch source time"]:

@@ -30,6 +30,7 @@ from unbabble.base.errors import UsageError
 from unbabble.base.registry import register
 from unbabble.nn.chunking import Padding, overlap_add, segment
 from unbabble.nn.filterbank import Decoder, Encoder
+from unbabble.nn.prelu import PReLU
 from unbabble.nn.separator import NeuralSeparator
 
 EPS = 1e-8
@@ -136,7 +137,7 @@ class DPRNN(NeuralSeparator):
             nn.Sequential(*(Part(bottleneck, hidden, norm, across, both) for across, both in parts))
             for _ in range(blocks)
         )
-        self.to_sources = nn.Sequential(nn.PReLU(), nn.Linear(bottleneck, self.sources * bottleneck))
+        self.to_sources = nn.Sequential(PReLU(), nn.Linear(bottleneck, self.sources * bottleneck))
         self.output = nn.Conv1d(bottleneck, bottleneck, 1)
         self.gate = nn.Conv1d(bottleneck, bottleneck, 1)
         self.to_masks = nn.Conv1d(bottleneck, filters, 1, bias=False)
