@@ -14,6 +14,7 @@ from unbabble.data.dynamic import DynamicMixing, DynamicMixtures, Item
 from unbabble.data.examples import Examples
 from unbabble.data.librimix import LibriMixSet
 from unbabble.data.manifest import ManifestSet
+from unbabble.nn.losses import SOFT_DB
 
 Schedule = Literal["constant", "cosine", "plateau", "decay"]
 
@@ -73,6 +74,8 @@ class Recipe:
         steps: updates of the weights.
         fixed_order_steps: for so many steps at first, a woman and a man talk, and each output learns one of them: a
             network that need not find out who is who leaves the plateau of permutation-invariant training sooner.
+        soft_db: ratio beyond which a voice's loss gains little. Where few may talk, silence is easy, and with 30 dB
+            it outweighs the separation of those who do talk.
         batch: items an update, over all processes.
         optimizer: adam, adamw, or muon: Muon for the matrices, AdamW for all else.
         learning_rate: the highest.
@@ -109,6 +112,7 @@ class Recipe:
     validation_items: int = 100
     steps: int = 100_000
     fixed_order_steps: int = 0
+    soft_db: float = SOFT_DB
     batch: int = 8
     optimizer: Literal["adam", "adamw", "muon"] = "adam"
     learning_rate: float = 1e-3

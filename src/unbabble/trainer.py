@@ -102,6 +102,7 @@ class Run:
         except ImportError as error:
             raise MissingExtraError("Training", "train") from error
         self.recipe, self.folder, self.network, self.command = recipe, folder, network, command
+        network.soft_db = recipe.soft_db
         self.accelerator = Accelerator(cpu=device == "cpu")
         if recipe.batch % self.accelerator.num_processes:
             raise UsageError(

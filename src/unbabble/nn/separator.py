@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from unbabble.base.config import keyword_parameters
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.registry import Card
-from unbabble.nn.losses import separation_loss
+from unbabble.nn.losses import SOFT_DB, separation_loss
 from unbabble.signal.level import check_mixture, live_channel, loudest_first, restore_level, unit_level
 from unbabble.signal.permutation import best_permutation
 
@@ -63,6 +63,8 @@ class NeuralSeparator(nn.Module, ABC):
         self.max_sources = sources
         self.fixed_order = False
         """Whether ``loss`` keeps the order of the voices: set by the trainer (``Recipe.fixed_order_steps``)."""
+        self.soft_db = SOFT_DB
+        """See ``separation_loss``: set by the trainer (``Recipe.soft_db``)."""
         self.warnings: list[str] = []
 
     def resolved_options(self) -> dict[str, Any]:
@@ -83,6 +85,7 @@ class NeuralSeparator(nn.Module, ABC):
             sources,
             mixture,
             scale_invariant=self.levels == "fitted",
+            soft_db=self.soft_db,
             fixed_order=self.fixed_order,
         )
 
