@@ -132,13 +132,16 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--name", default="separation")
     parser.add_argument("--card", type=Path, help="write the scores into the card of this weights file")
+    parser.add_argument("--report", action="store_true", help="only the table, from what is kept")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     result = common.load(arguments.name)
+    if arguments.report:
+        return report(arguments.name, result)
     results = result.setdefault("models", {})
     commands = result.setdefault("commands", [])
     commands += [common.command()] * (common.command() not in commands)
-    result["machine"] = common.machine()
+    result |= {"machine": common.machine(), "threads": arguments.threads}
     for model in [MIXTURE, *arguments.models]:
         network = None if model == MIXTURE else unbabble.load(model).separator(model)
         rate = network.sample_rate if network is not None else 8000
@@ -151,18 +154,26 @@ def main() -> None:
         for name in arguments.sets:
             if network is not None and network.sources != (3 if name.endswith("3") else 2):
                 continue
+            if network is None and name in row["sets"]:
+                continue
             row["sets"][name] = score(network, name, arguments.items, rate)
             print(label, name, {key: round(value, 3) for key, value in row["sets"][name].items()}, flush=True)
         common.save(arguments.name, result)
         if arguments.card and network is not None:
             write_scores(arguments.card, row["sets"])
-    made = "\n".join(f"    {each}" for each in commands)
+    report(arguments.name, result)
+
+
+def report(name: str, result: dict) -> None:
+    """The table, from what is kept."""
+    made = "\n".join(f"    {each}" for each in result["commands"])
     machine = result["machine"]
-    text = f"{table(results)}\n\nIn brackets the 95 % interval of SI-SNRi over mixtures, then SDRi.\n\n{PUBLISHED}\n\n"
-    text += (
-        f"{machine['cpu']}, {arguments.threads} threads, {machine['date']}; seed {SEED}. Made by\n\n{made}\n"
+    text = (
+        f"{table(result['models'])}\n\nIn brackets the 95 % interval of SI-SNRi over mixtures, then SDRi. "
+        f"Real-time factors with {result['threads']} threads.\n\n{PUBLISHED}\n\n"
+        f"{machine['cpu']}, {machine['date']}; seed {SEED}. Made by\n\n{made}\n"
     )
-    (RESULTS / f"{arguments.name}.md").write_text(text)
+    (RESULTS / f"{name}.md").write_text(text)
     print(text)
 
 

@@ -27,9 +27,9 @@ __all__ = ["Model", "Separation", "choose_model", "load", "models"]
 
 AUTO = "auto"
 DEFAULT_MULTICHANNEL = "ilrma.ip"
-DEFAULT_SINGLE: dict[int, str] = {2: "bsrnn.2talkers_8k"}
+DEFAULT_SINGLE = {2: "sepformer.2talkers_8k", 3: "bsrnn.3talkers_8k"}
 """By number of talkers, the packaged network that separates best what one microphone heard."""
-COUNTER = ""
+COUNTER = "bsrnn.3talkers_8k"
 """The packaged network that leaves outputs silent which it does not need: it tells how many talkers there are."""
 UNCOUNTED = 2
 """Talkers that one microphone is taken to hear where no network is here to count them."""
