@@ -7,6 +7,7 @@
 """
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -41,14 +42,18 @@ class Muon(torch.optim.Optimizer):
     """See the module.
 
     Args:
-        weights: those for which ``is_matrix`` holds.
+        weights: those for which ``is_matrix`` holds, or groups of them with options of their own.
         lr: learning rate.
         momentum: of the gradients, with Nesterov's look ahead.
         weight_decay: as AdamW's.
     """
 
     def __init__(
-        self, weights: Iterable[nn.Parameter], lr: float, momentum: float = 0.95, weight_decay: float = 0.0
+        self,
+        weights: Iterable[nn.Parameter] | Iterable[dict[str, Any]],
+        lr: float,
+        momentum: float = 0.95,
+        weight_decay: float = 0.0,
     ) -> None:
         super().__init__(weights, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 

@@ -13,11 +13,11 @@ class PReLU(nn.PReLU):
     def __init__(self) -> None:
         super().__init__()
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """The same shape."""
-        if x.device.type == "cpu" and torch.is_grad_enabled() and not torch.compiler.is_compiling():
-            return _PReLU.apply(x, self.weight)
-        return F.prelu(x, self.weight.to(x.dtype))
+        if input.device.type == "cpu" and torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            return _PReLU.apply(input, self.weight)
+        return F.prelu(input, self.weight.to(input.dtype))
 
 
 class _PReLU(torch.autograd.Function):
