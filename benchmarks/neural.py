@@ -371,6 +371,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             for name in (each for each in a.networks if each != "dprnn_2"):
                 result.setdefault("training", {})[name] = rounded(training(name, 4.0, a.rounds, Path(folder)))
+                save("neural", result)
     else:
         if a.quick:
             a.lengths, a.rounds = [2.0], 1

@@ -34,7 +34,7 @@ def load(who, name, folder):
     from unbabble.foreign import load_foreign
     from unbabble.methods.separation.sepformer import COMPACT, SepFormer
 
-    options = {"precision": "bfloat16"} if who == "ours-bfloat16" else {}
+    options = {"precision": "bfloat16"} if who == "ours-bfloat16" and name in ("sepformer", "compact") else {}
     network = SepFormer(**COMPACT, **options).eval() if name == "compact" else load_foreign(folder, **options)
     return network, lambda mixture: network.estimate(mixture[None])[0]
 
