@@ -7,7 +7,8 @@ Sets (all of ``../shared/data``, test splits):
 - clean: ``libri2mix_test_subset.csv``, the rows of Libri2Mix's test set whose talkers are both at hand (min, 8 kHz);
 - noisy, reverberant, both: drawn from the same speakers, seed 0, 6 s, full overlap, noise at 0 to 15 dB, one measured
   room (RT60 0.5 to 0.75 s); a reference is the talker's image with all its reverberation;
-- clean3 and so on: three talkers, drawn likewise.
+- clean3 and so on: three talkers, drawn likewise;
+- drawn_train, drawn_dev, drawn_test: clean, 4 s, of the speakers of that split: people a network has heard and others.
 
 Results are kept by model and set, so that models can be added one by one.
 """
@@ -37,7 +38,7 @@ from unbabble.signal.permutation import align
 
 RESULTS = Path(__file__).parent / "results"
 DATA = Path(os.environ.get("UNBABBLE_DATA", "../shared/data"))
-SECONDS, SNR_DB, SEED = 6.0, (0.0, 15.0), 0
+SECONDS, DRAWN_SECONDS, SNR_DB, SEED = 6.0, 4.0, (0.0, 15.0), 0
 MIXTURE = "mixture"
 PUBLISHED = """\
 Published, other data: on all of Libri2Mix (clean, min, 8 kHz), trained on its 212 hours: Conv-TasNet 14.7 dB, SepFormer
@@ -48,7 +49,7 @@ WHAMR! (noise and reverberation) 8.3 and 14.0. Ours have heard 4.4 hours of clea
 def test_set(name: str, count: int, sample_rate: int):
     """(mixture, sources) of a set."""
     talkers = 3 if name.endswith("3") else 2
-    kind = name.removesuffix("3")
+    kind, _, split = name.removesuffix("3").partition("_")
     if name == "clean":
         ready = LibriMixSet(DATA / "libri2mix_test_subset.csv", DATA / "speech/test", "min", sample_rate)
         items = (ready[index] for index in range(min(count or len(ready), len(ready))))
@@ -56,9 +57,9 @@ def test_set(name: str, count: int, sample_rate: int):
         noisy, echoing = kind in ("noisy", "both"), kind in ("reverberant", "both")
         mixing = DynamicMixing(
             DATA / "speech.csv",
-            "test",
+            split or "test",
             talkers=(talkers,),
-            seconds=SECONDS,
+            seconds=DRAWN_SECONDS if split else SECONDS,
             sample_rate=sample_rate,
             noise=DATA / "noise.csv" if noisy else None,
             noise_share=float(noisy),

@@ -257,6 +257,10 @@ class Model:
         counting = replace(job, warnings=[])
         heard = self._run(name, counting)
         talkers = count_audible(heard.flatten(1))
+        number = "1 talker was" if talkers == 1 else f"{talkers} talkers were"
+        job.warnings.append(
+            f"{number} counted, which one microphone does not always tell: --sources says how many there are."
+        )
         best = UNCHANGED if talkers == 1 else DEFAULT_SINGLE.get(talkers, name)
         if best != name and (best == UNCHANGED or best in packaged()):
             return best, None

@@ -141,10 +141,11 @@ class Recipe:
         for name in ("steps", "batch", "validation_items", "validate_every", "save_every", "decay_steps"):
             if getattr(self, name) < 1:
                 raise UsageError(f"Recipe: {name} is at least 1.")
-        if not (min(self.learning_rate, self.matrix_share, self.clip_norm) > 0 and 0 <= self.average < 1):
-            raise UsageError(
-                "Recipe: learning_rate, matrix_share and clip_norm are positive, average lies below 1."
-            )
+        for name in ("learning_rate", "matrix_share", "clip_norm", "soft_db"):
+            if not getattr(self, name) > 0:
+                raise UsageError(f"Recipe: {name} is positive.")
+        if not 0 <= self.average < 1:
+            raise UsageError("Recipe: average lies between 0 and 1, 1 excluded.")
 
 
 def read_recipe(options: dict[str, Any]) -> Recipe:

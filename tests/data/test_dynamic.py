@@ -7,7 +7,7 @@ import soundfile
 import torch
 
 from unbabble.base.errors import InputError, UsageError
-from unbabble.data.dynamic import DynamicMixing, DynamicMixtures
+from unbabble.data.dynamic import DynamicMixing, DynamicMixtures, coloured
 from unbabble.data.store import Store
 
 RATE = 8000
@@ -103,6 +103,20 @@ def test_a_varying_number_of_talkers_leaves_places_silent(mixing):
     assert all(items[index].sources.shape == (3, RATE) for index in range(3))
 
 
+def test_a_colour_is_a_filter_of_its_voice_alone(mixing):
+    # A delayed pulse: its spectrum is the curve, its place stays.
+    pulse = np.zeros(4000, np.float32)
+    pulse[2000] = 1
+    out = coloured(pulse, np.array([6.0, -6.0]), 8000)
+    spectrum = 20 * np.log10(np.abs(np.fft.rfft(out)))
+    assert np.abs(out).argmax() == 2000
+    assert (spectrum[0], spectrum[-1]) == (pytest.approx(6, abs=0.2), pytest.approx(-6, abs=0.2))
+    assert np.all(np.diff(spectrum) < 0.1)
+    plain, other = (DynamicMixtures(replace(mixing, colour_db=each), 0)[3] for each in (0.0, 12.0))
+    assert not np.allclose(plain.sources, other.sources, atol=0.1)
+    np.testing.assert_allclose(other.mixture, other.sources.sum(0), atol=1e-5)
+
+
 def test_speed_changes_the_pitch(mixing):
     items = DynamicMixtures(replace(mixing, talkers=(1,), speed=(1.1, 1.1)), 0)
     peaks = set()
@@ -161,6 +175,7 @@ def test_a_silent_speaker_is_named(tmp_path):
     [
         {"overlap": (0.5, 1.5)},
         {"speed": (1.2, 0.9)},
+        {"colour_db": -1.0},
         {"talkers": ()},
         {"seconds": 0.0},
         {"noise_share": 0.5},
@@ -228,6 +243,8 @@ def test_as_many_of_the_same_sex_as_asked_for(by_sex, share, allowed):
     assert {*women} == allowed
 
 
-def test_a_share_of_the_same_sex_needs_to_know_the_sexes(mixing):
+def test_a_share_of_the_same_sex_needs_enough_of_each(mixing, by_sex):
     with pytest.raises(UsageError, match="column 'sex'"):
         DynamicMixtures(replace(mixing, same_sex_share=0.5), 0)
+    with pytest.raises(UsageError, match="3 or more of each"):
+        DynamicMixtures(replace(by_sex, same_sex_share=0.5, talkers=(3,)), 0)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import soxr
 from jaxtyping import Float
+from scipy.fft import next_fast_len
 from scipy.signal import oaconvolve
 
 from unbabble.base.errors import InputError, UsageError
@@ -31,6 +32,7 @@ SILENT_RMS = 1e-4
 DRAWS = 100
 HELD_OUT_EVERY = 5
 SIMULATED_PLACES = 4
+COLOUR_BANDS = 8
 
 
 class Item(NamedTuple):
@@ -55,6 +57,8 @@ class DynamicMixing:
         same_sex_share: of the items with two talkers or more, where all are women or all are men; None leaves it to
             chance. They are what is hard.
         speed: factors between which each voice's speed (and pitch) is drawn.
+        colour_db: each voice is filtered by a smooth curve of its own, drawn between so much softer and louder. Few
+            speakers, each with one microphone, are otherwise known by their spectra.
         noise: table or folder of noise.
         noise_share: share of the items that have noise.
         snr_db: power of all talkers over that of the noise: drawn between these two.
@@ -78,6 +82,7 @@ class DynamicMixing:
     overlap: tuple[float, float] = (1.0, 1.0)
     same_sex_share: float | None = None
     speed: tuple[float, float] = (1.0, 1.0)
+    colour_db: float = 0.0
     noise: Path | None = None
     noise_share: float = 0.0
     snr_db: tuple[float, float] = (0.0, 20.0)
@@ -93,6 +98,7 @@ class DynamicMixing:
             ("overlap", self.overlap, 0.0, 1.0),
             ("speed", self.speed, 0.5, 2.0),
             ("snr_db", self.snr_db, -50.0, 100.0),
+            ("colour_db", (self.colour_db,) * 2, 0.0, 40.0),
             ("noise_share", (self.noise_share,) * 2, 0.0, 1.0),
             ("room_share", (self.room_share,) * 2, 0.0, 1.0),
             ("same_sex_share", (self.same_sex_share or 0.0,) * 2, 0.0, 1.0),
@@ -137,9 +143,12 @@ class DynamicMixtures:
         self.sexes = np.array([utterances[i].sex for i in usable])
         if by_sex and mixing.talkers != (2,):
             raise UsageError("Learning by sex needs two talkers.")
-        if (by_sex or mixing.same_sex_share is not None) and not self._enough_of_each_sex():
+        least = 1 if by_sex else 0
+        if mixing.same_sex_share is not None:
+            least = max(mixing.talkers)
+        if self._of_each_sex() < least:
             raise UsageError(
-                "Learning by sex needs speech whose table has a column 'sex' (F, M), and enough speakers of each."
+                f"Learning by sex needs speech whose table has a column 'sex' (F, M), and {least} or more of each."
             )
         self.noise = None
         if mixing.noise is not None and mixing.noise_share:
@@ -178,9 +187,10 @@ class DynamicMixtures:
         level = np.sqrt(np.mean(heard**2)) or np.float32(1)
         return Item(heard / level, sources / level)
 
-    def _enough_of_each_sex(self) -> bool:
+    def _of_each_sex(self) -> int:
+        """Number of women or of men, whichever are fewer."""
         speakers = Counter(self._sex(str(name)) for name in self.names)
-        return min(speakers["F"], speakers["M"]) >= max(self.mixing.talkers)
+        return min(speakers["F"], speakers["M"])
 
     def _sexes(self, rng: np.random.Generator, count: int) -> str:
         """Of each talker, F or M; empty where it is left to chance."""
@@ -223,7 +233,11 @@ class DynamicMixtures:
         if factor != 1:
             rate = self.mixing.sample_rate
             voice = soxr.resample(voice, rate * factor, rate, quality="MQ")
-        voice = voice[:samples] / np.sqrt(np.mean(voice[:samples] ** 2))
+        voice = voice[:samples]
+        if self.mixing.colour_db:
+            limit = self.mixing.colour_db
+            voice = coloured(voice, rng.uniform(-limit, limit, COLOUR_BANDS), self.mixing.sample_rate)
+        voice = voice / np.sqrt(np.mean(voice**2))
         before = int(rng.integers(samples - len(voice) + 1))
         return np.pad(voice, (before, 0))
 
@@ -250,6 +264,16 @@ class DynamicMixtures:
         power = float(np.mean(noise**2))
         wanted = float(np.mean(speech**2)) * 10 ** (-rng.uniform(*self.mixing.snr_db) / 10)
         return noise * np.float32(np.sqrt(wanted / power)) if power > 0 else noise
+
+
+def coloured(
+    voice: Float[np.ndarray, " time"], gains_db: Float[np.ndarray, " band"], sample_rate: int
+) -> Float[np.ndarray, " time"]:
+    """A voice through a filter without phase; gains at frequencies that are equally far apart on the mel scale."""
+    length = next_fast_len(len(voice) + sample_rate // 20, real=True)
+    mels = np.log1p(np.fft.rfftfreq(length, 1 / sample_rate) / 700)
+    gain = 10 ** (np.interp(mels, np.linspace(0, mels[-1], len(gains_db)), gains_db) / 20)
+    return np.fft.irfft(gain * np.fft.rfft(voice, length), length)[: len(voice)].astype(np.float32)
 
 
 def _part(utterances: list[corpora.Utterance], held_out: bool | None) -> list[corpora.Utterance]:

@@ -1,4 +1,4 @@
-"""PReLU whose gradient is quick on a CPU: torch's own takes a third of a training step of Conv-TasNet there."""
+"""PReLU whose gradient is quick on a CPU, where torch's own is slow."""
 
 from typing import Any
 

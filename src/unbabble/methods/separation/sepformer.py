@@ -98,8 +98,7 @@ def attention(
 ) -> Float[Tensor, "sequence head time width"]:
     """Softmax of the scaled products of queries and keys, over the values.
 
-    Learning in half precision on a CPU multiplies matrices one by one: the gradient of the fused kernel takes up to six
-    times longer there.
+    Learning in half precision on a CPU multiplies matrices one by one: the gradient of the fused kernel is slow there.
     """
     learns = torch.is_grad_enabled() and query.dtype == torch.bfloat16 and query.device.type == "cpu"
     if learns and not torch.compiler.is_compiling():
