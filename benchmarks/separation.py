@@ -19,11 +19,13 @@ import argparse
 import math
 import os
 import time
+from functools import cache
 from pathlib import Path
 
 import common
 import numpy as np
 import torch
+from torch import Tensor
 
 import unbabble
 from unbabble.base import weights
@@ -40,6 +42,12 @@ RESULTS = Path(__file__).parent / "results"
 DATA = Path(os.environ.get("UNBABBLE_DATA", "../shared/data"))
 SECONDS, DRAWN_SECONDS, SNR_DB, SEED = 6.0, 4.0, (0.0, 15.0), 0
 MIXTURE = "mixture"
+CONDITIONS = ("clean", "noisy", "reverberant", "both")
+TABLES = {
+    "Two talkers": [*CONDITIONS],
+    "Three talkers": [f"{name}3" for name in CONDITIONS],
+    "Two talkers, drawn from the speakers of each split": ["drawn_train", "drawn_dev", "drawn_test"],
+}
 PUBLISHED = """\
 Published, other data: on all of Libri2Mix (clean, min, 8 kHz), trained on its 212 hours: Conv-TasNet 14.7 dB, SepFormer
 20.2 dB SI-SNRi. On Libri3Mix: Conv-TasNet 10.4, SepFormer 18.2. On WHAM! (noise) Conv-TasNet 12.7, SepFormer 16.4; on
@@ -73,21 +81,29 @@ def test_set(name: str, count: int, sample_rate: int):
         yield torch.from_numpy(np.ascontiguousarray(item.mixture)), torch.from_numpy(item.sources)
 
 
+@cache
+def baseline(name: str, count: int, sample_rate: int) -> list[tuple[Tensor, Tensor]]:
+    """SI-SDR and SDR of the mixture itself, for each item of a set."""
+    return [
+        (si_sdr(plain, sources), sdr_sir_sar(plain, sources)[0])
+        for mixture, sources in test_set(name, count, sample_rate)
+        for plain in [mixture.expand_as(sources)]
+    ]
+
+
 def score(network: NeuralSeparator | None, name: str, count: int, sample_rate: int) -> dict[str, float]:
     gains = {"si_snri": [], "sdri": []}
     seconds = audio = 0.0
-    for mixture, sources in test_set(name, count, sample_rate):
+    items = zip(test_set(name, count, sample_rate), baseline(name, count, sample_rate), strict=True)
+    for (mixture, sources), (plain_si_sdr, plain_sdr) in items:
         began = time.perf_counter()
         estimates = mixture.expand(len(sources), -1) if network is None else network(mixture[None, None])[0]
         seconds += time.perf_counter() - began
         audio += len(mixture) / sample_rate
         found = align(estimates, sources)
         ordered = torch.where(found.estimates.abs().amax(-1, keepdim=True) > 0, found.estimates, mixture)
-        plain = mixture.expand_as(sources)
-        gains["si_snri"].append(float((si_sdr(ordered, sources) - si_sdr(plain, sources)).mean()))
-        gains["sdri"].append(
-            float((sdr_sir_sar(ordered, sources)[0] - sdr_sir_sar(plain, sources)[0]).mean())
-        )
+        gains["si_snri"].append(float((si_sdr(ordered, sources) - plain_si_sdr).mean()))
+        gains["sdri"].append(float((sdr_sir_sar(ordered, sources)[0] - plain_sdr).mean()))
     result: dict[str, float] = {"items": len(gains["si_snri"]), "real_time_factor": seconds / audio}
     rng = np.random.default_rng(0)
     for metric, values in gains.items():
@@ -97,30 +113,33 @@ def score(network: NeuralSeparator | None, name: str, count: int, sample_rate: i
     return result
 
 
-def table(results: dict[str, dict]) -> str:
-    sets = sorted({name for row in results.values() for name in row["sets"]}, key=lambda n: (n[-1] == "3", n))
-    head = [
-        "model",
-        "parameters",
-        "GMAC/s",
-        "real-time factor",
-        "hours of training",
-        *(f"{name}: SI-SNRi (SDRi), dB" for name in sets),
-    ]
-    lines = ["| " + " | ".join(head) + " |", "|" + "-|" * len(head)]
+def table(results: dict[str, dict], sets: list[str]) -> str:
+    """The models that were scored on any of these sets."""
+    names = ["model", "parameters", "GMAC/s", "real-time factor", "hours of training"]
+    lines = ["| " + " | ".join([*names, *sets]) + " |", "|" + "-|" * (len(names) + len(sets))]
     for model, row in results.items():
-        factors = [found["real_time_factor"] for found in row["sets"].values() if "parameters" in row]
+        found = [row["sets"].get(name) for name in sets]
+        factors = [each["real_time_factor"] for each in found if each and "parameters" in row]
+        if not any(found):
+            continue
         factor = f"{float(np.median(factors)):.3f}" if factors else ""
         cells = [model, row.get("parameters", ""), row.get("gmacs", ""), factor, row.get("hours", "")]
-        for name in sets:
-            found = row["sets"].get(name)
-            cells.append(
-                "{si_snri:.2f} ({si_snri_low:.2f} to {si_snri_high:.2f}; {sdri:.2f})".format(**found)
-                if found
-                else ""
-            )
+        shown = "{si_snri:.2f} ({si_snri_low:.2f} to {si_snri_high:.2f}; {sdri:.2f})"
+        cells += [shown.format(**each) if each else "" for each in found]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines)
+
+
+def tables(results: dict[str, dict]) -> str:
+    """One for each kind of set."""
+    known = {name for row in results.values() for name in row["sets"]}
+    parts = []
+    for title, sets in TABLES.items():
+        if there := [name for name in sets if name in known]:
+            parts.append(
+                f"{title}: SI-SNRi (95 % interval over mixtures; SDRi), dB\n\n{table(results, there)}"
+            )
+    return "\n\n".join(parts)
 
 
 def main() -> None:
@@ -128,7 +147,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--models", nargs="*", default=sorted(weights.packaged()))
-    parser.add_argument("--sets", nargs="*", default=["clean", "noisy", "reverberant", "both"])
+    parser.add_argument("--sets", nargs="*", default=[*CONDITIONS])
     parser.add_argument("--items", type=int, default=0, help="of each set; 308 and 100 by default")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--name", default="separation")
@@ -170,8 +189,7 @@ def report(name: str, result: dict) -> None:
     made = "\n".join(f"    {each}" for each in result["commands"])
     machine = result["machine"]
     text = (
-        f"{table(result['models'])}\n\nIn brackets the 95 % interval of SI-SNRi over mixtures, then SDRi. "
-        f"Real-time factors with {result['threads']} threads.\n\n{PUBLISHED}\n\n"
+        f"{tables(result['models'])}\n\nReal-time factors with {result['threads']} threads.\n\n{PUBLISHED}\n\n"
         f"{machine['cpu']}, {machine['date']}; seed {SEED}. Made by\n\n{made}\n"
     )
     (RESULTS / f"{name}.md").write_text(text)
