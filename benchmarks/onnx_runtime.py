@@ -17,6 +17,7 @@ import torch
 from common import command, load, machine, rounded, save
 
 from unbabble.base import registry
+from unbabble.methods.separation.sepformer import COMPACT
 from unbabble.onnx_networks import OnnxEstimate, export
 
 NETWORKS = {
@@ -24,10 +25,7 @@ NETWORKS = {
     "conv_tasnet, paper": ("conv_tasnet", {}),
     "conv_tasnet, causal": ("conv_tasnet", {"causal": True, "filters": 256, "hidden": 256, "blocks": 6}),
     "dprnn, paper": ("dprnn", {}),
-    "sepformer, compact": (
-        "sepformer",
-        {"width": 128, "layers": 2, "hidden": 256, "inter": "means", "kernel": 16, "stride": 8},
-    ),
+    "sepformer, compact": ("sepformer", COMPACT),
 }
 SECONDS = (1, 4, 30)
 NAME = "onnx_runtime"

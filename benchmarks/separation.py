@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 import unbabble
-from unbabble.base import weights
+from unbabble.base import registry, weights
 from unbabble.base.weights import WeightsCard
 from unbabble.data.dynamic import DynamicMixing, DynamicMixtures
 from unbabble.data.librimix import LibriMixSet
@@ -142,11 +142,15 @@ def tables(results: dict[str, dict]) -> str:
     return "\n\n".join(parts)
 
 
+def _packaged() -> list[str]:
+    return [name for name in sorted(weights.packaged()) if registry.find(name)[0].contract == "separator"]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--models", nargs="*", default=sorted(weights.packaged()))
+    parser.add_argument("--models", nargs="*", default=_packaged())
     parser.add_argument("--sets", nargs="*", default=[*CONDITIONS])
     parser.add_argument("--items", type=int, default=0, help="of each set; 308 and 100 by default")
     parser.add_argument("--threads", type=int, default=2)
@@ -197,8 +201,6 @@ def report(name: str, result: dict) -> None:
 
 
 def write_scores(path: Path, sets: dict[str, dict[str, float]]) -> None:
-    """Put the scores into the file's card; its tensors stay as they are."""
-    card = weights.read_card(path)
     scores = {
         name: {
             "si_snri_db": round(found["si_snri"], 2),
@@ -208,6 +210,12 @@ def write_scores(path: Path, sets: dict[str, dict[str, float]]) -> None:
         for name, found in sets.items()
         if math.isfinite(found["si_snri"])
     }
+    put_scores(path, scores)
+
+
+def put_scores(path: Path, scores: dict[str, dict[str, float]]) -> None:
+    """Put the scores into the card of a weights file; its tensors stay as they are."""
+    card = weights.read_card(path)
     content = card.to_dict() | {"scores": card.scores | scores}
     half = any(
         each["dtype"] == "F16" for name, each in weights.read_header(path).items() if name != "__metadata__"

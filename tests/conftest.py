@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from unbabble import hub, networks
 from unbabble.base import registry, weights
 
 REPOSITORY = Path(__file__).parent.parent
@@ -70,3 +71,18 @@ def package(tmp_path_factory, monkeypatch):
 
     yield install
     weights.packaged.cache_clear()
+
+
+@pytest.fixture
+def counted(monkeypatch) -> Callable[[int], None]:
+    """Decides how many talkers every window of one microphone seems to have; needs ``package(two=...)``."""
+    monkeypatch.setattr(hub, "COUNTER", "conv_tasnet.two")
+
+    def decide(talkers: int) -> None:
+        def counter(parts: torch.Tensor) -> torch.Tensor:
+            return torch.nn.functional.one_hot(torch.full((len(parts),), talkers - 1), 3).float()
+
+        counter.sample_rate = 8000
+        monkeypatch.setattr(networks, "counter", lambda name, device: counter)
+
+    return decide

@@ -8,6 +8,7 @@ import torch
 from unbabble import hub, intake
 from unbabble.base.audio import Audio, read, write
 from unbabble.base.errors import InputError, UsageError
+from unbabble.base.registry import create
 
 RATE = 8000
 
@@ -140,20 +141,9 @@ def test_wpe_goes_before(mixture):
 
 @pytest.fixture
 def installed(package, monkeypatch):
-    """Networks for two and for three talkers, and one that counts."""
-    package(two={}, three={"sources": 3}, count={"sources": 3, "levels": "kept"})
+    """Networks for two and for three talkers, and none that counts."""
+    package(two={}, three={"sources": 3})
     monkeypatch.setattr(hub, "DEFAULT_SINGLE", {2: "conv_tasnet.two", 3: "conv_tasnet.three"})
-    monkeypatch.setattr(hub, "COUNTER", "conv_tasnet.count")
-
-
-@pytest.fixture
-def counted(monkeypatch):
-    """Decides how many talkers there seem to be."""
-
-    def decide(talkers):
-        monkeypatch.setattr(hub, "count_audible", lambda outputs: talkers)
-
-    return decide
 
 
 def mono(mixture):
@@ -183,18 +173,56 @@ def test_talkers_of_one_microphone_are_counted(installed, counted, mixture, talk
         assert torch.equal(result.sources, mixture[:1])
 
 
-def test_the_network_that_counts_separates_where_it_is_the_best(installed, counted, mixture, monkeypatch):
-    monkeypatch.setattr(hub, "DEFAULT_SINGLE", {2: "conv_tasnet.two", 3: "conv_tasnet.count"})
-    outputs = hub.load("conv_tasnet.count", "cpu")(mixture[:1], sample_rate=RATE).sources
+def test_talkers_are_counted_once_for_all_of_a_recording(installed, counted, mixture, tmp_path):
     counted(3)
-    assert torch.equal(mono(mixture).sources, outputs)
-    monkeypatch.setattr(hub, "DEFAULT_SINGLE", {})
-    counted(2)
-    assert torch.equal(mono(mixture).sources, outputs[:2])
+    path = tmp_path / "long.wav"
+    write(path, mixture[:1], RATE)
+    model = hub.load(device="cpu").counted(path)
+    assert model.options == {"sources": 3}
+    counted(1)
+    piece = model(mixture[:1], sample_rate=RATE)
+    assert (piece.model, len(piece.sources)) == ("conv_tasnet.three", 3)
+    assert piece.warnings[0].startswith("3 talkers were counted, ")
 
 
-def test_without_a_network_that_counts_there_are_two(installed, mixture, monkeypatch):
-    monkeypatch.setattr(hub, "COUNTER", "conv_tasnet.elsewhere")
+@pytest.mark.parametrize("length", [1, 5, 100])
+def test_a_recording_of_no_length_to_speak_of_has_a_talker(installed, monkeypatch, length):
+    monkeypatch.setattr(hub, "COUNTER", "conv_tasnet.two")
+    monkeypatch.setattr(
+        hub.networks, "counter", lambda name, device: create("countnet", bands=8, hidden=4).eval()
+    )
+    monkeypatch.setattr(hub, "DEFAULT_SINGLE", dict.fromkeys((2, 3), "conv_tasnet.three"))
+    result = hub.load(device="cpu")(torch.linspace(0.1, 0.2, length), sample_rate=48000)
+    assert result.sources.shape[1] == length
+
+
+def test_the_channel_that_carries_sound_is_counted(installed, counted, mixture, monkeypatch):
+    heard = []
+    counted(1)
+    counter = hub.networks.counter("", None)
+    listening = lambda parts: heard.append(parts) or counter(parts)  # noqa: E731
+    listening.sample_rate = RATE
+    monkeypatch.setattr(hub.networks, "counter", lambda name, device: listening)
+    silent_first = torch.stack([torch.zeros(RATE), mixture[0]])
+    assert hub.load(device="cpu")._count([silent_first], RATE)[0] == 1
+    torch.testing.assert_close(heard[0][0], mixture[0])
+
+
+def test_talkers_are_not_counted_where_they_are_known_or_microphones_many(
+    installed, counted, mixture, tmp_path
+):
+    counted(3)
+    write(tmp_path / "two.wav", mixture, RATE)
+    write(tmp_path / "one.wav", mixture[:1], RATE)
+    for model, name in (
+        (hub.load(device="cpu"), "two.wav"),
+        (hub.load(device="cpu", sources=2), "one.wav"),
+        (hub.load("conv_tasnet.two", "cpu"), "one.wav"),
+    ):
+        assert model.counted(tmp_path / name) is model
+
+
+def test_without_a_network_that_counts_there_are_two(installed, mixture):
     result = mono(mixture)
     assert (result.model, len(result.sources)) == ("conv_tasnet.two", 2)
     assert "cannot be counted" in result.warnings[0]

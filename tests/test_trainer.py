@@ -15,11 +15,12 @@ import soundfile
 import torch
 import yaml
 
-from unbabble import trainer
+from unbabble import cli, networks, trainer
 from unbabble.base import registry, weights
 from unbabble.base.config import load_yaml, merge
 from unbabble.base.errors import InputError, OutputError, UsageError
-from unbabble.nn.separator import NeuralSeparator
+from unbabble.nn import separator
+from unbabble.nn.network import Network
 from unbabble.recipe import Recipe, learning_rate, read_recipe
 from unbabble.trainer import Run
 from unbabble.verbs.train import train, tuning_recipe
@@ -63,7 +64,7 @@ def content(speech, **changes):
     return basic | changes
 
 
-def fresh(recipe: Recipe) -> NeuralSeparator:
+def fresh(recipe: Recipe) -> Network:
     torch.manual_seed(recipe.seed)
     return registry.create(recipe.method, **recipe.options)
 
@@ -110,6 +111,22 @@ def test_training_learns(speech, tmp_path):
     progress = job.train()
     assert progress.validations[-1]["loss"] < before["loss"] - 3
     assert progress.validations[-1]["si_snri"] > before["si_snri"] + 3
+
+
+def test_what_counts_is_trained_alike(speech, tmp_path):
+    said = []
+    some = {"speech": str(speech), "talkers": [1, 2], "seconds": 0.5, "cache": str(speech / "cache")}
+    tiny = registry.method("countnet").TINY | {"sources": 2}
+    job = run(speech, tmp_path, method="countnet", options=tiny, train=some, validation=some, steps=2)
+    progress = job.train(said.append)
+    assert 0 <= progress.validations[-1]["right"] <= 1
+    assert "% counted right" in said[-1]
+    with pytest.raises(UsageError, match="is a counter: it does not separate"):
+        networks.ready(str(tmp_path / "best.safetensors"), torch.device("cpu"))
+    assert cli.run(["export", str(tmp_path / "best.safetensors"), "--out", str(tmp_path / "x.onnx")]) != 0
+    assert cli.run(["push", str(tmp_path / "best.safetensors"), str(tmp_path / "folder")]) != 0
+    assert not (tmp_path / "folder").exists()
+    assert cli.run(["models", "info", str(tmp_path / "best.safetensors")]) == 0
 
 
 @pytest.mark.parametrize(
@@ -187,7 +204,9 @@ def test_a_full_disk_loses_nothing(speech, tmp_path, monkeypatch):
 
 def test_a_run_that_diverges_says_so(speech, tmp_path, monkeypatch):
     monkeypatch.setattr(trainer, "MOST_LOST_UPDATES", 3)
-    monkeypatch.setattr(NeuralSeparator, "loss", lambda self, m, s: self.estimate(m).sum((1, 2)) * math.nan)
+    monkeypatch.setattr(
+        separator.NeuralSeparator, "loss", lambda self, m, s: self.estimate(m).sum((1, 2)) * math.nan
+    )
     job = run(speech, tmp_path)
     before = {name: tensor.clone() for name, tensor in job.network.state_dict().items()}
     with pytest.raises(InputError, match="diverged"):

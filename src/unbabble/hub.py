@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +22,7 @@ from unbabble.base.registry import models
 from unbabble.base.weights import packaged
 from unbabble.intake import as_audio, is_one_microphone, usable_channels
 from unbabble.onnx_networks import Runtime
-from unbabble.signal.counting import count_audible
+from unbabble.signal.counting import most_talkers, windows
 
 __all__ = ["Model", "Separation", "choose_model", "load", "models"]
 
@@ -29,10 +30,12 @@ AUTO = "auto"
 DEFAULT_MULTICHANNEL = "ilrma.ip"
 DEFAULT_SINGLE = {2: "sepformer.2talkers_8k", 3: "bsrnn.3talkers_8k"}
 """By number of talkers, the packaged network that separates best what one microphone heard."""
-COUNTER = "bsrnn.3talkers_8k"
-"""The packaged network that leaves outputs silent which it does not need: it tells how many talkers there are."""
+COUNTER = "countnet.3talkers_8k"
+"""The packaged network that tells how many talkers one microphone hears."""
+WINDOWS_AT_ONCE = 16
 UNCOUNTED = 2
 """Talkers that one microphone is taken to hear where no network is here to count them."""
+SAY = "--sources says how many there are."
 UNCHANGED = "unchanged"
 """What stands for the model where there is one talker, whose voice is the recording itself."""
 JOINT_MODEL = "tiss"
@@ -112,8 +115,6 @@ def choose_model(channels: int, sources: int | None = None) -> str:
         return DEFAULT_MULTICHANNEL
     if sources == 1:
         return UNCHANGED
-    if sources is None and COUNTER in packaged():
-        return COUNTER
     if (sources or UNCOUNTED) in here:
         return here[sources or UNCOUNTED]
     counts = " or ".join(str(count) for count in sorted(here))
@@ -152,7 +153,7 @@ def load(
     """Make a model ready for use.
 
     Args:
-        name: ``auxiva.ipa``, ``conv_tasnet.two_talkers_8k`` and the like (see ``unbabble models``); for a network
+        name: ``auxiva.ipa``, ``conv_tasnet.2talkers_8k`` and the like (see ``unbabble models``); for a network
             also its weights: a ``.safetensors`` file, a folder of ours or of SpeechBrain's or Asteroid's, or
             ``org/name[@revision]`` on the Hugging Face Hub; or ``auto`` to choose by recording.
         device: ``auto``, ``cpu``, ``cuda`` ...
@@ -186,6 +187,8 @@ class Model:
     dereverb: Dereverberation = "none"
     options: dict[str, Any] = field(default_factory=dict)
     runtime: Runtime = "auto"
+    notes: tuple[str, ...] = ()
+    """What the user should know of every recording."""
 
     def separator(self, name: str, **changes: Any) -> Any:
         """The method itself, freshly built; of a network a copy that shares its weights with all others."""
@@ -227,13 +230,12 @@ class Model:
         """
         started = time.perf_counter()
         recording = as_audio(source, sample_rate)
-        warnings: list[str] = []
+        warnings = list(self.notes)
         samples, live = usable_channels(recording, warnings)
         place = self._reference(live, recording.channels, warnings)
         job = _Job(recording, samples, place, images, warnings)
-        name, heard = self._choose(job) if self.name == AUTO else (self.name, None)
-        if heard is None:
-            heard = self._run(name, job)
+        name = self._choose(job) if self.name == AUTO else self.name
+        heard = self._run(name, job)
         everywhere = None
         if images:
             everywhere = heard.new_zeros(len(heard), recording.channels, heard.shape[-1])
@@ -242,30 +244,54 @@ class Model:
         spent = time.perf_counter() - started
         return Separation(heard, recording.sample_rate, name, everywhere, warnings, spent)
 
-    def _choose(self, job: "_Job") -> tuple[str, Float[Tensor, "source ..."] | None]:
-        """The model for a recording, and its voices where they had to be made to count the talkers."""
-        one, wanted = is_one_microphone(job.samples), self.options.get("sources")
-        name = choose_model(1 if one else len(job.samples), wanted)
-        if not one or wanted is not None:
-            return name, None
-        if name != COUNTER:
-            job.warnings.append(
-                f"The talkers of one microphone cannot be counted here: taken to be {UNCOUNTED}; "
-                "--sources says how many there are."
+    def counted(self, path: str | os.PathLike[str]) -> "Model":
+        """This model, told how many talk in the recording in ``path``, for all its pieces, where nobody said.
+
+        Raises:
+            InputError: the recording cannot be read.
+        """
+        if self.name != AUTO or self.options.get("sources") is not None:
+            return self
+        rate = audio_files.probe(path).sample_rate
+        found = self._count(audio_files.read_blocks(path, NETWORK_SECONDS), rate)
+        if found is None:
+            return self
+        talkers, said = found
+        return replace(self, options=self.options | {"sources": talkers}, notes=(*self.notes, said))
+
+    def _choose(self, job: "_Job") -> str:
+        """The model for a recording."""
+        talkers, channels = self.options.get("sources"), len(job.samples)
+        if is_one_microphone(job.samples):
+            channels = 1
+            if talkers is None and (found := self._count([job.samples], job.recording.sample_rate)):
+                talkers, said = found
+                job.warnings.append(said)
+        return choose_model(channels, talkers)
+
+    def _count(self, blocks: Iterable[Float[Tensor, "channel time"]], rate: int) -> tuple[int, str] | None:
+        """How many talk in a recording, and what to say of that; None where several microphones heard it."""
+        here = COUNTER in packaged()
+        counter = networks.counter(COUNTER, self.device) if here else None
+        probabilities, powers = [], []
+        for block in blocks:
+            if not is_one_microphone(block):
+                return None
+            if counter is None:
+                continue
+            loudest = block[block.abs().amax(1).argmax()][None]
+            heard = audio_files.resample(loudest, rate, counter.sample_rate)[0]
+            for parts in windows(heard, counter.sample_rate).split(WINDOWS_AT_ONCE) if len(heard) else ():
+                probabilities.append(counter(parts.to(self.device)).cpu())
+                powers.append(parts.square().mean(-1))
+        if counter is None:
+            return (
+                UNCOUNTED,
+                f"The talkers of one microphone cannot be counted here: taken to be {UNCOUNTED}; {SAY}",
             )
-            return name, None
-        counting = replace(job, warnings=[])
-        heard = self._run(name, counting)
-        talkers = count_audible(heard.flatten(1))
+        talkers = most_talkers(torch.cat(probabilities), torch.cat(powers)) if probabilities else 1
         number = "1 talker was" if talkers == 1 else f"{talkers} talkers were"
-        job.warnings.append(
-            f"{number} counted, which one microphone does not always tell: --sources says how many there are."
-        )
-        best = UNCHANGED if talkers == 1 else DEFAULT_SINGLE.get(talkers, name)
-        if best != name and (best == UNCHANGED or best in packaged()):
-            return best, None
-        job.warnings.extend(counting.warnings)
-        return name, heard[:talkers]
+        return talkers, f"{number} counted, which one microphone does not always tell: {SAY}"
 
     def _run(self, name: str, job: "_Job") -> Float[Tensor, "source ..."]:
         """The voices by one model, (source, time) or (source, live channel, time), at the recording's rate."""

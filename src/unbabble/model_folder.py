@@ -20,6 +20,7 @@ from unbabble.base import weights
 from unbabble.base.errors import InputError, OutputError
 from unbabble.base.files import PARTIAL_SUFFIX, write_json
 from unbabble.base.weights import WeightsCard
+from unbabble.nn.macs import parameter_count
 from unbabble.nn.separator import NeuralSeparator
 
 WEIGHTS_NAME, CONFIG_NAME, README_NAME = "model.safetensors", "config.json", "README.md"
@@ -65,7 +66,7 @@ def write_folder(
             shutil.copyfile(source, path)
         digest = sha256(path)
         about = {"weights": WEIGHTS_NAME, "sha256": digest, "bytes": path.stat().st_size}
-        about |= {"parameters": count_parameters(network)}
+        about |= {"parameters": parameter_count(network)}
         write_json(staging / CONFIG_NAME, {"library_name": LIBRARY} | card.to_dict() | about)
         (staging / README_NAME).write_text(model_card(title, card, network), encoding="utf-8")
     return digest
@@ -145,11 +146,6 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def count_parameters(network: NeuralSeparator) -> int:
-    """Numbers that were learnt."""
-    return sum(parameter.numel() for parameter in network.parameters())
-
-
 def model_card(title: str, card: WeightsCard, network: NeuralSeparator) -> str:
     """The README of a model: front matter for the Hub, then what a reader wants to know."""
     licence = re.sub(r"[\s_]+", "-", card.licence.strip().lower())
@@ -175,7 +171,7 @@ def model_card(title: str, card: WeightsCard, network: NeuralSeparator) -> str:
         f"# {title}",
         card.summary,
         f"{network.sources} voices from one microphone, {network.sample_rate / 1000:g} kHz, "
-        f"{count_parameters(network):,} parameters; a network `{card.method}` of "
+        f"{parameter_count(network):,} parameters; a network `{card.method}` of "
         "[Unbabble](https://pypi.org/project/unbabble/).",
         _usage(title),
         "## Scores",

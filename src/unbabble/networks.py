@@ -12,10 +12,12 @@ import torch
 
 from unbabble.base import registry
 from unbabble.base.config import check_arguments
+from unbabble.base.contracts import Counter
 from unbabble.base.errors import InputError, OutputError, UsageError
 from unbabble.base.weights import SUFFIX, WeightsCard, describe_mismatch, packaged, read_card, read_tensors
 from unbabble.foreign import is_foreign, load_foreign
 from unbabble.model_folder import checked_weights, is_ours
+from unbabble.nn.network import Network
 from unbabble.nn.separator import NeuralSeparator
 from unbabble.onnx_networks import Runtime, with_runtime
 
@@ -79,7 +81,7 @@ class Weighted:
         path: their file; None for those of other toolkits.
     """
 
-    network: NeuralSeparator
+    network: Network
     card: WeightsCard
     path: Path | None = None
 
@@ -88,7 +90,7 @@ def load_network(name: str, **options: Any) -> Weighted:
     """The network called ``name``, newly built, with its weights.
 
     Args:
-        name: as ``conv_tasnet.two_talkers_8k``, a file, a folder, or ``org/name[@revision]``.
+        name: as ``conv_tasnet.2talkers_8k``, a file, a folder, or ``org/name[@revision]``.
         options: of the constructor, in place of those with which it was trained.
 
     Raises:
@@ -122,6 +124,19 @@ def load_network(name: str, **options: Any) -> Weighted:
         raise InputError(f"The weights do not fit {card.method}{changed}: {difference}")
     network.load_state_dict(read_tensors(place))
     return Weighted(network.eval(), card, place)
+
+
+def load_separator(name: str, **options: Any) -> tuple[NeuralSeparator, Weighted]:
+    """As ``load_network``, for what separates.
+
+    Raises:
+        InputError: the weights are missing, damaged, or those of another architecture.
+        UsageError: no such model or option, or one that does something else.
+    """
+    found = load_network(name, **options)
+    if not isinstance(found.network, NeuralSeparator):
+        raise UsageError(f"Model '{name}' is a {found.network.card.contract}: it does not separate.")
+    return found.network, found
 
 
 def ready(
@@ -166,8 +181,14 @@ def ready(
 def _kept(
     name: str, place: Path, changed: int, device: torch.device, runtime: Runtime, options: str
 ) -> NeuralSeparator:
-    network = load_network(name, **json.loads(options)).network.to(device).requires_grad_(False)
-    return with_runtime(network, runtime)
+    network, _ = load_separator(name, **json.loads(options))
+    return with_runtime(network.to(device).requires_grad_(False), runtime)
+
+
+@cache
+def counter(name: str, device: torch.device) -> Counter:
+    """The packaged network called ``name``, which counts talkers, on ``device``."""
+    return load_network(name).network.to(device).requires_grad_(False)
 
 
 @cache

@@ -28,10 +28,8 @@ from unbabble.base.report import plain
 from unbabble.base.weights import WeightsCard
 from unbabble.data.dynamic import Item
 from unbabble.nn.muon import Muon, is_matrix
-from unbabble.nn.separator import NeuralSeparator
+from unbabble.nn.network import Network
 from unbabble.recipe import Items, Recipe, learning_rate, open_data
-from unbabble.signal.metrics import si_sdr
-from unbabble.signal.permutation import align
 
 logger = logging.getLogger(__name__)
 VALIDATION_SEED_OFFSET = 10_000
@@ -68,7 +66,7 @@ class Progress:
 class _Loss(nn.Module):
     """The call that accelerate wraps: gradients of several processes are joined where ``forward`` is called."""
 
-    def __init__(self, network: NeuralSeparator, mixed: bool) -> None:
+    def __init__(self, network: Network, mixed: bool) -> None:
         super().__init__()
         self.network, self.mixed = network, mixed
 
@@ -94,7 +92,7 @@ class Run:
     """
 
     def __init__(
-        self, network: NeuralSeparator, recipe: Recipe, folder: Path, device: str = "auto", command: str = ""
+        self, network: Network, recipe: Recipe, folder: Path, device: str = "auto", command: str = ""
     ) -> None:
         try:
             from accelerate import Accelerator
@@ -159,9 +157,11 @@ class Run:
     def start_from(self, measured: dict[str, float], report: Callable[[str], None]) -> None:
         """Keep what the weights scored before the first step: what is not better than that is not kept."""
         self.progress.validations.append({"step": 0.0, "train_loss": measured["loss"], **measured})
-        report(
-            f"Before: validation {measured['loss']:.2f} dB, SI-SNR improvement {measured['si_snri']:.2f} dB."
-        )
+        report(f"Before: {self._told(measured)}.")
+
+    def _told(self, measured: dict[str, float]) -> str:
+        name, text = self.network.FIGURE
+        return f"validation loss {measured['loss']:.2f}, {text.format(measured[name])}"
 
     def save(self) -> None:
         """Write the checkpoint, atomically.
@@ -280,9 +280,8 @@ class Run:
                 file.write(json.dumps(plain(line)) + "\n")
             plot(progress, self.folder / "curve.png")
             report(
-                f"Step {progress.step} of {recipe.steps}: training loss {train_loss:.2f} dB, validation "
-                f"{measured['loss']:.2f} dB, SI-SNR improvement {measured['si_snri']:.2f} dB"
-                f"{', the best so far' if better else ''}."
+                f"Step {progress.step} of {recipe.steps}: training loss {train_loss:.2f}, "
+                f"{self._told(measured)}{', the best so far' if better else ''}."
             )
 
     def _cut_metrics(self) -> None:
@@ -301,7 +300,7 @@ class Run:
     def card(self) -> WeightsCard:
         """What the weights are, as far as the run knows."""
         recipe, progress = self.recipe, self.progress
-        validated = progress.validations[-1] if progress.validations else {}
+        validated, figure = progress.validations[-1] if progress.validations else {}, self.network.FIGURE[0]
         return WeightsCard(
             method=recipe.method,
             options=self.network.resolved_options(),
@@ -310,7 +309,7 @@ class Run:
             licence=recipe.licence,
             command=self.command,
             seed=recipe.seed,
-            scores={"validation": {"si_snri_db": round(validated.get("si_snri", math.nan), 2)}},
+            scores={"validation": {figure: round(validated.get(figure, math.nan), 2)}},
             limits=recipe.limits,
             training={
                 "steps": progress.step,
@@ -337,29 +336,26 @@ def _optimizers(network: nn.Module, recipe: Recipe) -> list[torch.optim.Optimize
     return optimizers
 
 
-def validate_network(network: NeuralSeparator, items: Items, count: int) -> dict[str, float]:
-    """Mean loss of the first ``count`` items, and SI-SNR improvement over those with two talkers or more."""
+def validate_network(network: Network, items: Items, count: int) -> dict[str, float]:
+    """Mean loss of the first ``count`` items, and the mean of the network's own figure over those that tell."""
     device = next(network.parameters()).device
-    losses, improvements = [], []
+    losses, figures = [], []
     training, fixed_order = network.training, network.fixed_order
     network.eval()
     network.fixed_order = False
     with torch.no_grad():
         for index in range(count):
-            item = items[index]
             mixture, sources = (
-                torch.from_numpy(np.ascontiguousarray(each)).to(device)[None] for each in item
+                torch.from_numpy(np.ascontiguousarray(each)).to(device)[None] for each in items[index]
             )
             losses.append(float(network.loss(mixture, sources)))
-            present = sources[:, sources[0].abs().amax(-1) > 0]
-            if present.shape[1] > 1:
-                found = align(network.estimate(mixture), present).scores.mean()
-                improvements.append(float(found - si_sdr(mixture[:, None], present).mean()))
+            figures.append(network.figure(mixture, sources))
     network.train(training)
     network.fixed_order = fixed_order
+    told = [each for each in figures if not math.isnan(each)]
     return {
         "loss": float(np.mean(losses)),
-        "si_snri": float(np.mean(improvements)) if improvements else math.nan,
+        network.FIGURE[0]: float(np.mean(told)) if told else math.nan,
     }
 
 
@@ -374,7 +370,7 @@ def plot(progress: Progress, path: Path) -> None:
     figure, axes = pyplot.subplots(figsize=(7, 4), constrained_layout=True)
     for name, label in (("train_loss", "training"), ("loss", "validation")):
         axes.plot(steps, [-each[name] for each in progress.validations], marker=".", label=label)
-    axes.set(xlabel="step", ylabel="negative loss (dB), higher is better")
+    axes.set(xlabel="step", ylabel="negative loss, higher is better")
     axes.grid(alpha=0.3)
     axes.legend()
     with atomic(path) as temporary:

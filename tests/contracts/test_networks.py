@@ -1,4 +1,4 @@
-"""Every network of the registry, in its tiny variant with random weights, can be trained, saved and run."""
+"""Every network that separates, in its tiny variant with random weights, can be trained, saved and run."""
 
 import copy
 import inspect
@@ -11,7 +11,7 @@ from unbabble.base import weights
 from unbabble.base.config import check_arguments, keyword_parameters
 from unbabble.base.registry import cards, create, method
 
-NETWORKS = [card.name for card in cards().values() if card.network]
+NETWORKS = [card.name for card in cards().values() if card.network and card.contract == "separator"]
 TINY_PARAMETERS = 100_000
 LENGTHS = (1, 2, 3, 7, 64, 257, 1000, 1601)
 CLUSTERING = ("deep_clustering",)

@@ -17,9 +17,8 @@ RATE = 16000
 @pytest.fixture
 def call(tmp_path, monkeypatch, capsys, package):
     """Run ``unbabble separate`` where two networks are packaged: exit code, entries of the report, stderr."""
-    package(two={}, count={"sources": 3, "levels": "kept"})
-    monkeypatch.setattr(hub, "DEFAULT_SINGLE", {2: "conv_tasnet.two", 3: "conv_tasnet.count"})
-    monkeypatch.setattr(hub, "COUNTER", "conv_tasnet.count")
+    package(two={}, three={"sources": 3})
+    monkeypatch.setattr(hub, "DEFAULT_SINGLE", {2: "conv_tasnet.two", 3: "conv_tasnet.three"})
     monkeypatch.setattr(hub, "NETWORK_SECONDS", 2.0)
     monkeypatch.chdir(tmp_path)
 
@@ -38,9 +37,9 @@ def make(path, seconds=1.0, channels=1, seed=0):
     return path
 
 
-def test_one_microphone_by_default(call, tmp_path, monkeypatch):
+def test_one_microphone_by_default(call, counted, tmp_path, monkeypatch):
     make(tmp_path / "podcast.wav")
-    monkeypatch.setattr(hub, "count_audible", lambda outputs: 2)
+    counted(2)
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "no kernels yet"))
     code, (entry,), text = call("podcast.wav")
     assert code == 0
@@ -54,9 +53,9 @@ def test_one_microphone_by_default(call, tmp_path, monkeypatch):
         assert (voice.sample_rate, voice.samples.shape) == (RATE, (1, RATE))
 
 
-def test_one_talker_comes_out_unharmed(call, tmp_path, monkeypatch):
+def test_one_talker_comes_out_unharmed(call, counted, tmp_path):
     make(tmp_path / "podcast.wav")
-    monkeypatch.setattr(hub, "count_audible", lambda outputs: 1)
+    counted(1)
     code, (entry,), _ = call("podcast.wav")
     assert (code, entry["model"], len(entry["warnings"])) == (0, hub.UNCHANGED, 1)
     assert entry["warnings"][0].startswith("1 talker was counted, "), "how to say otherwise"

@@ -68,3 +68,14 @@ class Embedder(Protocol):
     def __call__(self, waveform: Float[Tensor, "batch time"]) -> Float[Tensor, "batch dimension"]:
         """Embed each waveform."""
         ...
+
+
+@runtime_checkable
+class Counter(Protocol):
+    """Says how many talk."""
+
+    sample_rate: int
+
+    def __call__(self, mixture: Float[Tensor, "batch time"]) -> Float[Tensor, "batch talkers"]:
+        """Probabilities of 1, 2 ... talkers."""
+        ...

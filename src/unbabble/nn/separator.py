@@ -4,25 +4,26 @@ A method's file holds its network and its loss; it implements ``estimate``, from
 sources, and may override ``loss``.
 """
 
-from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Literal, Self
+import math
+from abc import abstractmethod
+from typing import Literal
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from unbabble.base.config import keyword_parameters
-from unbabble.base.errors import InputError, UsageError
-from unbabble.base.registry import Card
-from unbabble.nn.losses import SOFT_DB, separation_loss
+from unbabble.base.errors import InputError
+from unbabble.nn.losses import separation_loss
+from unbabble.nn.network import Network
 from unbabble.signal.level import check_mixture, live_channel, loudest_first, restore_level, unit_level
-from unbabble.signal.permutation import best_permutation
+from unbabble.signal.metrics import si_sdr
+from unbabble.signal.permutation import align, best_permutation
 
 RIDGE = 1e-3
 """Relative load of the fit of levels, so that voices that are nearly the same do not come out loud and opposite."""
 
 
-class NeuralSeparator(nn.Module, ABC):
+class NeuralSeparator(Network):
     """A network that separates what one microphone heard.
 
     Args:
@@ -32,21 +33,10 @@ class NeuralSeparator(nn.Module, ABC):
             voice so that all together come nearest to the mixture (scale-invariant losses leave the level open).
         reference: the microphone that is listened to, where there are several.
 
-    Raises:
-        UsageError: fewer than one source or one Hz.
     """
 
-    TINY: ClassVar[dict[str, Any]] = {}
-    """Options of a variant that is small enough for tests."""
-    card: ClassVar[Card]
+    FIGURE = ("si_snri", "SI-SNR improvement {:.2f} dB")
     min_channels = 1
-    options: dict[str, Any]
-
-    def __new__(cls, **options: Any) -> Self:
-        """Remember the options, so that saved weights can say how to build the network again."""
-        self = super().__new__(cls)
-        object.__setattr__(self, "options", options)
-        return self
 
     def __init__(
         self,
@@ -56,21 +46,9 @@ class NeuralSeparator(nn.Module, ABC):
         levels: Literal["fitted", "kept"] = "fitted",
         reference: int = 0,
     ) -> None:
-        super().__init__()
-        if sources < 1 or sample_rate < 1:
-            raise UsageError("A network has at least one source and a sample rate of at least 1 Hz.")
-        self.sources, self.sample_rate, self.levels, self.reference = sources, sample_rate, levels, reference
-        self.max_sources = sources
-        self.fixed_order = False
-        """Whether ``loss`` keeps the order of the voices: set by the trainer (``Recipe.fixed_order_steps``)."""
-        self.soft_db = SOFT_DB
-        """See ``separation_loss``: set by the trainer (``Recipe.soft_db``)."""
+        super().__init__(sources=sources, sample_rate=sample_rate)
+        self.levels, self.reference, self.max_sources = levels, reference, sources
         self.warnings: list[str] = []
-
-    def resolved_options(self) -> dict[str, Any]:
-        """All options of the constructor, defaults included."""
-        defaults = {name: each.default for name, each in keyword_parameters(type(self)).items()}
-        return defaults | self.options
 
     @abstractmethod
     def estimate(self, mixture: Float[Tensor, "batch time"]) -> Float[Tensor, "batch source time"]:
@@ -79,7 +57,7 @@ class NeuralSeparator(nn.Module, ABC):
     def loss(
         self, mixture: Float[Tensor, "batch time"], sources: Float[Tensor, "batch source time"]
     ) -> Float[Tensor, " batch"]:
-        """Training loss of each item, lower is better; a source that is all zeros does not speak."""
+        """Training loss of each item: ``separation_loss``, where the paper has no other."""
         return separation_loss(
             self.estimate(mixture),
             sources,
@@ -88,6 +66,14 @@ class NeuralSeparator(nn.Module, ABC):
             soft_db=self.soft_db,
             fixed_order=self.fixed_order,
         )
+
+    def figure(self, mixture: Float[Tensor, "1 time"], sources: Float[Tensor, "1 source time"]) -> float:
+        """SI-SNR improvement in dB, where at least two talk."""
+        present = sources[:, sources[0].abs().amax(-1) > 0]
+        if present.shape[1] < 2:
+            return math.nan
+        found = align(self.estimate(mixture), present).scores.mean()
+        return float(found - si_sdr(mixture[:, None], present).mean())
 
     def forward(
         self,

@@ -1,10 +1,12 @@
-"""How many talkers a recording holds: by blind separation of several microphones, or by a network that knows silence.
+"""How many talkers a recording holds: by blind separation of several microphones, or by a network, window by window.
 
 Several microphones: separate into as many outputs as there are channels; then an output is a talker of its own if it
 is not much weaker than the loudest one and does not rise and fall with a talker already found. What reverberation
 leaves in the surplus outputs fails the second test, noise the first. (Our own rule; ``benchmarks/count_talkers.py``
 measures it.)
 """
+
+import math
 
 import torch
 from jaxtyping import Float
@@ -14,9 +16,10 @@ LEVEL_DB = -8.0
 CORRELATION = 0.65
 """Chosen on 60 mixtures of the development split, 1-4 talkers heard by 2, 4 or 7 microphones."""
 FRAME_SECONDS = 0.032
-AUDIBLE_DB = -13.0
-"""Against the loudest output of a network; what is weaker is a talker who is not there. Chosen on the development split
-(``benchmarks/count_one_microphone.py``) to tell one talker from two."""
+WINDOW_SECONDS = 6.0
+SILENT_DB = -30.0
+FAIR_SHARE = 0.2
+"""Of the windows: fewer are wrong of a single talker, and where two take turns, more have both."""
 ENVELOPE_FLOOR = 1e-4
 """Power added to envelopes (-40 dB of the mean), so that pauses do not decide the correlation."""
 
@@ -60,15 +63,26 @@ def talkers(
     return found
 
 
-def count_audible(outputs: Float[Tensor, "source time"], audible_db: float = AUDIBLE_DB) -> int:
-    """Number of talkers among the outputs of a network that was trained to leave those silent that it does not need.
+def windows(samples: Float[Tensor, " time"], sample_rate: int) -> Float[Tensor, "window part"]:
+    """What a network that counts hears at once: windows that overlap by half, the last one up to the end."""
+    length = min(round(WINDOW_SECONDS * sample_rate), len(samples))
+    count = math.ceil(max(0, len(samples) - length) / max(1, length // 2)) + 1
+    starts = [min(number * (length // 2), len(samples) - length) for number in range(count)]
+    return torch.stack([samples[start : start + length] for start in starts])
 
-    >>> count_audible(torch.tensor([[1.0, -1.0], [0.5, 0.5], [0.01, 0.0]]))
-    2
+
+def most_talkers(probabilities: Float[Tensor, "window talkers"], powers: Float[Tensor, " window"]) -> int:
+    """How many talk in a recording: the largest number that is likeliest in a fair share of its windows.
+
+    >>> seen = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.8, 0.2], [0.1, 0.9]])
+    >>> most_talkers(seen, torch.ones(4)), most_talkers(seen, torch.tensor([1.0, 0.0, 1.0, 0.0]))
+    (2, 1)
 
     Args:
-        outputs: at their own level.
-        audible_db: how much weaker than the loudest output a talker may be.
+        probabilities: of 1, 2 ... talkers, by window.
+        powers: of the windows; what is much weaker than the loudest tells nothing.
     """
-    power = outputs.double().square().sum(-1)
-    return max(1, int((power > power.max() * 10 ** (audible_db / 10)).sum()))
+    heard = powers >= powers.max() * 10 ** (SILENT_DB / 10)
+    found = probabilities[heard].argmax(-1) + 1
+    shares = [float((found >= number).double().mean()) for number in range(1, probabilities.shape[1] + 1)]
+    return max(number for number, share in enumerate(shares, 1) if share >= FAIR_SHARE)

@@ -46,7 +46,7 @@ def export(
     gives the same to 1e-4.
 
     Args:
-        model: The network: conv_tasnet.two_talkers_8k, a .safetensors file, a folder, or org/name on the Hub.
+        model: The network: conv_tasnet.2talkers_8k, a .safetensors file, a folder, or org/name on the Hub.
         out: The file, ending in .onnx.
         opset: Version of ONNX's operators, for a program that needs a certain one.
         set: Any option of the network, in place of those with which it was trained, as name=value.
@@ -59,7 +59,7 @@ def export(
         OutputError: the file cannot be written.
         UsageError: not a network, or one that cannot be exported.
     """
-    from unbabble.networks import is_network, load_network
+    from unbabble.networks import is_network, load_separator
     from unbabble.onnx_networks import export as write
     from unbabble.onnx_networks import require_extra
 
@@ -70,8 +70,8 @@ def export(
     if not is_network(model):
         raise UsageError(f"'{model}' is not a network: only networks can be exported.")
     require_extra()
-    found = load_network(model, **parse_assignments(set or []))
-    difference = write(found.network, out, card=found.card, opset=opset)
+    network, found = load_separator(model, **parse_assignments(set or []))
+    difference = write(network, out, card=found.card, opset=opset)
     result = Exported(model, str(out), difference)
     if not quiet:
         from rich.console import Console

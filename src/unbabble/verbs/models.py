@@ -85,11 +85,12 @@ def about_weights(name: str) -> dict[str, Any]:
     """
     if name in registry.cards() or (name in registry.models() and not registry.find(name)[0].network):
         return {}
-    from unbabble.model_folder import count_parameters, sha256
+    from unbabble.model_folder import sha256
     from unbabble.networks import load_network
+    from unbabble.nn.macs import parameter_count
 
     found = load_network(name)
-    size = {"parameters": count_parameters(found.network)}
+    size = {"parameters": parameter_count(found.network)}
     if found.path is not None:
         size |= {"bytes": found.path.stat().st_size, "sha256": sha256(found.path)}
     return found.card.to_dict() | size

@@ -35,7 +35,7 @@ def push(
     """Write a network as the Hugging Face Hub has them: weights, how to build it, and a model card.
 
     Args:
-        name: The network: conv_tasnet.two_talkers_8k, a .safetensors file, a folder, or org/name on the Hub.
+        name: The network: conv_tasnet.2talkers_8k, a .safetensors file, a folder, or org/name on the Hub.
         target: A folder, or hub:org/name for a repository on the Hugging Face Hub.
         private: Make the repository on the Hub a private one.
         overwrite: Replace the model that is in the folder.
@@ -56,10 +56,10 @@ def push(
     repository = target.removeprefix(networks.HUB_PREFIX)
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         raise UsageError(f"A repository on the Hugging Face Hub is hub:org/name, not '{target}'.")
-    found = networks.load_network(name)
+    network, found = networks.load_separator(name)
     with tempfile.TemporaryDirectory(prefix="unbabble-") as spool:
         folder = Path(spool) / "model"
-        digest = write_folder(folder, found.network, found.card, title=repository, source=found.path)
+        digest = write_folder(folder, network, found.card, title=repository, source=found.path)
         result = Transfer(name, networks.upload(folder, repository, private), digest)
     say(result, quiet)
     return result
@@ -75,9 +75,9 @@ def copy_network(name: str, folder: Path, overwrite: bool, quiet: bool) -> Trans
     from unbabble.model_folder import write_folder
 
     folder = folder.expanduser()
-    found = networks.load_network(name)
+    network, found = networks.load_separator(name)
     digest = write_folder(
-        folder, found.network, found.card, title=str(folder), source=found.path, overwrite=overwrite
+        folder, network, found.card, title=str(folder), source=found.path, overwrite=overwrite
     )
     result = Transfer(name, str(folder), digest)
     say(result, quiet)

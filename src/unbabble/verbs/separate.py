@@ -151,7 +151,7 @@ def separate_file(task: Input, out: Path, settings: Settings, overwrite: bool) -
 
         _make_room(folder)
         separation = separate_long(
-            model,
+            model.counted(task.path),
             task.path,
             folder,
             segment=segment,

@@ -10,7 +10,7 @@ from unbabble.base.config import check_arguments, load_yaml, merge, parse_assign
 from unbabble.base.errors import UsageError
 
 if TYPE_CHECKING:
-    from unbabble.nn.separator import NeuralSeparator
+    from unbabble.nn.network import Network
     from unbabble.recipe import Recipe
 
 RUNS = Path("runs")
@@ -123,7 +123,7 @@ def train(
     return Trained(folder, weights if weights.is_file() else None, progress.validations)
 
 
-def tuning_recipe(start: "NeuralSeparator", data: Path) -> dict[str, Any]:
+def tuning_recipe(start: "Network", data: Path) -> dict[str, Any]:
     """How to tune ``start`` on one's own recordings, judged by every fifth utterance of each speaker.
 
     Args:
@@ -134,7 +134,7 @@ def tuning_recipe(start: "NeuralSeparator", data: Path) -> dict[str, Any]:
     if data.suffix == ".jsonl":
         learn = judge = {"manifest": str(data), **common}
     else:
-        made = {"speech": str(data), "talkers": [start.sources], "overlap": [0.5, 1.0], **common}
+        made = {"speech": str(data), "talkers": [*start.talkers], "overlap": [0.5, 1.0], **common}
         learn = {**made, "speed": [0.95, 1.05], "held_out": False}
         judge = {**made, "held_out": True}
     return {
@@ -152,7 +152,7 @@ def tuning_recipe(start: "NeuralSeparator", data: Path) -> dict[str, Any]:
     }
 
 
-def _fresh(recipe: "Recipe") -> "NeuralSeparator":
+def _fresh(recipe: "Recipe") -> "Network":
     from accelerate.utils import set_seed
 
     card, _ = registry.find(recipe.method)
@@ -164,7 +164,7 @@ def _fresh(recipe: "Recipe") -> "NeuralSeparator":
     return registry.create(recipe.method, **check_arguments(registry.method(recipe.method), options, owner))
 
 
-def _transfer(start: "NeuralSeparator", network: "NeuralSeparator") -> list[str]:
+def _transfer(start: "Network", network: "Network") -> list[str]:
     """Copy what has the same name and shape; the names of the tensors that start anew.
 
     Raises:

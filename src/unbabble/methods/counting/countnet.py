@@ -1,0 +1,152 @@
+"""CountNet: how many talk in what one microphone heard.
+
+Stöter, Chakrabarty, Edler and Habets, "Classification vs. regression in supervised learning for single channel
+speaker count estimation", ICASSP 2018: convolutions over the spectrogram, a recurrent layer over time, pooling, and
+one class for each number of talkers. Ours is small: mel bands, a bidirectional LSTM, mean and maximum over time, so
+that recordings may have any length; and it counts who talks at all, not who talks at once.
+
+    c = log(M |STFT(x)|^2 + floor),  c <- c - mean(c)
+    h = BLSTM(conv(c)),  p(n talkers) = softmax(MLP([mean_t h, max_t h]))
+
+``c`` is (band, frame), M the mel filters.
+"""
+
+import math
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from unbabble.base.errors import UsageError
+from unbabble.base.registry import register
+from unbabble.nn.network import Network
+from unbabble.signal.level import unit_level
+
+WINDOW_SECONDS, HOP_SECONDS = 0.032, 0.01
+LEAST_SECONDS = 0.5
+"""Shorter recordings are padded with silence to this."""
+LOWEST_HERTZ = 60.0
+FLOOR = 1e-4
+SCALE = 1 / 3
+"""Brings the spread of log spectra near one."""
+LEAST_BANDS = 8
+CHANNELS = (24, 32, 48)
+POOLS = ((2, 2), (2, 2), (2, 1))
+"""Of bands and of frames."""
+
+
+@register(
+    name="countnet",
+    contract="counter",
+    summary="Counts the talkers of one microphone: convolutions and a recurrent layer over mel bands.",
+    citation="Stöter, Chakrabarty, Edler, Habets: Classification vs. regression in supervised learning for single "
+    "channel speaker count estimation, ICASSP 2018",
+    network=True,
+)
+class CountNet(Network):
+    """A classifier of recordings by the number of their talkers.
+
+    Args:
+        sources: the most talkers that it tells apart.
+        sample_rate: Hz, that of its training data.
+        bands: mel bands, 8 or more.
+        hidden: units of the LSTM, for each direction.
+        dropout: share of its input that is left out in training.
+
+    Raises:
+        UsageError: fewer than one source, one Hz or eight bands.
+    """
+
+    TINY: ClassVar[dict[str, Any]] = {"bands": 8, "hidden": 4}
+    FIGURE = ("right", "{:.0%} counted right")
+    window: Tensor
+    filters: Tensor
+
+    def __init__(
+        self,
+        *,
+        sources: int = 3,
+        sample_rate: int = 8000,
+        bands: int = 40,
+        hidden: int = 64,
+        dropout: float = 0.3,
+    ) -> None:
+        super().__init__(sources=sources, sample_rate=sample_rate)
+        if bands < LEAST_BANDS:
+            raise UsageError(f"CountNet has at least {LEAST_BANDS} bands, not {bands}.")
+        self.window_length = 2 * round(WINDOW_SECONDS * sample_rate / 2)
+        self.register_buffer("window", torch.hann_window(self.window_length), persistent=False)
+        self.register_buffer("filters", mel_filters(bands, self.window_length, sample_rate), persistent=False)
+        layers: list[nn.Module] = []
+        for before, channels, pool in zip((1, *CHANNELS), CHANNELS, POOLS, strict=False):
+            layers += [nn.Conv2d(before, channels, 3, padding=1), nn.BatchNorm2d(channels), nn.ReLU()]
+            layers += [nn.MaxPool2d(pool)]
+        self.convolutions = nn.Sequential(*layers)
+        self.dropout = nn.Dropout(dropout)
+        left = math.prod(pool[0] for pool in POOLS)
+        self.lstm = nn.LSTM(CHANNELS[-1] * (bands // left), hidden, batch_first=True, bidirectional=True)
+        self.head = nn.Sequential(nn.Linear(4 * hidden, 64), nn.ReLU(), nn.Linear(64, sources))
+
+    @property
+    def talkers(self) -> tuple[int, ...]:
+        """Any number that it tells apart."""
+        return tuple(range(1, self.sources + 1))
+
+    def logits(self, mixture: Float[Tensor, "batch time"]) -> Float[Tensor, "batch source"]:
+        """Unnormalised log-probabilities of 1, 2 ... talkers."""
+        short = round(LEAST_SECONDS * self.sample_rate) - mixture.shape[-1]
+        if short > 0:
+            mixture = nn.functional.pad(mixture, (0, short))
+        with torch.autocast(mixture.device.type, enabled=False):
+            hop = round(HOP_SECONDS * self.sample_rate)
+            spectrum = torch.stft(
+                mixture.float(), self.window_length, hop, window=self.window, return_complex=True
+            )
+            bands = (self.filters @ spectrum.abs().square() + FLOOR).log()
+            bands = SCALE * (bands - bands.mean((1, 2), keepdim=True))
+        found = self.convolutions(bands[:, None])  # (batch, channel, band, frame)
+        found, _ = self.lstm(self.dropout(found.flatten(1, 2).mT))
+        return self.head(torch.cat([found.mean(1), found.amax(1)], 1))
+
+    def forward(self, mixture: Float[Tensor, "batch time"]) -> Float[Tensor, "batch source"]:
+        """Probabilities of 1, 2 ... talkers; the ``Counter`` contract.
+
+        Args:
+            mixture: finite samples, any level.
+        """
+        with torch.no_grad():
+            centred = mixture - mixture.mean(-1, keepdim=True)
+            level = unit_level(centred[:, None])[0][:, 0]
+            level = level / level.square().mean(-1, keepdim=True).sqrt().clamp(min=1e-30)
+            return self.logits(level).float().softmax(-1)
+
+    def loss(
+        self, mixture: Float[Tensor, "batch time"], sources: Float[Tensor, "batch source time"]
+    ) -> Float[Tensor, " batch"]:
+        """Cross entropy."""
+        return nn.functional.cross_entropy(self.logits(mixture).float(), _classes(sources), reduction="none")
+
+    def figure(self, mixture: Float[Tensor, "1 time"], sources: Float[Tensor, "1 source time"]) -> float:
+        """1 where the number is right, 0 where it is wrong."""
+        return float(self.logits(mixture).argmax(-1) == _classes(sources))
+
+
+def mel_filters(bands: int, window_length: int, sample_rate: int) -> Float[Tensor, "band frequency"]:
+    """Triangles that are equally wide on the mel scale, up to half the sample rate."""
+    frequencies = _mel(torch.linspace(0, sample_rate / 2, window_length // 2 + 1))
+    corners = torch.linspace(
+        float(_mel(torch.tensor(LOWEST_HERTZ))), float(_mel(torch.tensor(sample_rate / 2))), bands + 2
+    )
+    rising = (frequencies - corners[:-2, None]) / (corners[1:-1] - corners[:-2])[:, None]
+    falling = (corners[2:, None] - frequencies) / (corners[2:] - corners[1:-1])[:, None]
+    return torch.minimum(rising, falling).clamp(min=0)
+
+
+def _mel(hertz: Tensor) -> Tensor:
+    return 2595 * torch.log10(1 + hertz / 700)
+
+
+def _classes(sources: Float[Tensor, "batch source time"]) -> Tensor:
+    """Number of talkers less one; a source that is all zeros does not speak."""
+    return (sources.abs().amax(-1) > 0).sum(-1).clamp(min=1) - 1
