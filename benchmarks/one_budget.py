@@ -122,7 +122,7 @@ def score(runs: Path, threads: int) -> None:
         "--sets",
         *sets,
     ]
-    subprocess.run([*command, "--items", "60", "--threads", str(threads), "--name", "one_budget"], check=True)
+    subprocess.run([*command, "--items", "40", "--threads", str(threads), "--name", "one_budget"], check=True)
 
 
 def main() -> None:

@@ -115,7 +115,7 @@ def score(network: NeuralSeparator | None, name: str, count: int, sample_rate: i
 
 def table(results: dict[str, dict], sets: list[str]) -> str:
     """The models that were scored on any of these sets."""
-    names = ["model", "parameters", "GMAC/s", "real-time factor", "hours of training"]
+    names = ["model", "parameters", "GMAC/s", "real-time factor", "wall hours of training"]
     lines = ["| " + " | ".join([*names, *sets]) + " |", "|" + "-|" * (len(names) + len(sets))]
     for model, row in results.items():
         found = [row["sets"].get(name) for name in sets]
