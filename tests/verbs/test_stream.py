@@ -14,7 +14,6 @@ import pytest
 import soundfile
 import torch
 
-from unbabble import hub
 from unbabble.base.errors import MissingExtraError, OutputError, UsageError
 from unbabble.cli import run
 from unbabble.networks import load_network
@@ -162,9 +161,7 @@ def test_unusable_recordings(tmp_path):
     (tmp_path / "text.wav").write_text("Hello.")
     expected = {"one": "at least 2", "none": "Nothing", "text": "text file", "absent": "no file|No such file"}
     for name, sentence in expected.items():
-        (one,) = stream(
-            tmp_path / f"{name}.wav", out=tmp_path / "out", model="online_auxiva", **OPTIONS
-        ).files
+        (one,) = stream(tmp_path / f"{name}.wav", out=tmp_path / "out", **OPTIONS).files
         assert one.outcome == "failed"
         assert any(part in str(one.error) for part in sentence.split("|"))
     (one,) = stream(tmp_path / "silent.wav", out=tmp_path / "out", **OPTIONS).files
@@ -216,18 +213,6 @@ def test_a_causal_network(recording, tmp_path, save, capsys):
     found = torch.from_numpy(voices(tmp_path / "out" / "talk"))
     assert found.shape == wanted.shape
     assert (found - wanted).square().sum() < 0.01 * wanted.square().sum()
-
-
-def test_one_microphone_by_default(recording, tmp_path, package, monkeypatch):
-    package(live={"causal": True, "levels": "kept", "sample_rate": RATE})
-    monkeypatch.setattr(hub, "LIVE_SINGLE", "conv_tasnet.live")
-    soundfile.write(tmp_path / "mono.wav", samples()[:, 0], RATE)
-    for options, expected in (({}, "conv_tasnet.live"), ({"model": "online_auxiva"}, "online_auxiva")):
-        (one,) = stream(tmp_path / "mono.wav", out=tmp_path / expected, quiet=True, **options).files
-        assert one.model == expected
-        assert one.outcome == ("done" if expected == "conv_tasnet.live" else "failed")
-    (one,) = stream(recording, out=tmp_path / "two", quiet=True).files
-    assert (one.model, one.outcome) == ("online_auxiva", "done")
 
 
 def test_networks_that_cannot_stream(recording, tmp_path, save):
