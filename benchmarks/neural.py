@@ -205,20 +205,17 @@ def loss_of_bfloat16(weights: Path, count: int) -> dict:
 
     from unbabble.data.librimix import LibriMixSet
     from unbabble.networks import load_network
-    from unbabble.signal.metrics import pairwise, si_sdr
-    from unbabble.signal.permutation import best_permutation
+    from unbabble.signal.permutation import align
 
     mixtures = LibriMixSet(DATA / "libri2mix_test_subset.csv", DATA / "speech" / "test")
-    networks = {each: load_network(str(weights), precision=each) for each in ("float32", "bfloat16")}
+    networks = {each: load_network(str(weights), precision=each).network for each in ("float32", "bfloat16")}
     scores: dict[str, list[float]] = {each: [] for each in networks}
     for number in range(min(count, len(mixtures))):
         example = mixtures[number]
         sources = torch.as_tensor(example.sources)
         for each, network in networks.items():
             estimates = network(torch.as_tensor(example.mixture)[None, None])[0]
-            table = pairwise(si_sdr, estimates, sources)
-            order = best_permutation(table)
-            scores[each].append(float(torch.take_along_dim(table, order[None], 0).mean()))
+            scores[each].append(float(align(estimates, sources).scores.mean()))
     losses = np.subtract(scores["float32"], scores["bfloat16"])
     return {
         "weights": weights.name,

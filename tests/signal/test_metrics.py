@@ -198,6 +198,21 @@ def test_sdr_is_the_same_at_any_level(speech):
             assert torch.allclose(ours, known, atol=1e-6)
 
 
+def test_sdr_is_the_same_with_several_threads():
+    """Batches of large systems, solved by several threads, fail in torch, or come out wrong (pytorch issue 142815)."""
+    references = noise(2, 4000)
+    estimates = references + 0.1 * noise(2, 4000, seed=1)
+    threads, found = torch.get_num_threads(), []
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            found.append(torch.stack(sdr_sir_sar(estimates, references)))
+            assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(threads)
+    torch.testing.assert_close(found[1], found[0], rtol=1e-6, atol=1e-6)
+
+
 def test_sdr_forgives_a_short_filter(speech):
     references = speech[1].clone()
     references[:, -512:] = 0  # nothing falls off the end

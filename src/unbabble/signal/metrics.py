@@ -12,7 +12,7 @@ What has no answer is not made up:
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from importlib.util import find_spec
@@ -143,9 +143,11 @@ def sdr_sir_sar(
             bss_eval_sources, reference[live], estimate[live], filter_length, compute_permutation=False
         )
         try:
-            found = evaluate()
+            with _one_thread():
+                found = evaluate()
         except torch.linalg.LinAlgError:  # pyright: ignore[reportPrivateImportUsage]
-            found = evaluate(load_diag=DIAGONAL_LOAD)
+            with _one_thread():
+                found = evaluate(load_diag=DIAGONAL_LOAD)
         silent = (estimate[live] == 0).all(-1, keepdim=True)
         nothing = estimate.new_tensor([-torch.inf, torch.nan, torch.nan])
         scores[item, live] = torch.where(silent, nothing, torch.stack(list(found), -1))  # type: ignore[arg-type]
@@ -251,6 +253,17 @@ REQUIRES = {
     "estoi": "pystoi",
 }
 """The module, of the extra, behind each metric that needs one."""
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Several threads solve batches of more than 150 unknowns wrongly in torch 2.5 to 2.13 (pytorch issue 142815)."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def available(metric: str) -> bool:
