@@ -28,7 +28,7 @@ __all__ = ["Model", "Separation", "choose_model", "load", "models"]
 
 AUTO = "auto"
 DEFAULT_MULTICHANNEL = "ilrma.ip"
-DEFAULT_SINGLE = {2: "sepformer.2talkers_8k", 3: "bsrnn.3talkers_8k"}
+DEFAULT_SINGLE = {2: "sepformer.2talkers_8k", 3: "sepformer.3talkers_8k"}
 """By number of talkers, the packaged network that separates best what one microphone heard."""
 COUNTER = "countnet.3talkers_8k"
 """The packaged network that tells how many talkers one microphone hears."""
