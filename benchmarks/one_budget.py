@@ -93,7 +93,7 @@ def plot(runs: Path) -> None:
             if path.is_file():
                 lines = [json.loads(line) for line in path.read_text().splitlines()]
                 axis.plot(
-                    [line["step"] for line in lines], [line["si_snri"] for line in lines], ".-", label=name
+                    [line["step"] for line in lines], [line["si_snri_db"] for line in lines], ".-", label=name
                 )
         axis.set(
             title=f"{talkers} talkers",

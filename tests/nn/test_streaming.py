@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from unbabble.base.audio import resample
 from unbabble.base.errors import InputError, UsageError
 from unbabble.methods.separation.conv_tasnet import ConvTasNet
-from unbabble.nn.streaming import CumulativeNorm, remembering
+from unbabble.nn.cumulative_norm import CumulativeNorm
+from unbabble.nn.streaming import remembering
 
 VARIANTS = {
     "plain": {},
@@ -77,7 +78,7 @@ def test_running_sums_do_not_stop_growing():
     norm = remembering(CumulativeNorm(1))
     norm(torch.zeros(1, 1, 1))
     norm.sums[:] = torch.tensor([2.0**25, 0.0, 2.0**25])[:, None, None, None]
-    norm(torch.ones(1, 1, 3))
+    norm(torch.ones(1, 3, 1))
     assert norm.sums.flatten().tolist() == [2**25 + 3, 3, 2**25 + 3]
 
 

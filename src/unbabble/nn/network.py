@@ -29,7 +29,7 @@ class Network(nn.Module, ABC):
     TINY: ClassVar[dict[str, Any]] = {}
     """Options of a variant that is small enough for tests."""
     FIGURE: ClassVar[tuple[str, str]]
-    """What ``figure`` is called in results, and how it is told: ``("si_snri", "SI-SNR improvement {:.2f} dB")``."""
+    """What ``figure`` is called in results, and how it is told: ``("si_snri_db", "SI-SNR improvement {:.2f} dB")``."""
     card: ClassVar[Card]
     options: dict[str, Any]
 

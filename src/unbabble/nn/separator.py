@@ -35,7 +35,7 @@ class NeuralSeparator(Network):
 
     """
 
-    FIGURE = ("si_snri", "SI-SNR improvement {:.2f} dB")
+    FIGURE = ("si_snri_db", "SI-SNR improvement {:.2f} dB")
     min_channels = 1
 
     def __init__(

@@ -18,9 +18,9 @@ from scipy.signal import lfilter
 from torch import Tensor, nn
 
 from unbabble.base.errors import InputError, UsageError
+from unbabble.nn.cumulative_norm import CumulativeNorm
 from unbabble.nn.filterbank import Decoder, Encoder
 
-EPS = 1e-8
 GAIN = 16.0
 """Of a stream's samples: speech at -24 dB of full scale, as recordings have it, comes to the network at unit level.
 How much louder or softer it is makes no difference: a network that normalises its features is proportional."""
@@ -28,8 +28,6 @@ RESAMPLING = "MQ"
 """Quality of soxr: 16 bits, and half the delay of the next better one."""
 OFFSET_HZ = 1.0
 """What a microphone's electronics add below this is removed, as the mean of a recording is."""
-
-Frames = Float[Tensor, "batch channel frame"]
 
 
 class Past(nn.Module):
@@ -55,39 +53,6 @@ class Past(nn.Module):
         joined = torch.cat([self.kept, x], 1)
         self.kept = joined[:, -self.count :].clone()
         return joined
-
-
-class CumulativeNorm(nn.Module):
-    """Mean and variance over all channels of all frames so far: cLN.
-
-    Y. Luo, N. Mesgarani, "Conv-TasNet", IEEE/ACM TASLP 27(8), 2019, section II-D, eqs. 11-13.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
-        self.sums: Tensor | None = None
-
-    def remember(self) -> None:
-        """From now on, calls go on where the last one ended."""
-        self.sums = torch.zeros(3, 1, 1, 1, dtype=torch.float64)  # endless: float32 would stop growing
-
-    def forward(self, x: Frames) -> Frames:
-        """The same shape."""
-        wide = x.float()  # half precision cannot hold the sums
-        count = torch.arange(1, x.shape[-1] + 1, device=x.device)
-        mean, power = wide.mean(1, keepdim=True), wide.square().mean(1, keepdim=True)
-        if self.sums is None:
-            mean, power = mean.cumsum(-1) / count, power.cumsum(-1) / count
-        else:
-            new = (count.expand_as(mean), mean.double().cumsum(-1), power.double().cumsum(-1))
-            sums = self.sums + torch.stack(new)
-            self.sums = sums[..., -1:]
-            mean, power = sums[1] / sums[0], sums[2] / sums[0]
-        scale = (power - mean.square()).clamp(min=0).add(EPS).rsqrt()
-        normalised = (wide - mean.to(wide)) * scale.to(wide)
-        return (normalised * self.weight[:, None] + self.bias[:, None]).to(x.dtype)
 
 
 def remembering(network: nn.Module) -> nn.Module:

@@ -142,11 +142,10 @@ def sdr_sir_sar(
         evaluate = partial(
             bss_eval_sources, reference[live], estimate[live], filter_length, compute_permutation=False
         )
-        try:
-            with _one_thread():
+        with _one_thread():
+            try:
                 found = evaluate()
-        except torch.linalg.LinAlgError:  # pyright: ignore[reportPrivateImportUsage]
-            with _one_thread():
+            except torch.linalg.LinAlgError:  # pyright: ignore[reportPrivateImportUsage]
                 found = evaluate(load_diag=DIAGONAL_LOAD)
         silent = (estimate[live] == 0).all(-1, keepdim=True)
         nothing = estimate.new_tensor([-torch.inf, torch.nan, torch.nan])

@@ -75,12 +75,6 @@ def test_cumulative_norm_is_equations_11_to_13():
         torch.testing.assert_close(found[:, frame], expected, rtol=0, atol=1e-4)
 
 
-def test_cumulative_norm_of_a_constant_is_finite():
-    """Rounding makes the difference of the two moments negative now and then."""
-    found = make_norm("cumulative", 4)(torch.full((1, 3000, 4), 1000.0))
-    assert found.isfinite().all()
-
-
 def test_channel_norm_treats_each_frame_alone():
     found = make_norm("channel", 6)(_noise(2, 10, 6) * 5 + 3)
     torch.testing.assert_close(found.mean(-1), torch.zeros(2, 10), rtol=0, atol=1e-6)

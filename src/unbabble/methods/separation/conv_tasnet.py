@@ -29,10 +29,11 @@ from torch import Tensor, nn
 
 from unbabble.base.errors import UsageError
 from unbabble.base.registry import register
+from unbabble.nn.cumulative_norm import CumulativeNorm
 from unbabble.nn.filterbank import Decoder, Encoder
 from unbabble.nn.prelu import PReLU
 from unbabble.nn.separator import NeuralSeparator
-from unbabble.nn.streaming import CumulativeNorm, NetworkStreamer, Past, RecordingStreamer
+from unbabble.nn.streaming import NetworkStreamer, Past, RecordingStreamer
 
 EPS = 1e-8
 Frames = Float[Tensor, "batch frame channel"]
@@ -82,14 +83,6 @@ class GlobalNorm(nn.GroupNorm):
         return super().forward(x.mT[:, :, None])[:, :, 0].mT  # as an image, it may have channels last
 
 
-class FrameNorm(CumulativeNorm):
-    """cLN, channels last."""
-
-    def forward(self, x: Frames) -> Frames:
-        """The same shape."""
-        return super().forward(x.mT).mT
-
-
 class BatchNorm(nn.BatchNorm1d):
     """BN, channels last."""
 
@@ -102,7 +95,7 @@ def make_norm(kind: str, channels: int) -> nn.Module:
     """Normalisation of (batch, frame, channel)."""
     if kind == "channel":
         return nn.LayerNorm(channels, eps=EPS)
-    return {"global": GlobalNorm, "cumulative": FrameNorm, "batch": BatchNorm}[kind](channels)
+    return {"global": GlobalNorm, "cumulative": CumulativeNorm, "batch": BatchNorm}[kind](channels)
 
 
 class Block(nn.Module):
