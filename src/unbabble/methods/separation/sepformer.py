@@ -116,12 +116,12 @@ def linear(layer: nn.Linear, x: Tensor, activation: Literal["none", "relu"] = "n
     if FUSED and x.device.type == "cpu" and not torch.is_grad_enabled() and not torch.compiler.is_compiling():
         return FUSED(x, layer.weight, layer.bias, activation, [], "")
     y = layer(x)
-    return y.relu_() if activation == "relu" else y
+    return y.relu() if activation == "relu" else y
 
 
 def _add(x: Tensor, y: Tensor) -> Tensor:
-    """Their sum; in the place of y, a linear layer's output that no gradient needs, where precisions agree."""
-    return y.add_(x) if y.dtype == x.dtype else x + y
+    """Their sum; in the place of y, a linear layer's output, where precisions agree and nothing learns."""
+    return x + y if torch.is_grad_enabled() or y.dtype != x.dtype else y.add_(x)
 
 
 class Transformer(nn.Module):
