@@ -385,6 +385,21 @@ def test_tuning_judges_by_what_it_does_not_train_on(speech):
     assert asdict(recipe)["options"] == start.resolved_options()
 
 
+def test_what_shall_keep_levels_does_not_begin_with_those_of_weights_that_left_them_open(
+    speech, tmp_path, save
+):
+    start, config = save(tmp_path / "loud.safetensors"), tmp_path / "config.yaml"
+    tensors, card = weights.read_tensors(start), weights.read_card(start)
+    loud = 1000 * tensors["decoder.weight"]
+    weights.save(start, tensors | {"decoder.weight": loud}, card)
+    config.write_text(yaml.safe_dump(content(speech, steps=1, method="conv_tasnet", options=card.options)))
+    for levels, settled in (("fitted", False), ("kept", True)):
+        set_ = [f"options.levels={levels}", "learning_rate=1e-30", "average=0"]
+        run = train(config, from_=str(start), set=set_, out=tmp_path / levels, device="cpu", quiet=True)
+        after = weights.read_tensors(run.folder / "last.safetensors")["decoder.weight"]
+        assert (after.norm() < 0.1 * loud.norm()) == settled
+
+
 def test_a_network_with_another_number_of_voices_starts_from_what_fits(speech, tmp_path, capsys):
     config = tmp_path / "config.yaml"
     config.write_text(yaml.safe_dump(content(speech, steps=1)))

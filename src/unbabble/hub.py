@@ -30,6 +30,8 @@ AUTO = "auto"
 DEFAULT_MULTICHANNEL = "ilrma.ip"
 DEFAULT_SINGLE = {2: "sepformer.2talkers_8k", 3: "sepformer.3talkers_8k"}
 """By number of talkers, the packaged network that separates best what one microphone heard."""
+LIVE_SINGLE = "conv_tasnet.2talkers_8k_live"
+"""The packaged network that separates two talkers as one microphone hears them."""
 COUNTER = "countnet.3talkers_8k"
 """The packaged network that tells how many talkers one microphone hears."""
 WINDOWS_AT_ONCE = 16

@@ -14,6 +14,7 @@ import pytest
 import soundfile
 import torch
 
+from unbabble import hub
 from unbabble.base.errors import MissingExtraError, OutputError, UsageError
 from unbabble.cli import run
 from unbabble.networks import load_network
@@ -108,12 +109,13 @@ def test_long_recordings_go_to_parts(recording, tmp_path, monkeypatch):
     assert np.array_equal(np.concatenate(parts), voices(tmp_path / "whole" / "talk")[0])
 
 
-def test_a_microphone(tmp_path, monkeypatch):
-    data = samples()
+def install_microphone(monkeypatch, data):
+    """What ``sounddevice`` hears is ``data`` (time, channel), then Ctrl-C."""
+    channels = data.shape[1]
 
     class InputStream:
-        def __init__(self, samplerate, channels, dtype):
-            assert (samplerate, channels, dtype) == (RATE, 2, "float32")
+        def __init__(self, **given):
+            assert given == {"samplerate": RATE, "channels": channels, "dtype": "float32"}
             self.place = 0
 
         def __enter__(self):
@@ -128,11 +130,15 @@ def test_a_microphone(tmp_path, monkeypatch):
             self.place += count
             return (data[self.place - count : self.place] / np.float32(2**15)).astype("f4"), False
 
-    device = {"default_samplerate": float(RATE), "max_input_channels": 2}
+    device = {"default_samplerate": float(RATE), "max_input_channels": channels}
     fake = SimpleNamespace(
         query_devices=lambda kind: device, InputStream=InputStream, PortAudioError=type("E", (Exception,), {})
     )
     monkeypatch.setitem(sys.modules, "sounddevice", fake)
+
+
+def test_a_microphone(tmp_path, monkeypatch):
+    install_microphone(monkeypatch, samples())
     report = stream("mic", out=tmp_path, **OPTIONS)
     assert report.exit_code == 0
     assert report.files[0].details["interrupted"] is True
@@ -161,7 +167,9 @@ def test_unusable_recordings(tmp_path):
     (tmp_path / "text.wav").write_text("Hello.")
     expected = {"one": "at least 2", "none": "Nothing", "text": "text file", "absent": "no file|No such file"}
     for name, sentence in expected.items():
-        (one,) = stream(tmp_path / f"{name}.wav", out=tmp_path / "out", **OPTIONS).files
+        (one,) = stream(
+            tmp_path / f"{name}.wav", out=tmp_path / "out", model="online_auxiva", **OPTIONS
+        ).files
         assert one.outcome == "failed"
         assert any(part in str(one.error) for part in sentence.split("|"))
     (one,) = stream(tmp_path / "silent.wav", out=tmp_path / "out", **OPTIONS).files
@@ -213,6 +221,21 @@ def test_a_causal_network(recording, tmp_path, save, capsys):
     found = torch.from_numpy(voices(tmp_path / "out" / "talk"))
     assert found.shape == wanted.shape
     assert (found - wanted).square().sum() < 0.01 * wanted.square().sum()
+
+
+def test_one_microphone_by_default(recording, tmp_path, package, monkeypatch):
+    package(live={"causal": True, "levels": "kept", "sample_rate": RATE})
+    monkeypatch.setattr(hub, "LIVE_SINGLE", "conv_tasnet.live")
+    soundfile.write(tmp_path / "mono.wav", samples()[:, 0], RATE)
+    for options, expected in (({}, "conv_tasnet.live"), ({"model": "online_auxiva"}, "online_auxiva")):
+        (one,) = stream(tmp_path / "mono.wav", out=tmp_path / expected, quiet=True, **options).files
+        assert one.model == expected
+        assert one.outcome == ("done" if expected == "conv_tasnet.live" else "failed")
+    (one,) = stream(recording, out=tmp_path / "two", quiet=True).files
+    assert (one.model, one.outcome) == ("online_auxiva", "done")
+    install_microphone(monkeypatch, samples()[:, :1])
+    (one,) = stream("mic", out=tmp_path / "mic", quiet=True).files
+    assert (one.model, one.outcome) == ("conv_tasnet.live", "done")
 
 
 def test_networks_that_cannot_stream(recording, tmp_path, save):

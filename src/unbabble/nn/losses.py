@@ -17,11 +17,11 @@ def separation_loss(
     sources: Float[Tensor, "batch source time"],
     mixture: Float[Tensor, "batch time"],
     *,
-    scale_invariant: bool = True,
+    scale_invariance: float = 1.0,
     soft_db: float = SOFT_DB,
     fixed_order: bool = False,
 ) -> Float[Tensor, " batch"]:
-    """Negative SI-SNR or SNR in dB, mean over the estimates, for their best assignment to the sources.
+    """Negative SI-SNR, SNR or some of both in dB, mean over the estimates, for their best assignment to the sources.
 
     An estimate s_hat of the talker s costs 10 log10(|s - s_hat|^2 / |s|^2 + tau); one that stands for nobody (its
     source is silent, or there are fewer sources than estimates) costs 10 log10(|s_hat|^2 / |x|^2 + tau), so that it
@@ -32,7 +32,9 @@ def separation_loss(
         estimates: at least as many as talkers.
         sources: all zeros for a talker that is not there.
         mixture: what was separated; the measure of silence.
-        scale_invariant: leave the level of an estimate open (not that of silence, which has one).
+        scale_invariance: how much of SI-SNR, the rest is SNR: 1 leaves the level of an estimate open (not that of
+            silence, which has one). With 0, half of the mixture for each of two talkers is 3 dB already, where a
+            network that has just begun may rest.
         soft_db: -10 log10 tau.
         fixed_order: estimate k stands for source k.
 
@@ -49,13 +51,15 @@ def separation_loss(
         energy = _power(estimates)[..., None]  # (batch, estimate, 1)
         loudness = _power(mixture)[:, None, None]
         cross = estimates @ sources.mT  # (batch, estimate, source)
-    if scale_invariant:
-        explained = cross.square() / (power + _EPS)
-        error = ((energy - explained).clamp(min=0) + _EPS) / (explained + _EPS)  # no reward for no estimate
-    else:
-        error = (energy - 2 * cross + power).clamp(min=0) / (power + _EPS)
-    present = power > SILENT**2 * loudness
-    cost = 10 * (torch.where(present, error, energy / (loudness + _EPS)) + 10 ** (-soft_db / 10)).log10()
+    explained = cross.square() / (power + _EPS)
+    any_level = ((energy - explained).clamp(min=0) + _EPS) / (explained + _EPS)  # no reward for no estimate
+    its_level = (energy - 2 * cross + power).clamp(min=0) / (power + _EPS)
+    present, silence = power > SILENT**2 * loudness, energy / (loudness + _EPS)
+    cost = torch.zeros(())
+    for share, error in ((scale_invariance, any_level), (1 - scale_invariance, its_level)):
+        if share:
+            softened = torch.where(present, error, silence) + 10 ** (-soft_db / 10)
+            cost = cost + share * 10 * softened.log10()
     if fixed_order:
         return cost.diagonal(dim1=1, dim2=2).mean(-1)
     order = best_permutation(-cost)

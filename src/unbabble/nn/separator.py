@@ -6,6 +6,7 @@ sources, and may override ``loss``.
 
 import math
 from abc import abstractmethod
+from collections.abc import Iterable
 from typing import Literal
 
 import torch
@@ -13,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unbabble.base.errors import InputError
+from unbabble.nn.filterbank import Decoder
 from unbabble.nn.losses import separation_loss
 from unbabble.nn.network import Network
 from unbabble.signal.level import check_mixture, live_channel, loudest_first, restore_level, unit_level
@@ -62,10 +64,23 @@ class NeuralSeparator(Network):
             self.estimate(mixture),
             sources,
             mixture,
-            scale_invariant=self.levels == "fitted",
+            scale_invariance=1.0 if self.levels == "fitted" else 0.5,
             soft_db=self.soft_db,
             fixed_order=self.fixed_order,
         )
+
+    @torch.no_grad()
+    def settle_level(self, mixtures: Iterable[Float[Tensor, " time"]]) -> None:
+        """Scale a learned decoder so that voices add up to mixtures, as nearly as one number for all can have it."""
+        decoder = getattr(self, "decoder", None)
+        if not isinstance(decoder, Decoder):
+            return
+        shared = total = torch.zeros(())
+        for mixture in mixtures:
+            voices = self.estimate(mixture[None])[0].sum(0)
+            shared, total = shared + voices @ mixture, total + voices @ voices
+        if total > 0:
+            decoder.weight.mul_(shared / total)
 
     def figure(self, mixture: Float[Tensor, "1 time"], sources: Float[Tensor, "1 source time"]) -> float:
         """SI-SNR improvement in dB, where at least two talk."""

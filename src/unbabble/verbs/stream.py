@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from unbabble.methods.separation.online_auxiva import Streamer
     from unbabble.nn.streaming import RecordingStreamer
 
+AUTO = "auto"
 MODEL = "online_auxiva"
 MICROPHONE = "mic"
 BLOCK_SECONDS = 0.5
@@ -53,7 +54,7 @@ def stream(
     input: str | Path,
     *,
     out: Path = Path("voices"),
-    model: str = MODEL,
+    model: str = AUTO,
     sources: int | None = None,
     time_constant: float | None = None,
     warmup: float | None = None,
@@ -76,7 +77,8 @@ def stream(
     Args:
         input: A recording, - for standard input, or mic for the microphones of this machine.
         out: Folder for the results.
-        model: online_auxiva, or a causal network: its name, its weights' file or folder, or org/name on the Hub.
+        model: online_auxiva, or a causal network: its name, its weights' file or folder, or org/name on the Hub; auto
+            takes the packaged network where one microphone is known to listen, else online_auxiva.
         sources: How many talkers there are; as many as microphones, or as the network has outputs, by default.
         time_constant: Seconds that online_auxiva remembers: less follows faster, more separates better.
         warmup: Seconds that online_auxiva listens before anything is written.
@@ -104,6 +106,8 @@ def stream(
     if seconds is not None and not seconds > 0:
         raise UsageError("The seconds to stop after must be positive.")
     _check_raw(input, rate, channels, subtype)
+    if model == AUTO:
+        model = _default_model(input, channels)
     named = {"sources": sources, "time_constant": time_constant, "warmup": warmup}
     given = {name: value for name, value in named.items() if value is not None}
     options = merge(given, parse_assignments(set or []))
@@ -154,6 +158,24 @@ def stream(
     if not quiet and result.files[0].outcome == "done":
         _print_pace(result.files[0].details)
     return result
+
+
+def _default_model(input: str | Path, channels: int | None) -> str:
+    """By the number of microphones, as far as it is known before the recording arrives."""
+    from unbabble.base.audio import probe
+    from unbabble.base.weights import packaged
+    from unbabble.hub import LIVE_SINGLE
+
+    if channels is None and str(input) != STDIN:
+        try:
+            if str(input) == MICROPHONE:
+                with _microphone(None, None, BLOCK_SECONDS) as arrival:
+                    channels = arrival.channels
+            else:
+                channels = probe(input).channels
+        except InputError:
+            return MODEL  # what is wrong is said where it is opened
+    return LIVE_SINGLE if channels == 1 and LIVE_SINGLE in packaged() else MODEL
 
 
 def _print_pace(details: dict[str, Any]) -> None:
