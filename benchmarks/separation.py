@@ -193,7 +193,8 @@ def report(name: str, result: dict) -> None:
     made = "\n".join(f"    {each}" for each in result["commands"])
     machine = result["machine"]
     text = (
-        f"{tables(result['models'])}\n\nThreads for the real-time factors of the last run: {result['threads']}.\n\n{PUBLISHED}\n\n"
+        f"{tables(result['models'])}\n\n"
+        f"Real-time factors of the last run: {result['threads']} thread(s).\n\n{PUBLISHED}\n\n"
         f"{machine['cpu']}, {machine['date']}; seed {SEED}. Made by\n\n{made}\n"
     )
     (RESULTS / f"{name}.md").write_text(text)
