@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager, suppress
 
 import numba
 import numpy as np
@@ -132,6 +133,24 @@ def test_resuming_and_overwriting(here, call):
     assert outcomes("--sources", "1", "--set", "iterations=50") == ["done", "done"]
 
 
+@contextmanager
+def started(*arguments, **options):
+    """A process that hears Ctrl-C, even where tests run in the background; nothing of it stays, whatever happens."""
+    running = subprocess.Popen(
+        [sys.executable, *arguments],
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        **options,
+    )
+    with running:
+        try:
+            yield running
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGKILL)
+
+
 def test_an_interrupted_run_leaves_only_whole_files_and_goes_on(here, call):
     make_mixture(here / "in" / "a.wav")
     make_mixture(here / "in" / "b.wav", seed=1)
@@ -146,13 +165,10 @@ def test_an_interrupted_run_leaves_only_whole_files_and_goes_on(here, call):
         "sys.exit(cli.run(sys.argv[1:]))"
     )
     arguments = ["separate", "in", "--model", "ica", "--report", "r.json"]
-    running = subprocess.Popen(
-        [sys.executable, "-c", code, *arguments], cwd=here, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    assert running.stdout is not None
-    assert running.stdout.readline() == b"waiting\n"
-    running.send_signal(signal.SIGINT)
-    _, errors = running.communicate(timeout=60)
+    with started("-c", code, *arguments, cwd=here, stdout=subprocess.PIPE) as running:
+        assert running.stdout.readline() == b"waiting\n"
+        running.send_signal(signal.SIGINT)
+        _, errors = running.communicate(timeout=60)
     assert running.returncode == 1
     assert b"Interrupted before it was done." in errors
     assert b"Traceback" not in errors
@@ -170,17 +186,12 @@ def test_an_interrupted_run_with_workers_ends_at_once(here):
         make_mixture(here / "in" / f"{seed}.wav", seed, seconds=20)
     endless = ["--set", "tolerance=-1", "--set", "iterations=10000000"]
     arguments = ["separate", "in", "--model", "ica", "--jobs", "2", "--report", "r.json", *endless]
-    running = subprocess.Popen(
-        [sys.executable, "-m", "unbabble.cli", *arguments],
-        cwd=here,
-        stderr=subprocess.PIPE,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        start_new_session=True,
-    )
-    while len(psutil.Process(running.pid).children()) < 2:
-        time.sleep(0.05)
-    os.killpg(running.pid, signal.SIGINT)  # what Ctrl-C does: every process of the group gets it
-    _, errors = running.communicate(timeout=60)
+    one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
+    with started("-m", "unbabble.cli", *arguments, cwd=here, env=one_thread) as running:
+        while len(psutil.Process(running.pid).children()) < 2:
+            time.sleep(0.05)
+        os.killpg(running.pid, signal.SIGINT)  # what Ctrl-C does: every process of the group gets it
+        _, errors = running.communicate(timeout=60)
     assert running.returncode == 1, errors.decode()
     assert b"Traceback" not in errors
     assert json.loads((here / "r.json").read_text())["interrupted"]
