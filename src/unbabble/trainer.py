@@ -29,10 +29,13 @@ from unbabble.base.weights import WeightsCard
 from unbabble.data.dynamic import Item
 from unbabble.nn.muon import Muon, is_matrix
 from unbabble.nn.network import Network
+from unbabble.nn.separator import NeuralSeparator
 from unbabble.recipe import Items, Recipe, learning_rate, open_data
 
 logger = logging.getLogger(__name__)
 VALIDATION_SEED_OFFSET = 10_000
+LEVEL_MIXTURES = 10
+"""Of the validation set: the level of weights is settled over so many."""
 MOST_LOST_UPDATES = 50
 """So many updates in a row with gradients that are not finite end a run: it has diverged."""
 
@@ -121,7 +124,7 @@ class Run:
         )
         if recipe.compile:
             self.loss.compile()
-        self.average = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+        self.average = self._copy()
         self.progress = Progress()
 
     @property
@@ -153,6 +156,18 @@ class Run:
         if "random_cuda" in state and torch.cuda.is_available():
             torch.cuda.set_rng_state(state["random_cuda"])
         self._cut_metrics()
+
+    def settle_level(self) -> None:
+        """Before the first step: weights that learnt with levels open have one of their own, not that of mixtures."""
+        assert isinstance(self.network, NeuralSeparator)
+        count = min(LEVEL_MIXTURES, self.recipe.validation_items)
+        self.network.settle_level(
+            torch.from_numpy(self.validation_set[number].mixture) for number in range(count)
+        )
+        self.average = self._copy()
+
+    def _copy(self) -> dict[str, Tensor]:
+        return {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
 
     def start_from(self, measured: dict[str, float], report: Callable[[str], None]) -> None:
         """Keep what the weights scored before the first step: what is not better than that is not kept."""
@@ -261,7 +276,7 @@ class Run:
     def _validate(self, report: Callable[[str], None]) -> None:
         recipe, progress, train_loss = self.recipe, self.progress, self.progress.train_loss
         progress.recent_loss, progress.recent_steps = 0.0, 0
-        own = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
+        own = self._copy()
         random = torch.get_rng_state()
         self.network.load_state_dict(self.average)
         measured = validate_network(self.network, self.validation_set, recipe.validation_items)

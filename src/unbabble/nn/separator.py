@@ -77,6 +77,7 @@ class NeuralSeparator(Network):
             return
         shared = total = torch.zeros(())
         for mixture in mixtures:
+            mixture = mixture.to(decoder.weight)
             voices = self.estimate(mixture[None])[0].sum(0)
             shared, total = shared + voices @ mixture, total + voices @ voices
         if total > 0:

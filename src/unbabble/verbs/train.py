@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from unbabble.recipe import Recipe
 
 RUNS = Path("runs")
-LEVEL_MIXTURES = 10
 TUNING_STEPS = 2000
 TUNING_RATE = 1e-4
 
@@ -97,7 +96,6 @@ def train(
         if start.card.name != recipe.method:
             raise UsageError(f"'{from_}' is a {start.card.name}, but the recipe is for {recipe.method}.")
         new = _transfer(start, network)
-        _settle_level(start, network, recipe)
     if network.sample_rate != recipe.train.sample_rate:
         raise UsageError(f"The network has {network.sample_rate} Hz, the data {recipe.train.sample_rate} Hz.")
     folder = out or RUNS / ("-".join(config.stem for config in configs) or f"{Path(str(from_)).stem}-tuned")
@@ -113,6 +111,9 @@ def train(
     if start is not None and new and not run.progress.step:
         more = f" and {len(new) - 3} more" if len(new) > 3 else ""
         say(f"These do not fit '{from_}' and start anew: {', '.join(new[:3])}{more}.")
+    levels = getattr(start, "levels", None), getattr(network, "levels", None)
+    if levels == ("fitted", "kept") and not run.progress.step:
+        run.settle_level()
     if start is not None and not new and not run.progress.validations:
         run.start_from(validate_network(network, run.validation_set, recipe.validation_items), say)
     progress = run.train(say)
@@ -178,21 +179,6 @@ def _transfer(start: "Network", network: "Network") -> list[str]:
         raise UsageError("Nothing of the weights fits the recipe's options.")
     network.load_state_dict(fitting, strict=False)
     return [name for name in wanted if name not in fitting]
-
-
-def _settle_level(start: "Network", network: "Network", recipe: "Recipe") -> None:
-    """Weights that learnt with levels open have one of their own; what keeps levels must not begin there."""
-    import torch
-
-    from unbabble.nn.separator import NeuralSeparator
-    from unbabble.recipe import open_data
-
-    if not (isinstance(start, NeuralSeparator) and isinstance(network, NeuralSeparator)):
-        return
-    if (start.levels, network.levels) == ("fitted", "kept"):
-        items = open_data(recipe.validation, recipe.seed)
-        count = min(LEVEL_MIXTURES, recipe.validation_items)
-        network.settle_level(torch.from_numpy(items[number].mixture) for number in range(count))
 
 
 def _say(text: str) -> None:
