@@ -38,7 +38,7 @@ COLOUR_BANDS = 8
 class Item(NamedTuple):
     """One item of training: a mixture of unit level, and its talkers, all zeros for who does not speak."""
 
-    mixture: Float[np.ndarray, " time"]
+    mixture: Float[np.ndarray, "*microphone time"]
     sources: Float[np.ndarray, "source time"]
 
 
@@ -60,11 +60,14 @@ class DynamicMixing:
         colour_db: each voice is filtered by a smooth curve of its own, drawn between so much softer and louder. Few
             speakers, each with one microphone, are otherwise known by their spectra.
         noise: table or folder of noise.
+        noise_split: of its table, where that has not the speech's.
         noise_share: share of the items that have noise.
         snr_db: power of all talkers over that of the noise: drawn between these two.
         rooms: table of measured impulse responses.
         simulated_rooms: how many rooms are simulated besides (needs the extra ``rooms``).
         room_share: share of the items that are heard in a room.
+        microphones: of the room's array, how many hear it. With several, all items are in rooms, mixtures have their
+            axis, and sources are heard by the first.
         reference: what a network is to return: the whole image, its first 50 ms, or the direct sound.
         held_out: use every fifth utterance of each speaker alone (true), or the others (false), or all (null).
         cache: folder of the decoded recordings, the user's cache by default.
@@ -84,11 +87,13 @@ class DynamicMixing:
     speed: tuple[float, float] = (1.0, 1.0)
     colour_db: float = 0.0
     noise: Path | None = None
+    noise_split: str | None = None
     noise_share: float = 0.0
     snr_db: tuple[float, float] = (0.0, 20.0)
     rooms: Path | None = None
     simulated_rooms: int = 0
     room_share: float = 0.0
+    microphones: int = 1
     reference: Reference = "image"
     held_out: bool | None = None
     cache: Path | None = None
@@ -113,6 +118,10 @@ class DynamicMixing:
             raise UsageError("Dynamic mixing: a noise_share needs noise.")
         if self.room_share and self.rooms is None and not self.simulated_rooms:
             raise UsageError("Dynamic mixing: a room_share needs rooms or simulated_rooms.")
+        if self.microphones < 1 or (self.microphones > 1 and self.room_share < 1):
+            raise UsageError(
+                "Dynamic mixing: there is at least 1 microphone, and several need a room_share of 1."
+            )
 
 
 class DynamicMixtures:
@@ -152,9 +161,12 @@ class DynamicMixtures:
             )
         self.noise = None
         if mixing.noise is not None and mixing.noise_share:
-            noises = corpora.noises(mixing.noise, mixing.split if mixing.noise.is_file() else None)
+            split = (mixing.noise_split or mixing.split) if mixing.noise.is_file() else None
+            noises = corpora.noises(mixing.noise, split)
             self.noise = Store([each.path for each in noises], mixing.sample_rate, folder=mixing.cache)
         self.rooms = response_bank(mixing, seed) if mixing.room_share else []
+        if any(room.shape[1] < mixing.microphones for room in self.rooms):
+            raise InputError(f"There are rooms with fewer than {mixing.microphones} microphones.")
 
     def __getitem__(self, index: int) -> Item:
         mixing = self.mixing
@@ -166,9 +178,10 @@ class DynamicMixtures:
         responses = None
         if self.rooms and rng.random() < mixing.room_share:
             room = self.rooms[rng.integers(len(self.rooms))]
-            responses = room[rng.permutation(len(room)), rng.integers(room.shape[1])]
+            places = rng.permutation(len(room))
+            responses = room[places[:, None], self._microphones(rng, room.shape[1])]
         sources = np.zeros((max(mixing.talkers), samples), np.float32)
-        heard = np.zeros(samples, np.float32)
+        heard = np.zeros((mixing.microphones, samples), np.float32)
         sexes = "FM" if index < self.by_sex else self._sexes(rng, count)
         for k, speaker in enumerate(self._speakers(rng, count, sexes)):
             start = round(k * (1 - overlap) * turn)
@@ -184,8 +197,13 @@ class DynamicMixtures:
             heard += image
         if self.noise is not None and rng.random() < mixing.noise_share:
             heard = heard + self._noise(rng, heard, responses)
-        level = np.sqrt(np.mean(heard**2)) or np.float32(1)
-        return Item(heard / level, sources / level)
+        level = np.sqrt(np.mean(heard[0] ** 2)) or np.float32(1)
+        return Item((heard if mixing.microphones > 1 else heard[0]) / level, sources / level)
+
+    def _microphones(self, rng: np.random.Generator, there: int) -> np.ndarray:
+        if self.mixing.microphones == 1:
+            return rng.integers(there, size=1)
+        return rng.permutation(there)[: self.mixing.microphones]
 
     def _of_each_sex(self) -> int:
         """Number of women or of men, whichever are fewer."""
@@ -241,12 +259,13 @@ class DynamicMixtures:
         before = int(rng.integers(samples - len(voice) + 1))
         return np.pad(voice, (before, 0))
 
-    def _in_room(self, voice: np.ndarray, response: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What is to be returned of a talker, and its whole image."""
-        image = oaconvolve(voice, response)[: len(voice)].astype(np.float32)
-        gain = np.sqrt(np.mean(voice**2) / max(float(np.mean(image**2)), 1e-20))
+    def _in_room(self, voice: np.ndarray, responses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What is to be returned of a talker, and its whole image at each microphone."""
+        image = _heard(voice, responses)
+        gain = np.sqrt(np.mean(voice**2) / max(float(np.mean(image[0] ** 2)), 1e-20))
         if self.mixing.reference == "image":
-            return gain * image, gain * image
+            return gain * image[0], gain * image
+        response = responses[0]
         kept = round(EARLY_SECONDS[self.mixing.reference] * self.mixing.sample_rate)
         early = response[: int(np.abs(response).argmax()) + kept + 1]
         return gain * oaconvolve(voice, early)[: len(voice)].astype(np.float32), gain * image
@@ -256,14 +275,20 @@ class DynamicMixtures:
     ) -> np.ndarray:
         assert self.noise is not None
         index = int(rng.integers(len(self.noise)))
-        length = self.noise.length(index)
-        start = int(rng.integers(max(length - len(speech), 0) + 1))
-        noise = np.resize(self.noise.excerpt(index, start, len(speech)), len(speech))
+        length, samples = self.noise.length(index), speech.shape[-1]
+        start = int(rng.integers(max(length - samples, 0) + 1))
+        noise = np.resize(self.noise.excerpt(index, start, samples), (1, samples))
         if responses is not None:
-            noise = oaconvolve(noise, responses[-1])[: len(noise)].astype(np.float32)
-        power = float(np.mean(noise**2))
-        wanted = float(np.mean(speech**2)) * 10 ** (-rng.uniform(*self.mixing.snr_db) / 10)
+            noise = _heard(noise[0], responses[-1])
+        power = float(np.mean(noise[0] ** 2))
+        wanted = float(np.mean(speech[0] ** 2)) * 10 ** (-rng.uniform(*self.mixing.snr_db) / 10)
         return noise * np.float32(np.sqrt(wanted / power)) if power > 0 else noise
+
+
+def _heard(
+    voice: Float[np.ndarray, " time"], responses: Float[np.ndarray, "microphone tap"]
+) -> Float[np.ndarray, "microphone time"]:
+    return oaconvolve(voice[None], responses, axes=-1)[:, : len(voice)].astype(np.float32)
 
 
 def coloured(
