@@ -5,8 +5,9 @@ Each line is a JSON object; paths are relative to the manifest:
     {"id": "a", "mixture": "mix/a.wav", "sources": ["s1/a.wav", "s2/a.wav"], "noise": "noise/a.wav",
      "sample_rate": 8000, "seconds": 4.2, "speakers": ["84", "174"], "split": "train", "recipe": {...}}
 
-``noise`` and ``recipe`` (how it was made) may be missing. An utterance has the mixture null and one source; a noise has
-``noise`` alone. What ``simulate`` writes (``metadata.jsonl``) is read too: its references are the sources.
+``noise``, ``recipe`` (how it was made) and ``transcripts`` may be missing. An utterance has the mixture null and one
+source; a noise has ``noise`` alone. What ``simulate`` writes (``metadata.jsonl``) is read too: its references are the
+sources.
 """
 
 import json
@@ -49,6 +50,7 @@ class Entry:
         sample_rate: Hz, None where nobody has looked.
         seconds: duration, None where nobody has looked.
         speakers: who speaks in each source, where known.
+        transcripts: what each of them says, where known.
         recipe: how it was made.
     """
 
@@ -61,6 +63,7 @@ class Entry:
     speakers: tuple[str, ...] = ()
     split: str = ""
     recipe: dict[str, Any] | None = None
+    transcripts: tuple[str, ...] = ()
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -88,8 +91,9 @@ def write(path: str | os.PathLike[str], entries: Iterable[Entry]) -> Path:
                 "speakers": list(entry.speakers),
                 "split": entry.split,
                 "recipe": entry.recipe,
+                "transcripts": list(entry.transcripts) or None,
             }
-            for optional in ("noise", "recipe"):
+            for optional in ("noise", "recipe", "transcripts"):
                 if content[optional] is None:
                     del content[optional]
             file.write(json.dumps(content, ensure_ascii=False) + "\n")
@@ -293,6 +297,8 @@ def _entry(content: Any, manifest: Path) -> Entry:
     speakers = content.get("speakers") or []
     if not isinstance(speakers, list):
         raise ValueError("has speakers that are no list")
+    if not isinstance(content.get("transcripts") or [], list):
+        raise ValueError("has transcripts that are no list")
     if not (mixture or sources or texts["noise"]):
         raise ValueError("names no recording")
     rate, seconds = content.get("sample_rate"), content.get("seconds")
@@ -313,6 +319,7 @@ def _entry(content: Any, manifest: Path) -> Entry:
         speakers=tuple(map(str, speakers)),
         split=str(content.get("split") or ""),
         recipe=content.get("recipe"),
+        transcripts=tuple(map(str, content.get("transcripts") or ())),
     )
 
 
