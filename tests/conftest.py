@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from unbabble import hub, networks
+from unbabble import hub, networks, scoring
 from unbabble.base import registry, weights
 
 REPOSITORY = Path(__file__).parent.parent
@@ -86,3 +86,24 @@ def counted(monkeypatch) -> Callable[[int], None]:
         monkeypatch.setattr(networks, "counter", lambda name, device: counter)
 
     return decide
+
+
+@pytest.fixture(scope="session")
+def scorer_file(tmp_path_factory) -> Path:
+    """A tiny scorer with random weights."""
+    method = registry.method("blind_sisnr_bands")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = method(**method.TINY)
+    path = tmp_path_factory.mktemp("scorer") / "scorer.safetensors"
+    weights.save(
+        path, network.state_dict(), weights.WeightsCard("blind_sisnr_bands", network.resolved_options())
+    )
+    return path
+
+
+@pytest.fixture
+def packaged_scorer(scorer_file, monkeypatch) -> None:
+    """Lets the installation have that scorer."""
+    monkeypatch.setattr(scoring, "DEFAULT_SCORER", str(scorer_file))
+    monkeypatch.setattr(scoring, "has_scorer", lambda: True)

@@ -11,6 +11,7 @@ import torch
 from unbabble.base.errors import InputError, UsageError
 from unbabble.foreign import is_foreign, load_foreign, open_foreign
 from unbabble.foreign.speechbrain import read_hyperparameters
+from unbabble.networks import load_separator
 
 FIXTURES = Path(__file__).parent / "fixtures"
 TOLERANCE = 1e-5
@@ -233,3 +234,45 @@ def test_other_files_of_tensors_are_refused(tmp_path):
     torch.save({"model_name": "ConvTasNet", "model_args": {}, "state_dict": {}}, path)
     with pytest.raises(InputError, match=r"encoder\.weight"):
         open_foreign(tmp_path)
+
+
+REALM = """
+sample_rate: 8000
+snrmin: 0
+snrmax: 10
+separation_norm_type: {norm}
+encoder: !new:speechbrain.nnet.containers.Sequential
+    input_shape: [null, 2, null]
+"""
+
+
+def realm_folder(folder, norm="stnorm"):
+    _, tensors, mixture, found = fixture("speechbrain_realm")
+    for part in ("encoder", "encoder_out"):
+        content = {k.partition(".")[2]: v for k, v in tensors.items() if k.partition(".")[0] == part}
+        torch.save(content, folder / f"{part}.ckpt")
+    (folder / "hyperparams.yaml").write_text(REALM.format(norm=norm))
+    with np.load(FIXTURES / "speechbrain_realm.npz") as file:
+        return mixture, torch.from_numpy(file["estimates"]), found
+
+
+def test_realm_estimator_tells_what_speechbrain_tells(tmp_path):
+    mixture, estimates, found = realm_folder(tmp_path)
+    assert is_foreign(tmp_path)
+    network = load_foreign(tmp_path)
+    with torch.no_grad():
+        told = network.predict(mixture, estimates).db
+    torch.testing.assert_close(told, found, rtol=0, atol=1e-5)
+    assert network.resolved_options() == {"channels": 8, "low_db": 0.0, "high_db": 10.0, "sample_rate": 8000}
+
+
+def test_realm_estimator_with_another_normalisation_is_refused(tmp_path):
+    realm_folder(tmp_path, norm="max")
+    with pytest.raises(InputError, match="separation_norm_type: max"):
+        load_foreign(tmp_path)
+
+
+def test_realm_estimator_does_not_separate(tmp_path):
+    realm_folder(tmp_path)
+    with pytest.raises(UsageError, match="does not separate"):
+        load_separator(str(tmp_path))

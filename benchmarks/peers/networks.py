@@ -108,6 +108,53 @@ class SepFormer(torch.nn.Module):
         return torch.nn.functional.pad(found, (0, missing)) if missing > 0 else found[..., : mix.shape[1]]
 
 
+class RealM(torch.nn.Module):
+    """REAL-M's estimator of SpeechBrain's parts, put together as its SNREstimator.estimate_batch does.
+
+    The noise of at most 9e-5 that its pooling adds to means, in use too, is left out: it is there for training.
+    """
+
+    STRIDES = (1, 2, 2, 2, 2)
+
+    def __init__(self, channels, snrmin, snrmax):
+        super().__init__()
+        without_torchaudio()
+        from speechbrain.nnet.CNN import Conv1d
+        from speechbrain.nnet.containers import Sequential
+        from speechbrain.nnet.linear import Linear
+        from speechbrain.nnet.pooling import StatisticsPooling
+
+        def convolution(inputs, stride):
+            options = {"kernel_size": 4, "skip_transpose": True, "padding": "valid"}
+            return Conv1d(in_channels=inputs, out_channels=channels, stride=stride, **options)
+
+        layers = {}
+        for number, stride in enumerate(self.STRIDES, 1):
+            layers[f"cnn{number}"] = convolution(2 if number == 1 else channels, stride)
+            if number < len(self.STRIDES):
+                layers[f"relu{number}"] = torch.nn.ReLU()
+        self.encoder = Sequential(input_shape=[None, 2, None], **layers)
+        self.encoder_out = Sequential(
+            input_shape=[None, 2 * channels],
+            layer1=Linear(input_size=2 * channels, n_neurons=2 * channels),
+            relu=torch.nn.ReLU(),
+            layer2=Linear(input_size=2 * channels, n_neurons=1),
+            sigm=torch.nn.Sigmoid(),
+        )
+        self.pooling = StatisticsPooling()
+        self.pooling._get_gauss_noise = lambda size, device: torch.zeros(size, device=device)
+        self.low, self.high = snrmin, snrmax
+
+    def forward(self, mixture, estimates):
+        def normalised(x):
+            return (x - x.mean(1, keepdim=True)) / x.std(1, keepdim=True)
+
+        repeated = mixture.repeat_interleave(estimates.shape[1], 0)
+        both = torch.stack([normalised(estimates.flatten(0, 1)), normalised(repeated)], 1)
+        found = self.encoder_out(self.pooling(self.encoder(both).permute(0, 2, 1)))
+        return self.low + (self.high - self.low) * found.reshape(estimates.shape[:2])
+
+
 def asteroid(kind, **arguments):
     from asteroid import models
 
@@ -151,6 +198,9 @@ def fixtures(folder):
             network = randomise(SepFormer(**options), sources)
             tensors = {name: each for name, each in network.state_dict().items() if not name.endswith(".pe")}
             write(folder / f"speechbrain_sepformer_{sources}.npz", network, options, tensors, 4 * 60)
+        options = {"channels": 8, "snrmin": 0, "snrmax": 10}
+        network = randomise(RealM(**options), 4)
+        write(folder / "speechbrain_realm.npz", network, options, network.state_dict(), 400, estimates=2)
         return
     small = {"n_src": 2, "n_filters": 16, "kernel_size": 8, "stride": 4, "bn_chan": 8}
     tcn = small | {"hid_chan": 12, "n_blocks": 3, "n_repeats": 2}
@@ -175,11 +225,16 @@ def fixtures(folder):
         write(folder / f"asteroid_{name}.npz", network, said, network.state_dict(), 4 * 60)
 
 
-def write(path, network, options, tensors, samples):
+def write(path, network, options, tensors, samples, estimates=0):
     mixture = torch.randn(2, samples)
-    with torch.no_grad():
-        found = network(mixture[:, None] if hasattr(network, "get_model_args") else mixture)
     content = {f"tensor/{name}": each.numpy() for name, each in tensors.items()}
+    with torch.no_grad():
+        if estimates:
+            made = mixture[:, None] + torch.randn(2, estimates, samples)
+            content["estimates"] = made.numpy()
+            found = network(mixture, made)
+        else:
+            found = network(mixture[:, None] if hasattr(network, "get_model_args") else mixture)
     content |= {"mixture": mixture.numpy(), "found": found.numpy(), "options": np.array(json.dumps(options))}
     np.savez_compressed(path, **content)
     print(path, path.stat().st_size)

@@ -49,7 +49,8 @@ TOOLS = Group("About this installation", sort_key=2)
 for _verb, _group, _help in (
     ("separate", WORK, "Write one file per talker of each recording."),
     ("stream", WORK, "Separate endless input, or a microphone, while it arrives."),
-    ("score", WORK, "Say how good separated voices are, against the true ones."),
+    ("score", WORK, "Say how good separated voices are, without the true ones or against them."),
+    ("bench", WORK, "Rank models on real recordings, without the true voices."),
     ("simulate", WORK, "Make mixtures whose true voices are known."),
     ("prepare", WORK, "Write manifests for a corpus on disk; alone, list the layouts."),
     ("train", MODELS, "Train a network by a recipe, or tune one on your own recordings."),

@@ -297,7 +297,7 @@ def _clock(seconds: float) -> str:
 
 def done_before(folder: Path, path: Path, config: dict[str, Any]) -> FileReport | None:
     """The record of an earlier run, if it did the same to the same file and its results are still there."""
-    record = _record(folder)
+    record = read_record(folder)
     if record.get("outcome") != "done" or record.get("config") != plain(config):
         return None
     names = record.get("outputs") or []
@@ -319,14 +319,15 @@ def record_done(folder: Path, path: Path, config: dict[str, Any], report: FileRe
 
 def forget(folder: Path) -> None:
     """Remove an earlier run's record and results, before new ones are written."""
-    record = _record(folder)
+    record = read_record(folder)
     (folder / RECORD_NAME).unlink(missing_ok=True)
     for name in record.get("outputs") or []:
         if isinstance(name, str) and Path(name).name == name:
             (folder / name).unlink(missing_ok=True)
 
 
-def _record(folder: Path) -> dict[str, Any]:
+def read_record(folder: Path) -> dict[str, Any]:
+    """What an earlier run says it did in ``folder``; empty where there was none."""
     try:
         content = json.loads((folder / RECORD_NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError):

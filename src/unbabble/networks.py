@@ -18,6 +18,7 @@ from unbabble.base.weights import SUFFIX, WeightsCard, describe_mismatch, packag
 from unbabble.foreign import is_foreign, load_foreign
 from unbabble.model_folder import checked_weights, is_ours
 from unbabble.nn.network import Network
+from unbabble.nn.scorer import NeuralScorer
 from unbabble.nn.separator import NeuralSeparator
 from unbabble.onnx_networks import Runtime, with_runtime
 
@@ -189,6 +190,20 @@ def _kept(
 def counter(name: str, device: torch.device) -> Counter:
     """The packaged network called ``name``, which counts talkers, on ``device``."""
     return load_network(name).network.to(device).requires_grad_(False)
+
+
+@lru_cache(maxsize=2)
+def scorer(name: str, device: torch.device) -> NeuralScorer:
+    """The network called ``name``, which scores separations, on ``device``.
+
+    Raises:
+        InputError: the weights are missing, damaged, or those of another architecture.
+        UsageError: no such model, or one that does something else.
+    """
+    network = load_network(name).network
+    if not isinstance(network, NeuralScorer):
+        raise UsageError(f"Model '{name}' is a {network.card.contract}: it does not score.")
+    return network.to(device).requires_grad_(False)
 
 
 @cache

@@ -15,6 +15,7 @@ from unbabble.data.examples import Examples
 from unbabble.data.librimix import LibriMixSet
 from unbabble.data.manifest import ManifestSet
 from unbabble.nn.losses import SOFT_DB
+from unbabble.separated import ScoredItem, ScoredItems, SeparatedData
 
 Schedule = Literal["constant", "cosine", "plateau", "decay"]
 
@@ -57,7 +58,7 @@ class LibriMixData:
     sample_rate: int = 8000
 
 
-Data = DynamicMixing | ManifestData | LibriMixData
+Data = DynamicMixing | ManifestData | LibriMixData | SeparatedData
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,8 @@ class Recipe:
     Args:
         method: a network of the registry.
         options: of its constructor.
-        train: what it learns from: mixtures made on the way (``speech: ...``), ready ones (``manifest: ...``), or
-            LibriMix made on the way (``metadata: ...``).
+        train: what it learns from: mixtures made on the way (``speech: ...``), ready ones (``manifest: ...``),
+            LibriMix made on the way (``metadata: ...``), or separated mixtures for scorers (``parts: ...``).
         validation: what the best weights are chosen on.
         validation_items: how many.
         steps: updates of the weights.
@@ -168,7 +169,7 @@ def read_recipe(options: dict[str, Any]) -> Recipe:
     return validate(Recipe, options, "The recipe")
 
 
-_DATA = {"manifest": ManifestData, "metadata": LibriMixData}
+_DATA = {"manifest": ManifestData, "metadata": LibriMixData, "parts": SeparatedData}
 
 
 def learning_rate(recipe: Recipe, step: int, losses: Sequence[float] = ()) -> float:
@@ -201,8 +202,8 @@ def learning_rate(recipe: Recipe, step: int, losses: Sequence[float] = ()) -> fl
 class Items(Protocol):
     """What a run learns from: item ``index`` of an endless row."""
 
-    def __getitem__(self, index: int) -> Item:
-        """A mixture and its sources."""
+    def __getitem__(self, index: int) -> Item | ScoredItem:
+        """A mixture and what goes with it."""
         ...
 
 
@@ -217,6 +218,8 @@ def open_data(source: Data, seed: int, by_sex: int = 0) -> Items:
         return DynamicMixtures(source, seed, by_sex)
     if by_sex:
         raise UsageError("The recipe's fixed_order_steps need mixtures made on the way (train.speech).")
+    if isinstance(source, SeparatedData):
+        return ScoredItems(source, seed)
     if isinstance(source, ManifestData):
         return _Ready(ManifestSet(source.manifest, source.sample_rate), source.seconds, seed)
     ready = LibriMixSet(

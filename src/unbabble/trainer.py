@@ -8,6 +8,7 @@ A run's folder holds ``recipe.yaml`` (resolved), ``metrics.jsonl``, ``curve.png`
 ``best.safetensors``.
 """
 
+import copy
 import json
 import logging
 import math
@@ -58,12 +59,17 @@ class Progress:
 
     @property
     def best(self) -> float:
-        """Lowest validation loss so far."""
-        return min((each["loss"] for each in self.validations), default=math.inf)
+        """Lowest validation loss so far, or, where real recordings are listened to, that of their score."""
+        return min(map(criterion, self.validations), default=math.inf)
 
     def learning_rate(self, recipe: Recipe) -> float:
         """That of the next step."""
         return learning_rate(recipe, self.step, [each["loss"] for each in self.validations])
+
+
+def criterion(measured: dict[str, float]) -> float:
+    """What the best weights have least of."""
+    return -measured["blind_db"] if "blind_db" in measured else measured["loss"]
 
 
 class _Loss(nn.Module):
@@ -73,10 +79,10 @@ class _Loss(nn.Module):
         super().__init__()
         self.network, self.mixed = network, mixed
 
-    def forward(self, mixture: Tensor, sources: Tensor) -> Tensor:
+    def forward(self, *batch: Tensor) -> Tensor:
         """Mean loss of the batch; losses themselves are never computed in half precision."""
-        with torch.autocast(mixture.device.type, torch.bfloat16, enabled=self.mixed):
-            return self.network.loss(mixture, sources).mean()
+        with torch.autocast(batch[0].device.type, torch.bfloat16, enabled=self.mixed):
+            return self.network.loss(*batch).mean()
 
 
 class Run:
@@ -88,6 +94,7 @@ class Run:
         folder: where everything is kept.
         device: accelerate's choice by default, or ``cpu``.
         command: what was typed, for the card of the weights.
+        listen: says in dB how well a network does on real recordings; then that decides which weights are best.
 
     Raises:
         MissingExtraError: accelerate is not installed.
@@ -95,7 +102,13 @@ class Run:
     """
 
     def __init__(
-        self, network: Network, recipe: Recipe, folder: Path, device: str = "auto", command: str = ""
+        self,
+        network: Network,
+        recipe: Recipe,
+        folder: Path,
+        device: str = "auto",
+        command: str = "",
+        listen: Callable[[Network], float] | None = None,
     ) -> None:
         try:
             from accelerate import Accelerator
@@ -103,6 +116,7 @@ class Run:
         except ImportError as error:
             raise MissingExtraError("Training", "train") from error
         self.recipe, self.folder, self.network, self.command = recipe, folder, network, command
+        self.listen = listen
         network.soft_db = recipe.soft_db
         self.accelerator = Accelerator(cpu=device == "cpu")
         if recipe.batch % self.accelerator.num_processes:
@@ -113,7 +127,13 @@ class Run:
         self.train_set = open_data(recipe.train, recipe.seed, recipe.fixed_order_steps * recipe.batch)
         self.validation_set = open_data(recipe.validation, recipe.seed + VALIDATION_SEED_OFFSET)
         for section, items in (("train", self.train_set), ("validation", self.validation_set)):
-            voices = len(items[0].sources)
+            first = items[0]
+            if first._fields != network.ITEM:
+                raise UsageError(
+                    f"A {network.card.contract} learns from {' and '.join(network.ITEM)}: the recipe's section "
+                    f"'{section}' has {' and '.join(first._fields)}."
+                )
+            voices = len(first.sources) if isinstance(first, Item) else network.sources
             if voices > network.sources or not voices:
                 raise UsageError(
                     f"The recipe's section '{section}' has mixtures of {voices} known voices, but the network "
@@ -137,6 +157,7 @@ class Run:
 
         Raises:
             InputError: it is damaged, or of another network.
+            UsageError: the best weights were chosen otherwise.
         """
         if not self.checkpoint.is_file():
             return
@@ -152,6 +173,10 @@ class Run:
         for optimizer, its_state in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(its_state)
         self.progress = Progress(**state["progress"])
+        if any(("blind_db" in each) != (self.listen is not None) for each in self.progress.validations):
+            raise UsageError(
+                "The run was begun with other recordings to listen to: --validate-blind must be the same."
+            )
         torch.set_rng_state(state["random"])
         if "random_cuda" in state and torch.cuda.is_available():
             torch.cuda.set_rng_state(state["random_cuda"])
@@ -169,14 +194,20 @@ class Run:
     def _copy(self) -> dict[str, Tensor]:
         return {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
 
-    def start_from(self, measured: dict[str, float], report: Callable[[str], None]) -> None:
-        """Keep what the weights scored before the first step: what is not better than that is not kept."""
+    def start_from_here(self, report: Callable[[str], None]) -> None:
+        """Keep what the weights score before the first step: what is not better than that is not kept."""
+        measured = self._measure()
         self.progress.validations.append({"step": 0.0, "train_loss": measured["loss"], **measured})
         report(f"Before: {self._told(measured)}.")
 
     def _told(self, measured: dict[str, float]) -> str:
         name, text = self.network.FIGURE
-        return f"validation loss {measured['loss']:.2f}, {text.format(measured[name])}"
+        heard = f", real recordings {measured['blind_db']:.2f} dB" if "blind_db" in measured else ""
+        return f"validation loss {measured['loss']:.2f}, {text.format(measured[name])}{heard}"
+
+    def _measure(self) -> dict[str, float]:
+        measured = validate_network(self.network, self.validation_set, self.recipe.validation_items)
+        return measured | ({"blind_db": self.listen(self.network)} if self.listen else {})
 
     def save(self) -> None:
         """Write the checkpoint, atomically.
@@ -210,8 +241,8 @@ class Run:
         with atomic(self.folder / "recipe.yaml") as temporary:
             temporary.write_text(yaml.safe_dump(plain(asdict(recipe)), sort_keys=False), encoding="utf-8")
         began, before = time.perf_counter(), progress.seconds
-        for mixture, sources in self._batches():
-            self._update(mixture, sources)
+        for batch in self._batches():
+            self._update(batch)
             progress.step += 1
             progress.seconds = before + time.perf_counter() - began
             step = progress.step
@@ -221,9 +252,20 @@ class Run:
                 self.save()
         if self.accelerator.is_main_process:
             weights.save(self.folder / "last.safetensors", self.average, self.card())
+            self._calibrate()
         return progress
 
-    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def _calibrate(self) -> None:
+        """Of the weights that are kept, best and last, what is fitted once they stand."""
+        if type(self.network).calibrate is Network.calibrate:
+            return
+        network = copy.deepcopy(self.network).eval()
+        for path in (self.folder / "best.safetensors", self.folder / "last.safetensors"):
+            network.load_state_dict(weights.read_tensors(path))
+            network.calibrate(_validation_items(network, self.validation_set, self.recipe.validation_items))
+            weights.save(path, network.state_dict(), weights.read_card(path))
+
+    def _batches(self) -> Iterator[tuple[Tensor, ...]]:
         recipe, rank, processes = self.recipe, self.accelerator.process_index, self.accelerator.num_processes
         share = recipe.batch // processes
         first = self.progress.step * recipe.batch + rank * share
@@ -240,17 +282,17 @@ class Run:
             prefetch_factor=4 if recipe.workers else None,
             generator=torch.Generator().manual_seed(0),
         )
-        for mixture, sources in loader:
-            yield tuple(each.to(self.accelerator.device, non_blocking=True) for each in (mixture, sources))  # type: ignore[misc]
+        for batch in loader:
+            yield tuple(each.to(self.accelerator.device, non_blocking=True) for each in batch)
 
-    def _update(self, mixture: Tensor, sources: Tensor) -> None:
+    def _update(self, batch: tuple[Tensor, ...]) -> None:
         recipe, progress = self.recipe, self.progress
         self.loss.train()
         self.network.fixed_order = progress.step < recipe.fixed_order_steps
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = progress.learning_rate(recipe) * group["share"]
-        loss = self.loss(mixture, sources)
+        loss = self.loss(*batch)
         self.network.zero_grad()
         self.accelerator.backward(loss)
         norm = self.accelerator.clip_grad_norm_(self.loss.parameters(), recipe.clip_norm)
@@ -279,8 +321,8 @@ class Run:
         own = self._copy()
         random = torch.get_rng_state()
         self.network.load_state_dict(self.average)
-        measured = validate_network(self.network, self.validation_set, recipe.validation_items)
-        better = measured["loss"] < progress.best
+        measured = self._measure()
+        better = criterion(measured) < progress.best
         progress.validations.append({"step": float(progress.step), "train_loss": train_loss, **measured})
         if better and self.accelerator.is_main_process:
             weights.save(self.folder / "best.safetensors", self.average, self.card())
@@ -353,18 +395,14 @@ def _optimizers(network: nn.Module, recipe: Recipe) -> list[torch.optim.Optimize
 
 def validate_network(network: Network, items: Items, count: int) -> dict[str, float]:
     """Mean loss of the first ``count`` items, and the mean of the network's own figure over those that tell."""
-    device = next(network.parameters()).device
     losses, figures = [], []
     training, fixed_order = network.training, network.fixed_order
     network.eval()
     network.fixed_order = False
     with torch.no_grad():
-        for index in range(count):
-            mixture, sources = (
-                torch.from_numpy(np.ascontiguousarray(each)).to(device)[None] for each in items[index]
-            )
-            losses.append(float(network.loss(mixture, sources)))
-            figures.append(network.figure(mixture, sources))
+        for item in _validation_items(network, items, count):
+            losses.append(float(network.loss(*item)))
+            figures.append(network.figure(*item))
     network.train(training)
     network.fixed_order = fixed_order
     told = [each for each in figures if not math.isnan(each)]
@@ -372,6 +410,12 @@ def validate_network(network: Network, items: Items, count: int) -> dict[str, fl
         "loss": float(np.mean(losses)),
         network.FIGURE[0]: float(np.mean(told)) if told else math.nan,
     }
+
+
+def _validation_items(network: Network, items: Items, count: int) -> Iterator[tuple[Tensor, ...]]:
+    device = next(network.parameters()).device
+    for index in range(count):
+        yield tuple(torch.from_numpy(np.ascontiguousarray(each)).to(device)[None] for each in items[index])
 
 
 def plot(progress: Progress, path: Path) -> None:
@@ -393,8 +437,8 @@ def plot(progress: Progress, path: Path) -> None:
     pyplot.close(figure)
 
 
-def _stack(items: list[Item]) -> tuple[Tensor, Tensor]:
-    return tuple(torch.from_numpy(np.stack(each)) for each in zip(*items, strict=True))  # type: ignore[return-value]
+def _stack(items: list[tuple[np.ndarray, ...]]) -> tuple[Tensor, ...]:
+    return tuple(torch.from_numpy(np.stack(each)) for each in zip(*items, strict=True))
 
 
 def _line(error: Exception) -> str:

@@ -250,8 +250,7 @@ def test_a_delay_is_suspected(recording, capsys):
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
-        (["--mixture", "mixture.wav"], 2, "without the true voices is not available yet"),
-        (["--mixture", "mixture.wav", "--estimates", "found"], 2, "not available yet"),
+        (["--mixture", "mixture.wav"], 2, "Name the recording with --mixture"),
         (["--references", "true"], 2, "Name the separated voices"),
         ([*MANY, "--metrics", "pesk"], 2, "pesk"),
         (

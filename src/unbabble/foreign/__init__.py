@@ -1,6 +1,7 @@
 """Networks that other toolkits trained: read from their files, as networks of ours.
 
-- SpeechBrain's SepFormer: ``encoder.ckpt``, ``masknet.ckpt``, ``decoder.ckpt`` and ``hyperparams.yaml``.
+- SpeechBrain's SepFormer: ``encoder.ckpt``, ``masknet.ckpt``, ``decoder.ckpt`` and ``hyperparams.yaml``; REAL-M's
+  SI-SNR estimator: ``encoder.ckpt``, ``encoder_out.ckpt`` and ``hyperparams.yaml``.
 - Asteroid's ConvTasNet and DPRNNTasNet: ``pytorch_model.bin``, or a single such file under any name.
 
 Files of tensors are read with an unpickler that makes tensors, numbers, text and containers of these, and refuses
@@ -17,9 +18,11 @@ from unbabble.base.errors import InputError
 from unbabble.base.weights import describe_difference
 from unbabble.foreign.asteroid import FILE, open_asteroid
 from unbabble.foreign.reading import Foreign
-from unbabble.foreign.speechbrain import is_speechbrain, open_speechbrain
-from unbabble.nn.separator import NeuralSeparator
+from unbabble.foreign.speechbrain import is_estimator, is_speechbrain, open_estimator, open_speechbrain
+from unbabble.nn.network import Network
 
+QUANTILES = "quantiles"
+"""Of our scorers' intervals: other toolkits have none."""
 __all__ = ["is_foreign", "load_foreign", "open_foreign"]
 
 
@@ -27,11 +30,11 @@ def is_foreign(place: str | os.PathLike[str]) -> bool:
     """Whether ``place`` is a folder in one of the layouts, or a file of tensors that is not safetensors."""
     path = Path(place)
     if path.is_dir():
-        return is_speechbrain(path) or (path / FILE).is_file()
+        return is_speechbrain(path) or is_estimator(path) or (path / FILE).is_file()
     return path.is_file() and path.suffix in (".bin", ".pth", ".pt", ".ckpt")
 
 
-def load_foreign(place: str | os.PathLike[str], **options: Any) -> NeuralSeparator:
+def load_foreign(place: str | os.PathLike[str], **options: Any) -> Network:
     """The network in ``place``, ready for use.
 
     Args:
@@ -44,8 +47,9 @@ def load_foreign(place: str | os.PathLike[str], **options: Any) -> NeuralSeparat
     """
     method, implied, tensors, source = open_foreign(place)
     implied |= check_arguments(registry.method(method), options, f"Model '{place}'")
-    network: NeuralSeparator = registry.create(method, **implied)
+    network: Network = registry.create(method, **implied)
     shapes = {name: tuple(each.shape) for name, each in network.state_dict().items()}
+    tensors = {name: each for name, each in network.state_dict().items() if name == QUANTILES} | tensors
     problem = describe_difference(source, {name: tuple(each.shape) for name, each in tensors.items()}, shapes)
     if problem:
         raise InputError(problem)
@@ -62,4 +66,6 @@ def open_foreign(place: str | os.PathLike[str]) -> Foreign:
     path = Path(place)
     if path.is_dir() and is_speechbrain(path):
         return open_speechbrain(path)
+    if path.is_dir() and is_estimator(path):
+        return open_estimator(path)
     return open_asteroid(path / FILE if path.is_dir() else path)

@@ -3,6 +3,7 @@
 import pickle
 import re
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -66,7 +67,7 @@ def read_tensors(path: Path, content: Any) -> dict[str, Tensor]:
     return {str(name): tensor.float() for name, tensor in content.items()}
 
 
-def rename(name: str, rules: tuple[tuple[str, str], ...]) -> str:
+def rename(name: str, rules: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]) -> str:
     """``name`` after every rule, a pattern and what replaces it, in turn."""
     for pattern, replacement in rules:
         name = re.sub(pattern, replacement, name)

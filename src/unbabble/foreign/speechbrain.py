@@ -31,6 +31,13 @@ _NAMES = (
     (r"^masknet\.end_conv1x1\.", "masknet.last."),
 )
 _POSITIONS = ".pos_enc.pe"
+ESTIMATOR_PARTS = ("encoder.ckpt", "encoder_out.ckpt")
+"""Of REAL-M's SI-SNR estimator."""
+_ESTIMATOR_NAMES = (
+    (r"^encoder\.cnn(\d)\.(?:conv\.)?", lambda found: f"encoder.{int(found[1]) - 1}."),
+    (r"^encoder_out\.layer1\.(?:w\.)?", "hidden."),
+    (r"^encoder_out\.layer2\.(?:w\.)?", "output."),
+)
 
 
 def is_speechbrain(folder: Path) -> bool:
@@ -90,6 +97,38 @@ def open_speechbrain(folder: Path) -> Foreign:
         },
         ours,
         str(folder),
+    )
+
+
+def is_estimator(folder: Path) -> bool:
+    """Whether ``folder`` has the layout of REAL-M's estimator."""
+    return (folder / ESTIMATOR_PARTS[1]).is_file()
+
+
+def open_estimator(folder: Path) -> Foreign:
+    """REAL-M's SI-SNR estimator in ``folder``.
+
+    Raises:
+        InputError: damaged, unsafe, or another network.
+    """
+    ours: dict[str, Tensor] = {}
+    for part in ESTIMATOR_PARTS:
+        path = folder / part
+        for name, tensor in read_tensors(path, read_pickled(path)).items():
+            ours[rename(f"{path.stem}.{name}", _ESTIMATOR_NAMES)] = tensor
+    said = read_hyperparameters(folder / YAML)
+    norm = said.content.get("separation_norm_type", "stnorm")
+    if norm != "stnorm":
+        raise InputError(
+            f"'{YAML}' says separation_norm_type: {norm}, but Unbabble's estimator has stnorm there."
+        )
+    low, high = (
+        float(said.resolve(said.content.get(name), given)) for name, given in (("snrmin", 0), ("snrmax", 10))
+    )
+    first = need(ours, "encoder.0.weight", folder, 3)
+    options = {"channels": len(first), "low_db": low, "high_db": high}
+    return Foreign(
+        "blind_sisnr", options | {"sample_rate": int(said.number("sample_rate"))}, ours, str(folder)
     )
 
 

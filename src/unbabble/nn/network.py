@@ -4,6 +4,7 @@ A method's file holds its network and derives from this class or, to separate, f
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import Any, ClassVar, Self
 
 from jaxtyping import Float
@@ -16,7 +17,7 @@ from unbabble.nn.losses import SOFT_DB
 
 
 class Network(nn.Module, ABC):
-    """Something trained, at one rate, on mixtures of up to so many sources.
+    """Something trained, at one rate, on items: a mixture, and what goes with it.
 
     Args:
         sources: how many voices it knows of.
@@ -30,6 +31,8 @@ class Network(nn.Module, ABC):
     """Options of a variant that is small enough for tests."""
     FIGURE: ClassVar[tuple[str, str]]
     """What ``figure`` is called in results, and how it is told: ``("si_snri_db", "SI-SNR improvement {:.2f} dB")``."""
+    ITEM: ClassVar[tuple[str, ...]] = ("mixture", "sources")
+    """The fields of an item."""
     card: ClassVar[Card]
     options: dict[str, Any]
 
@@ -60,11 +63,18 @@ class Network(nn.Module, ABC):
         return (self.sources,)
 
     @abstractmethod
-    def loss(
-        self, mixture: Float[Tensor, "batch time"], sources: Float[Tensor, "batch source time"]
-    ) -> Float[Tensor, " batch"]:
-        """Training loss of each item, lower is better; a source that is all zeros does not speak."""
+    def loss(self, *item: Any, **options: Any) -> Float[Tensor, " batch"]:
+        """Training loss of each item of a batch, lower is better.
+
+        Args:
+            item: (batch, ...) of each field in ``ITEM``: the mixture, (batch, time), and for most networks its
+                sources, (batch, source, time), of which one that is all zeros does not speak.
+            options: none.
+        """
 
     @abstractmethod
-    def figure(self, mixture: Float[Tensor, "1 time"], sources: Float[Tensor, "1 source time"]) -> float:
-        """How good it is at one item, higher is better; NaN where that item cannot tell."""
+    def figure(self, *item: Any, **options: Any) -> float:
+        """What tells a user how good it is at one item (a batch of one); NaN where that item cannot tell."""
+
+    def calibrate(self, items: Iterable[tuple[Tensor, ...]]) -> None:
+        """Fit what is fitted once all weights stand, to items that it has not learnt from; most have nothing such."""

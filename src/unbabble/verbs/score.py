@@ -1,4 +1,4 @@
-"""``unbabble score``: how good separated voices are, against the true ones."""
+"""``unbabble score``: how good separated voices are, against the true ones or without them."""
 
 import math
 import time
@@ -83,28 +83,39 @@ class ScoreReport(Report):
 
 
 def score(
-    *,
+    *files: Path,
     mixture: Path | None = None,
     references: Files = None,
     estimates: Files = None,
     metrics: Annotated[list[Metric] | None, Parameter(consume_multiple=True)] = None,
+    model: str = "auto",
+    plot: Path | None = None,
     channel: int = 1,
+    device: str = "auto",
     jobs: int = 1,
     json: Path | None = None,
     quiet: bool = False,
-) -> ScoreReport:
-    """Say how good separated voices are, against the true ones: SI-SDR, SDR, PESQ, STOI and their kin.
+) -> Report:
+    """Say how good separated voices are: without the true ones, or with --references against them.
 
-    Each estimate goes with the reference that makes the sum of SI-SDR largest. The line "mixture" is what
-    doing nothing scores. With the folder that `unbabble simulate` wrote as --references, and the one that
-    `unbabble separate` wrote as --estimates, every recording is scored.
+    Without references, a network listens to the recording and its voices, and tells the SI-SNR of each, an interval
+    that holds the true one nine times in ten, and a word.
+
+    With references: SI-SDR, SDR, PESQ, STOI and their kin. Each estimate goes with the reference that makes the sum
+    of SI-SDR largest. The line "mixture" is what doing nothing scores. With the folder that `unbabble simulate` wrote
+    as --references, and the one that `unbabble separate` wrote as --estimates, every recording is scored.
 
     Args:
+        files: The recording and its voices (files, or their folder); or the folder of recordings and that of voices;
+            or a folder that `unbabble separate` wrote; or a manifest (.jsonl: mixture, estimates).
         mixture: The recording that was separated; improvement (SI-SDRi) is counted from it.
         references: The true voices: files, or a folder.
         estimates: The separated voices, in any order: files, or a folder.
         metrics: What to score; all but snr if not given, as far as their libraries are installed.
+        model: What scores without references: a packaged scorer, its weights, org/name on the Hub; auto for the best.
+        plot: Without references, write the spectrograms and their scores to this file (.png), or folder.
         channel: Which microphone, from 1, of files that have several.
+        device: What computes scores without references: auto, cpu, cuda ...
         jobs: Recordings to score at the same time.
         json: Write the scores to this file.
         quiet: Print nothing but what failed.
@@ -120,12 +131,32 @@ def score(
     from unbabble.signal.metrics import EXTRA, available
     from unbabble.verbs.score_files import find_tasks
 
-    if not references:
-        raise UsageError("Scoring without the true voices is not available yet: name them with --references.")
-    if not estimates:
-        raise UsageError("Name the separated voices with --estimates.")
     if channel < 1:
         raise UsageError("Channels are counted from 1.")
+    executor.check_jobs(jobs)
+    if not references:
+        from unbabble.verbs.score_blind import score_blind
+
+        if metrics:
+            raise UsageError("Metrics need the true voices: name them with --references.")
+        return score_blind(
+            files,
+            mixture,
+            estimates or (),
+            model=model,
+            channel=channel,
+            plot=plot,
+            device=device,
+            jobs=jobs,
+            json=json,
+            quiet=quiet,
+        )
+    if plot is not None or model != "auto":
+        raise UsageError("--plot and --model are for scoring without references.")
+    if files:
+        mixture, estimates = mixture or files[0], [*(estimates or []), *files[1 if mixture is None else 0 :]]
+    if not estimates:
+        raise UsageError("Name the separated voices with --estimates.")
     if metrics is not None and (unknown := [name for name in metrics if name not in get_args(Metric)]):
         raise UsageError(f"There is no metric '{unknown[0]}': choose from {', '.join(get_args(Metric))}.")
     for name in metrics or ():

@@ -14,10 +14,9 @@ from torch import Tensor
 from unbabble.base.audio import read, resample
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.inputs import SUFFIXES
+from unbabble.scoring import LENGTH_TOLERANCE_SECONDS
 
 Kind = Literal["reference", "source"]
-LENGTH_TOLERANCE_SECONDS = 0.05
-"""Files that differ less are cut to the shortest: codecs and resamplers leave such differences."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +95,11 @@ def _voices(folder: Path, kind: Kind) -> list[Path]:
     return numbered or [
         each for each in files if not re.fullmatch(r"mixture|(reference|source)\d+", each.stem)
     ]
+
+
+def numbered_voices(folder: Path) -> list[Path]:
+    """What ``separate`` wrote to ``folder``, or else all recordings in it; none where there is no such folder."""
+    return _voices(folder, "source") if folder.is_dir() else []
 
 
 def _mixture(folder: Path) -> Path | None:

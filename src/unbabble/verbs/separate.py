@@ -51,6 +51,7 @@ def separate(
     format: Literal["wav", "flac"] = "wav",
     device: str = "auto",
     runtime: Literal["auto", "torch", "onnx"] = "auto",
+    no_score: bool = False,
     jobs: int = 1,
     overwrite: bool = False,
     report: Path | None = None,
@@ -58,8 +59,8 @@ def separate(
 ) -> Report:
     """Write one file per talker of each recording: OUT/<recording>/source1.wav, source2.wav ...
 
-    The loudest talker comes first, each as the first microphone hears it. What an earlier run has done is
-    skipped.
+    The loudest talker comes first, each as the first microphone hears it, and a blind score says how well it went
+    (see `unbabble score`). What an earlier run has done is skipped.
 
     Args:
         inputs: Recordings: files, folders, patterns, manifests (.txt, .jsonl), or - for standard input.
@@ -78,6 +79,7 @@ def separate(
         format: wav holds 32-bit floats, flac 24 bits.
         device: auto, cpu, cuda ...
         runtime: What computes a network: torch, onnx (ONNX Runtime), or auto for the faster one.
+        no_score: Do not say how well it went.
         jobs: Recordings to work on at the same time.
         overwrite: Do again what an earlier run has done.
         report: Write what happened to each recording to this file, as JSON.
@@ -115,7 +117,7 @@ def separate(
         )  # says what is wrong with the request, before any work
         writable_folder(out)
         announce_compilation(quiet or not _compiles(model, tasks))
-        work = partial(separate_file, out=out, settings=settings, overwrite=overwrite)
+        work = partial(separate_file, out=out, settings=settings, overwrite=overwrite, score=not no_score)
         result.files, result.interrupted = executor.run(
             work, tasks, jobs=jobs, quiet=quiet, title="Separating"
         )
@@ -126,8 +128,8 @@ def separate(
     return result
 
 
-def separate_file(task: Input, out: Path, settings: Settings, overwrite: bool) -> FileReport:
-    """Resolve, run and write for one recording.
+def separate_file(task: Input, out: Path, settings: Settings, overwrite: bool, score: bool) -> FileReport:
+    """Resolve, run, write and score for one recording.
 
     Raises:
         UnbabbleError: it cannot be done, in one sentence.
@@ -164,9 +166,29 @@ def separate_file(task: Input, out: Path, settings: Settings, overwrite: bool) -
     result.model, result.audio_seconds = separation.model, separation.audio_seconds
     result.outputs, result.warnings = [str(path) for path in outputs], separation.warnings
     result.details = details | {"separation_seconds": separation.seconds}
+    if score:
+        _score(task.path, outputs[: details["sources"]], settings, result)
     result.seconds = time.perf_counter() - started
     executor.record_done(folder, task.path, config, result)
     return result
+
+
+def _score(path: Path, voices: list[Path], settings: Settings, result: FileReport) -> None:
+    """Add what a listener without the true voices says; a recording that cannot be scored is separated all the same."""
+    from unbabble.scoring import BlindScorer, has_scorer
+
+    if not has_scorer():
+        return
+    started = time.perf_counter()
+    try:
+        scorer = BlindScorer()
+        scores = scorer.files(path, voices, channel=(settings.options.get("reference") or 0) + 1)
+    except InputError as error:
+        result.warnings.append(f"Not scored: {error}")
+        return
+    result.details["scorer"] = scorer.name
+    result.details["scores"] = [score.to_dict() for score in scores]
+    result.details["scoring_seconds"] = time.perf_counter() - started
 
 
 def _compiles(model: str, tasks: list[Input]) -> bool:

@@ -20,11 +20,11 @@ def print_summary(report: Report, quiet: bool = False) -> None:
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     finished = [file for file in report.files if file.outcome != "failed"]
     if finished and not quiet:
-        table = Table(
-            "recording", "outcome", "model", "voices", "time", "x real time", box=None, pad_edge=False
-        )
+        names = ["recording", "outcome", "model", "voices", "time", "x real time"]
+        scored = any("scores" in file.details for file in finished)
+        table = Table(*names, *(["SI-SNR (estimated)"] * scored), box=None, pad_edge=False)
         for file in finished:
-            table.add_row(*_row(file))
+            table.add_row(*_row(file), *([_scores(file)] * scored))
         console.print(table, soft_wrap=False)
         for file in finished:
             for warning in file.warnings:
@@ -48,3 +48,10 @@ def _row(file: FileReport) -> tuple[str, ...]:
     speed = f"{1 / factor:.1f}" if file.outcome == "done" and factor else ""
     seconds = f"{file.seconds:.1f} s" if file.outcome == "done" else ""
     return file.input, file.outcome, file.model or "", str(file.details.get("sources", "")), seconds, speed
+
+
+def _scores(file: FileReport) -> str:
+    """One line for each voice."""
+    return "\n".join(
+        f"{voice['si_snr_db']:.1f} dB, {voice['verdict']}" for voice in file.details.get("scores", ())
+    )

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from unbabble.base import registry
 from unbabble.base.config import check_arguments, load_yaml, merge, parse_assignments
-from unbabble.base.errors import UsageError
+from unbabble.base.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from unbabble.nn.network import Network
     from unbabble.recipe import Recipe
+    from unbabble.scoring import Listener
 
 RUNS = Path("runs")
 TUNING_STEPS = 2000
@@ -45,6 +46,7 @@ def train(
     set: list[str] | None = None,
     from_: str | None = None,
     data: Path | None = None,
+    validate_blind: Path | None = None,
     out: Path | None = None,
     resume: bool = False,
     device: str = "auto",
@@ -61,6 +63,8 @@ def train(
         set: Change an option of the recipe: batch=4, train.seconds=3, options.blocks=2; repeat for more.
         from_: Start from the weights of this model; parts whose shape the recipe changes start anew.
         data: Tune on this folder of clean speech (a folder for each speaker), or table, or manifest of mixtures.
+        validate_blind: Keep the weights that separate these recordings best, as far as a blind score can tell: a folder
+            of real mixtures, whose true voices nobody knows.
         out: Folder of the run; runs/<names of the parts> by default.
         resume: Go on with the run that is in the folder.
         device: auto, cpu, cuda ...
@@ -75,7 +79,7 @@ def train(
     """
     from unbabble.networks import load_network
     from unbabble.recipe import read_recipe
-    from unbabble.trainer import Run, validate_network
+    from unbabble.trainer import Run
 
     changes = parse_assignments(set or [])
     new: list[str] = []
@@ -101,7 +105,9 @@ def train(
     folder = out or RUNS / ("-".join(config.stem for config in configs) or f"{Path(str(from_)).stem}-tuned")
     typed = [*map(str, configs), *(f"--set {each}" for each in set or [])]
     typed += [f"--from {from_}"] * (from_ is not None) + [f"--data {data}"] * (data is not None)
-    run = Run(network, recipe, folder, device, " ".join(["unbabble train", *typed]))
+    typed += [f"--validate-blind {validate_blind}"] * (validate_blind is not None)
+    listen = _listener(validate_blind, network) if validate_blind is not None else None
+    run = Run(network, recipe, folder, device, " ".join(["unbabble train", *typed]), listen)
     if run.checkpoint.is_file() and not resume:
         raise UsageError(
             f"'{folder}' holds a run already: --resume goes on with it, --out names another folder."
@@ -115,7 +121,7 @@ def train(
     if levels == ("fitted", "kept") and not run.progress.step:
         run.settle_level()
     if start is not None and not new and not run.progress.validations:
-        run.start_from(validate_network(network, run.validation_set, recipe.validation_items), say)
+        run.start_from_here(say)
     progress = run.train(say)
     weights = folder / "best.safetensors"
     say(
@@ -179,6 +185,22 @@ def _transfer(start: "Network", network: "Network") -> list[str]:
         raise UsageError("Nothing of the weights fits the recipe's options.")
     network.load_state_dict(fitting, strict=False)
     return [name for name in wanted if name not in fitting]
+
+
+def _listener(folder: Path, network: "Network") -> "Listener":
+    import tempfile
+
+    from unbabble.base.inputs import expand
+    from unbabble.nn.separator import NeuralSeparator
+    from unbabble.scoring import Listener
+
+    if not isinstance(network, NeuralSeparator):
+        raise UsageError("Only what separates is validated on real recordings.")
+    if not folder.exists():
+        raise InputError(f"There is no folder '{folder}'.")
+    with tempfile.TemporaryDirectory(prefix="unbabble-") as spool:
+        files = [each.path for each in expand([folder], Path(spool))]
+    return Listener(files, network.sample_rate)
 
 
 def _say(text: str) -> None:

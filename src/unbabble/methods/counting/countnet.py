@@ -22,11 +22,11 @@ from unbabble.base.errors import UsageError
 from unbabble.base.registry import register
 from unbabble.nn.network import Network
 from unbabble.signal.level import unit_level
+from unbabble.signal.mel import mel_filters
 
 WINDOW_SECONDS, HOP_SECONDS = 0.032, 0.01
 LEAST_SECONDS = 0.5
 """Shorter recordings are padded with silence to this."""
-LOWEST_HERTZ = 60.0
 FLOOR = 1e-4
 SCALE = 1 / 3
 """Brings the spread of log spectra near one."""
@@ -130,21 +130,6 @@ class CountNet(Network):
     def figure(self, mixture: Float[Tensor, "1 time"], sources: Float[Tensor, "1 source time"]) -> float:
         """1 where the number is right, 0 where it is wrong."""
         return float(self.logits(mixture).argmax(-1) == _classes(sources))
-
-
-def mel_filters(bands: int, window_length: int, sample_rate: int) -> Float[Tensor, "band frequency"]:
-    """Triangles that are equally wide on the mel scale, up to half the sample rate."""
-    frequencies = _mel(torch.linspace(0, sample_rate / 2, window_length // 2 + 1))
-    corners = torch.linspace(
-        float(_mel(torch.tensor(LOWEST_HERTZ))), float(_mel(torch.tensor(sample_rate / 2))), bands + 2
-    )
-    rising = (frequencies - corners[:-2, None]) / (corners[1:-1] - corners[:-2])[:, None]
-    falling = (corners[2:, None] - frequencies) / (corners[2:] - corners[1:-1])[:, None]
-    return torch.minimum(rising, falling).clamp(min=0)
-
-
-def _mel(hertz: Tensor) -> Tensor:
-    return 2595 * torch.log10(1 + hertz / 700)
 
 
 def _classes(sources: Float[Tensor, "batch source time"]) -> Tensor:

@@ -1,0 +1,193 @@
+"""``auto``: separate with all that fits, score blindly, keep the best.
+
+On a long recording all candidates separate an excerpt of it, and the best one the whole. What is compared is the mean
+score of the talkers that there seem to be: of ``n`` talkers, those of the ``n`` best voices, and who has no voice of
+his own counts as the recording itself does. How many there are is a distribution, and the value its mean.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unbabble import hub
+from unbabble.base.audio import Audio, Source
+from unbabble.base.errors import InputError
+from unbabble.base.weights import packaged
+from unbabble.hub import AUTO, UNCHANGED, Model, Separation
+from unbabble.intake import as_audio, is_one_microphone, usable_channels
+from unbabble.nn.scorer import LEAST_SECONDS
+from unbabble.scoring import BlindScorer, VoiceScore, has_scorer
+
+SINGLE = {
+    2: ("sepformer.2talkers_8k", "bsrnn.2talkers_8k", "conv_tasnet.2talkers_8k"),
+    3: ("sepformer.3talkers_8k", "bsrnn.3talkers_8k"),
+}
+"""What a recording of one microphone may be separated with besides nothing, by number of talkers."""
+ARRAY = ("ilrma.ip", "auxiva.ipa")
+"""What one of several microphones may, besides that."""
+MOST_TALKERS = 3
+"""Where nobody says how many there are."""
+TRIAL_SECONDS = 20.0
+"""What all candidates separate of a long recording: where it is loudest."""
+WHOLE_SECONDS = 30.0
+"""Up to here, they separate all of it."""
+
+
+@dataclass
+class Candidate:
+    """One way to separate a recording, and how it went.
+
+    Attributes:
+        model: its name.
+        sources: how many voices it was asked for; None for as many as it finds.
+        scores: of its voices.
+        value_db: what is compared.
+        error: why it could not, in one sentence.
+    """
+
+    model: str
+    sources: int | None = None
+    scores: list[VoiceScore] = field(default_factory=list)
+    value_db: float = float("-inf")
+    error: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain content for JSON."""
+        return vars(self) | {"scores": [score.to_dict() for score in self.scores]}
+
+
+@dataclass
+class Chosen(Separation):
+    """A separation, and all that was tried, best first."""
+
+    candidates: list[Candidate] = field(default_factory=list)
+
+
+def load(name: str = AUTO, device: str = "auto", *arguments: Any, **options: Any) -> Model:
+    """As ``hub.load``; ``auto`` tries all that fits and keeps what scores best.
+
+    Raises:
+        InputError: weights that are missing, damaged, or those of another architecture.
+        UsageError: no such model, device or option.
+    """
+    model = hub.load(name, device, *arguments, **options)
+    if model.name != AUTO or model.options.keys() - {"sources", "reference"} or not has_scorer():
+        return model
+    return AutoModel(**vars(model))
+
+
+def value_db(scores: Sequence[float], own: float, probabilities: Sequence[float]) -> float:
+    """What a set of voices is worth.
+
+    >>> value_db([8.0, 6.0, -5.0], 0.0, [0.0, 1.0, 0.0])
+    7.0
+    >>> value_db([10.0], 10.0, [0.5, 0.5])
+    10.0
+
+    Args:
+        scores: of the voices, in dB.
+        own: of the recording itself, taken for a voice.
+        probabilities: of 1, 2 ... talkers.
+    """
+    best = sorted(scores, reverse=True) + [own] * len(probabilities)
+    total = sum(share * sum(best[:count]) / count for count, share in enumerate(probabilities, 1))
+    return total / sum(probabilities)
+
+
+def loudest(recording: Audio, seconds: float) -> Audio:
+    """The excerpt of so many seconds that has most energy, in steps of half its length."""
+    length = min(round(seconds * recording.sample_rate), recording.samples.shape[1])
+    step = max(1, length // 2)
+    energy = torch.stack([part.square().sum() for part in recording.samples.split(step, 1)])
+    start = int((energy[:-1] + energy[1:]).argmax()) * step if len(energy) > 1 else 0
+    start = min(start, recording.samples.shape[1] - length)
+    return Audio(recording.samples[:, start : start + length], recording.sample_rate)
+
+
+@dataclass(frozen=True)
+class AutoModel(Model):
+    """All models that fit a recording."""
+
+    def __call__(
+        self, source: Tensor | Audio | Source, sample_rate: int | None = None, images: bool = False
+    ) -> Separation:
+        """As ``Model``; the result (``Chosen``) also tells what was tried."""
+        started = time.perf_counter()
+        recording = as_audio(source, sample_rate)
+        if recording.seconds < LEAST_SECONDS:
+            return super().__call__(recording, images=images)
+        whole = recording.seconds <= WHOLE_SECONDS
+        found, candidates = self.tried(
+            recording if whole else loudest(recording, TRIAL_SECONDS), images and whole
+        )
+        best = candidates[0]
+        result = found[0] if whole else self._with(best)(recording, images=images)
+        failed = [f"{each.model} could not: {each.error}" for each in candidates if each.error]
+        return Chosen(
+            result.sources,
+            result.sample_rate,
+            result.model,
+            result.images,
+            [*result.warnings, *failed],
+            time.perf_counter() - started,
+            candidates,
+        )
+
+    def tried(self, recording: Audio, images: bool = False) -> tuple[list[Separation], list[Candidate]]:
+        """What all candidates make of a recording, best first; those that could not come last.
+
+        Raises:
+            InputError: none of them could.
+        """
+        scorer = BlindScorer(device=str(self.device))
+        live = usable_channels(recording, [])[1]
+        heard = recording.samples[self.options.get("reference") or live[0]]
+        own = scorer(heard, heard[None], recording.sample_rate)
+        probabilities = self._talkers(recording)
+        candidates = self._candidates(recording, probabilities)
+        found: list[tuple[Candidate, Separation]] = []
+        for each in candidates:
+            try:
+                separation = self._with(each)(recording, images=images)
+            except InputError as error:
+                each.error = str(error)
+                continue
+            each.scores = scorer(heard, separation.sources, recording.sample_rate)
+            each.value_db = value_db(
+                [score.si_snr_db for score in each.scores], own[0].si_snr_db, probabilities
+            )
+            found.append((each, separation))
+        if not found:
+            raise InputError(candidates[0].error or "Nothing could separate it.")
+        found.sort(key=lambda pair: -pair[0].value_db)
+        failed = [each for each in candidates if each.error]
+        return [separation for _, separation in found], [each for each, _ in found] + failed
+
+    def _talkers(self, recording: Audio) -> list[float]:
+        """Probabilities of 1, 2 ... talkers."""
+        wanted = self.options.get("sources")
+        if wanted is not None:
+            return [float(count == wanted) for count in range(1, wanted + 1)]
+        return [1.0] * MOST_TALKERS
+
+    def _candidates(self, recording: Audio, probabilities: Sequence[float]) -> list[Candidate]:
+        counts = [count for count, share in enumerate(probabilities, 1) if share > 0]
+        found = [Candidate(UNCHANGED)] if 1 in counts else []
+        here = packaged()
+        samples = usable_channels(recording, [])[0]
+        if not is_one_microphone(samples):
+            for count in (each for each in counts if 1 < each <= len(samples)):
+                found += [Candidate(name, count) for name in ARRAY]
+        for count in counts:
+            found += [Candidate(name, count) for name in SINGLE.get(count, ()) if name in here]
+        return found
+
+    def _with(self, candidate: Candidate) -> Model:
+        options = {name: value for name, value in self.options.items() if name != "sources"}
+        if candidate.sources is not None:
+            options["sources"] = candidate.sources
+        return Model(candidate.model, self.device, self.dereverb, options, self.runtime, self.notes)

@@ -1,0 +1,212 @@
+"""``unbabble bench``: which model separates real recordings best, as far as a blind score can tell."""
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from unbabble import jobs as executor
+from unbabble.base.errors import InputError, UsageError
+from unbabble.base.report import FileReport, Report, timestamp
+
+MIXTURE = "unchanged"
+"""The recording itself in place of every voice: the trivial baseline."""
+DRAWS = 2000
+
+
+class Bench(Report):
+    """What was found; ``files[i].details["scores"]`` holds, by model, the scores of recording i's voices."""
+
+    def models(self) -> dict[str, dict[str, float]]:
+        """Of each model, best first: mean score over recordings, its 95 % bootstrap interval, and how many."""
+        import numpy as np
+
+        found: dict[str, dict[str, float]] = {}
+        rng = np.random.default_rng(0)
+        for model in self.config["models"]:
+            scores = [file.details["scores"].get(model) for file in self.files if file.outcome == "done"]
+            means = np.array([np.mean([each["si_snr_db"] for each in score]) for score in scores if score])
+            if len(means):
+                drawn = means[rng.integers(len(means), size=(DRAWS, len(means)))].mean(1)
+                low, high = np.quantile(drawn, [0.025, 0.975])
+                found[model] = {
+                    "si_snr_db": float(means.mean()),
+                    "low_db": float(low),
+                    "high_db": float(high),
+                    "recordings": len(means),
+                }
+        return dict(sorted(found.items(), key=lambda item: -item[1]["si_snr_db"]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain content for JSON."""
+        return super().to_dict() | {"models": self.models()}
+
+    def table(self) -> Any:
+        """As a ``rich`` table, a line for each model."""
+        from rich.table import Table
+
+        table = Table("model", box=None, pad_edge=False)
+        for label in ("SI-SNR (estimated)", "95 % interval of the mean", "recordings"):
+            table.add_column(label, justify="right", no_wrap=True)
+        for model, row in self.models().items():
+            interval = f"{row['low_db']:.2f} to {row['high_db']:.2f}"
+            table.add_row(model, f"{row['si_snr_db']:.2f} dB", interval, f"{row['recordings']:.0f}")
+        return table
+
+
+@dataclass(frozen=True)
+class _Recording:
+    name: str
+    path: Path
+
+
+def bench(
+    what: Literal["realm", "folder"],
+    /,
+    *,
+    data: Path,
+    models: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
+    scorer: str = "auto",
+    limit: int | None = None,
+    device: str = "auto",
+    jobs: int = 1,
+    json: Path | None = None,
+    quiet: bool = False,
+) -> Bench:
+    """Separate real recordings with several models, score them without the true voices, and rank the models.
+
+    Args:
+        what: realm for the REAL-M data set; folder for recordings of your own.
+        data: Where they lie.
+        models: What separates: names that `unbabble models` lists, weights, org/name on the Hub; all packaged networks
+            for two talkers if not given. The recording itself always stands beside them.
+        scorer: What scores: a packaged scorer, its weights, org/name on the Hub; auto for the best.
+        limit: Only so many recordings, evenly spread.
+        device: auto, cpu, cuda ...
+        jobs: Recordings to work on at the same time.
+        json: Write all scores to this file.
+        quiet: Print nothing but what failed.
+
+    Returns:
+        The scores, and the models by rank.
+
+    Raises:
+        UsageError: a request that makes no sense.
+        InputError: no recordings, or weights that cannot be used.
+    """
+    from unbabble.hub import choose_device, load
+    from unbabble.scoring import BlindScorer
+
+    executor.check_jobs(jobs)
+    if limit is not None and limit < 1:
+        raise UsageError("The limit is at least 1 recording.")
+    recordings = find_recordings(what, data)
+    if limit is not None and limit < len(recordings):
+        recordings = [recordings[k * len(recordings) // limit] for k in range(limit)]
+    names = list(dict.fromkeys([MIXTURE, *(models or default_models())]))
+    place = str(choose_device(device))
+    for name in names[1:]:
+        load(name, place)  # says what is wrong with the request, before any work
+    scoring = BlindScorer(scorer, place).name
+    result = Bench("bench", config={"what": what, "data": str(data), "models": names, "scorer": scoring})
+    work = partial(bench_recording, models=names, scorer=scoring, device=place)
+    result.files, result.interrupted = executor.run(
+        work, recordings, jobs=jobs, quiet=quiet, title="Separating"
+    )
+    result.finished = timestamp()
+    if json is not None:
+        result.save(json)
+    _print(result, quiet)
+    return result
+
+
+def default_models() -> list[str]:
+    """The packaged networks that separate two talkers."""
+    from unbabble.base import registry
+    from unbabble.base.weights import packaged, read_card
+
+    return [
+        name
+        for name, path in packaged().items()
+        if registry.find(name)[0].contract == "separator" and read_card(path).options.get("sources") == 2
+    ]
+
+
+def find_recordings(what: str, data: Path) -> list[_Recording]:
+    """The recordings of a data set, or all in a folder.
+
+    Raises:
+        InputError: none, or the folder looks otherwise.
+    """
+    from unbabble.base.inputs import expand
+    from unbabble.data import layouts
+    from unbabble.data.layouts.real_m import NAME
+
+    if what == "realm":
+        entries = [entry for part in layouts.find(NAME, data) for entry in part.entries]
+        return [_Recording(entry.id, entry.mixture) for entry in entries if entry.mixture is not None]
+    if not data.exists():
+        raise InputError(f"There is no folder '{data}'.")
+    with tempfile.TemporaryDirectory(prefix="unbabble-") as spool:
+        return [_Recording(each.name, each.path) for each in expand([data], Path(spool))]
+
+
+def bench_recording(task: _Recording, models: Sequence[str], scorer: str, device: str) -> FileReport:
+    """Separate one recording with every model, and score each.
+
+    Raises:
+        InputError: the recording cannot be read, or no model can separate it.
+    """
+    from unbabble.hub import load
+    from unbabble.intake import as_audio
+    from unbabble.scoring import BlindScorer
+
+    started, scoring = time.perf_counter(), BlindScorer(scorer, device)
+    recording = as_audio(task.path, None)
+    scores: dict[str, list[dict[str, Any]]] = {}
+    warnings: list[str] = []
+    for model in models:
+        try:
+            voices = load(model, device)(recording).sources
+            told = scoring(recording.samples[0], voices, recording.sample_rate)
+        except InputError as error:
+            warnings.append(f"{model}: {error}")
+            continue
+        scores[model] = [each.to_dict() for each in told]
+    if not scores:
+        raise InputError(warnings[0])
+    spent = time.perf_counter() - started
+    return FileReport(
+        task.name,
+        "done",
+        seconds=spent,
+        audio_seconds=recording.seconds,
+        warnings=warnings,
+        details={"scores": scores},
+    )
+
+
+def _print(report: Bench, quiet: bool) -> None:
+    from rich.console import Console
+
+    errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    if not quiet and any(file.outcome == "done" for file in report.files):
+        console = Console(highlight=False, markup=False)
+        if not console.is_terminal:
+            console.width = 200  # a file has no margin
+        console.print(report.table())
+        errors.print(
+            "Mean over recordings of the estimated SI-SNR of their voices; the recording itself is 'unchanged'.",
+            style="dim",
+        )
+    for file in report.files:
+        for warning in file.warnings if not quiet else ():
+            errors.print(f"{file.input}: {warning}", style="yellow")
+        if file.outcome == "failed":
+            error = file.error or "failed"
+            errors.print(error if file.input in error else f"{file.input}: {error}", style="red")

@@ -1,0 +1,282 @@
+"""``unbabble score`` without the true voices: a score with its interval, and a word, for each separated voice."""
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unbabble import jobs as executor
+from unbabble.base.errors import InputError, UsageError
+from unbabble.base.files import atomic
+from unbabble.base.inputs import SUFFIXES, unique_stems
+from unbabble.base.report import FileReport, Report, timestamp
+from unbabble.verbs.score_files import numbered_voices
+
+if TYPE_CHECKING:
+    from unbabble.scoring import VoiceScore
+
+SHOWN_SECONDS = 60.0
+"""Of a recording, in its picture."""
+RANGE_DB = 70.0
+
+
+class BlindReport(Report):
+    """What scoring without references found; ``files[i].details["voices"]`` has an entry for each voice."""
+
+    def table(self) -> Any:
+        """As a ``rich`` table."""
+        from rich.table import Table
+
+        table = Table("recording", "voice", box=None, pad_edge=False)
+        for label in ("SI-SNR (estimated)", "9 times in 10 within", ""):
+            table.add_column(label, justify="right" if label else "left", no_wrap=True)
+        for file in self.files:
+            for number, voice in enumerate(file.details.get("voices", ())):
+                cells = (file.input if number == 0 else "", Path(voice["estimate"]).name)
+                table.add_row(*cells, *score_cells(voice))
+        return table
+
+
+@dataclass(frozen=True)
+class BlindTask:
+    """One recording to score."""
+
+    name: str
+    mixture: Path
+    estimates: tuple[Path, ...]
+
+
+def score_cells(voice: dict[str, Any]) -> tuple[str, str, str]:
+    """Score, interval and verdict of a voice, to be shown."""
+    return (
+        f"{voice['si_snr_db']:.1f} dB",
+        f"{voice['low_db']:.1f} to {voice['high_db']:.1f}",
+        voice["verdict"],
+    )
+
+
+def score_blind(
+    files: Sequence[Path],
+    mixture: Path | None,
+    estimates: Sequence[Path],
+    *,
+    model: str,
+    channel: int,
+    plot: Path | None,
+    device: str,
+    jobs: int,
+    json: Path | None,
+    quiet: bool,
+) -> BlindReport:
+    """Score without references; for the arguments see ``score``."""
+    from unbabble.hub import choose_device
+    from unbabble.scoring import BlindScorer
+
+    tasks = find_blind_tasks([*map(Path, files)], mixture and Path(mixture), [*map(Path, estimates)])
+    pictures: list[Path | None] = [None] * len(tasks)
+    if plot is not None:
+        one = len(tasks) == 1 and plot.suffix.lower() == ".png"
+        stems = unique_stems([task.mixture.absolute() for task in tasks])
+        pictures = [plot] if one else [plot / f"{stem}.png" for stem in stems]
+    BlindScorer(model, str(choose_device(device)))  # says what is wrong with the request, before any work
+    result = BlindReport("score", config={"model": model, "channel": channel, "device": device})
+    named = [_Pictured(task, picture) for task, picture in zip(tasks, pictures, strict=True)]
+    work = partial(_score_recording, model=model, channel=channel, device=str(choose_device(device)))
+    result.files, result.interrupted = executor.run(work, named, jobs=jobs, quiet=quiet, title="Scoring")
+    result.finished = timestamp()
+    _print(result, quiet)
+    if json is not None:
+        result.save(json)
+    return result
+
+
+@dataclass(frozen=True)
+class _Pictured:
+    task: BlindTask
+    picture: Path | None
+
+    @property
+    def name(self) -> str:
+        return self.task.name
+
+
+def _score_recording(pictured: _Pictured, model: str, channel: int, device: str) -> FileReport:
+    from unbabble.base.audio import probe
+    from unbabble.scoring import BlindScorer
+
+    started, task = time.perf_counter(), pictured.task
+    if not task.estimates:
+        raise InputError(f"There are no separated voices of '{task.name}'.")
+    scorer = BlindScorer(model, device)
+    scores = scorer.files(task.mixture, task.estimates, channel)
+    voices = [
+        {"estimate": str(path)} | score.to_dict() for path, score in zip(task.estimates, scores, strict=True)
+    ]
+    outputs = []
+    if pictured.picture is not None:
+        plot_scores(task, scores, pictured.picture, channel)
+        outputs = [str(pictured.picture)]
+    return FileReport(
+        task.name,
+        "done",
+        model=scorer.name,
+        seconds=time.perf_counter() - started,
+        audio_seconds=probe(task.mixture).seconds,
+        outputs=outputs,
+        details={"voices": voices},
+    )
+
+
+def find_blind_tasks(
+    files: Sequence[Path], mixture: Path | None, estimates: Sequence[Path]
+) -> list[BlindTask]:
+    """What to score: a mixture and its voices; two folders; a folder that ``separate`` wrote; a manifest.
+
+    Raises:
+        UsageError: nothing, or nothing that goes together.
+    """
+    if mixture is not None or estimates:
+        if mixture is None or not estimates or files:
+            raise UsageError(
+                "Name the recording with --mixture and its voices with --estimates, or both without."
+            )
+        return [BlindTask(str(mixture), mixture, _voices(estimates))]
+    if not files:
+        raise UsageError("Name a recording and the voices that were separated from it.")
+    first, *others = files
+    if first.suffix.lower() == ".jsonl" and not others:
+        return _from_manifest(first)
+    if not first.is_dir():
+        if not others:
+            raise UsageError(f"Name the voices that were separated from '{first}', too.")
+        return [BlindTask(str(first), first, _voices(others))]
+    if not others:
+        return _from_separated(first)
+    if len(others) > 1 or not others[0].is_dir():
+        raise UsageError("After a folder of recordings comes the folder of their voices.")
+    recordings = sorted(
+        path for path in first.rglob("*") if path.suffix.lower() in SUFFIXES and path.name[0] != "."
+    )
+    if not recordings:
+        raise UsageError(f"Folder '{first}' holds no recordings.")
+    stems = unique_stems([path.absolute() for path in recordings])
+    return [
+        BlindTask(str(path), path, tuple(numbered_voices(others[0] / stem)))
+        for path, stem in zip(recordings, stems, strict=True)
+    ]
+
+
+def _voices(paths: Sequence[Path]) -> tuple[Path, ...]:
+    found: list[Path] = []
+    for path in paths:
+        found += numbered_voices(path) if path.is_dir() else [path]
+    if not found:
+        raise UsageError(f"Folder '{paths[0]}' holds no recordings.")
+    return tuple(found)
+
+
+def _from_separated(folder: Path) -> list[BlindTask]:
+    """The folder that ``separate`` wrote, or that of one recording in it: each says what it was made of."""
+    candidates = [folder, *sorted(path for path in folder.iterdir() if path.is_dir())]
+    tasks = []
+    for each in candidates:
+        record = executor.read_record(each)
+        if record.get("outcome") == "done" and (voices := numbered_voices(each)):
+            tasks.append(BlindTask(str(each), Path(record["input"]), tuple(voices)))
+    if not tasks:
+        raise UsageError(
+            f"Folder '{folder}' is not one that `unbabble separate` wrote: name the recordings before it."
+        )
+    return tasks
+
+
+def _from_manifest(path: Path) -> list[BlindTask]:
+    tasks = []
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"Manifest '{path}' cannot be read as text.") from error
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            entry = json.loads(line)
+            mixture, estimates = (
+                path.parent / entry["mixture"],
+                [path.parent / each for each in entry["estimates"]],
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise UsageError(f"Line {number} of manifest '{path}' names no mixture and estimates.") from error
+        tasks.append(BlindTask(str(mixture), mixture, tuple(estimates)))
+    if not tasks:
+        raise UsageError(f"Manifest '{path}' names no files.")
+    return tasks
+
+
+def plot_scores(
+    task: BlindTask, scores: "Sequence[VoiceScore]", path: str | os.PathLike[str], channel: int = 1
+) -> None:
+    """Spectrograms of the mixture and its voices, each with its score, as a PNG.
+
+    Raises:
+        InputError: a file that cannot be read.
+        OutputError: it cannot be written.
+    """
+    import matplotlib
+    import torch
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    from unbabble.base.audio import probe, read_blocks
+    from unbabble.signal.stft import Stft
+
+    titles = [task.mixture.name]
+    titles += [
+        f"{file.name}: {score.si_snr_db:.1f} dB ({score.low_db:.1f} to {score.high_db:.1f}), {score.verdict}"
+        for file, score in zip(task.estimates, scores, strict=True)
+    ]
+    figure, axes = pyplot.subplots(
+        len(titles), figsize=(9, 1.2 + 1.6 * len(titles)), sharex=True, sharey=True, constrained_layout=True
+    )
+    for title, file, axis in zip(titles, (task.mixture, *task.estimates), axes, strict=True):
+        rate = probe(file).sample_rate
+        block = next(read_blocks(file, SHOWN_SECONDS))
+        heard = block[channel - 1 if len(block) > 1 else 0]
+        hop = round(0.008 * rate)
+        power = Stft(4 * hop, hop).analyse(heard).abs().square()
+        db = 10 * torch.log10(power / power.max().clamp(min=1e-20) + 10 ** (-RANGE_DB / 10))
+        extent = (0, len(heard) / rate, 0, rate / 2000)
+        axis.imshow(
+            db.numpy(), origin="lower", aspect="auto", extent=extent, cmap="magma", interpolation="bilinear"
+        )
+        axis.set(ylabel="kHz")
+        axis.set_title(title, fontsize=10, loc="left")
+    axes[-1].set(xlabel="seconds")
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with atomic(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110)
+    pyplot.close(figure)
+
+
+def _print(report: BlindReport, quiet: bool) -> None:
+    """The table on stdout, for it is the result; all else on stderr."""
+    from rich.console import Console
+
+    errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    if not quiet and any(file.outcome == "done" for file in report.files):
+        console = Console(highlight=False, markup=False)
+        if not console.is_terminal:
+            console.width = 200  # a file has no margin
+        console.print(report.table())
+        for file in report.files:
+            for output in file.outputs:
+                errors.print(f"Picture: {output}")
+    for file in report.files:
+        if file.outcome == "failed":
+            error = file.error or "failed"
+            errors.print(error if file.input in error else f"{file.input}: {error}", style="red")

@@ -1,0 +1,147 @@
+"""``unbabble score`` without the true voices."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+from unbabble import cli
+from unbabble.base.errors import UsageError
+from unbabble.scoring import UNSURE, WORDS
+from unbabble.verbs.score import score
+from unbabble.verbs.score_blind import find_blind_tasks
+from unbabble.verbs.separate import separate
+
+RATE = 8000
+
+
+def write(path, samples):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, np.asarray(samples).T, RATE, subtype="FLOAT")
+    return path
+
+
+@pytest.fixture
+def recording(tmp_path, monkeypatch, packaged_scorer):
+    """Two recordings and the voices of each."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        voices = 0.1 * rng.standard_normal((2, RATE))
+        write(tmp_path / "in" / f"{name}.wav", voices.sum(0))
+        for k, voice in enumerate(voices, 1):
+            write(tmp_path / "voices" / name / f"source{k}.wav", voice)
+    return tmp_path
+
+
+def test_a_recording_and_its_voices(recording, capsys):
+    arguments = ["score", "in/a.wav", "voices/a/source1.wav", "voices/a/source2.wav", "--json", "scores.json"]
+    assert cli.run(arguments) == 0
+    table = capsys.readouterr().out
+    voices = json.loads((recording / "scores.json").read_text())["files"][0]["details"]["voices"]
+    assert [each["estimate"] for each in voices] == ["voices/a/source1.wav", "voices/a/source2.wav"]
+    for each in voices:
+        assert each["low_db"] <= each["si_snr_db"] <= each["high_db"]
+        assert each["verdict"] in (*WORDS, UNSURE)
+        assert f"{each['si_snr_db']:.1f} dB" in table
+        assert each["verdict"] in table
+
+
+def test_the_same_from_a_folder_a_pair_of_folders_and_a_manifest(recording):
+    lines = [
+        {"mixture": f"in/{n}.wav", "estimates": [f"voices/{n}/source{k}.wav" for k in (1, 2)]} for n in "ab"
+    ]
+    (recording / "all.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    wanted = score("in/a.wav", "voices/a/source1.wav", "voices/a/source2.wav", quiet=True).files[0].details
+    for arguments in (("in/a.wav", "voices/a"), ("in", "voices"), ("all.jsonl",)):
+        found = score(*arguments, quiet=True)
+        assert found.exit_code == 0
+        assert [each["si_snr_db"] for each in found.files[0].details["voices"]] == [
+            each["si_snr_db"] for each in wanted["voices"]
+        ]
+    keywords = score(mixture="in/a.wav", estimates=["voices/a"], quiet=True)
+    assert keywords.files[0].details["voices"] == wanted["voices"]
+
+
+def test_one_that_fails_does_not_stop_the_others(recording, capsys):
+    write(recording / "voices" / "a" / "source2.wav", np.zeros(100))
+    assert cli.run(["score", "in", "voices"]) == 1
+    printed = capsys.readouterr()
+    assert "not of one recording" in printed.err
+    assert "b.wav" in printed.out
+
+
+def test_a_picture(recording, capsys):
+    assert cli.run(["score", "in/a.wav", "voices/a", "--plot", "a.png"]) == 0
+    assert cli.run(["score", "in", "voices", "--plot", "pictures"]) == 0
+    for path in ("a.png", "pictures/a.png", "pictures/b.png"):
+        assert (recording / path).read_bytes().startswith(b"\x89PNG")
+    assert "Picture: a.png" in capsys.readouterr().err
+
+
+def test_what_separate_wrote(recording, save, capsys):
+    network = save(recording / "network.safetensors")
+    found = separate("in/a.wav", "in/b.wav", out=recording / "out", model=str(network), quiet=True)
+    assert cli.run(["score", "out", "--json", "scores.json"]) == 0
+    again = json.loads((recording / "scores.json").read_text())["files"]
+    assert len(again) == 2
+    for first, second in zip(found.files, again, strict=True):
+        scores = [
+            {name: value for name, value in each.items() if name != "estimate"}
+            for each in second["details"]["voices"]
+        ]
+        assert scores == first.details["scores"]
+
+
+def test_separate_tells_the_score_and_can_be_told_not_to(recording, save, capsys):
+    network = str(save(recording / "network.safetensors"))
+    assert cli.run(["separate", "in/a.wav", "--out", "out", "--model", network, "--report", "r.json"]) == 0
+    details = json.loads((recording / "r.json").read_text())["files"][0]["details"]
+    assert len(details["scores"]) == details["sources"] == 2
+    assert f"{details['scores'][0]['si_snr_db']:.1f} dB" in capsys.readouterr().err
+    arguments = [
+        "separate",
+        "in/b.wav",
+        "--out",
+        "out",
+        "--model",
+        network,
+        "--no-score",
+        "--report",
+        "r.json",
+    ]
+    assert cli.run(arguments) == 0
+    assert "scores" not in json.loads((recording / "r.json").read_text())["files"][0]["details"]
+    assert "estimated" not in capsys.readouterr().err
+
+
+def test_what_cannot_be_scored_is_separated_all_the_same(recording, save, capsys):
+    write(recording / "short.wav", 0.1 * np.random.default_rng(0).standard_normal(100))
+    network = str(save(recording / "network.safetensors"))
+    assert cli.run(["separate", "short.wav", "--out", "out", "--model", network]) == 0
+    assert "Not scored: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "Name a recording"),
+        (["in/a.wav"], "Name the voices"),
+        (["in"], "not one that `unbabble separate` wrote"),
+        (["in", "in/a.wav"], "comes the folder of their voices"),
+        (["in/a.wav", "voices/a", "--metrics", "stoi"], "--references"),
+        (["in/a.wav", "voices/a", "--channel", "0"], "counted from 1"),
+        (["in/a.wav", "--mixture", "in/a.wav"], "both without"),
+    ],
+)
+def test_requests_that_make_no_sense(recording, capsys, arguments, words):
+    assert cli.run(["score", *arguments]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_broken_manifest(recording):
+    for text in ("", "{}", "nonsense", '{"mixture": 1, "estimates": 2}'):
+        (recording / "bad.jsonl").write_text(text)
+        with pytest.raises(UsageError, match=r"Manifest|manifest"):
+            find_blind_tasks([recording / "bad.jsonl"], None, ())
