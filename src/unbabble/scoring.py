@@ -84,6 +84,11 @@ class BlindScorer:
     """
 
     def __init__(self, name: str = AUTO, device: str = "cpu") -> None:
+        if name == AUTO and not has_scorer():
+            raise InputError(
+                "No scorer is installed: train one (configs/blind_sisnr_bands.yaml) and name it with --model, "
+                "or name the true voices with --references."
+            )
         self.name = DEFAULT_SCORER if name == AUTO else name
         self.device = torch.device(device)
         self.network = networks.scorer(self.name, self.device)

@@ -5,6 +5,7 @@ score of the talkers that there seem to be: of ``n`` talkers, those of the ``n``
 his own counts as the recording itself does. How many there are is a distribution, and the value its mean.
 """
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from unbabble import hub
+from unbabble.base import audio as audio_files
 from unbabble.base.audio import Audio, Source
 from unbabble.base.errors import InputError
 from unbabble.base.weights import packaged
@@ -125,7 +127,7 @@ class AutoModel(Model):
             recording if whole else loudest(recording, TRIAL_SECONDS), images and whole
         )
         best = candidates[0]
-        result = found[0] if whole else self._with(best)(recording, images=images)
+        result = found[0] if whole else self.as_tried(best)(recording, images=images)
         failed = [f"{each.model} could not: {each.error}" for each in candidates if each.error]
         return Chosen(
             result.sources,
@@ -136,6 +138,25 @@ class AutoModel(Model):
             time.perf_counter() - started,
             candidates,
         )
+
+    def decided(self, path: str | os.PathLike[str]) -> tuple[Model, list[Candidate]]:
+        """The model for a recording of any length, and all that was tried on its loudest part.
+
+        Raises:
+            InputError: the recording cannot be read, or none could separate it.
+        """
+        blocks = audio_files.read_blocks(path, TRIAL_SECONDS)
+        loud = max(blocks, key=lambda block: float(block.square().sum()))
+        _, candidates = self.tried(Audio(loud, audio_files.probe(path).sample_rate))
+        return self.as_tried(candidates[0]), candidates
+
+    def counted(self, path: str | os.PathLike[str]) -> Model:
+        """The model for a recording of any length.
+
+        Raises:
+            InputError: the recording cannot be read, or none could separate it.
+        """
+        return self.decided(path)[0]
 
     def tried(self, recording: Audio, images: bool = False) -> tuple[list[Separation], list[Candidate]]:
         """What all candidates make of a recording, best first; those that could not come last.
@@ -152,7 +173,7 @@ class AutoModel(Model):
         found: list[tuple[Candidate, Separation]] = []
         for each in candidates:
             try:
-                separation = self._with(each)(recording, images=images)
+                separation = self.as_tried(each)(recording, images=images)
             except InputError as error:
                 each.error = str(error)
                 continue
@@ -186,7 +207,8 @@ class AutoModel(Model):
             found += [Candidate(name, count) for name in SINGLE.get(count, ()) if name in here]
         return found
 
-    def _with(self, candidate: Candidate) -> Model:
+    def as_tried(self, candidate: Candidate) -> Model:
+        """The model that a candidate is."""
         options = {name: value for name, value in self.options.items() if name != "sources"}
         if candidate.sources is not None:
             options["sources"] = candidate.sources

@@ -17,7 +17,9 @@ from unbabble.base.report import FileReport, Report, timestamp
 from unbabble.verbs.summary import announce_compilation, print_summary
 
 if TYPE_CHECKING:
+    from unbabble.chunk import LongSeparation
     from unbabble.hub import Model
+    from unbabble.select import Candidate
 
 LEAST_SEGMENT_SECONDS = 10.0
 
@@ -33,6 +35,7 @@ class Settings:
     format: Literal["wav", "flac"]
     segment: float | Literal["auto"] = "auto"
     runtime: Literal["auto", "torch", "onnx"] = "auto"
+    keep_all: bool = False
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -52,6 +55,7 @@ def separate(
     device: str = "auto",
     runtime: Literal["auto", "torch", "onnx"] = "auto",
     no_score: bool = False,
+    keep_all: bool = False,
     jobs: int = 1,
     overwrite: bool = False,
     report: Path | None = None,
@@ -66,7 +70,8 @@ def separate(
         inputs: Recordings: files, folders, patterns, manifests (.txt, .jsonl), or - for standard input.
         out: Folder for the results.
         model: What separates: a name that `unbabble models` lists, weights (a .safetensors file, a folder, org/name on
-            the Hugging Face Hub), or auto to choose by recording.
+            the Hugging Face Hub), or auto: for each recording, all that fit it are tried, and the best kept, by a
+            blind score.
         sources: How many talkers there are; auto counts them.
         iterations: How many iterations, for models that have them.
         source_model: What the model takes voices to be like: laplace or gauss.
@@ -80,6 +85,7 @@ def separate(
         device: auto, cpu, cuda ...
         runtime: What computes a network: torch, onnx (ONNX Runtime), or auto for the faster one.
         no_score: Do not say how well it went.
+        keep_all: With auto, also write what the other models made of a recording, each to a folder of its name.
         jobs: Recordings to work on at the same time.
         overwrite: Do again what an earlier run has done.
         report: Write what happened to each recording to this file, as JSON.
@@ -92,8 +98,10 @@ def separate(
         UsageError: a request that makes no sense; no recording was touched.
         OutputError: the folder cannot be written to.
     """
-    from unbabble.hub import load
+    from unbabble.select import load
 
+    if keep_all and model != "auto":
+        raise UsageError("--keep-all is for --model auto, which tries several.")
     named = {"iterations": iterations, "source_model": source_model, "starts": starts}
     options = {name: value for name, value in named.items() if value is not None}
     if sources != "auto":
@@ -106,7 +114,7 @@ def separate(
         )
     executor.check_jobs(jobs)
     options = merge(options, parse_assignments(set or []))
-    settings = Settings(model, device, dereverb, images, format, segment, runtime, options)
+    settings = Settings(model, device, dereverb, images, format, segment, runtime, keep_all, options)
     result = Report(
         "separate", config=vars(settings) | {"out": str(out), "jobs": jobs, "overwrite": overwrite}
     )
@@ -134,7 +142,7 @@ def separate_file(task: Input, out: Path, settings: Settings, overwrite: bool, s
     Raises:
         UnbabbleError: it cannot be done, in one sentence.
     """
-    from unbabble.hub import load
+    from unbabble.select import AutoModel, load
 
     folder, config = out / task.stem, vars(settings)
     if not overwrite and (earlier := executor.done_before(folder, task.path, config)):
@@ -143,26 +151,33 @@ def separate_file(task: Input, out: Path, settings: Settings, overwrite: bool, s
     started = time.perf_counter()
     model = load(settings.model, settings.device, settings.dereverb, settings.runtime, **settings.options)
     result = FileReport(task.name, "done")
-    if (segment := _segment(task, settings, model)) is None:
+    candidates: list[Candidate] = []
+    segment = _segment(task, settings, model)
+    if segment is None:
         separation = model(task.path, images=settings.images)
         _make_room(folder)
         outputs = separation.save(folder, settings.format)
-        details = {"sources": len(separation.sources)}
+        details: dict[str, Any] = {"sources": len(separation.sources)}
+        candidates = getattr(separation, "candidates", [])
     else:
-        from unbabble.chunk import separate_long
-
+        if isinstance(model, AutoModel):
+            chosen, candidates = model.decided(task.path)
+        else:
+            chosen = model.counted(task.path)
         _make_room(folder)
-        separation = separate_long(
-            model.counted(task.path),
-            task.path,
-            folder,
-            segment=segment,
-            images=settings.images,
-            format=settings.format,
-            progress=executor.report_progress,
-        )
+        separation = _in_segments(chosen, task.path, folder, segment, settings)
         outputs = separation.outputs
         details = {"sources": separation.sources, "segments": separation.segments}
+    details["candidates"] = [each.to_dict() for each in candidates]
+    if settings.keep_all and isinstance(model, AutoModel):
+        for each in candidates:
+            place = folder / (each.model + (f"-{each.sources}" if each.sources else ""))
+            if each.error is None and segment is None:
+                outputs += model.as_tried(each)(task.path, images=settings.images).save(
+                    place, settings.format
+                )
+            elif each.error is None and segment is not None:
+                outputs += _in_segments(model.as_tried(each), task.path, place, segment, settings).outputs
     result.model, result.audio_seconds = separation.model, separation.audio_seconds
     result.outputs, result.warnings = [str(path) for path in outputs], separation.warnings
     result.details = details | {"separation_seconds": separation.seconds}
@@ -171,6 +186,22 @@ def separate_file(task: Input, out: Path, settings: Settings, overwrite: bool, s
     result.seconds = time.perf_counter() - started
     executor.record_done(folder, task.path, config, result)
     return result
+
+
+def _in_segments(
+    model: "Model", path: Path, folder: Path, segment: float, settings: Settings
+) -> "LongSeparation":
+    from unbabble.chunk import separate_long
+
+    return separate_long(
+        model,
+        path,
+        folder,
+        segment=segment,
+        images=settings.images,
+        format=settings.format,
+        progress=executor.report_progress,
+    )
 
 
 def _score(path: Path, voices: list[Path], settings: Settings, result: FileReport) -> None:

@@ -1,0 +1,76 @@
+"""Which SI-SNR deserves which word? By predicted opinion: PESQ (narrow band) of separated voices of the dev split.
+
+    python benchmarks/verdicts.py
+
+No listeners were asked. The range of PESQ's predicted opinion at 8 kHz, 1.02 to 4.55, is divided into five equal parts,
+one for each word of a listening study (bad, poor, fair, good, excellent); a bound is the SI-SNR at which the median
+opinion, made monotonic, passes from one part to the next. What separators and made-up degradations give between -15
+and 30 dB is taken, equally often at each level.
+"""
+
+from __future__ import annotations
+
+import common
+import numpy as np
+import torch
+from scipy.stats import spearmanr
+
+from unbabble.base.config import load_yaml, merge, validate
+from unbabble.scoring import BOUNDS_DB, WORDS
+from unbabble.separated import ScoredItems, SeparatedData
+from unbabble.signal.metrics import pesq, si_sdr
+
+NAME, SEED, ITEMS = "verdicts", 0, 700
+LOWEST, HIGHEST = 1.02, 4.55
+BIN_DB = 2.0
+
+
+def collect() -> tuple[np.ndarray, np.ndarray]:
+    """SI-SNR and predicted opinion of each estimate."""
+    content = merge(load_yaml("configs/corpora/separated.yaml")["validation"], {"degraded_share": 0.7})
+    items = ScoredItems(validate(SeparatedData, content, "Validation"), SEED)
+    scores, opinions = [], []
+    for index in range(ITEMS):
+        item = items[index]
+        estimate, reference = (torch.from_numpy(each[:1]) for each in (item.estimates, item.references))
+        score = float(si_sdr(estimate, reference, zero_mean=True))
+        opinion = float(pesq(estimate, reference, 8000))
+        if np.isfinite(score) and np.isfinite(opinion):
+            scores.append(score)
+            opinions.append(opinion)
+    return np.array(scores), np.array(opinions)
+
+
+def bounds(scores: np.ndarray, opinions: np.ndarray) -> list[float]:
+    centres = np.arange(-14, 28, BIN_DB)
+    medians = np.array([np.median(opinions[np.abs(scores - centre) <= BIN_DB / 2]) for centre in centres])
+    medians = np.maximum.accumulate(medians)
+    parts = [LOWEST + (HIGHEST - LOWEST) * k / len(WORDS) for k in range(1, len(WORDS))]
+    return [float(np.interp(part, medians + 1e-6 * np.arange(len(medians)), centres)) for part in parts]
+
+
+def main() -> None:
+    scores, opinions = collect()
+    found = bounds(scores, opinions)
+    rng = np.random.default_rng(0)
+    drawn = []
+    for _ in range(200):
+        chosen = rng.integers(len(scores), size=len(scores))
+        drawn.append(bounds(scores[chosen], opinions[chosen]))
+    low, high = np.nanpercentile(drawn, [2.5, 97.5], axis=0)
+    result = {
+        "machine": common.machine(),
+        "command": common.command(),
+        "estimates": len(scores),
+        "bounds_db": found,
+        "low_db": low.tolist(),
+        "high_db": high.tolist(),
+        "in_use_db": list(BOUNDS_DB),
+        "rank_correlation": float(spearmanr(scores, opinions)[0]),
+    }
+    common.save(NAME, common.rounded(result))
+    print(common.rounded(result))
+
+
+if __name__ == "__main__":
+    main()
