@@ -234,7 +234,7 @@ def test_images_flac_and_quiet(here, call):
         ("separate", "Name at least one recording"),
         ("separate x.wav --bogus", "Unknown option"),
         ("separate x.wav --jobs many", '--jobs takes a whole number, not "many"'),
-        ("score x.wav y.wav", "Nothing is expected after what this command takes: x.wav y.wav"),
+        ("doctor x.wav y.wav", "Nothing is expected after what this command takes: x.wav y.wav"),
         ("separate x.wav --model ica --jobs 0", "number of jobs"),
         ("separate x.wav --sources none", '--sources takes a whole number or auto, not "none"'),
         ("separate x.wav --sources 2.5", '--sources takes a whole number, not "2.5"'),

@@ -96,9 +96,10 @@ def test_commands_that_are_not_run_name_what_exists():
 def test_every_option_is_explained(verb):
     text = (REPOSITORY / "docs" / f"{verb}.md").read_text()
     for name in inspect.signature(VERBS[verb]).parameters:
-        assert name in ("inputs", "input", "configs") or f"`--{name.strip('_').replace('_', '-')}" in text, (
-            f"docs/{verb}.md lacks --{name}"
-        )
+        assert (
+            name in ("inputs", "input", "files", "configs")
+            or f"`--{name.strip('_').replace('_', '-')}" in text
+        ), f"docs/{verb}.md lacks --{name}"
 
 
 def test_every_method_has_its_section():

@@ -97,6 +97,18 @@ def test_items_for_training(part, tmp_path):
     assert not np.array_equal(items[0].estimates, items[1].estimates)
 
 
+def test_untouched_items_tell_one_talker_from_several(part, tmp_path):
+    items = ScoredItems(SeparatedData({"all": part}, untouched_share=1.0, cache=tmp_path))
+    scores = []
+    for index in range(20):
+        mixture, estimates, references = items[index]
+        assert np.array_equal(estimates[0], mixture)
+        assert not estimates[1:].any()
+        scores.append(float(si_sdr(*map(torch.from_numpy, (estimates[0], references[0])))))
+    assert any(score > 50 for score in scores)  # one talker
+    assert any(score < 10 for score in scores)  # two
+
+
 def test_a_separator_can_be_left_out(part, tmp_path):
     data = SeparatedData({"all": part}, leave_out=("unchanged",), cache=tmp_path)
     items = ScoredItems(data)

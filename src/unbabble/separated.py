@@ -107,6 +107,8 @@ class SeparatedData:
         sample_rate: Hz, that of all parts.
         leave_out: separators that are left out.
         degraded_share: share of the items whose estimates are made better or worse (``data.degrade``).
+        untouched_share: share of the items of which nothing is separated, after some of their talkers were silenced:
+            so that one talker and several are told apart.
         sources: most estimates of an item.
         cache: folder of the separated mixtures, the user's cache by default.
 
@@ -118,6 +120,7 @@ class SeparatedData:
     sample_rate: int = 8000
     leave_out: tuple[str, ...] = ()
     degraded_share: float = 0.0
+    untouched_share: float = 0.0
     sources: int = 3
     cache: Path | None = None
 
@@ -294,7 +297,12 @@ class ScoredItems:
         rng = np.random.default_rng([self.seed, index])
         found = self.parts[rng.choice(len(self.parts), p=self.shares)].drawn(rng, self.data.leave_out)
         mixture, estimates, references = found.mixture, found.estimates, found.references
-        if rng.random() < self.data.degraded_share:
+        if rng.random() < self.data.untouched_share:
+            talking = rng.permutation(found.sources)[: 1 + rng.integers(len(found.sources))]
+            mixture = mixture - found.sources.sum(0) + talking.sum(0)
+            estimates = mixture[None]
+            references = talking[matched(estimates, talking)]
+        elif rng.random() < self.data.degraded_share:
             estimates = degraded(rng, mixture, estimates, references)
             references = found.sources[matched(estimates, found.sources)]
         order = rng.permutation(len(estimates))[: self.data.sources]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unbabble.methods.quality.blind_sisnr_bands import BlindSiSnrBands
-from unbabble.nn.scorer import HIGHEST_DB, LOWEST_DB, WINDOW_SECONDS, join, true_db, unit
+from unbabble.nn.scorer import HIGHEST_DB, LOWEST_DB, WINDOW_SECONDS, copies, join, true_db, unit
 
 
 @settings(deadline=None, max_examples=30)
@@ -67,3 +67,23 @@ def test_a_long_recording_is_scored_in_pieces():
     for short, long in zip(once, thrice, strict=True):
         torch.testing.assert_close(long, short, rtol=0, atol=0.01)
     assert math.isfinite(float(once.db.sum()))
+
+
+def test_copies_share_one_talker():
+    network = BlindSiSnrBands(**BlindSiSnrBands.TINY).eval()
+    torch.manual_seed(0)
+    voices = torch.randn(1, 2, 8000)
+    mixture = voices.sum(1)
+    alone = network.scores(mixture, mixture[:, None])
+    twice = network.scores(mixture, torch.stack([mixture, -3 * mixture], 1))
+    a = float(alone.db)
+    torch.testing.assert_close(twice.db, torch.full((1, 2), (a - abs(a)) / 2), rtol=0, atol=1e-3)
+    assert (twice.low <= alone.low).all()
+    assert (twice.high >= alone.db).all()
+    with_silence = torch.cat([voices, torch.zeros(1, 2, 8000)], 1)
+    assert (
+        copies(with_silence)[0].tolist() == torch.block_diag(torch.eye(2), torch.zeros(2, 2)).bool().tolist()
+    )
+    torch.testing.assert_close(
+        network.scores(mixture, with_silence).db[:, :2], network.scores(mixture, voices).db
+    )

@@ -84,20 +84,31 @@ def alike(rng: np.random.Generator, mixture: Mixture, estimates: Voices, referen
     )
 
 
+def changing_places(
+    rng: np.random.Generator, mixture: Mixture, estimates: Voices, references: Voices
+) -> Voices:
+    """From some moment on, each voice is in the next one's place; with a little of their mixture."""
+    start = int(rng.uniform(0.15, 0.85) * estimates.shape[1])
+    voices = references if rng.random() < 0.5 else estimates
+    changed = np.concatenate([voices[:, :start], np.roll(voices, 1, 0)[:, start:]], 1)
+    return changed + 10 ** (-rng.uniform(5, 40) / 20) * mixture
+
+
 def true_ones(rng: np.random.Generator, mixture: Mixture, estimates: Voices, references: Voices) -> Voices:
     """The true voices, with a little of their mixture."""
     return references + 10 ** (-rng.uniform(5, 40) / 20) * (mixture - references)
 
 
 DEGRADATIONS: tuple[tuple[float, Callable[..., Voices]], ...] = (
-    (0.34, error_scaled),
+    (0.28, error_scaled),
     (0.14, leaking),
-    (0.18, masked),
-    (0.08, with_holes),
+    (0.16, masked),
+    (0.06, with_holes),
     (0.1, distorted),
     (0.03, shifted),
-    (0.05, alike),
-    (0.08, true_ones),
+    (0.09, alike),
+    (0.08, changing_places),
+    (0.06, true_ones),
 )
 """With the share of each."""
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from unbabble.base.errors import InputError
@@ -22,6 +22,8 @@ LOWEST_DB, HIGHEST_DB = -15.0, 30.0
 COVERAGE = 0.9
 """Share of true scores that intervals hold."""
 LEAST_SECONDS = 0.25
+COPY = 0.995
+"""Correlation of two estimates that are one."""
 WINDOW_SECONDS = 20.0
 """What is longer is scored in pieces of equal length, whose scores are joined by their energy."""
 
@@ -130,6 +132,23 @@ class NeuralScorer(Network):
             zip(mixture.tensor_split(pieces, -1), estimates.tensor_split(pieces, -1), strict=True)
         )
 
+    def _without_copies(
+        self, mixture: Float[Tensor, "batch time"], estimates: Float[Tensor, "batch source time"]
+    ) -> Prediction:
+        """As ``predict``, where several estimates may be one.
+
+        One of k copies with the score a has its talker, and the others are left with what it has of the rest, -a at
+        most; as nobody knows which, each has the mean.
+        """
+        same = copies(estimates)
+        first = same.int().argmax(-1)  # where there is none, that is the first estimate, and silent
+        again = same.any(-1) & (first < torch.arange(estimates.shape[1], device=first.device))
+        found = self.predict(mixture, estimates.masked_fill(again[..., None], 0))
+        place = first.where(again, torch.arange(estimates.shape[1], device=first.device))
+        db, spread = found.db.gather(1, place), found.spread.gather(1, place)
+        count = same.sum(-1).clamp(min=1)
+        return Prediction((db - (count - 1) * db.abs()) / count, spread.where(count == 1, spread + db.abs()))
+
     @torch.no_grad()
     def scores_of(self, pieces: Iterable[tuple[Tensor, Tensor]]) -> Scores:
         """As ``scores``, of a recording that comes in pieces of up to ``WINDOW_SECONDS``, in memory of one.
@@ -146,7 +165,7 @@ class NeuralScorer(Network):
             samples, sounds = samples + mixture.shape[-1], sounds or bool(mixture.any())
             if mixture.shape[-1] < least and found:
                 continue  # the rest of a recording that was not divided equally
-            found.append(self.predict(unit(mixture), unit(estimates)))
+            found.append(self._without_copies(unit(mixture), unit(estimates)))
             energies.append(estimates.double().square().sum(-1))
         if samples < least:
             raise InputError(
@@ -161,6 +180,13 @@ class NeuralScorer(Network):
         return Scores(
             *(each.clamp(LOWEST_DB, HIGHEST_DB).masked_fill(silent, LOWEST_DB) for each in (db, low, high))
         )
+
+
+def copies(estimates: Float[Tensor, "batch source time"]) -> Bool[Tensor, "batch source source"]:
+    """Which estimates are the same but for their level, ``COPY`` or more of them; silent ones are copies of none."""
+    power = estimates.square().sum(-1)
+    products = (estimates @ estimates.mT).abs()
+    return (products >= COPY * (power[:, :, None] * power[:, None]).sqrt()) & (products > 0)
 
 
 def join(

@@ -8,13 +8,13 @@ estimate, brought to its level there (g = <x, e> / <e, e>), in mel bands and fra
     p, q = sigmoid(network(c))                       shares of the talker in e and in what e leaves out, x - g e
     SI-SNR = 10 log10(sum p E / sum ((1 - p) E + q R)) + d            E, R: powers of g e and of x - g e
 
-d and the spread of the error come from the mean and maximum of the network's last layer over time. Learns by the
-likelihood of the SI-SNR, as errors were Laplace's, and from the true shares of the talker in e, frame by frame.
+The network is one of convolutions over time; each of its blocks also sees its estimate as a whole, and what the block
+makes of the other estimates. d and the spread of the error come from the mean and maximum of its last layer over time.
+Learns by the likelihood of the SI-SNR, as errors were Laplace's, and from the true shares of the talker in e and in
+what e leaves out, frame by frame.
 """
 
-import math
-from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from unbabble.base.errors import UsageError
 from unbabble.base.registry import register
 from unbabble.nn.scorer import HIGHEST_DB, LOWEST_DB, NeuralScorer, Prediction, mean_over, true_db
-from unbabble.nn.spectrum import Spectrum
 from unbabble.signal.mel import mel_filters
+from unbabble.signal.stft import Stft
 
 WINDOW_SECONDS, HOP_SECONDS = 0.032, 0.016
 FLOOR = 1e-5
@@ -34,11 +34,11 @@ SCALE = 0.3
 FEATURES = 7
 LEAST_BANDS, PARTS = 8, 8
 """Bands of features, at least; and bands in which shares are told."""
-SHARE_WEIGHT = 2.0
+SHARE_WEIGHT, REST_WEIGHT = 2.0, 1.0
 LEAST_SPREAD_DB = 0.2
 LEAST_SHARE = 1e-6
 """Of the mixture's power."""
-DILATIONS = (1, 2, 4, 8, 1, 2, 4, 8)
+KERNEL, DILATIONS = 5, (1, 2, 4, 8)
 
 
 @register(
@@ -55,15 +55,15 @@ class BlindSiSnrBands(NeuralScorer):
     Args:
         sample_rate: Hz, that of its training data.
         bands: mel bands, a multiple of 8.
-        channels: of the first convolution.
-        width: of the layers over time.
+        width: channels over time.
+        blocks: of convolutions.
         joint: whether the other estimates are looked at.
 
     Raises:
         UsageError: sizes that make no sense.
     """
 
-    TINY: ClassVar[dict[str, Any]] = {"bands": 8, "channels": 4, "width": 8}
+    TINY: ClassVar[dict[str, Any]] = {"bands": 8, "width": 8, "blocks": 2}
     filters: Tensor
 
     def __init__(
@@ -71,38 +71,35 @@ class BlindSiSnrBands(NeuralScorer):
         *,
         sample_rate: int = 8000,
         bands: int = 40,
-        channels: int = 24,
         width: int = 96,
+        blocks: int = 8,
         joint: bool = True,
     ) -> None:
         super().__init__(sample_rate=sample_rate)
-        if bands < LEAST_BANDS or bands % PARTS or min(channels, width) < 1:
+        if bands < LEAST_BANDS or bands % PARTS or min(width, blocks) < 1:
             raise UsageError(
-                f"The number of bands is a multiple of {PARTS}; channels and width are at least 1."
+                f"The number of bands is a multiple of {PARTS}; width and blocks are at least 1."
             )
         self.joint = joint
         hop = round(HOP_SECONDS * sample_rate)
-        self.spectrum = Spectrum(2 * hop, hop)
+        self.spectrum = Stft(2 * hop, hop)
         self.register_buffer(
             "filters", mel_filters(bands, 2 * hop, sample_rate).mT.contiguous(), persistent=False
         )
-        sizes = (FEATURES, channels, channels, 2 * channels)
-        layers: list[nn.Module] = []
-        for before, after in pairwise(sizes):
-            # Frames keep their rate, bands are halved: (batch, channel, frame, band).
-            layers += [nn.Conv2d(before, after, 3, (1, 2), 1), nn.GroupNorm(1, after), nn.PReLU()]
-        self.convolutions = nn.Sequential(*layers)
-        left = math.ceil(math.ceil(math.ceil(bands / 2) / 2) / 2)
-        self.narrow = nn.Conv1d(2 * channels * left, width, 1)
-        self.blocks = nn.ModuleList(_Block(width, dilation) for dilation in DILATIONS)
-        self.shares = nn.Conv1d(width, 2 * PARTS, 1)
+        self.entrance = nn.Sequential(
+            nn.Linear(FEATURES * bands, 2 * width), nn.PReLU(), nn.Linear(2 * width, width)
+        )
+        self.blocks = nn.ModuleList(
+            _Block(width, DILATIONS[number % len(DILATIONS)], joint) for number in range(blocks)
+        )
+        self.shares = nn.Linear(width, 2 * PARTS)
         self.head = nn.Sequential(nn.Linear(2 * width + 1, width), nn.PReLU(), nn.Linear(width, 2))
 
     def predict(
         self, mixture: Float[Tensor, "batch time"], estimates: Float[Tensor, "batch source time"]
     ) -> Prediction:
         """Scores and spreads in dB."""
-        return self._scored(mixture, estimates)[0]
+        return self._scored(mixture, estimates).prediction
 
     def loss(
         self,
@@ -110,38 +107,46 @@ class BlindSiSnrBands(NeuralScorer):
         estimates: Float[Tensor, "batch source time"],
         references: Float[Tensor, "batch source time"],
     ) -> Float[Tensor, " batch"]:
-        """Laplace's likelihood of the scores, and the error of the shares where the estimate has power."""
-        found, shares, powers = self._scored(mixture, estimates)
-        true, there = true_db(estimates, references)
-        true = true.clamp(LOWEST_DB, HIGHEST_DB)
-        error = (found.db - true).abs()
-        with torch.no_grad():
-            wanted = self._true_shares(estimates, references)
-            weight = powers / powers.sum((-2, -1), keepdim=True).clamp(min=1e-20)
-        apart = (weight * (shares - wanted).abs()).sum((-2, -1))
-        return mean_over(error / found.spread + found.spread.log() + SHARE_WEIGHT * apart, there)
+        """Laplace's likelihood of the scores, and the errors of the shares, where there is power."""
+        (found, shares, powers), (true, there) = (
+            self._scored(mixture, estimates),
+            true_db(estimates, references),
+        )
+        error = (found.db - true.clamp(LOWEST_DB, HIGHEST_DB)).abs()
+        with torch.no_grad(), torch.autocast(mixture.device.type, enabled=False):
+            wanted = self._true_shares(mixture.float(), estimates.float(), references.float())
+            weights = powers / powers.sum((-2, -1), keepdim=True).clamp(min=1e-20)
+        apart = (weights * (shares - wanted).abs()).sum((-2, -1))
+        apart = SHARE_WEIGHT * apart[:, :, 0] + REST_WEIGHT * apart[:, :, 1]
+        return mean_over(error / found.spread + found.spread.log() + apart, there)
 
-    def _scored(self, mixture: Tensor, estimates: Tensor) -> tuple[Prediction, Tensor, Tensor]:
-        """The prediction, the talker's share of each estimate in (batch, source, part, frame), and its powers there."""
-        with torch.autocast(mixture.device.type, enabled=False):
-            features, told, rest = self._features(mixture.float(), estimates.float())
+    def _scored(self, mixture: Tensor, estimates: Tensor) -> "_Scored":
         batch, sources = estimates.shape[:2]
-        found = self.convolutions(features.flatten(0, 1))
-        found = self.narrow(found.transpose(2, 3).flatten(1, 2))
+        # Rows of silent estimates only fill up a batch: nothing is computed for them, and they are no others.
+        row = (estimates.abs().amax(-1) > 0).flatten().nonzero()[:, 0]
+        item = row // sources
+        with torch.autocast(mixture.device.type, enabled=False):
+            features, powers = self._features(mixture.float(), estimates.float())
+        found = self.entrance(features.flatten(0, 1)[row].transpose(1, 2).flatten(2))
         for block in self.blocks:
-            found = block(found)
-        shares = self.shares(found).float().view(batch, sources, 2, PARTS, -1).sigmoid()
-        voice = (shares[:, :, 0] * told).sum((-2, -1))
-        error = ((1 - shares[:, :, 0]) * told + shares[:, :, 1] * rest).sum((-2, -1))
-        coarse = 10 * torch.log10((voice + LEAST_SHARE) / (error + LEAST_SHARE))
-        pooled = torch.cat([found.mean(-1), found.amax(-1)], -1).float()
-        shift, spread = self.head(torch.cat([pooled, 0.1 * coarse.flatten()[:, None]], -1)).float().unbind(-1)
-        db = coarse + 3 * shift.view_as(coarse)
-        spread = LEAST_SPREAD_DB + nn.functional.softplus(spread.view_as(coarse)) * 3
-        return Prediction(db, spread), shares[:, :, 0], told
+            found = block(found, item, batch)
 
-    def _features(self, mixture: Tensor, estimates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(batch, source, feature, frame, band); powers of estimate and rest in (batch, source, part, frame)."""
+        def placed(values: Tensor) -> Tensor:
+            rows = values.new_zeros(batch * sources, *values.shape[1:]).index_copy(0, row, values)
+            return rows.unflatten(0, (batch, sources))
+
+        shares = placed(self.shares(found).float().unflatten(-1, (2, PARTS)).permute(0, 2, 3, 1).sigmoid())
+        (told, rest), (in_told, in_rest) = powers.unbind(2), shares.unbind(2)
+        voice = (in_told * told).sum((-2, -1))
+        error = ((1 - in_told) * told + in_rest * rest).sum((-2, -1))
+        coarse = 10 * torch.log10((voice + LEAST_SHARE) / (error + LEAST_SHARE))
+        pooled = placed(torch.cat([found.mean(1), found.amax(1)], -1).float())
+        shift, spread = self.head(torch.cat([pooled, 0.1 * coarse[..., None]], -1)).float().unbind(-1)
+        spread = LEAST_SPREAD_DB + nn.functional.softplus(spread) * 3
+        return _Scored(Prediction(coarse + 3 * shift, spread), shares, powers)
+
+    def _features(self, mixture: Tensor, estimates: Tensor) -> tuple[Tensor, Tensor]:
+        """(batch, source, feature, frame, band); powers of estimate and rest in (batch, source, 2, part, frame)."""
         least = self.spectrum.window_length
         if mixture.shape[-1] < least:
             mixture, estimates = (
@@ -154,49 +159,98 @@ class BlindSiSnrBands(NeuralScorer):
         gain = (mixture * unit).mean(-1, keepdim=True)  # also the correlation of the two
         unit, gain = torch.where(gain < 0, -unit, unit), gain.abs()
         likeness = gain.square().clamp(1e-4, 1 - 1e-4)
-        x = self.spectrum.analyse(mixture)  # (batch, 1, 2, frame, bin)
-        e = self.spectrum.analyse(unit)
-        placed = gain[..., None, None] * e
-        others = placed.sum(1, keepdim=True) - placed if self.joint else torch.zeros_like(placed)
-        rest = x - placed
-        bands = [self._bands(each) for each in (x.expand_as(e), e, rest, others)]
-        cosines = [
-            ((e * each).sum(2) @ self.filters) / (first * second + FLOOR**2).sqrt()
-            for each, first, second in ((x, bands[0], bands[1]), (others, bands[3], bands[1]))
+        x = self._spectra(mixture)
+        e = gain[..., None] * self._spectra(unit)  # both (batch, 1 or source, frame, bin)
+        others = e.sum(1, keepdim=True) - e if self.joint else torch.zeros_like(e)
+        bands = [self._bands(each) for each in (x, e, x - e, others)]
+        norm = bands[0].mean((-2, -1), keepdim=True).clamp(min=1e-20)
+        scales = [
+            1,
+            gain[..., None].square().clamp(min=1e-20),
+            1,
+            1,
+        ]  # the shape of an estimate, not its level
+        logs = [
+            SCALE * (each / (norm * scale) + FLOOR).log() for each, scale in zip(bands, scales, strict=True)
         ]
-        whole = (10 * torch.log10(likeness / (1 - likeness)))[..., None].expand_as(bands[0])
-        norm = bands[0].mean((-2, -1), keepdim=True)
-        logs = [SCALE * (each / norm.clamp(min=1e-20) + FLOOR).log() for each in bands]
-        features = torch.stack([*logs, *cosines, 0.1 * whole], 2)
+        cosines = [
+            (_product(e, each) @ self.filters)
+            / (first * bands[1] + (FLOOR * gain[..., None]) ** 2 + 1e-30).sqrt()
+            for each, first in ((x, bands[0]), (others, bands[3]))
+        ]
+        whole = (10 * torch.log10(likeness / (1 - likeness)))[..., None].expand_as(bands[1])
+        features = torch.stack([logs[0].expand_as(bands[1]), *logs[1:], *cosines, 0.1 * whole], 2)
         total = bands[0].sum((-2, -1), keepdim=True).clamp(min=1e-20)
-        powers = (gain[..., None].square() * bands[1] / total, bands[2] / total)
-        told, missed = (each.unflatten(-1, (PARTS, -1)).sum(-1).mT for each in powers)
-        return features, told, missed
+        powers = torch.stack([bands[1], bands[2]], 2) / total[:, :, None]
+        return features, self._parts(powers)
 
-    def _bands(self, spectrum: Tensor) -> Tensor:
-        return spectrum.square().sum(-3) @ self.filters
+    def _spectra(self, waveforms: Tensor) -> Tensor:
+        return self.spectrum.analyse(waveforms).mT
 
-    def _true_shares(self, estimates: Tensor, references: Tensor) -> Tensor:
-        """|a s|^2 / (|a s|^2 + |e - a s|^2) in (batch, source, part, frame)."""
-        power = references.square().sum(-1, keepdim=True)
-        voice = (
-            (estimates * references).sum(-1, keepdim=True) / power.where(power > 0, torch.inf) * references
-        )
-        voice, error = (
-            self._bands(self.spectrum.analyse(each.float())).unflatten(-1, (PARTS, -1)).sum(-1).mT
-            for each in (voice, estimates - voice)
-        )
+    def _bands(self, spectra: Tensor) -> Tensor:
+        return _product(spectra, spectra) @ self.filters
+
+    def _parts(self, bands: Tensor) -> Tensor:
+        return bands.unflatten(-1, (PARTS, -1)).sum(-1).mT
+
+    def _true_shares(self, mixture: Tensor, estimates: Tensor, references: Tensor) -> Tensor:
+        """|a s|^2 / (|a s|^2 + |e - a s|^2), for e the estimate and the rest, in (batch, source, 2, part, frame)."""
+        rest = mixture[:, None] - _along(mixture[:, None], estimates)
+        signals = torch.stack([estimates, rest], 2)
+        voice = _along(signals, references[:, :, None])
+        voice, error = (self._parts(self._bands(self._spectra(each))) for each in (voice, signals - voice))
         return voice / (voice + error).clamp(min=1e-20)
 
 
+class _Scored(NamedTuple):
+    """A prediction; shares and powers of (estimate, rest), both in (batch, source, 2, part, frame)."""
+
+    prediction: Prediction
+    shares: Tensor
+    powers: Tensor
+
+
+def _product(one: Tensor, other: Tensor) -> Tensor:
+    """Re(one * conj(other))."""
+    return one.real * other.real + one.imag * other.imag
+
+
+def _along(signals: Tensor, voice: Tensor) -> Tensor:
+    """The part of ``signals`` that is ``voice``, at some level."""
+    power = voice.square().sum(-1, keepdim=True)
+    return (signals * voice).sum(-1, keepdim=True) / power.where(power > 0, torch.inf) * voice
+
+
 class _Block(nn.Module):
-    """Each channel over time, then all channels, around a residual."""
+    """Each channel over time, then all channels, with the whole of the estimate and with the others, by a residual."""
 
-    def __init__(self, width: int, dilation: int) -> None:
+    def __init__(self, width: int, dilation: int, joint: bool) -> None:
         super().__init__()
-        self.over_time = nn.Conv1d(width, width, 5, padding=2 * dilation, dilation=dilation, groups=width)
-        self.norm, self.activation = nn.GroupNorm(1, width), nn.PReLU()
-        self.over_channels = nn.Conv1d(width, width, 1)
+        self.dilation = dilation
+        self.norm = nn.LayerNorm(width)
+        self.over_time = nn.Conv1d(width, width, KERNEL, groups=width)
+        self.over_channels = nn.Linear(width, width)
+        self.whole = nn.Linear(2 * width, width)
+        self.others = nn.Linear(width, width) if joint else None
+        self.activation = nn.PReLU()
+        self.back = nn.Linear(width, width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.over_channels(self.activation(self.norm(self.over_time(x))))
+    def forward(self, x: Tensor, item: Tensor, items: int) -> Tensor:
+        """Rows (row, frame, width), each of a mixture ``item``."""
+        normal = self.norm(x)
+        y = self.over_channels(self._over_time(normal))
+        y = y + self.whole(torch.cat([normal.mean(1), normal.amax(1)], -1))[:, None]
+        if self.others is not None:
+            own = self.others(normal)
+            all_rows = own.new_zeros(items, *own.shape[1:]).index_add(0, item, own)
+            y = y + all_rows[item] - own
+        return x + self.back(self.activation(y))
+
+    def _over_time(self, x: Tensor) -> Tensor:
+        """In rows of as many frames as the dilation a dilated convolution is an ordinary one, which is faster."""
+        rows = nn.functional.pad(x, (0, 0, 0, -x.shape[1] % self.dilation)).unflatten(1, (-1, self.dilation))
+        weight, bias = self.over_time.weight[..., None], self.over_time.bias
+        y = nn.functional.conv2d(
+            rows.permute(0, 3, 1, 2), weight, bias, padding=(KERNEL // 2, 0), groups=len(weight)
+        )
+        return y.permute(0, 2, 3, 1).flatten(1, 2)[:, : x.shape[1]]
