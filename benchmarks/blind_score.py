@@ -1,11 +1,11 @@
 """Blind SI-SNR: how near are estimates to the truth, on talkers, rooms, noises and separators nobody trained on?
 
-    python benchmarks/blind_score.py train --runs runs/blind      # pool, single, and pools without one separator each
+    python benchmarks/blind_score.py train --runs runs/blind      # pool, single, and pools without some families
     python benchmarks/blind_score.py score --runs runs/blind
 
 Every estimator learns from ``configs/corpora/separated.yaml`` (a *pool* of separators), from one separator of it
-(*single*), or from all but one family (*left out*), with the same steps and seed. Test mixtures are of test speakers,
-test noises and the test states of the measured room, 4 s; each is separated by all. ``score`` also takes other weights:
+(*single*), or from all but two or three families (*unheard*). Test mixtures are of test speakers, test noises and the
+test states of the measured room, 4 s; each is separated by all. ``score`` also takes other weights:
 ``--weights NAME=FILE``.
 
 Truth: SI-SNR against the talker that the best assignment gives an estimate, within -15 and 30 dB.
@@ -18,6 +18,7 @@ import os
 import subprocess
 import sys
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import common
@@ -25,21 +26,36 @@ import numpy as np
 import torch
 import yaml
 from scipy.stats import pearsonr, spearmanr
+from separation import put_scores
 
 from unbabble import networks
 from unbabble.base.config import load_yaml
 from unbabble.data.dynamic import DynamicMixing
 from unbabble.nn.scorer import HIGHEST_DB, LOWEST_DB, NeuralScorer, true_db
-from unbabble.separated import Separated, SeparatedMixtures, SeparatedPart
+from unbabble.separated import (
+    ScoredItem,
+    ScoredItems,
+    Separated,
+    SeparatedData,
+    SeparatedMixtures,
+    SeparatedPart,
+)
 from unbabble.signal.metrics import si_sdr
 
 ROOT = Path(__file__).parent.parent
 CORPUS = ROOT / "configs" / "corpora" / "separated.yaml"
 RESULTS = Path(__file__).parent / "results"
 DATA = Path(os.environ.get("UNBABBLE_DATA", "../shared/data"))
-NAME, SEED = "blind_score", 0
+NAME, SEED, NO = "blind_score", 0, "no_"
 SINGLE = "sepformer.2talkers_8k"
 FAMILIES = ("huang2014", "deep_clustering", "conv_tasnet", "dprnn", "sepformer", "bsrnn", "blind")
+LEFT_OUT = (("huang2014", "sepformer"), ("deep_clustering", "conv_tasnet"), ("dprnn", "bsrnn", "blind"))
+"""Families that an estimator never hears, together."""
+CONDITIONS = {"clean": ("clean",), "noisy, reverberant": ("noisy, reverberant",)}
+ARRAYS = ("two microphones", "three microphones")
+WHOLE, DEGRADED_ITEMS, BINS = "made better or worse", 500, 10
+TEST_ITEMS = 60
+BASELINE = "unlike the mixture"
 PUBLISHED = """\
 Published (Subakan et al., ICASSP 2022; WSJ0 and LibriMix voices, WHAMR! rooms and noises, separators trained for days):
 Pearson correlation .79 to .87 by separator and condition, mean absolute error 1.7 dB over scores within 0 to 10 dB."""
@@ -95,7 +111,7 @@ def test_sets(items: int) -> dict[str, SeparatedMixtures]:
     }
 
 
-def truth(item: Separated) -> np.ndarray:
+def truth(item: Separated | ScoredItem) -> np.ndarray:
     true, _ = true_db(torch.from_numpy(item.estimates)[None], torch.from_numpy(item.references)[None])
     return true[0].clamp(LOWEST_DB, HIGHEST_DB).numpy()
 
@@ -138,17 +154,30 @@ def measured(rows: list[dict]) -> dict[str, float]:
     return result
 
 
-def evaluate(estimators: dict[str, NeuralScorer | None], sets: dict[str, SeparatedMixtures]) -> list[dict]:
+def numbered(mixtures: SeparatedMixtures | ScoredItems) -> Iterator[tuple[int, Separated]]:
+    """What separators made of each mixture, with its number."""
+    if isinstance(mixtures, SeparatedMixtures):
+        yield from ((number, item) for number in range(len(mixtures)) for item in mixtures.of(number))
+        return
+    for number in range(DEGRADED_ITEMS):
+        mixture, estimates, references = mixtures[number]
+        there = (np.abs(estimates).max(-1) > 0) & (np.abs(references).max(-1) > 0)
+        if there.any():
+            yield number, Separated(mixture, estimates[there], references[there], references[there], WHOLE)
+
+
+def evaluate(
+    estimators: dict[str, NeuralScorer | None], sets: dict[str, SeparatedMixtures] | dict[str, ScoredItems]
+) -> list[dict]:
     """One row for each estimator, mixture and separator."""
     rows = []
     for name, mixtures in sets.items():
-        for number in range(len(mixtures)):
-            for item in mixtures.of(number):
-                true = truth(item)
-                for label, network in estimators.items():
-                    db, low, high = likeness(item) if network is None else told(network, item)
-                    about = {"estimator": label, "set": name, "mixture": number, "separator": item.separator}
-                    rows.append(about | {"true": true, "db": db, "low": low, "high": high})
+        for number, item in numbered(mixtures):
+            true = truth(item)
+            for label, network in estimators.items():
+                db, low, high = likeness(item) if network is None else told(network, item)
+                about = {"estimator": label, "set": name, "mixture": number, "separator": item.separator}
+                rows.append(about | {"true": true, "db": db, "low": low, "high": high})
         print(name, flush=True)
     return rows
 
@@ -159,8 +188,8 @@ def train(arguments: argparse.Namespace) -> None:
     for run in arguments.what:
         if run == "single":
             leave_out = [name for name in names if name != SINGLE]
-        elif run.startswith("no_"):
-            leave_out = [name for name in names if family(name) == run.removeprefix("no_")]
+        elif run.startswith(NO):
+            leave_out = [name for name in names if family(name) in run.removeprefix(NO).split("+")]
         else:
             leave_out = []
         recipe = arguments.runs / f"{run}.yaml"
@@ -183,20 +212,209 @@ def train(arguments: argparse.Namespace) -> None:
 def score(arguments: argparse.Namespace) -> None:
     weights = {path.parent.name: path for path in sorted(arguments.runs.glob("*/best.safetensors"))}
     weights |= {name: Path(path) for name, path in (each.split("=", 1) for each in arguments.weights)}
-    estimators: dict[str, NeuralScorer | None] = {"unlike the mixture": None}
+    estimators: dict[str, NeuralScorer | None] = {BASELINE: None}
+    left_out: dict[str, list[str]] = {}
     for label, path in weights.items():
         network = networks.load_network(str(path)).network
         assert isinstance(network, NeuralScorer)
         estimators[label] = network
+        if label.startswith(NO):
+            left_out |= {name: [*left_out.get(name, []), label] for name in label.removeprefix(NO).split("+")}
     rows = evaluate(estimators, test_sets(arguments.items))
-    for label in estimators:
-        mine = [row for row in rows if row["estimator"] == label]
-        print(f"\n{label}: {common.rounded(measured(mine), 3)}")
-        for name in dict.fromkeys(row["set"] for row in mine):
-            print("   ", name, common.rounded(measured([row for row in mine if row["set"] == name]), 3))
-        for name in FAMILIES:
-            if there := [row for row in mine if family(row["separator"]) == name]:
-                print("       ", name, common.rounded(measured(there), 3))
+    whole = evaluate({"pool": estimators["pool"]}, {WHOLE: whole_range(arguments.items)})
+    found = {
+        "machine": common.machine(),
+        "command": common.command(),
+        "seed": SEED,
+        "estimators": {
+            label: {
+                "parameters": sum(each.numel() for each in network.parameters()) if network else 0,
+                "all": measured(picked(rows, label)),
+                "sets": {
+                    name: measured(picked(rows, label, sets=(name,)))
+                    for name in dict.fromkeys(row["set"] for row in rows)
+                },
+            }
+            for label, network in estimators.items()
+        },
+        "whole_range": measured(whole),
+        "separators": by_separator(rows, left_out),
+    }
+    common.save(arguments.name, common.rounded(found))
+    (RESULTS / f"{arguments.name}.md").write_text(text_of(common.rounded(found)))
+    if arguments.card:
+        put_scores(arguments.card, card_scores(common.rounded(found, 3)["estimators"]["pool"]))
+    scatter(rows, whole, left_out, RESULTS / f"{arguments.name}.png")
+    reliability(picked(rows, "pool"), RESULTS / f"{arguments.name}_reliability.png")
+    print(text_of(common.rounded(found)))
+
+
+def card_scores(pool: dict) -> dict[str, dict[str, float]]:
+    """What the weights say of themselves."""
+    sets = {"all": pool["all"]} | pool["sets"]
+    return {name: {key: each[key] for key in ("pearson", "error_db", "held")} for name, each in sets.items()}
+
+
+def picked(rows: list[dict], label: str, name: str | None = None, sets: tuple[str, ...] = ()) -> list[dict]:
+    """The rows of one estimator: of one family of separators, of some sets."""
+    return [
+        row
+        for row in rows
+        if row["estimator"] == label
+        and (name is None or family(row["separator"]) == name)
+        and (not sets or row["set"] in sets)
+    ]
+
+
+def whole_range(items: int) -> ScoredItems:
+    """What separators made of the clean and the noisy test mixtures, made better or worse: from -15 to 30 dB."""
+    sets = test_sets(items)
+    parts = {"one": sets["clean"].part, "other": sets["noisy, reverberant"].part}
+    return ScoredItems(SeparatedData(parts, degraded_share=1.0), SEED)
+
+
+def by_separator(rows: list[dict], left_out: dict[str, list[str]]) -> dict[str, dict]:
+    """Of each family and condition: by the pool, by an estimator that has not heard it, by that of one separator."""
+    found: dict[str, dict] = {}
+    for name in FAMILIES:
+        for condition, sets in CONDITIONS.items() if name != "blind" else {"arrays": ARRAYS}.items():
+            cells = {}
+            for column, labels in (
+                ("pool", ["pool"]),
+                ("single", ["single"]),
+                ("unheard", left_out.get(name, [])),
+            ):
+                if there := [row for label in labels for row in picked(rows, label, name, sets)]:
+                    cells[column] = measured(there)
+            if cells:
+                found[f"{name}, {condition}"] = cells
+    return found
+
+
+def text_of(found: dict) -> str:
+    """The tables."""
+    labels = list(found["estimators"])
+    sets = list(found["estimators"][labels[0]]["sets"])
+    head = ["estimator", "parameters", "Pearson", "MAE, dB", "MAE within 0 to 10 dB", "rank", "held", *sets]
+    lines = [
+        "How near blind scores are to the true SI-SNR; on the right, by kind of mixture: Pearson / MAE in dB.",
+        "",
+        table_line(head),
+        table_line("-" * len(head)),
+    ]
+    for label in labels:
+        each = found["estimators"][label]
+        whole = each["all"]
+        cells = [label, each["parameters"], f"{whole['pearson']:.3f}", f"{whole['error_db']:.2f}"]
+        cells += [f"{whole['error_0_to_10_db']:.2f}", f"{whole['rank']:.2f}", f"{whole['held']:.3f}"]
+        cells += [f"{row['pearson']:.2f} / {row['error_db']:.2f}" for row in each["sets"].values()]
+        lines.append(table_line(cells))
+    whole = found["estimators"]["pool"]["all"]
+    constant = [f"{row['constant_error_db']:.2f}" for row in found["estimators"]["pool"]["sets"].values()]
+    cells = ["always the median", 0, "", f"{whole['constant_error_db']:.2f}", "", "", ""]
+    lines += [table_line([*cells, *(f"/ {each}" for each in constant)]), ""]
+    wide = found["whole_range"]
+    lines += [
+        f"{whole['estimates']} estimates. *rank*: Spearman's correlation of the separators of one recording, mean over "
+        "recordings. *held*: share of true scores within the interval, of which 0.9 are promised; the pool's is "
+        f"{whole['width_db']:.1f} dB wide in the mean.",
+        "",
+        f"Over the whole range ({wide['estimates']} estimates made better or worse, -15 to 30 dB) the pool has Pearson "
+        f"{wide['pearson']:.3f}, MAE {wide['error_db']:.2f} dB, {wide['held']:.3f} held; the median alone "
+        f"{wide['constant_error_db']:.2f} dB.",
+        "",
+        "By separator, Pearson / MAE in dB; *unheard*: the estimator never heard this family, nor one or two others.",
+        "",
+        table_line(["separator", "pool", "unheard", "single"]),
+        table_line("-" * 4),
+    ]
+    for name, cells in found["separators"].items():
+        told = [
+            f"{cells[column]['pearson']:.2f} / {cells[column]['error_db']:.2f}" if column in cells else ""
+            for column in ("pool", "unheard", "single")
+        ]
+        lines.append(table_line([name, *told]))
+    lines += [
+        "",
+        PUBLISHED,
+        "",
+        f"{found['machine']['cpu']}, {found['machine']['date']}; seed {found['seed']}. Made by",
+        "",
+        f"    {found['command']}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def table_line(cells) -> str:
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def scatter(rows: list[dict], whole: list[dict], left_out: dict[str, list[str]], path: Path) -> None:
+    """True against estimated score."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    unheard = [
+        row for name, labels in left_out.items() for label in labels for row in picked(rows, label, name)
+    ]
+    panels = {
+        "separators of the pool": picked(rows, "pool"),
+        "separators that were left out": unheard,
+        "made better or worse": whole,
+    }
+    panels = {title: there for title, there in panels.items() if there}
+    figure, axes = pyplot.subplots(
+        1, len(panels), figsize=(4.2 * len(panels), 4.4), sharex=True, sharey=True, constrained_layout=True
+    )
+    for (title, there), axis in zip(panels.items(), np.atleast_1d(axes), strict=True):
+        true, told = (np.concatenate([row[key] for row in there]) for key in ("true", "db"))
+        image = axis.hexbin(
+            true, told, gridsize=45, extent=(-15, 30, -15, 30), bins="log", mincnt=1, cmap="viridis"
+        )
+        axis.plot([-15, 30], [-15, 30], color="black", linewidth=0.8)
+        found = measured(there)
+        axis.set_title(
+            f"{title}\nPearson {found['pearson']:.2f}, MAE {found['error_db']:.2f} dB", fontsize=10
+        )
+        axis.set(xlabel="true SI-SNR, dB", aspect="equal")
+    np.atleast_1d(axes)[0].set(ylabel="estimated SI-SNR, dB")
+    figure.colorbar(image, ax=axes, label="estimates", shrink=0.8)
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+def reliability(rows: list[dict], path: Path) -> None:
+    """What is promised and what is held: of the score itself, and of its interval by how wide it is."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    true, told, low, high = (
+        np.concatenate([row[key] for row in rows]) for key in ("true", "db", "low", "high")
+    )
+    figure, axes = pyplot.subplots(1, 2, figsize=(9, 4), constrained_layout=True)
+    parts = np.array_split(np.argsort(told), BINS)
+    axes[0].errorbar(
+        [told[part].mean() for part in parts],
+        [true[part].mean() for part in parts],
+        [true[part].std() for part in parts],
+        fmt="o-",
+        capsize=3,
+    )
+    ends = [told.min(), told.max()]
+    axes[0].plot(ends, ends, color="black", linewidth=0.8)
+    axes[0].set(xlabel="estimated SI-SNR, dB", ylabel="true SI-SNR, dB (mean, deviation)")
+    held = (low <= true) & (true <= high)
+    parts = np.array_split(np.argsort(high - low), BINS)
+    axes[1].plot([(high - low)[part].mean() for part in parts], [held[part].mean() for part in parts], "o-")
+    axes[1].axhline(0.9, color="black", linewidth=0.8)
+    axes[1].axhspan(0.85, 0.95, alpha=0.15)
+    axes[1].set(xlabel="width of the interval, dB", ylabel="share of true scores within", ylim=(0.6, 1))
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
 
 
 def main() -> None:
@@ -206,14 +424,18 @@ def main() -> None:
     commands = parser.add_subparsers(required=True)
     training = commands.add_parser("train")
     training.add_argument(
-        "--what", nargs="*", default=["pool", "single", *(f"no_{name}" for name in FAMILIES)]
+        "--what", nargs="*", default=["pool", "single", *(NO + "+".join(names) for names in LEFT_OUT)]
     )
     training.add_argument("--config", type=Path, default=ROOT / "configs" / "blind_sisnr_bands.yaml")
     training.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE")
     training.set_defaults(call=train)
     scoring = commands.add_parser("score")
     scoring.add_argument("--weights", nargs="*", default=[], metavar="NAME=FILE")
-    scoring.add_argument("--items", type=int, default=60)
+    scoring.add_argument("--items", type=int, default=TEST_ITEMS)
+    scoring.add_argument("--name", default=NAME)
+    scoring.add_argument(
+        "--card", type=Path, help="write the pool's scores into the card of this weights file"
+    )
     scoring.set_defaults(call=score)
     for each in (training, scoring):
         each.add_argument("--runs", type=Path, default=Path("runs/blind"))

@@ -3,9 +3,9 @@
     python benchmarks/verdicts.py
 
 No listeners were asked. The range of PESQ's predicted opinion at 8 kHz, 1.02 to 4.55, is divided into five equal parts,
-one for each word of a listening study (bad, poor, fair, good, excellent); a bound is the SI-SNR at which the median
-opinion, made monotonic, passes from one part to the next. What separators and made-up degradations give between -15
-and 30 dB is taken, equally often at each level.
+one for each word of a listening study (bad, poor, fair, good, excellent); a bound is the SI-SNR at which
+opinion, fitted by isotonic regression, passes from one part to the next. Estimates are those of separators, and of
+these made better or worse.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import common
 import numpy as np
 import torch
+from scipy.optimize import isotonic_regression
 from scipy.stats import spearmanr
 
 from unbabble.base.config import load_yaml, merge, validate
@@ -20,9 +21,8 @@ from unbabble.scoring import BOUNDS_DB, WORDS
 from unbabble.separated import ScoredItems, SeparatedData
 from unbabble.signal.metrics import pesq, si_sdr
 
-NAME, SEED, ITEMS = "verdicts", 0, 700
+NAME, SEED, ITEMS = "verdicts", 10_001, 700  # the seed of validation in training
 LOWEST, HIGHEST = 1.02, 4.55
-BIN_DB = 2.0
 
 
 def collect() -> tuple[np.ndarray, np.ndarray]:
@@ -42,11 +42,11 @@ def collect() -> tuple[np.ndarray, np.ndarray]:
 
 
 def bounds(scores: np.ndarray, opinions: np.ndarray) -> list[float]:
-    centres = np.arange(-14, 28, BIN_DB)
-    medians = np.array([np.median(opinions[np.abs(scores - centre) <= BIN_DB / 2]) for centre in centres])
-    medians = np.maximum.accumulate(medians)
+    """SI-SNR at which the fitted opinion passes from one word to the next."""
+    order = np.argsort(scores)
+    fitted = isotonic_regression(opinions[order]).x
     parts = [LOWEST + (HIGHEST - LOWEST) * k / len(WORDS) for k in range(1, len(WORDS))]
-    return [float(np.interp(part, medians + 1e-6 * np.arange(len(medians)), centres)) for part in parts]
+    return [float(scores[order][min(np.searchsorted(fitted, part), len(fitted) - 1)]) for part in parts]
 
 
 def main() -> None:
