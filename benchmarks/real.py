@@ -190,7 +190,7 @@ def main() -> None:
             "",
             *lines,
             "",
-            "Spearman's correlation of the models' means:",
+            "Spearman's correlation of the models' means, without the recording itself:",
             "",
             *ranks,
         ]

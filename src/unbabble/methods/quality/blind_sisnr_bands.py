@@ -164,15 +164,9 @@ class BlindSiSnrBands(NeuralScorer):
         others = e.sum(1, keepdim=True) - e if self.joint else torch.zeros_like(e)
         bands = [self._bands(each) for each in (x, e, x - e, others)]
         norm = bands[0].mean((-2, -1), keepdim=True).clamp(min=1e-20)
-        scales = [
-            1,
-            gain[..., None].square().clamp(min=1e-20),
-            1,
-            1,
-        ]  # the shape of an estimate, not its level
-        logs = [
-            SCALE * (each / (norm * scale) + FLOOR).log() for each, scale in zip(bands, scales, strict=True)
-        ]
+        shape = gain[..., None].square().clamp(min=1e-20)  # of an estimate the shape counts, not the level
+        levels = (norm, norm * shape, norm, norm)
+        logs = [SCALE * (each / level + FLOOR).log() for each, level in zip(bands, levels, strict=True)]
         cosines = [
             (_product(e, each) @ self.filters)
             / (first * bands[1] + (FLOOR * gain[..., None]) ** 2 + 1e-30).sqrt()
