@@ -101,11 +101,6 @@ def collect(split: str, each: int, array: int) -> list[dict]:
             }
             for separation, candidate in zip(separations, candidates, strict=False)
         }
-        for candidate in auto._candidates(recording, [1.0] * select.MOST_TALKERS):
-            if label_of(candidate) not in tried:  # auto was sure without it; the oracle may not be
-                voices = auto.as_tried(candidate)(recording).sources
-                gain = improvement(voices, sources, heard[0])
-                tried[label_of(candidate)] = {"gain": gain, "value": float("-inf")}
         began = time.perf_counter()
         counted = rule(recording)
         tried_rule = {

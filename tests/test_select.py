@@ -11,6 +11,7 @@ from unbabble.base.audio import Audio
 from unbabble.base.errors import InputError
 from unbabble.scoring import VoiceScore
 from unbabble.select import AutoModel, load, loudest, value_db
+from unbabble.signal.blind import BlindSeparator
 
 RATE = 8000
 
@@ -96,7 +97,7 @@ def test_the_best_score_decides(auto, told, best, model):
 def test_the_recording_itself_starts_ahead_if_one_talker_is_likely(auto, told, monkeypatch):
     told.update({1: 5.0, 2: 9.0, 3: 0.0})
     shares = [0.0, 1.0, 0.0]
-    monkeypatch.setattr(AutoModel, "_talkers", lambda self, recording: shares)
+    monkeypatch.setattr(AutoModel, "_talkers", lambda self, recording, counted: shares)
     assert auto()(noise(), RATE).model.startswith("conv_tasnet")
     shares[:] = [0.9, 0.1, 0.0]
     assert auto()(noise(), RATE).model == "unchanged"
@@ -117,11 +118,27 @@ def test_several_microphones_are_also_separated_blindly(auto, told):
     }  # fmt: skip
 
 
-def test_many_microphones_may_find_many_talkers(auto, told):
+@pytest.mark.parametrize(("microphones", "counted"), [(4, 1), (4, 2), (5, 4)])
+def test_many_microphones_count_and_nothing_is_done_twice(auto, told, monkeypatch, microphones, counted):
     told[2] = 5.0
-    found = auto()(noise(2.0, channels=4), RATE)
-    tried = {(each.model, each.sources) for each in found.candidates}
-    assert {(select.ARRAY[0], None), *((name, count) for name in select.ARRAY for count in (2, 3))} <= tried
+    monkeypatch.setattr(BlindSeparator, "_count", lambda *_: counted)
+    found = auto()(noise(2.0, channels=microphones), RATE)
+    tried = [(each.model, each.sources) for each in found.candidates]
+    assert len(tried) == len(set(tried))
+    assert {(name, count) for name in select.ARRAY for count in (2, 3)} <= set(tried)
+    assert (select.ARRAY[0], counted) in tried
+
+
+@pytest.mark.parametrize(
+    ("microphones", "counted", "likeliest"), [(3, 1, 1), (7, 1, 1), (7, 2, 2), (7, 3, 3), (7, 5, 3)]
+)
+def test_what_many_microphones_count_is_believed_with_some_doubt(auto, microphones, counted, likeliest):
+    recording = Audio(noise(1.0, channels=microphones), RATE)
+    found = np.array(auto()._talkers(recording, counted))
+    assert found.argmax() + 1 == likeliest
+    assert found.sum() == pytest.approx(1)
+    assert (found >= select.DOUBT / 3).all()
+    np.testing.assert_allclose(auto()._talkers(recording), 1 / 3)  # nobody counts here else
 
 
 def test_a_long_recording_is_decided_by_an_excerpt(auto, told, monkeypatch):

@@ -8,7 +8,7 @@ import torch
 from unbabble import separated
 from unbabble.base.errors import UsageError
 from unbabble.data.dynamic import DynamicMixing
-from unbabble.separated import ScoredItems, SeparatedData, SeparatedMixtures, SeparatedPart, matched
+from unbabble.separated import ScoredItems, SeparatedData, SeparatedMixtures, SeparatedPart, matched, varied
 from unbabble.signal.metrics import si_sdr
 
 
@@ -107,6 +107,35 @@ def test_untouched_items_tell_one_talker_from_several(part, tmp_path):
         scores.append(float(si_sdr(*map(torch.from_numpy, (estimates[0], references[0])))))
     assert any(score > 50 for score in scores)  # one talker
     assert any(score < 10 for score in scores)  # two
+
+
+@pytest.mark.parametrize("frequency", [400.0, 2500.0])
+def test_varied_items_are_played_at_another_speed_and_hold_together(frequency):
+    rng = np.random.default_rng(1)
+    tone = np.sin(2 * np.pi * frequency / 8000 * np.arange(8000)).astype(np.float32)
+    noise = rng.standard_normal(8000).astype(np.float32)
+    heard = []
+    for _ in range(20):
+        both, first, second = varied(rng, np.stack([tone + noise, tone, noise]), 8000)
+        np.testing.assert_allclose(both, first + second, atol=1e-4)
+        heard.append(np.abs(np.fft.rfft(first)).argmax() / frequency)
+    assert 1 / 1.101 < min(heard) < 0.96
+    assert 1.04 < max(heard) < 1.101
+
+
+def test_varied_items_keep_their_shape(part, tmp_path):
+    shares = {"untouched_share": 1.0, "varied_share": 1.0}
+    items = ScoredItems(SeparatedData({"all": part}, **shares, cache=tmp_path))
+    plain = ScoredItems(SeparatedData({"all": part}, untouched_share=1.0, cache=tmp_path))
+    for index in range(12):
+        mixture, estimates, _ = items[index]
+        assert [each.shape for each in items[index]] == [each.shape for each in plain[index]]
+        np.testing.assert_allclose(estimates[0], mixture, atol=1e-6)
+        assert not np.array_equal(mixture, plain[index].mixture)
+        true = [
+            si_sdr(*map(torch.from_numpy, (each[1][0], each[2][0]))) for each in (items[index], plain[index])
+        ]
+        assert (true[0] > 50) == (true[1] > 50)  # one talker stays one
 
 
 def test_a_separator_can_be_left_out(part, tmp_path):

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import soxr
 import torch
 from jaxtyping import Float
 
@@ -26,7 +27,7 @@ from unbabble.base.errors import InputError, UsageError
 from unbabble.base.files import atomic, user_cache
 from unbabble.base.report import plain
 from unbabble.data.degrade import degraded
-from unbabble.data.dynamic import DynamicMixing, DynamicMixtures
+from unbabble.data.dynamic import COLOUR_BANDS, DynamicMixing, DynamicMixtures, coloured
 from unbabble.hub import load
 from unbabble.signal.metrics import si_sdr_matrix
 from unbabble.signal.permutation import NONE, best_permutation
@@ -34,6 +35,7 @@ from unbabble.signal.permutation import NONE, best_permutation
 logger = logging.getLogger(__name__)
 BLOCK_ITEMS = 25
 FULL_SCALE = 32767
+MOST_VARIED, VARIED_DB = 1.1, 6.0
 ALL = 0
 
 
@@ -109,6 +111,8 @@ class SeparatedData:
         degraded_share: share of the items whose estimates are made better or worse (``data.degrade``).
         untouched_share: share of the items of which nothing is separated, after some of their talkers were silenced:
             so that one talker and several are told apart.
+        varied_share: share of the items that are played faster or slower, up to a tenth, and through a filter: mixture,
+            estimates and voices alike.
         sources: most estimates of an item.
         cache: folder of the separated mixtures, the user's cache by default.
 
@@ -121,6 +125,7 @@ class SeparatedData:
     leave_out: tuple[str, ...] = ()
     degraded_share: float = 0.0
     untouched_share: float = 0.0
+    varied_share: float = 0.0
     sources: int = 3
     cache: Path | None = None
 
@@ -305,6 +310,21 @@ class ScoredItems:
         elif rng.random() < self.data.degraded_share:
             estimates = degraded(rng, mixture, estimates, references)
             references = found.sources[matched(estimates, found.sources)]
+        if rng.random() < self.data.varied_share:
+            waveforms = varied(rng, np.stack([mixture, *estimates, *references]), self.data.sample_rate)
+            mixture, estimates, references = np.split(waveforms, [1, 1 + len(estimates)])
+            mixture = mixture[0]
         order = rng.permutation(len(estimates))[: self.data.sources]
         spare = ((0, self.data.sources - len(order)), (0, 0))
         return ScoredItem(mixture, np.pad(estimates[order], spare), np.pad(references[order], spare))
+
+
+def varied(
+    rng: np.random.Generator, waveforms: Float[np.ndarray, "waveform time"], sample_rate: int
+) -> Float[np.ndarray, "waveform time"]:
+    """All at another speed and through one filter, both drawn; what they then lack is their beginning again."""
+    samples = waveforms.shape[-1]
+    factor = rng.uniform(1 / MOST_VARIED, MOST_VARIED)
+    played = soxr.resample(waveforms.T, sample_rate * factor, sample_rate, quality="MQ").T
+    played = np.pad(played, ((0, 0), (0, max(0, samples - played.shape[-1]))), "wrap")[:, :samples]
+    return coloured(played, rng.uniform(-VARIED_DB, VARIED_DB, COLOUR_BANDS), sample_rate)

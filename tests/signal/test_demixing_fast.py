@@ -224,3 +224,32 @@ def test_ipa_where_outputs_are_exactly_uncorrelated(swapped):
         quadratic = (phi * demixer.outputs.abs().square()).sum() / frames
         values.append(float(quadratic) - 2 * demixer.log_determinant())
     assert values[0] == pytest.approx(values[1], rel=1e-4)
+
+
+@pytest.mark.parametrize("update", ["ip", "ip2"])
+def test_weights_that_lie_far_apart_leave_numbers(update):
+    """Both sources chase one talker who hardly speaks: in single precision no covariance stays positive definite."""
+    for seed in range(10):
+        generator = torch.Generator().manual_seed(seed)
+        demixer = FastDemixer(mixture(4, 7, 60, seed).to(torch.complex64), 3, threads=1)
+        phi = torch.rand(4, 1, 60, generator=generator)
+        phi[..., :1] *= 1e8
+        phi = phi * (1 + 1e-4 * torch.rand(4, 3, 60, generator=generator))
+        for _ in range(20):
+            demixer.step(update, phi)
+        assert demixer.outputs.abs().isfinite().all()
+        assert demixer.matrix.abs().isfinite().all()
+
+
+@pytest.mark.parametrize("update", ["ip", "ip2", "iss2", "ipa"])
+def test_a_frequency_without_a_step_stays_as_it_is(update):
+    x = mixture(20, 3, 50)
+    phi = torch.rand(20, 3, 50, generator=torch.Generator().manual_seed(5)) + 0.05
+    for broken, whole in zip(pair(x, 3), pair(x, 3), strict=True):
+        whole.step(update, phi.to(x.real.dtype))
+        phi_broken = phi.clone()
+        phi_broken[17, 1] = torch.nan
+        broken.step(update, phi_broken.to(x.real.dtype))
+        rest = torch.arange(20) != 17
+        torch.testing.assert_close(broken.outputs[rest].abs(), whole.outputs[rest].abs())  # phases are free
+        torch.testing.assert_close(broken.outputs[17].to(x), x[17])

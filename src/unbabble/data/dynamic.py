@@ -292,13 +292,14 @@ def _heard(
 
 
 def coloured(
-    voice: Float[np.ndarray, " time"], gains_db: Float[np.ndarray, " band"], sample_rate: int
-) -> Float[np.ndarray, " time"]:
-    """A voice through a filter without phase; gains at frequencies that are equally far apart on the mel scale."""
-    length = int(next_fast_len(len(voice) + sample_rate // 20, real=True) or 0)
+    voices: Float[np.ndarray, "*voice time"], gains_db: Float[np.ndarray, " band"], sample_rate: int
+) -> Float[np.ndarray, "*voice time"]:
+    """Voices through a filter without phase; gains at frequencies that are equally far apart on the mel scale."""
+    samples = voices.shape[-1]
+    length = int(next_fast_len(samples + sample_rate // 20, real=True) or 0)
     mels = np.log1p(np.fft.rfftfreq(length, 1 / sample_rate) / 700)
     gain = 10 ** (np.interp(mels, np.linspace(0, mels[-1], len(gains_db)), gains_db) / 20)
-    return np.fft.irfft(gain * np.fft.rfft(voice, length), length)[: len(voice)].astype(np.float32)
+    return np.fft.irfft(gain * np.fft.rfft(voices, length), length)[..., :samples].astype(np.float32)
 
 
 def _part(utterances: list[corpora.Utterance], held_out: bool | None) -> list[corpora.Utterance]:

@@ -36,6 +36,8 @@ from torch import Tensor
 
 Covariances = Complex[Tensor, "frequency source+1 channel channel"]
 Steps = Complex[Tensor, "frequency channel channel"]
+LONGEST_STEP = 1e6
+"""By the norm of its matrix; nobody is that much louder in a recording than before."""
 
 
 class Demixer:
@@ -99,8 +101,18 @@ class Demixer:
         )
         gram = self.matrix @ self.matrix.mH
         covariances += self.load * phi.mean(-1)[..., None, None] * gram[:, None]
-        step = sweep(update, torch.cat([covariances, gram[:, None]], 1))
+        step = finite(sweep(update, torch.cat([covariances, gram[:, None]], 1)))
         self._all_outputs, self._matrix = step @ y, step @ self.matrix
+
+
+def finite(steps: Steps) -> Steps:
+    """The steps, but none where rounding has left no direction to go.
+
+    Where hardly anyone sounds, weights lie so far apart that a covariance in single precision need not be positive
+    definite; such a frequency stays as it is.
+    """
+    fine = steps.abs().square().sum((1, 2)) < LONGEST_STEP**2  # what is no number is not
+    return steps.where(fine[:, None, None], torch.eye(steps.shape[-1]).to(steps))
 
 
 def applicable(update: str, sources: int, channels: int) -> str:

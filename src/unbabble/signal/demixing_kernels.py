@@ -10,8 +10,21 @@ Compiled at first use and cached on disk (``kernels.cache_folder``).
 
 from unbabble.signal import demixing_sweeps as sweeps
 from unbabble.signal import small_matrices as small
+from unbabble.signal.demixing import LONGEST_STEP
 from unbabble.signal.kernels import jit
-from unbabble.signal.simd import abs2, conj, load, load_real, pack, splat, sqrt, store, store_real, zero
+from unbabble.signal.simd import (
+    abs2,
+    conj,
+    load,
+    load_real,
+    pack,
+    select,
+    splat,
+    sqrt,
+    store,
+    store_real,
+    zero,
+)
 
 # Kernels index whole arrays where they can: a slice costs two atomic operations on its reference count.
 
@@ -187,11 +200,29 @@ def total_power(y, w, counted, load_power, first, last, total):
 
 
 @jit
+def _stay_finite(step):
+    """``demixing.finite``."""
+    channels = step.shape[0]
+    size = splat(step, 0.0)
+    for i in range(channels):
+        for j in range(channels):
+            size += abs2(load(step, (i, j)))
+    fine = splat(step, LONGEST_STEP**2) > size  # what is no number is not
+    for i in range(channels):
+        for j in range(channels):
+            entry = load(step, (i, j))
+            stay = splat(step, 1.0 if i == j else 0.0)
+            moved = pack(select(fine, entry.re, stay), select(fine, entry.im, splat(step, 0.0)))
+            store(step, (i, j), moved)
+
+
+@jit
 def _finish(y, w, counted, block, apart, total, scratch):
     """Refresh the background, W <- T W, and apply T to the outputs."""
     u, step, single, out, work = scratch
     if apart is not None:  # known from its type: nothing is compiled that is not needed
         sweeps.background(u, step, work)
+    _stay_finite(step)
     small.multiply(step, w[block], work[0][0])
     small.copy(work[0][0], w[block])
     small.copy(step, single)
