@@ -52,7 +52,7 @@ FAMILIES = ("huang2014", "deep_clustering", "conv_tasnet", "dprnn", "sepformer",
 LEFT_OUT = (("huang2014", "sepformer"), ("deep_clustering", "conv_tasnet"), ("dprnn", "bsrnn", "blind"))
 """Families that an estimator never hears, together."""
 CONDITIONS = {"clean": ("clean",), "noisy, reverberant": ("noisy, reverberant",)}
-ARRAYS = ("two microphones", "three microphones")
+ARRAYS = ("two microphones", "three microphones", "seven microphones")
 WHOLE, DEGRADED_ITEMS, BINS = "made better or worse", 500, 10
 TEST_ITEMS = 60
 BASELINE = "unlike the mixture"
@@ -78,7 +78,7 @@ def pool() -> list[str]:
 
 def test_sets(items: int) -> dict[str, SeparatedMixtures]:
     parts = sections()
-    nets, blind = (tuple(parts[name]["separators"]) for name in ("one_microphone", "two_microphones"))
+    names = {1: "one_microphone", 2: "two_microphones", 3: "three_microphones", 7: "seven_microphones"}
     speech = DATA / "speech.csv"
 
     def made(
@@ -98,8 +98,9 @@ def test_sets(items: int) -> dict[str, SeparatedMixtures]:
             room_share=echoing,
             microphones=microphones,
         )
-        separators = nets if microphones == 1 else blind
-        return SeparatedMixtures(SeparatedPart(mixing, separators, items=count), SEED)
+        part = parts[names[microphones]]
+        separators, options = tuple(part["separators"]), part.get("options", {})
+        return SeparatedMixtures(SeparatedPart(mixing, separators, items=count, options=options), SEED)
 
     return {
         "clean": made(2, 0, 0, items),
@@ -108,6 +109,7 @@ def test_sets(items: int) -> dict[str, SeparatedMixtures]:
         "one talker": made(1, 0.7, 0.5, items // 3),
         "two microphones": made(2, 0.5, 1, items // 2, 2),
         "three microphones": made(3, 0.5, 1, items // 3, 3),
+        "seven microphones": made(2, 0.5, 1, items // 3, 7),
     }
 
 
@@ -427,7 +429,7 @@ def main() -> None:
         "--what", nargs="*", default=["pool", "single", *(NO + "+".join(names) for names in LEFT_OUT)]
     )
     training.add_argument("--config", type=Path, default=ROOT / "configs" / "blind_sisnr_bands.yaml")
-    training.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE")
+    training.add_argument("--set", nargs="*", action="extend", default=[], metavar="NAME=VALUE")
     training.set_defaults(call=train)
     scoring = commands.add_parser("score")
     scoring.add_argument("--weights", nargs="*", default=[], metavar="NAME=FILE")

@@ -180,6 +180,14 @@ def load(
     return model
 
 
+def windows_to_count(
+    samples: Float[Tensor, "channel time"], sample_rate: int, wanted_rate: int
+) -> Float[Tensor, "window time"]:
+    """What a network that counts hears: windows of the loudest channel, at its rate."""
+    heard = audio_files.resample(samples[samples.abs().amax(1).argmax()], sample_rate, wanted_rate)
+    return windows(heard, wanted_rate) if len(heard) else heard[None][:0]
+
+
 @dataclass(frozen=True)
 class Model:
     """A separator that takes recordings as they come: a tensor, a path, a file object, bytes or an Audio."""
@@ -281,9 +289,8 @@ class Model:
                 return None
             if counter is None:
                 continue
-            loudest = block[block.abs().amax(1).argmax()][None]
-            heard = audio_files.resample(loudest, rate, counter.sample_rate)[0]
-            for parts in windows(heard, counter.sample_rate).split(WINDOWS_AT_ONCE) if len(heard) else ():
+            heard = windows_to_count(block, rate, counter.sample_rate)
+            for parts in heard.split(WINDOWS_AT_ONCE) if len(heard) else ():
                 probabilities.append(counter(parts.to(self.device)).cpu())
                 powers.append(parts.square().mean(-1))
         if counter is None:

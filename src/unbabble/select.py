@@ -19,11 +19,10 @@ from unbabble.base import audio as audio_files
 from unbabble.base.audio import Audio, Source
 from unbabble.base.errors import InputError
 from unbabble.base.weights import packaged
-from unbabble.hub import AUTO, COUNTER, UNCHANGED, Model, Separation
+from unbabble.hub import AUTO, COUNTER, UNCHANGED, Model, Separation, windows_to_count
 from unbabble.intake import as_audio, is_one_microphone, usable_channels
 from unbabble.nn.scorer import LEAST_SECONDS
 from unbabble.scoring import BlindScorer, VoiceScore, has_scorer
-from unbabble.signal.counting import windows
 
 SINGLE = {
     2: ("sepformer.2talkers_8k", "bsrnn.2talkers_8k", "conv_tasnet.2talkers_8k"),
@@ -229,9 +228,8 @@ class AutoModel(Model):
         samples = usable_channels(recording, [])[0]
         if COUNTER in packaged():
             counter = networks.counter(COUNTER, self.device)
-            loudest = samples[samples.abs().amax(1).argmax()]
-            heard = audio_files.resample(loudest, recording.sample_rate, counter.sample_rate)
-            counts = counter(windows(heard, counter.sample_rate).to(self.device)).mean(0).tolist()
+            heard = windows_to_count(samples, recording.sample_rate, counter.sample_rate)
+            counts = counter(heard.to(self.device)).mean(0).tolist()
         if counted is not None:
             table = COUNTED_BY[max(least for least in COUNTED_BY if least <= len(samples))]
             likely = table[min(counted, MOST_TALKERS) - 1]
