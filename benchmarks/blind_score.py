@@ -1,12 +1,13 @@
 """Blind SI-SNR: how near are estimates to the truth, on talkers, rooms, noises and separators nobody trained on?
 
     python benchmarks/blind_score.py train --runs runs/blind      # pool, single, and pools without some families
+    python benchmarks/blind_score.py train --runs runs/blind --what published --config configs/blind_sisnr.yaml
     python benchmarks/blind_score.py score --runs runs/blind
 
 Every estimator learns from ``configs/corpora/separated.yaml`` (a *pool* of separators), from one separator of it
-(*single*), or from all but two or three families (*unheard*). Test mixtures are of test speakers, test noises and the
-test states of the measured room, 4 s; each is separated by all. ``score`` also takes other weights:
-``--weights NAME=FILE``.
+(*single*), or from all but two or three families (*unheard*); *published* is REAL-M's network, from the pool. Test
+mixtures are of test speakers, test noises and the test states of the measured room, 4 s; each is separated by all.
+``score`` also takes other weights: ``--weights NAME=FILE``.
 
 Truth: SI-SNR against the talker that the best assignment gives an estimate, within -15 and 30 dB.
 """
@@ -319,7 +320,7 @@ def text_of(found: dict) -> str:
     lines += [
         f"{whole['estimates']} estimates. *rank*: Spearman's correlation of the separators of one recording, mean over "
         "recordings. *held*: share of true scores within the interval, of which 0.9 are promised; the pool's is "
-        f"{whole['width_db']:.1f} dB wide in the mean.",
+        f"{whole['width_db']:.1f} dB wide in the mean. *published*: REAL-M's network, trained here on the pool.",
         "",
         f"Over the whole range ({wide['estimates']} estimates made better or worse, -15 to 30 dB) the pool has Pearson "
         f"{wide['pearson']:.3f}, MAE {wide['error_db']:.2f} dB, {wide['held']:.3f} held; the median alone "
