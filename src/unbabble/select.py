@@ -58,7 +58,7 @@ class Candidate:
 
     Attributes:
         model: its name.
-        sources: how many voices it was asked for; None for as many as it finds.
+        sources: how many voices it was asked for, or found; None before it has counted.
         scores: of its voices.
         value_db: what is compared.
         error: why it could not, in one sentence.
@@ -193,7 +193,7 @@ class AutoModel(Model):
         counted = None
         for each in list(candidates):
             if each.model == ARRAY[0] and counted is not None and each.sources == counted:
-                candidates.remove(each)
+                candidates.remove(each)  # it found as many by itself
                 continue
             try:
                 separation = self.as_tried(each)(recording, images=images)
