@@ -110,6 +110,14 @@ def test_a_known_number_of_talkers_is_kept_to(auto, told):
     assert len(found.sources) == 2
 
 
+@pytest.mark.parametrize(
+    ("microphones", "message"), [(1, "No network for one microphone"), (4, "5 sources were asked for")]
+)
+def test_more_talkers_than_anything_can_separate(auto, told, microphones, message):
+    with pytest.raises(InputError, match=message):
+        auto(sources=5)(noise(2.0, channels=microphones), RATE)
+
+
 def test_several_microphones_are_also_separated_blindly(auto, told):
     told[2] = 5.0
     found = auto(sources=2)(noise(2.0, channels=2), RATE)

@@ -249,6 +249,9 @@ class AutoModel(Model):
                 found += [Candidate(name, count) for name in ARRAY]
         for count in counts:
             found += [Candidate(name, count) for name in SINGLE.get(count, ()) if name in here]
+        if not found:  # the rule without a score says why nothing fits
+            channels = 1 if is_one_microphone(samples) else len(samples)
+            found = [Candidate(hub.choose_model(channels, wanted), wanted)]
         return found
 
     def as_tried(self, candidate: Candidate) -> Model:
