@@ -38,15 +38,15 @@ def scenes(split: str, each: int, array: int):
     """(label, recording, sources): for one microphone by talkers and condition, for arrays by talkers and noise."""
     for talkers in (1, 2, 3):
         for name, (noisy, echoing) in CONDITIONS.items():
-            yield from _drawn(f"{talkers}, {name}", split, talkers, noisy, echoing, 1, each)
+            yield from drawn(f"{talkers}, {name}", split, talkers, noisy, echoing, 1, each)
         for microphones in ARRAYS:
             for name in ("reverberant", "both"):
                 noisy, echoing = CONDITIONS[name]
                 label = f"{talkers}, {name}, {microphones} microphones"
-                yield from _drawn(label, split, talkers, noisy, echoing, microphones, array)
+                yield from drawn(label, split, talkers, noisy, echoing, microphones, array)
 
 
-def _drawn(label, split, talkers, noisy, echoing, microphones, count):
+def drawn(label, split, talkers, noisy, echoing, microphones, count):
     mixing = DynamicMixing(
         DATA / "speech.csv",
         split,

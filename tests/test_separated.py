@@ -167,6 +167,26 @@ def test_references_are_the_best_there_are(part, tmp_path):
             )
 
 
+def test_items_of_a_batch_have_one_duration(part, tmp_path):
+    longer = separated.replace(part, items=2, mixing=separated.replace(part.mixing, seconds=1.0))
+    items = ScoredItems(SeparatedData({"a": part, "b": longer}, alike=4, cache=tmp_path), 0)
+    batches = [{items[4 * batch + place].mixture.shape for place in range(4)} for batch in range(12)]
+    assert all(len(shapes) == 1 for shapes in batches)
+    assert set.union(*batches) == {(4000,), (8000,)}
+
+
+def test_an_option_that_is_left_alone_changes_no_key(part, tmp_path, monkeypatch):
+    list(SeparatedMixtures(part, seed=1, cache=tmp_path))
+    monkeypatch.setattr(separated, "_make_block", None)  # none is made again
+    same = separated.replace(part, mixing=separated.replace(part.mixing, noise_share=0.0))
+    list(SeparatedMixtures(same, seed=1, cache=tmp_path))
+    key = SeparatedMixtures(part, 1, tmp_path)._key(0)
+    other = SeparatedMixtures.__new__(SeparatedMixtures)
+    other.part, other.seed = separated.replace(part, mixing=separated.replace(part.mixing, colour_db=3.0)), 1
+    assert "noises" not in separated._chosen(part.mixing)
+    assert other._key(0) != key
+
+
 def test_parts_that_make_no_sense(mixing):
     with pytest.raises(UsageError, match="at least 1 item"):
         SeparatedPart(mixing, ())
@@ -174,3 +194,5 @@ def test_parts_that_make_no_sense(mixing):
         SeparatedPart(mixing, ("unchanged",), each=2)
     with pytest.raises(UsageError, match="16000 Hz"):
         SeparatedData({"a": SeparatedPart(mixing, ("unchanged",))}, sample_rate=16000)
+    with pytest.raises(UsageError, match="1 item is alike"):
+        SeparatedData({"a": SeparatedPart(mixing, ("unchanged",))}, alike=0)

@@ -7,7 +7,7 @@ score of the talkers that there seem to be (``value_db``); how many there are is
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,7 +37,8 @@ heard loses most."""
 HEAD_START_DB = 3.0
 """So does the first of ``ARRAY``: scores are too low for what several microphones bring."""
 DOUBT = 0.1
-"""That the talkers were counted wrongly. (These three were chosen on 204 recordings of the development split.)"""
+"""That the talkers were counted wrongly. (These three, and what follows, are from the development split:
+``benchmarks/auto_constants.py``.)"""
 MOST_TALKERS = 3
 """Where nobody says how many there are."""
 COUNTED_BY = {
@@ -45,7 +46,7 @@ COUNTED_BY = {
     5: ((0.75, 0.07, 0.05), (0.17, 0.65, 0.27), (0.08, 0.28, 0.68)),
 }
 """By least number of microphones: how likely ``ARRAY[0]`` finds one, two, three or more (rows) of 1, 2, 3 talkers; two
-microphones tell nothing. (On 60 recordings of the development split for each number of talkers, half of them noisy.)"""
+microphones tell nothing."""
 TRIAL_SECONDS = 20.0
 """What all candidates separate of a long recording: where it is loudest."""
 WHOLE_SECONDS = 30.0
@@ -59,6 +60,7 @@ class Candidate:
     Attributes:
         model: its name.
         sources: how many voices it was asked for, or found; None before it has counted.
+        counts: whether it counts the voices by itself.
         scores: of its voices.
         value_db: what is compared.
         error: why it could not, in one sentence.
@@ -66,6 +68,7 @@ class Candidate:
 
     model: str
     sources: int | None = None
+    counts: bool = False
     scores: list[VoiceScore] = field(default_factory=list)
     value_db: float = float("-inf")
     error: str | None = None
@@ -118,6 +121,38 @@ def value_db(scores: Sequence[float], own: float, probabilities: Sequence[float]
         unheard = [own] + [min(own, 10 * math.log10(each / (1 - each)))] * (count - 1)
         total += share * sum([*best[:count], *unheard[len(best) :]]) / count
     return total / sum(probabilities)
+
+
+def worth_db(
+    candidate: Candidate,
+    own: float,
+    probabilities: Sequence[float],
+    caution: float = CAUTION,
+    head_start_db: float = HEAD_START_DB,
+) -> float:
+    """What is compared: ``value_db`` of a candidate's voices, and how far it starts ahead."""
+    value = value_db([score.si_snr_db for score in candidate.scores], own, probabilities)
+    if candidate.model == UNCHANGED:
+        value += caution * max(0.0, own) * probabilities[0] / sum(probabilities)
+    elif candidate.model == ARRAY[0]:
+        value += head_start_db
+    return value
+
+
+def talkers(
+    heard: Sequence[float],
+    counted: int | None,
+    microphones: int,
+    doubt: float = DOUBT,
+    tables: Mapping[int, Sequence[Sequence[float]]] = COUNTED_BY,
+) -> list[float]:
+    """Probabilities of 1, 2 ... talkers: as heard, and as ``ARRAY[0]`` counted them with so many microphones."""
+    counts = list(heard)
+    if counted is not None:
+        table = tables[max(least for least in tables if least <= microphones)]
+        likely = table[min(counted, MOST_TALKERS) - 1]
+        counts = [count * share for count, share in zip(counts, likely, strict=True)]
+    return [(1 - doubt) * count / sum(counts) + doubt / len(counts) for count in counts]
 
 
 def loudest(recording: Audio, seconds: float) -> Audio:
@@ -200,19 +235,15 @@ class AutoModel(Model):
             except InputError as error:
                 each.error = str(error)
                 continue
-            if each.model == ARRAY[0] and each.sources is None:
+            if each.counts:
                 counted = each.sources = len(separation.sources)
             found.append((each, separation))
         probabilities = self._talkers(recording, counted)
         for each, separation in found:
-            each.scores = scorer(heard, separation.sources, recording.sample_rate)
-            each.value_db = value_db(
-                [score.si_snr_db for score in each.scores], own[0].si_snr_db, probabilities
+            each.scores = (
+                own if each.model == UNCHANGED else scorer(heard, separation.sources, recording.sample_rate)
             )
-            if each.model == UNCHANGED:
-                each.value_db += CAUTION * max(0.0, own[0].si_snr_db) * probabilities[0] / sum(probabilities)
-            elif each.model == ARRAY[0]:
-                each.value_db += HEAD_START_DB
+            each.value_db = worth_db(each, own[0].si_snr_db, probabilities)
         if not found:
             raise InputError(candidates[0].error or "Nothing could separate it.")
         found.sort(key=lambda pair: -pair[0].value_db)
@@ -224,17 +255,16 @@ class AutoModel(Model):
         wanted = self.options.get("sources")
         if wanted is not None:
             return [float(count == wanted) for count in range(1, wanted + 1)]
-        counts = [1 / MOST_TALKERS] * MOST_TALKERS
         samples = usable_channels(recording, [])[0]
-        if COUNTER in packaged():
-            counter = networks.counter(COUNTER, self.device)
-            heard = windows_to_count(samples, recording.sample_rate, counter.sample_rate)
-            counts = counter(heard.to(self.device)).mean(0).tolist()
-        if counted is not None:
-            table = COUNTED_BY[max(least for least in COUNTED_BY if least <= len(samples))]
-            likely = table[min(counted, MOST_TALKERS) - 1]
-            counts = [count * share for count, share in zip(counts, likely, strict=True)]
-        return [(1 - DOUBT) * count / sum(counts) + DOUBT / len(counts) for count in counts]
+        return talkers(self.heard(samples, recording.sample_rate), counted, len(samples))
+
+    def heard(self, samples: Tensor, sample_rate: int) -> list[float]:
+        """Probabilities of 1, 2 ... talkers, as ``COUNTER`` hears them; without it all alike."""
+        if COUNTER not in packaged():
+            return [1 / MOST_TALKERS] * MOST_TALKERS
+        counter = networks.counter(COUNTER, self.device)
+        windows = windows_to_count(samples, sample_rate, counter.sample_rate)
+        return counter(windows.to(self.device)).mean(0).tolist()
 
     def _candidates(self, recording: Audio) -> list[Candidate]:
         wanted = self.options.get("sources")
@@ -244,7 +274,7 @@ class AutoModel(Model):
         samples = usable_channels(recording, [])[0]
         if not is_one_microphone(samples):
             if wanted is None and len(samples) >= min(COUNTED_BY):
-                found.append(Candidate(ARRAY[0]))  # counts by itself, and further
+                found.append(Candidate(ARRAY[0], counts=True))
             for count in (each for each in counts if 1 < each <= len(samples)):
                 found += [Candidate(name, count) for name in ARRAY]
         for count in counts:

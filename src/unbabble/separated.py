@@ -11,7 +11,7 @@ import logging
 import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cached_property, partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -113,11 +113,12 @@ class SeparatedData:
             so that one talker and several are told apart.
         varied_share: share of the items that are played faster or slower, up to a tenth, and through a filter: mixture,
             estimates and voices alike.
+        alike: how many items in a row have one duration: a divisor of the batch, where parts differ in it.
         sources: most estimates of an item.
         cache: folder of the separated mixtures, the user's cache by default.
 
     Raises:
-        UsageError: no parts, or parts at another rate.
+        UsageError: no parts, or parts at another rate; fewer than one alike.
     """
 
     parts: dict[str, SeparatedPart]
@@ -126,6 +127,7 @@ class SeparatedData:
     degraded_share: float = 0.0
     untouched_share: float = 0.0
     varied_share: float = 0.0
+    alike: int = 1
     sources: int = 3
     cache: Path | None = None
 
@@ -134,6 +136,8 @@ class SeparatedData:
             raise UsageError(
                 f"Separated mixtures: there is at least one part, and all have {self.sample_rate} Hz."
             )
+        if self.alike < 1:
+            raise UsageError("Separated mixtures: at least 1 item is alike.")
 
 
 class SeparatedMixtures:
@@ -202,7 +206,7 @@ class SeparatedMixtures:
         return {name: value for name, value in self.__dict__.items() if name != "_samples"}
 
     def _key(self, number: int) -> str:
-        part = asdict(replace(self.part, items=1, mixing=replace(self.part.mixing, cache=None)))
+        part = _chosen(replace(self.part, items=1, mixing=replace(self.part.mixing, cache=None)))
         versions = [_version(name) for name in self.part.separators]
         text = json.dumps([plain(part), versions, self.seed, number], sort_keys=True)
         return f"{hashlib.sha256(text.encode()).hexdigest()[:20]}"
@@ -222,6 +226,16 @@ class SeparatedMixtures:
             return
         with ProcessPoolExecutor(processes, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
             list(pool.map(work, numbers, [self.paths[number] for number in numbers]))
+
+
+def _chosen(part: Any) -> dict[str, Any]:
+    """What was set of a dataclass: an option that is new tomorrow, and left alone, changes nothing."""
+    values = ((each, getattr(part, each.name)) for each in fields(part))
+    return {
+        each.name: _chosen(value) if is_dataclass(value) else value
+        for each, value in values
+        if value != each.default
+    }
 
 
 def _version(name: str) -> str:
@@ -296,11 +310,19 @@ class ScoredItems:
         ]
         if not self.parts:
             raise UsageError("Separated mixtures: all separators are left out.")
-        self.shares = np.array([len(part) for part in self.parts]) / sum(len(part) for part in self.parts)
+
+    def _drawn(self, rng: np.random.Generator, index: int) -> Separated:
+        """Of a part that has the duration of this item and those beside it, each as often as it has mixtures."""
+        parts, durations = self.parts, [part.part.mixing.seconds for part in self.parts]
+        if len(set(durations)) > 1:
+            beside = np.random.default_rng([self.seed, index // self.data.alike, 3])
+            seconds = durations[_by_size(beside, parts)]
+            parts = [part for part in parts if part.part.mixing.seconds == seconds]
+        return parts[_by_size(rng, parts)].drawn(rng, self.data.leave_out)
 
     def __getitem__(self, index: int) -> ScoredItem:
         rng = np.random.default_rng([self.seed, index])
-        found = self.parts[rng.choice(len(self.parts), p=self.shares)].drawn(rng, self.data.leave_out)
+        found = self._drawn(rng, index)
         mixture, estimates, references = found.mixture, found.estimates, found.references
         if rng.random() < self.data.untouched_share:
             talking = rng.permutation(found.sources)[: 1 + rng.integers(len(found.sources))]
@@ -317,6 +339,11 @@ class ScoredItems:
         order = rng.permutation(len(estimates))[: self.data.sources]
         spare = ((0, self.data.sources - len(order)), (0, 0))
         return ScoredItem(mixture, np.pad(estimates[order], spare), np.pad(references[order], spare))
+
+
+def _by_size(rng: np.random.Generator, parts: list[SeparatedMixtures]) -> int:
+    sizes = np.array([len(part) for part in parts])
+    return int(rng.choice(len(parts), p=sizes / sizes.sum()))
 
 
 def varied(

@@ -51,6 +51,30 @@ def test_an_item_depends_on_its_number_alone(mixing, tmp_path):
     assert not np.array_equal(first[0].mixture, DynamicMixtures(mixing, 4)[0].mixture)
 
 
+def test_noises_sound_together_and_differently_coloured(mixing, tmp_path):
+    time = np.arange(RATE * 3) / RATE
+    for name, pitch in (("a", 300), ("b", 1500)):
+        write(tmp_path / "noise" / f"{name}.wav", 0.1 * np.sin(2 * np.pi * pitch * time))
+    noisy = replace(mixing, talkers=(1,), noise=tmp_path / "noise", noise_share=1.0, snr_db=(0.0, 0.0))
+
+    def weaker(**options):
+        """Of each item, the share of the weaker tone in the noise's amplitude; one drawn twice may cancel itself."""
+        found = []
+        for index in range(12):
+            item = DynamicMixtures(replace(noisy, **options), 0)[index]
+            both = np.abs(np.fft.rfft(item.mixture - item.sources.sum(0)))[[300, 1500]]
+            if both.max() > 1:
+                found.append(round(float(both.min() / np.linalg.norm(both)), 2))
+        return set(found)
+
+    assert weaker() == {0.0}, "one at a time"
+    assert weaker(noises=(2,)) == {0.0, 0.71}, "two at once, equally strong, or one twice"
+    assert len(weaker(noises=(2,), noise_colour_db=12.0)) > 3
+    assert weaker(noise_colour_db=12.0) == {0.0}
+    with pytest.raises(UsageError, match="number of noises"):
+        replace(noisy, noises=(0,))
+
+
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
 @pytest.mark.parametrize("workers", [0, 2])
 def test_workers_change_nothing(mixing, workers):

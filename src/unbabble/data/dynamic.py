@@ -62,6 +62,8 @@ class DynamicMixing:
         noise: table or folder of noise.
         noise_split: of its table, where that has not the speech's.
         noise_share: share of the items that have noise.
+        noise_colour_db: as ``colour_db``, of the noise.
+        noises: how many noises sound at once, each number equally often.
         snr_db: power of all talkers over that of the noise: drawn between these two.
         rooms: table of measured impulse responses.
         simulated_rooms: how many rooms are simulated besides (needs the extra ``rooms``).
@@ -89,6 +91,8 @@ class DynamicMixing:
     noise: Path | None = None
     noise_split: str | None = None
     noise_share: float = 0.0
+    noise_colour_db: float = 0.0
+    noises: tuple[int, ...] = (1,)
     snr_db: tuple[float, float] = (0.0, 20.0)
     rooms: Path | None = None
     simulated_rooms: int = 0
@@ -104,6 +108,7 @@ class DynamicMixing:
             ("speed", self.speed, 0.5, 2.0),
             ("snr_db", self.snr_db, -50.0, 100.0),
             ("colour_db", (self.colour_db,) * 2, 0.0, 40.0),
+            ("noise_colour_db", (self.noise_colour_db,) * 2, 0.0, 40.0),
             ("noise_share", (self.noise_share,) * 2, 0.0, 1.0),
             ("room_share", (self.room_share,) * 2, 0.0, 1.0),
             ("same_sex_share", (self.same_sex_share or 0.0,) * 2, 0.0, 1.0),
@@ -112,6 +117,8 @@ class DynamicMixing:
                 raise UsageError(f"Dynamic mixing: {name} lies between {least:g} and {most:g}.")
         if not self.talkers or min(self.talkers) < 1:
             raise UsageError("Dynamic mixing: the number of talkers is at least 1.")
+        if not self.noises or min(self.noises) < 1:
+            raise UsageError("Dynamic mixing: the number of noises is at least 1.")
         if not (0 < self.seconds < np.inf and self.sample_rate > 0 and self.level_spread_db >= 0):
             raise UsageError("Dynamic mixing: seconds, sample_rate and level_spread_db are positive numbers.")
         if self.noise_share and self.noise is None:
@@ -273,16 +280,26 @@ class DynamicMixtures:
     def _noise(
         self, rng: np.random.Generator, speech: np.ndarray, responses: np.ndarray | None
     ) -> np.ndarray:
-        assert self.noise is not None
-        index = int(rng.integers(len(self.noise)))
-        length, samples = self.noise.length(index), speech.shape[-1]
-        start = int(rng.integers(max(length - samples, 0) + 1))
-        noise = np.resize(self.noise.excerpt(index, start, samples), (1, samples))
+        samples = speech.shape[-1]
+        noise = self._excerpt(rng, samples)
+        if self.mixing.noises != (1,):
+            for _ in range(int(rng.choice(self.mixing.noises)) - 1):
+                noise = noise + self._excerpt(rng, samples)
+        if self.mixing.noise_colour_db:
+            limit = self.mixing.noise_colour_db
+            noise = coloured(noise, rng.uniform(-limit, limit, COLOUR_BANDS), self.mixing.sample_rate)
         if responses is not None:
             noise = _heard(noise[0], responses[-1])
         power = float(np.mean(noise[0] ** 2))
         wanted = float(np.mean(speech[0] ** 2)) * 10 ** (-rng.uniform(*self.mixing.snr_db) / 10)
         return noise * np.float32(np.sqrt(wanted / power)) if power > 0 else noise
+
+    def _excerpt(self, rng: np.random.Generator, samples: int) -> Float[np.ndarray, "1 time"]:
+        """Of one noise, drawn; where it is shorter, again and again."""
+        assert self.noise is not None
+        index = int(rng.integers(len(self.noise)))
+        start = int(rng.integers(max(self.noise.length(index) - samples, 0) + 1))
+        return np.resize(self.noise.excerpt(index, start, samples), (1, samples))
 
 
 def _heard(
