@@ -132,7 +132,7 @@ def main() -> None:
 def text_of(result: dict) -> str:
     """The tables."""
     lines = [
-        f"Constants of `--model auto`, on {result['recordings']} recordings of the development split; mean SI-SDRi in dB.",
+        f"Constants of `--model auto`: {result['recordings']} recordings of the development split; mean SI-SDRi, dB.",
         "",
         f"As committed (caution {select.CAUTION:g}, head start {select.HEAD_START_DB:g} dB, doubt {select.DOUBT:g}): "
         f"{result['gain_of_the_constants']:.2f}. Without any (all 0): {result['gain_without_any']:.2f}. "

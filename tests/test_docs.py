@@ -20,6 +20,8 @@ import torch
 import unbabble
 from unbabble import cli
 from unbabble.base import registry
+from unbabble.verbs.adapt import adapt
+from unbabble.verbs.enhance import enhance
 from unbabble.verbs.score import score
 from unbabble.verbs.separate import separate
 from unbabble.verbs.simulate import simulate
@@ -30,7 +32,17 @@ REPOSITORY = Path(__file__).parent.parent
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 DEMO = Path(unbabble.__file__).parent / "demo"
 BLOCK = re.compile(r"<!-- run(?P<same>, same output)? -->\n```(?P<kind>\w+)\n(?P<text>.*?)^```", re.S | re.M)
-VERBS = {"separate": separate, "score": score, "simulate": simulate, "stream": stream, "train": train}
+VERBS = {
+    "separate": separate,
+    "score": score,
+    "enhance": enhance,
+    "adapt": adapt,
+    "simulate": simulate,
+    "stream": stream,
+    "train": train,
+}
+PAGE_OF = {"adapt": "enhance"}
+"""Of verbs that share a page."""
 
 
 @pytest.fixture
@@ -94,10 +106,10 @@ def test_commands_that_are_not_run_name_what_exists():
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_option_is_explained(verb):
-    text = (REPOSITORY / "docs" / f"{verb}.md").read_text()
+    text = (REPOSITORY / "docs" / f"{PAGE_OF.get(verb, verb)}.md").read_text()
     for name in inspect.signature(VERBS[verb]).parameters:
         assert (
-            name in ("inputs", "input", "files", "configs")
+            name in ("inputs", "input", "recordings", "files", "configs")
             or f"`--{name.strip('_').replace('_', '-')}" in text
         ), f"docs/{verb}.md lacks --{name}"
 

@@ -11,7 +11,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -157,7 +157,7 @@ def separate_long(
         separator = _Segments(model, info, images)
         held: list[Tensor] = []  # the end of the previous segment
         shared = round(overlap * info.sample_rate)
-        for block, last in _with_last(audio_files.read_blocks(path, segment, overlap)):
+        for block, last in audio_files.with_last(audio_files.read_blocks(path, segment, overlap)):
             voices = separator(block, len(tracks))
             joined = tracks.join(voices, held[0] if held else None, shared)
             end = joined.shape[-1] if last else joined.shape[-1] - shared
@@ -370,14 +370,3 @@ class _Tracks:
         with AudioWriter(path, self.info.sample_rate, width, self.info.seconds or 0.0) as writer:
             for block in audio_files.read_blocks(temporary, SEGMENT_SECONDS):
                 writer.write(block * gain)
-
-
-def _with_last(blocks: Iterator[Tensor]) -> Iterator[tuple[Tensor, bool]]:
-    """Each block, and whether it is the last."""
-    previous = next(blocks, None)
-    for block in blocks:
-        assert previous is not None
-        yield previous, False
-        previous = block
-    if previous is not None:
-        yield previous, True

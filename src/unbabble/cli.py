@@ -48,12 +48,14 @@ WORK, MODELS = Group("Recordings", sort_key=0), Group("Models", sort_key=1)
 TOOLS = Group("About this installation", sort_key=2)
 for _verb, _group, _help in (
     ("separate", WORK, "Write one file per talker of each recording."),
+    ("enhance", WORK, "Take the noise off one person's recordings."),
     ("stream", WORK, "Separate endless input, or a microphone, while it arrives."),
     ("score", WORK, "Say how good separated voices are, without the true ones or against them."),
     ("bench", WORK, "Rank models on real recordings, without the true voices."),
     ("simulate", WORK, "Make mixtures whose true voices are known."),
     ("prepare", WORK, "Write manifests for a corpus on disk; alone, list the layouts."),
     ("train", MODELS, "Train a network by a recipe, or tune one on your own recordings."),
+    ("adapt", MODELS, "Make a tiny enhancer for one person, from that person's own recordings."),
     ("models", MODELS, "List the models; `models info NAME` tells all about one."),
     ("push", MODELS, "Put a network into a folder or on the Hugging Face Hub, with its model card."),
     ("pull", MODELS, "Fetch a network from the Hugging Face Hub into a folder."),
@@ -61,6 +63,12 @@ for _verb, _group, _help in (
     ("doctor", TOOLS, "Check what works on this machine."),
 ):
     app.command(f"unbabble.verbs.{_verb}:{_verb}", name=_verb, group=_group, help=_help)
+app.command(
+    "unbabble.verbs.adapt:forget",
+    name="forget",
+    group=TOOLS,
+    help="Remove what `adapt` kept of recordings.",
+)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -4,8 +4,8 @@ An exported file holds ``estimate`` alone: (batch, time) at about unit level to 
 any length. Levels, order and microphones stay with ``NeuralSeparator``. A file is only left behind when ONNX Runtime
 agrees with PyTorch on signals of several lengths, one sample included.
 
-PyTorch's exporter would unroll a recurrent layer to the length of the example; ``_Lstm`` takes its place, which
-states ONNX's own operator. Conditions on the length that the exporter meets are put off to run time, where they
+PyTorch's exporter would unroll a recurrent layer to the length of the example; ``_Lstm`` and ``_Gru`` take its place,
+which state ONNX's own operators. Conditions on the length that the exporter meets are put off to run time, where they
 cannot be checked any more: hence the comparison at short and at odd lengths.
 
 ONNX Runtime adds up millions of numbers one by one, in single precision: means over all of a recording, as some
@@ -24,7 +24,7 @@ from contextlib import contextmanager, suppress
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 import torch
 from jaxtyping import Float
@@ -300,15 +300,22 @@ class _Estimate(nn.Module):
             for name, child in module.named_children():
                 if isinstance(child, nn.LSTM):
                     setattr(module, name, _Lstm(child))
+                elif isinstance(child, nn.GRU):
+                    setattr(module, name, _Gru(child))
 
     def forward(self, mixture: Float[Tensor, "batch time"]) -> Float[Tensor, "batch source time"]:
         return self.network.estimate(mixture)
 
 
-class _Lstm(nn.Module):
-    """An LSTM layer as ONNX's operator, of any length; only for export, it computes nothing."""
+class _Recurrent(nn.Module):
+    """A recurrent layer as ONNX's operator, of any length; only for export, it computes nothing."""
 
-    def __init__(self, layer: nn.LSTM) -> None:
+    OPERATOR: ClassVar[str]
+    GATES: ClassVar[tuple[int, ...]]
+    """Places of PyTorch's gates in ONNX's order."""
+    ATTRIBUTES: ClassVar[dict[str, int]] = {}
+
+    def __init__(self, layer: nn.RNNBase) -> None:
         super().__init__()
         if layer.proj_size:
             raise UsageError("LSTM layers with projections cannot be exported to ONNX.")
@@ -326,16 +333,15 @@ class _Lstm(nn.Module):
                 ]
                 self.register_buffer(f"{name}{number}", torch.stack(tensors))
 
-    def _gates(self, layer: nn.LSTM, name: str) -> Tensor:
-        """In ONNX's order: input, output, forget, cell; PyTorch has input, forget, cell, output."""
+    def _gates(self, layer: nn.RNNBase, name: str) -> Tensor:
         if not hasattr(layer, name):
-            return torch.zeros(4 * layer.hidden_size)
-        gates = getattr(layer, name).detach().chunk(4)
-        return torch.cat([gates[0], gates[3], gates[1], gates[2]])
+            return torch.zeros(len(self.GATES) * layer.hidden_size)
+        gates = getattr(layer, name).detach().chunk(len(self.GATES))
+        return torch.cat([gates[place] for place in self.GATES])
 
     def forward(self, sequence: Tensor, state: None = None) -> tuple[Tensor, None]:
         if state is not None:
-            raise UsageError("LSTM layers that start from a state cannot be exported to ONNX.")
+            raise UsageError("Recurrent layers that start from a state cannot be exported to ONNX.")
         if self.batch_first:
             sequence = sequence.transpose(0, 1)
         time, batch, _ = sequence.shape
@@ -343,11 +349,26 @@ class _Lstm(nn.Module):
             weights = (getattr(self, f"{name}{number}") for name in "WRB")
             direction = "bidirectional" if len(self.directions) == 2 else "forward"
             sequence = torch.onnx.ops.symbolic(
-                "LSTM",
+                self.OPERATOR,
                 (sequence, *weights),
-                {"hidden_size": self.hidden_size, "direction": direction},
+                {"hidden_size": self.hidden_size, "direction": direction} | self.ATTRIBUTES,
                 dtype=sequence.dtype,
                 shape=(time, len(self.directions), batch, self.hidden_size),
             )
             sequence = sequence.transpose(1, 2).flatten(2)
         return sequence.transpose(0, 1) if self.batch_first else sequence, None
+
+
+class _Lstm(_Recurrent):
+    """PyTorch has input, forget, cell, output; ONNX input, output, forget, cell."""
+
+    OPERATOR = "LSTM"
+    GATES = (0, 3, 1, 2)
+
+
+class _Gru(_Recurrent):
+    """PyTorch has reset, update, new; ONNX update, reset, hidden."""
+
+    OPERATOR = "GRU"
+    GATES = (1, 0, 2)
+    ATTRIBUTES: ClassVar[dict[str, int]] = {"linear_before_reset": 1}

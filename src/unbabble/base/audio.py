@@ -177,6 +177,17 @@ def write(path: str | os.PathLike[str], samples: Float[Tensor, "*channel time"],
         writer.write(waveform)
 
 
+def with_last(blocks: Iterator[Tensor]) -> Iterator[tuple[Tensor, bool]]:
+    """Each block, and whether it is the last."""
+    previous = next(blocks, None)
+    for block in blocks:
+        assert previous is not None
+        yield previous, False
+        previous = block
+    if previous is not None:
+        yield previous, True
+
+
 class AudioWriter:
     """Writes a recording block by block; as a context manager, it appears under its name when complete.
 

@@ -84,9 +84,9 @@ class NeuralSeparator(Network):
             decoder.weight.mul_(shared / total)
 
     def figure(self, mixture: Float[Tensor, "1 time"], sources: Float[Tensor, "1 source time"]) -> float:
-        """SI-SNR improvement in dB, where at least two talk."""
+        """SI-SNR improvement in dB, where there is something to separate: two talk, or one in noise."""
         present = sources[:, sources[0].abs().amax(-1) > 0]
-        if present.shape[1] < 2:
+        if present.shape[1] < min(2, self.sources):
             return math.nan
         found = align(self.estimate(mixture), present).scores.mean()
         return float(found - si_sdr(mixture[:, None], present).mean())

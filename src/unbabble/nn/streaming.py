@@ -1,14 +1,14 @@
 """Causal networks, sample by sample: what remembers, and the stream that gives a network's output as input arrives.
 
-A causal network looks back in two kinds of modules only, ``Past`` and ``CumulativeNorm``. A stream works on a twin of
-the network that shares its weights and whose modules of these kinds remember what came before; then the network's own
+A causal network looks back only in modules that can ``remember``, as ``Past`` does. A stream works on a twin of the
+network that shares its weights and in which these remember what came before; then the network's own
 code, given block after block, computes what it computes for the whole. Encoder and decoder overlap from block to
 block (``NetworkStreamer``); rates, levels and channels are ``RecordingStreamer``'s.
 """
 
 import copy
 import math
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import soxr
@@ -18,7 +18,6 @@ from scipy.signal import lfilter
 from torch import Tensor, nn
 
 from unbabble.base.errors import InputError, UsageError
-from unbabble.nn.cumulative_norm import CumulativeNorm
 from unbabble.nn.filterbank import Decoder, Encoder
 
 GAIN = 16.0
@@ -28,6 +27,15 @@ RESAMPLING = "MQ"
 """Quality of soxr: 16 bits, and half the delay of the next better one."""
 OFFSET_HZ = 1.0
 """What a microphone's electronics add below this is removed, as the mean of a recording is."""
+
+
+@runtime_checkable
+class Remembers(Protocol):
+    """A module that looks back: as a whole, or in a stream from call to call."""
+
+    def remember(self) -> None:
+        """From now on, calls go on where the last one ended."""
+        ...
 
 
 class Past(nn.Module):
@@ -60,7 +68,7 @@ def remembering(network: nn.Module) -> nn.Module:
     shared = {id(tensor): tensor for tensor in [*network.parameters(), *network.buffers()]}
     twin = copy.deepcopy(network, shared).eval()
     for module in twin.modules():
-        if isinstance(module, Past | CumulativeNorm):
+        if isinstance(module, Remembers):
             module.remember()
     return twin
 
@@ -127,6 +135,20 @@ class NetworkStreamer:
         return waveforms[:, :done]
 
 
+class Streamer(Protocol):
+    """A network's ``estimate``, in pieces; ``latency`` in samples."""
+
+    latency: int
+
+    def push(self, samples: Float[Tensor, " time"]) -> Float[Tensor, "source time"]:
+        """Take the next samples, and return what is finished."""
+        ...
+
+    def flush(self) -> Float[Tensor, "source time"]:
+        """End the input: what was still missing."""
+        ...
+
+
 class Streamable(Protocol):
     """A network with a ``streamer`` of its own."""
 
@@ -135,7 +157,7 @@ class Streamable(Protocol):
     reference: int
     levels: str
 
-    def streamer(self) -> NetworkStreamer:
+    def streamer(self) -> Streamer:
         """A new one."""
         ...
 

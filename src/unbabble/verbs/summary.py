@@ -51,7 +51,8 @@ def _row(file: FileReport) -> tuple[str, ...]:
 
 
 def _scores(file: FileReport) -> str:
-    """One line for each voice."""
+    """One line for each voice; what it was before, where that is known."""
+    before = "".join(f"{voice['si_snr_db']:.1f} to " for voice in file.details.get("before", ()))
     return "\n".join(
-        f"{voice['si_snr_db']:.1f} dB, {voice['verdict']}" for voice in file.details.get("scores", ())
+        f"{before}{voice['si_snr_db']:.1f} dB, {voice['verdict']}" for voice in file.details.get("scores", ())
     )

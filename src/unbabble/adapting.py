@@ -1,0 +1,382 @@
+"""A tiny enhancer for one person and one place, from that person's own noisy recordings.
+
+Without clean speech, a large frozen network enhances the recordings, and the tiny one learns to do as it does (S. Kim,
+M. Kim, "Test-time adaptation toward personalized speech enhancement: zero-shot learning with knowledge distillation",
+WASPAA 2021). Where there are seconds of clean speech, half of what it learns from is that speech in the noise of the
+recordings, as the large network hears it. What is held back decides: only where a blind score says that the adapted
+network is better there, is it kept. Nothing leaves the machine.
+"""
+
+import hashlib
+import json
+import logging
+import math
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unbabble.base import audio as audio_files
+from unbabble.base.errors import InputError, UsageError
+from unbabble.base.files import atomic, user_cache
+from unbabble.base.weights import packaged
+from unbabble.enhancing import DEFAULTS
+from unbabble.intake import usable_channels
+from unbabble.networks import load_separator
+from unbabble.nn.macs import macs_per_second, parameter_count
+from unbabble.nn.scorer import unit
+from unbabble.nn.separator import NeuralSeparator
+from unbabble.scoring import BlindScorer
+
+logger = logging.getLogger(__name__)
+
+STUDENT, TEACHER = DEFAULTS[-1], DEFAULTS[0]
+STUDENTS = "gru."
+LEAST_SECONDS, LEAST_CLEAN_SECONDS = 20.0, 1.0
+HELD_SHARE = 0.25
+"""Of the recordings, by which the adapted network is judged."""
+PIECE_SECONDS, CROP_SECONDS = 4.0, 2.0
+CLIPPED_SHARE = 0.001
+CLEAN_SNR_DB = (-5.0, 15.0)
+BATCH, RATE, WARMUP = 16, 5e-4, 20
+KEPT_AVERAGE = 0.98
+RESAMPLES = 2000
+SAVE_EVERY = 50
+
+
+@dataclass(frozen=True)
+class Gain:
+    """A mean over pieces of recordings in dB, and the interval that holds it 95 times in 100 (bootstrap)."""
+
+    mean_db: float
+    low_db: float
+    high_db: float
+
+    @classmethod
+    def of(cls, values: Sequence[float], seed: int = 0) -> "Gain":
+        """Of ``values``, at least one."""
+        numbers = np.asarray(values, float)
+        draws = np.random.default_rng(seed).integers(len(numbers), size=(RESAMPLES, len(numbers)))
+        low, high = np.percentile(numbers[draws].mean(1), [2.5, 97.5])
+        return cls(float(numbers.mean()), float(low), float(high))
+
+
+@dataclass
+class Adaptation:
+    """What came of it.
+
+    Attributes:
+        student: the network's name.
+        teacher: whose enhancement it learnt from.
+        method: ``distillation``, or ``distillation and clean speech``.
+        kept: whether the adapted network is better on what was held back; if not, ``network`` is the one before.
+        gain: blind score of the adapted network less that of the one before, on what was held back.
+        before_db: blind score of the recordings as they are, there.
+        steps: that were made.
+        sources: what it was made from: SHA-256 and seconds of each recording.
+        reason: why it was not kept, in one sentence.
+        warnings: what the user should know.
+    """
+
+    student: str
+    teacher: str
+    method: str
+    kept: bool
+    gain: Gain
+    before_db: float
+    steps: int
+    sources: list[dict[str, Any]]
+    reason: str = ""
+    warnings: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain content for JSON."""
+        return asdict(self)
+
+
+@dataclass
+class Heard:
+    """One recording at the student's rate and unit level."""
+
+    name: str
+    samples: Float[Tensor, " time"]
+    sha256: str
+    seconds: float
+
+
+def adapt(
+    recordings: Sequence[str | os.PathLike[str]],
+    clean: Sequence[str | os.PathLike[str]] = (),
+    *,
+    student: str = STUDENT,
+    teacher: str = TEACHER,
+    steps: int = 400,
+    seed: int = 0,
+    keep: bool = False,
+    report: Callable[[str], None] = logger.info,
+) -> tuple[NeuralSeparator, Adaptation]:
+    """Adapt ``student`` to whoever speaks in ``recordings``, where they were made.
+
+    Work is kept in the user's cache: a call with the same arguments goes on where an earlier one was killed, and
+    ``forget`` removes it.
+
+    Args:
+        recordings: of one person, noisy, any number and length, all together at least 20 seconds.
+        clean: of the same person, without noise.
+        student: the network that is adapted.
+        teacher: the network that it learns from.
+        steps: updates of the weights.
+        seed: of all draws.
+        keep: return the adapted network even where it is not better.
+        report: is told how it goes.
+
+    Returns:
+        The adapted network, or where that is no better the one before; and what came of it.
+
+    Raises:
+        InputError: too little to learn from, or recordings that cannot be used.
+        UsageError: no such networks.
+    """
+    network, _ = load_separator(student)
+    warnings: list[str] = []
+    rate = network.sample_rate
+    noisy = [heard for path in recordings if (heard := _heard(path, rate, warnings)) is not None]
+    voices = [heard for path in clean if (heard := _heard(path, rate, warnings)) is not None]
+    _check(noisy, voices)
+    learnt, held = _split(noisy, rate)
+    folder = user_cache() / "adapt" / _key(student, teacher, steps, seed, noisy, voices)
+    folder.mkdir(parents=True, exist_ok=True)
+    targets = _taught(learnt, teacher, rate, folder, report)
+    items = _Items(learnt, targets, [voice.samples for voice in voices], rate, seed)
+    adapted, _ = load_separator(student)
+    failure = _learn(adapted, items, steps, folder, report)
+    method = "distillation and clean speech" if voices else "distillation"
+    sources = [{"sha256": each.sha256, "seconds": round(each.seconds, 2)} for each in (*noisy, *voices)]
+    gain, before = _proof(network, adapted, held, rate)
+    kept = not failure and gain.low_db > 0
+    if not kept and not failure:
+        failure = (
+            f"On what was held back it is not surely better: {gain.mean_db:+.2f} dB "
+            f"({gain.low_db:+.2f} to {gain.high_db:+.2f})."
+        )
+    result = Adaptation(
+        student, teacher, method, kept, gain, before, steps, sources, "" if kept else failure, warnings
+    )
+    return (adapted if kept or keep else network), result
+
+
+def student_within(budget: float | None = None) -> str:
+    """The largest packaged student of at most ``budget`` million operations a second; without a budget the default.
+
+    Raises:
+        InputError: none is installed.
+        UsageError: all take more.
+    """
+    names = [name for name in packaged() if name.startswith(STUDENTS)]
+    if not names:
+        raise InputError("No student is installed: name one with --student (configs/gru.yaml trains them).")
+    if budget is None:
+        return STUDENT if STUDENT in names else names[0]
+    costs = {name: macs_per_second(load_separator(name)[0]) / 1e6 for name in names}
+    if fitting := [name for name in names if costs[name] <= budget]:
+        return max(fitting, key=lambda name: costs[name])
+    least = min(costs, key=lambda name: costs[name])
+    raise UsageError(f"The smallest student, {least}, takes {costs[least]:.0f} million operations a second.")
+
+
+def forget() -> int:
+    """Remove all that ``adapt`` keeps of anybody's recordings; returns how many bytes that was."""
+    folder = user_cache() / "adapt"
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else 0
+    shutil.rmtree(folder, ignore_errors=True)
+    return size
+
+
+def about(network: NeuralSeparator) -> str:
+    """Size and cost in a few words."""
+    return f"{parameter_count(network):,} parameters, {macs_per_second(network) / 1e6:.0f} million operations a second"
+
+
+def _heard(path: str | os.PathLike[str], rate: int, warnings: list[str]) -> Heard | None:
+    """A recording's loudest channel; None, with a warning, where it is silent."""
+    recording = audio_files.read(path)
+    name = os.fspath(path)
+    if not recording.samples.any():
+        warnings.append(f"'{name}' is silent: left out.")
+        return None
+    samples = usable_channels(recording, [])[0]
+    loudest = samples[samples.square().sum(1).argmax()]
+    clipped = (loudest.abs() >= 0.999 * loudest.abs().max()).float().mean()
+    if clipped > CLIPPED_SHARE:
+        warnings.append(f"'{name}' is clipped in {100 * clipped:.1f} % of its samples.")
+    digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    heard = unit(audio_files.resample(loudest, recording.sample_rate, rate))
+    return Heard(name, heard, digest, recording.seconds)
+
+
+def _check(noisy: list[Heard], voices: list[Heard]) -> None:
+    seconds = sum(each.seconds for each in noisy)
+    if seconds < LEAST_SECONDS:
+        raise InputError(
+            f"There are {seconds:.1f} seconds to learn from: at least {LEAST_SECONDS:g} are needed, better 3 minutes."
+        )
+    if voices and (clean := sum(each.seconds for each in voices)) < LEAST_CLEAN_SECONDS:
+        raise InputError(
+            f"There are {clean:.1f} seconds of clean speech: at least {LEAST_CLEAN_SECONDS:g} are needed."
+        )
+
+
+def _split(noisy: list[Heard], rate: int) -> tuple[list[Tensor], list[Tensor]]:
+    """What is learnt from, and pieces that are held back: the end of every recording."""
+    piece = round(PIECE_SECONDS * rate)
+    learnt, held = [], []
+    for each in noisy:
+        count = round(HELD_SHARE * len(each.samples) / piece)
+        end = len(each.samples) - count * piece
+        learnt.append(each.samples[:end])
+        held += list(each.samples[end:].split(piece))
+    if not held:
+        longest = max(range(len(learnt)), key=lambda number: len(learnt[number]))
+        held, learnt[longest] = [learnt[longest][-piece:]], learnt[longest][:-piece]
+    least = round(CROP_SECONDS * rate)
+    return [each for each in learnt if len(each) >= least], held
+
+
+def _key(student: str, teacher: str, steps: int, seed: int, noisy: list[Heard], voices: list[Heard]) -> str:
+    parts = [student, teacher, steps, seed, [each.sha256 for each in noisy], [each.sha256 for each in voices]]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:20]
+
+
+def _taught(
+    learnt: list[Tensor], teacher: str, rate: int, folder: Path, report: Callable[[str], None]
+) -> list[Tensor]:
+    """What the teacher makes of each recording, kept in ``folder``."""
+    network, _ = load_separator(teacher)
+    if network.sample_rate != rate:
+        raise InputError(f"The teacher works at {network.sample_rate} Hz and the student at {rate}.")
+    report(f"{teacher} listens to {sum(map(len, learnt)) / rate:.0f} seconds.")
+    found = []
+    for number, samples in enumerate(learnt):
+        path = folder / f"taught{number}.npy"
+        if not path.is_file():
+            pieces = samples.split(round(30 * rate))
+            with torch.no_grad():
+                voice = torch.cat([network.estimate(piece[None])[0, 0] for piece in pieces])
+            with atomic(path) as temporary, open(temporary, "wb") as file:
+                np.save(file, voice.numpy())
+        found.append(torch.from_numpy(np.load(path)))
+    return found
+
+
+class _Items:
+    """Batches of noisy speech and what is to be made of it."""
+
+    def __init__(
+        self, learnt: list[Tensor], targets: list[Tensor], voices: list[Tensor], rate: int, seed: int
+    ) -> None:
+        self.learnt, self.targets, self.voices, self.seed = learnt, targets, voices, seed
+        self.samples = round(CROP_SECONDS * rate)
+        self.shares = np.array([len(each) for each in learnt]) / sum(map(len, learnt))
+        self.level = torch.cat(targets).square().mean().sqrt()
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """(batch, time) noisy, and (batch, 1, time) of the voice."""
+        rng = np.random.default_rng([self.seed, step])
+        pairs = [self._clean(rng) if self.voices and i % 2 else self._taught(rng) for i in range(BATCH)]
+        noisy, voice = (torch.stack(each) for each in zip(*pairs, strict=True))
+        level = noisy.square().mean(-1, keepdim=True).sqrt().clamp(min=1e-8)
+        return noisy / level, (voice / level)[:, None]
+
+    def _crop(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        number = int(rng.choice(len(self.learnt), p=self.shares))
+        start = int(rng.integers(len(self.learnt[number]) - self.samples + 1))
+        here = slice(start, start + self.samples)
+        return self.learnt[number][here], self.targets[number][here]
+
+    def _taught(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Where somebody speaks, as far as that is found in a few draws."""
+        noisy, voice = self._crop(rng)
+        for _ in range(9):
+            if voice.square().mean().sqrt() > 0.3 * self.level:
+                break
+            noisy, voice = self._crop(rng)
+        return noisy, voice
+
+    def _clean(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        voice = self.voices[rng.integers(len(self.voices))]
+        if len(voice) < self.samples:
+            voice = torch.nn.functional.pad(voice, (0, self.samples - len(voice)))
+        start = int(rng.integers(len(voice) - self.samples + 1))
+        voice = voice[start : start + self.samples]
+        noisy, taught = self._crop(rng)
+        noise = noisy - taught
+        gain = voice.norm() / noise.norm().clamp(min=1e-8) * 10 ** (-rng.uniform(*CLEAN_SNR_DB) / 20)
+        return voice + gain * noise, voice
+
+
+def _learn(
+    network: NeuralSeparator, items: _Items, steps: int, folder: Path, report: Callable[[str], None]
+) -> str:
+    """Adapt ``network``, from the last checkpoint on; says what went wrong, if anything did."""
+    optimizer = torch.optim.Adam(network.parameters(), RATE)
+    average = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    first, checkpoint = 0, folder / "last.ckpt"
+    if checkpoint.is_file():
+        state = torch.load(checkpoint, weights_only=True)
+        network.load_state_dict(state["network"])
+        optimizer.load_state_dict(state["optimizer"])
+        average, first = state["average"], state["step"]
+        report(f"Goes on from step {first}.")
+    network.train()
+    recent: list[float] = []
+    for step in range(first, steps):
+        for group in optimizer.param_groups:
+            falling = (1 + math.cos(math.pi * step / steps)) / 2
+            group["lr"] = RATE * min(1.0, (step + 1) / WARMUP) * max(falling, 0.01)
+        mixture, voice = items.batch(step)
+        loss = network.loss(mixture, voice).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        if not (loss.isfinite() and norm.isfinite()):
+            return f"Adaptation diverged at step {step + 1}."
+        optimizer.step()
+        recent.append(float(loss.detach()))
+        for name, tensor in network.state_dict().items():
+            if tensor.is_floating_point():
+                average[name].lerp_(tensor, 1 - KEPT_AVERAGE)
+        if (step + 1) % SAVE_EVERY == 0 or step + 1 == steps:
+            state = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
+            with atomic(checkpoint) as temporary:
+                torch.save(state | {"average": average, "step": step + 1}, temporary)
+            report(f"Step {step + 1} of {steps}: loss {np.mean(recent):.2f}.")
+            recent.clear()
+    network.load_state_dict(average)
+    network.eval()
+    return ""
+
+
+@torch.no_grad()
+def _proof(
+    before: NeuralSeparator, after: NeuralSeparator, held: list[Tensor], rate: int
+) -> tuple[Gain, float]:
+    """By how much the blind score rises on pieces that were held back; and what they score as they are."""
+    scorer = BlindScorer()
+    gains, own = [], []
+    for piece in held:
+        if not piece.any():
+            continue
+        voices = [network.eval().estimate(piece[None])[0] for network in (before, after)]
+        first, second = (scorer(piece, voice, rate)[0].si_snr_db for voice in voices)
+        gains.append(second - first)
+        own.append(scorer(piece, piece[None], rate)[0].si_snr_db)
+    if not gains:
+        raise InputError("What was held back is silent: there is nothing to judge by.")
+    return Gain.of(gains), float(np.mean(own))

@@ -1,0 +1,1 @@
+"""Methods that take noise off speech, one file each."""

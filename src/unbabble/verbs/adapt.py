@@ -1,0 +1,144 @@
+"""``unbabble adapt``: a tiny enhancer for one person and place; ``unbabble forget`` removes what it kept."""
+
+import tempfile
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from unbabble.base.errors import OutputError, UsageError
+from unbabble.base.files import write_json
+
+ONNX_NAME = "model.onnx"
+
+
+@dataclass
+class Adapted:
+    """What was made.
+
+    Attributes:
+        folder: of the model.
+        kept: whether it is the adapted network; if not, it is the one before.
+        gain_db: blind score of the adapted network less that of the one before, on what was held back: mean, and the
+            95 % interval.
+        details: everything else.
+    """
+
+    folder: str
+    kept: bool
+    gain_db: tuple[float, float, float]
+    details: dict[str, Any] = field(default_factory=dict)
+    exit_code: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain content for JSON."""
+        return asdict(self)
+
+
+def adapt(
+    *recordings: str | Path,
+    out: Path,
+    clean: list[Path] | None = None,
+    student: str = "auto",
+    teacher: str = "auto",
+    budget: float | None = None,
+    steps: int = 400,
+    seed: int = 0,
+    onnx: bool = False,
+    overwrite: bool = False,
+    report: Path | None = None,
+    quiet: bool = False,
+) -> Adapted:
+    """Make a tiny enhancer that is better for one person and place, from that person's own noisy recordings.
+
+    It learns from a large network's enhancement, and from clean speech where there is some. A quarter of the recordings
+    is held back; only where a blind score says that the adapted network is better there, is it kept. Nothing leaves the
+    machine; a call that was killed goes on where it was, and `unbabble forget` removes what it keeps for that.
+
+    Args:
+        recordings: Of one person: files, folders, patterns; 20 seconds and more, better 3 minutes.
+        out: Folder of the model, me.unbabble say: `unbabble enhance noisy.wav --model me.unbabble`.
+        clean: Recordings of the same person without noise, from a second on; repeat for more.
+        student: The network to adapt; auto for the largest within the budget.
+        teacher: The network that it learns from.
+        budget: Million operations a second that the student may take.
+        steps: Updates of the weights.
+        seed: Of all draws.
+        onnx: Also write model.onnx, for other programs.
+        overwrite: Replace the model in the folder.
+        report: Write what was done to this file, as JSON.
+        quiet: Say nothing.
+
+    Raises:
+        InputError: too little to learn from, or recordings that cannot be used.
+        OutputError: the folder cannot be written to, or has a model already.
+        UsageError: no such networks, or none within the budget.
+    """
+    from unbabble import adapting
+    from unbabble.base.inputs import expand
+    from unbabble.model_folder import NAMES, write_folder
+    from unbabble.networks import load_separator
+
+    if steps < 1:
+        raise UsageError("There is at least 1 step.")
+    if student != "auto" and budget is not None:
+        raise UsageError("--budget chooses the student: give one or the other.")
+    if not overwrite and any((out / name).exists() for name in NAMES):
+        raise OutputError(f"Folder '{out}' has a model already; --overwrite replaces it.")
+    name = adapting.student_within(budget) if student == "auto" else student
+    say = _speaker(quiet)
+    with tempfile.TemporaryDirectory(prefix="unbabble-") as spool:
+        paths = [task.path for task in expand(recordings, Path(spool), exclude=out)]
+        network, found = adapting.adapt(
+            paths,
+            clean or (),
+            student=name,
+            teacher=adapting.TEACHER if teacher == "auto" else teacher,
+            steps=steps,
+            seed=seed,
+            report=say,
+        )
+    _, known = load_separator(name)
+    card = replace(
+        known.card,
+        summary=f"{known.card.summary} Adapted to one person." if found.kept else known.card.summary,
+        training=known.card.training | {"adapted": found.to_dict()},
+    )
+    write_folder(out, network, card, title=out.name, overwrite=overwrite)
+    if onnx:
+        from unbabble.onnx_networks import export
+
+        export(network, out / ONNX_NAME, card=card)
+    gain = found.gain
+    result = Adapted(
+        str(out), found.kept, (gain.mean_db, gain.low_db, gain.high_db), found.to_dict() | {"out": str(out)}
+    )
+    if report is not None:
+        write_json(report, result.to_dict())
+    for text in found.warnings:
+        say(text)
+    if found.kept:
+        say(
+            f"On what was held back the blind score rose by {gain.mean_db:.2f} dB ({gain.low_db:.2f} to "
+            f"{gain.high_db:.2f}): {out} is the adapted network ({adapting.about(network)})."
+        )
+    else:
+        say(f"{found.reason} {out} is {name} as it was.")
+    return result
+
+
+def forget(*, quiet: bool = False) -> None:
+    """Remove everything that `unbabble adapt` kept of anybody's recordings.
+
+    Args:
+        quiet: Say nothing.
+    """
+    from unbabble.adapting import forget as remove
+
+    _speaker(quiet)(f"{remove() / 1e6:.1f} MB of what adapt kept are gone.")
+
+
+def _speaker(quiet: bool):
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    return (lambda text: None) if quiet else console.print

@@ -1,0 +1,119 @@
+"""``unbabble enhance``: one voice of each recording, without its noise."""
+
+import math
+import tempfile
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from unbabble import jobs as executor
+from unbabble.base.errors import UsageError
+from unbabble.base.files import remove_partial, writable_folder
+from unbabble.base.inputs import Input, expand
+from unbabble.base.report import FileReport, Report, timestamp
+from unbabble.verbs.summary import print_summary
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What one run does to every recording; its fields are the config stored beside each result."""
+
+    model: str
+    strength: float | Literal["auto"]
+    format: Literal["wav", "flac"]
+    device: str
+
+
+def enhance(
+    *inputs: str | Path,
+    out: Path = Path("enhanced"),
+    model: str = "auto",
+    strength: float | Literal["auto"] = "auto",
+    format: Literal["wav", "flac"] = "wav",
+    device: str = "auto",
+    jobs: int = 1,
+    overwrite: bool = False,
+    report: Path | None = None,
+    quiet: bool = False,
+) -> Report:
+    """Take the noise off one person's recordings: OUT/<recording>/enhanced.wav, as many channels, the same rate.
+
+    What an earlier run has done is skipped. A blind score tells how much was gained.
+
+    Args:
+        inputs: Recordings: files, folders, patterns, manifests (.txt, .jsonl), or - for standard input.
+        out: Folder for the results.
+        model: What enhances: gru.2x64 and the like, weights (a .safetensors file or a folder, as `unbabble adapt` makes
+            them), or auto for the best that is installed.
+        strength: By how many dB noise becomes softer at most; auto: as much as does not harm, by the blind score.
+        format: wav holds 32-bit floats, flac 24 bits.
+        device: auto, cpu, cuda ...
+        jobs: Recordings to work on at the same time.
+        overwrite: Do again what an earlier run has done.
+        report: Write what happened to each recording to this file, as JSON.
+        quiet: Say nothing but what failed.
+
+    Returns:
+        What happened to each recording.
+
+    Raises:
+        UsageError: a request that makes no sense; no recording was touched.
+        OutputError: the folder cannot be written to.
+    """
+    from unbabble.enhancing import load_enhancer
+
+    if strength != "auto" and not (0 <= strength <= math.inf):
+        raise UsageError("The strength is at least 0 dB, or auto.")
+    executor.check_jobs(jobs)
+    settings = Settings(load_enhancer(model, device).name, strength, format, device)
+    result = Report(
+        "enhance", config=vars(settings) | {"out": str(out), "jobs": jobs, "overwrite": overwrite}
+    )
+    with tempfile.TemporaryDirectory(prefix="unbabble-") as spool:
+        tasks = expand(inputs, Path(spool), exclude=out)
+        writable_folder(out)
+        work = partial(enhance_one, out=out, settings=settings, overwrite=overwrite)
+        result.files, result.interrupted = executor.run(
+            work, tasks, jobs=jobs, quiet=quiet, title="Enhancing"
+        )
+    result.finished = timestamp()
+    if report is not None:
+        result.save(report)
+    print_summary(result, quiet)
+    return result
+
+
+def enhance_one(task: Input, out: Path, settings: Settings, overwrite: bool) -> FileReport:
+    """Resolve, run, write for one recording.
+
+    Raises:
+        UnbabbleError: it cannot be done, in one sentence.
+    """
+    from unbabble.enhancing import enhance_file, load_enhancer
+
+    folder, config = out / task.stem, vars(settings)
+    if not overwrite and (earlier := executor.done_before(folder, task.path, config)):
+        earlier.input = task.name
+        return earlier
+    started = time.perf_counter()
+    remove_partial(folder)
+    executor.forget(folder)
+    path = folder / f"enhanced.{settings.format}"
+    found = enhance_file(
+        load_enhancer(settings.model, settings.device),
+        task.path,
+        path,
+        strength=settings.strength,
+        progress=executor.report_progress,
+    )
+    result = FileReport(task.name, "done", model=found.model, audio_seconds=found.audio_seconds)
+    result.outputs, result.warnings = [str(path)], found.warnings
+    result.details = {"strength_db": found.strength_db}
+    for name, score in (("before", found.before), ("scores", found.after)):
+        if score is not None:
+            result.details[name] = [score.to_dict()]
+    result.seconds = time.perf_counter() - started
+    executor.record_done(folder, task.path, config, result)
+    return result

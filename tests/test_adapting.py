@@ -1,0 +1,251 @@
+"""Adapting a tiny enhancer to one person's recordings."""
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from unbabble import adapting, cli
+from unbabble.base import weights
+from unbabble.base.errors import InputError
+from unbabble.base.registry import create
+from unbabble.networks import load_separator
+from unbabble.scoring import VoiceScore
+
+RATE, STEPS = 16000, 6
+OPTIONS = {"hidden": 4, "layers": 1}
+
+
+def saved(path, seed, bias=None):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = create("gru", **OPTIONS)
+    if bias is not None:
+        with torch.no_grad():
+            network.to_mask.weight.zero_()
+            network.to_mask.bias.copy_(bias)
+    card = weights.WeightsCard("gru", network.resolved_options(), summary="Noise off.", training={"steps": 1})
+    weights.save(path, network.state_dict(), card)
+    return str(path)
+
+
+@pytest.fixture
+def networks(tmp_path):
+    """A student that knows nothing, and a teacher that takes away what lies above 2 kHz."""
+    low_pass = torch.where(torch.arange(513) < 128, 5.0, -5.0)
+    return {
+        "student": saved(tmp_path / "student.safetensors", 0),
+        "teacher": saved(tmp_path / "teacher.safetensors", 1, low_pass),
+    }
+
+
+@pytest.fixture(autouse=True)
+def likes_low_voices(monkeypatch, tmp_path):
+    """A scorer by how much of a voice lies below 2 kHz; small batches; a cache of its own."""
+
+    class Scorer:
+        sign = 1.0
+
+        def __call__(self, mixture, estimates, sample_rate):
+            power = torch.fft.rfft(estimates[0]).abs().square()
+            share = power[: len(power) // 4].sum() / power.sum()
+            return [VoiceScore(*[self.sign * 10 * float(share)] * 3)]
+
+    monkeypatch.setattr(adapting, "BlindScorer", Scorer)
+    monkeypatch.setattr(adapting, "BATCH", 4)
+    monkeypatch.setattr(adapting, "RATE", 0.02)
+    monkeypatch.setattr(adapting, "WARMUP", 1)
+    monkeypatch.setattr(adapting, "SAVE_EVERY", 2)
+    monkeypatch.setattr(adapting, "KEPT_AVERAGE", 0.1)
+    monkeypatch.setenv("UNBABBLE_CACHE", str(tmp_path / "cache"))
+    return Scorer
+
+
+def make(path, seconds=24.0, seed=0, rate=RATE, gain=0.05):
+    samples = np.random.default_rng(seed).laplace(size=int(rate * seconds)) * gain
+    soundfile.write(path, samples, rate, subtype="FLOAT")
+    return path
+
+
+@pytest.fixture
+def recording(tmp_path):
+    return make(tmp_path / "mine.wav")
+
+
+def test_it_learns_what_the_teacher_does(recording, networks):
+    network, found = adapting.adapt([recording], steps=60, **networks)
+    assert found.kept
+    assert found.gain.low_db > 0
+    assert found.gain.low_db <= found.gain.mean_db <= found.gain.high_db
+    teacher, before = (load_separator(networks[name])[0] for name in ("teacher", "student"))
+    heard = torch.randn(1, RATE, generator=torch.Generator().manual_seed(5))
+    with torch.no_grad():
+        wanted, first, then = (each.estimate(heard) for each in (teacher, before, network))
+    assert (then - wanted).norm() < 0.6 * (first - wanted).norm()
+
+
+def test_what_is_no_better_is_not_kept(recording, networks, likes_low_voices):
+    likes_low_voices.sign = -1.0
+    network, found = adapting.adapt([recording], steps=STEPS, **networks)
+    assert not found.kept
+    assert "not surely better" in found.reason
+    before = load_separator(networks["student"])[0].state_dict()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+
+
+def test_a_killed_run_goes_on_as_if_it_had_not_been(recording, networks, tmp_path, monkeypatch):
+    whole, _ = adapting.adapt([recording], steps=STEPS, keep=True, **networks)
+    monkeypatch.setenv("UNBABBLE_CACHE", str(tmp_path / "other"))
+
+    def kill(text):
+        if text.startswith("Step 4"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        adapting.adapt([recording], steps=STEPS, keep=True, report=kill, **networks)
+    said = []
+    again, _ = adapting.adapt([recording], steps=STEPS, keep=True, report=said.append, **networks)
+    assert "Goes on from step 4." in said
+    assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in whole.state_dict().items())
+
+
+def test_divergence_is_rolled_back(recording, networks, monkeypatch):
+    batch = adapting._Items.batch
+    monkeypatch.setattr(
+        adapting._Items,
+        "batch",
+        lambda self, step: tuple(each * (np.inf if step == 3 else 1) for each in batch(self, step)),
+    )
+    network, found = adapting.adapt([recording], steps=STEPS, **networks)
+    assert not found.kept
+    assert found.reason == "Adaptation diverged at step 4."
+    assert all(each.isfinite().all() for each in network.parameters())
+
+
+def test_clean_speech_is_learnt_from(recording, networks, tmp_path, monkeypatch):
+    clean = make(tmp_path / "clean.wav", seconds=1.5, seed=9)
+    network, found = adapting.adapt([recording], [clean], steps=STEPS, keep=True, **networks)
+    assert found.method == "distillation and clean speech"
+    without, _ = adapting.adapt([recording], steps=STEPS, keep=True, **networks)
+    assert not torch.equal(network.to_mask.weight, without.to_mask.weight)
+
+
+def test_what_is_held_back_is_not_learnt_from(recording, networks, tmp_path, monkeypatch):
+    """Change the last quarter of the recording: the judgement changes, the network does not."""
+    _, found = adapting.adapt([recording], steps=STEPS, keep=True, **networks)
+    samples, _ = soundfile.read(recording)
+    level = np.sqrt(np.mean(samples**2))
+    samples[-4 * RATE :] = samples[-4 * RATE :][::-1].cumsum() * 0.01
+    samples[-4 * RATE :] *= level / np.sqrt(np.mean(samples[-4 * RATE :] ** 2))
+    soundfile.write(tmp_path / "other.wav", samples, RATE, subtype="FLOAT")
+    monkeypatch.setattr(adapting, "unit", lambda waveform: waveform / level)
+    first, _ = adapting.adapt([recording], steps=STEPS, keep=True, seed=1, **networks)
+    second, other = adapting.adapt([tmp_path / "other.wav"], steps=STEPS, keep=True, seed=1, **networks)
+    assert all(torch.equal(tensor, second.state_dict()[name]) for name, tensor in first.state_dict().items())
+    assert other.gain != found.gain
+
+
+def test_it_says_what_it_was_made_from_and_forgets(recording, networks, tmp_path):
+    _, found = adapting.adapt([recording], steps=STEPS, **networks)
+    digest = hashlib.sha256(recording.read_bytes()).hexdigest()
+    assert found.sources == [{"sha256": digest, "seconds": 24.0}]
+    assert list((tmp_path / "cache" / "adapt").rglob("*.npy"))
+    assert adapting.forget() > 100_000
+    assert not (tmp_path / "cache" / "adapt").exists()
+    assert adapting.forget() == 0
+
+
+def test_too_little_is_refused(recording, networks, tmp_path):
+    short = make(tmp_path / "short.wav", seconds=5)
+    with pytest.raises(InputError, match=r"5\.0 seconds to learn from"):
+        adapting.adapt([short], steps=STEPS, **networks)
+    soundfile.write(tmp_path / "silent.wav", np.zeros(30 * RATE), RATE)
+    with pytest.raises(InputError, match=r"0\.0 seconds"):
+        adapting.adapt([tmp_path / "silent.wav"], steps=STEPS, **networks)
+    clean = make(tmp_path / "clean.wav", seconds=0.5)
+    with pytest.raises(InputError, match=r"0\.5 seconds of clean speech"):
+        adapting.adapt([recording], [clean], steps=STEPS, **networks)
+
+
+def test_silent_and_clipped_recordings_are_told(networks, tmp_path):
+    loud = make(tmp_path / "loud.wav")
+    samples, _ = soundfile.read(loud)
+    soundfile.write(loud, samples.clip(-0.05, 0.05), RATE)
+    soundfile.write(tmp_path / "silent.wav", np.zeros(RATE), RATE)
+    _, found = adapting.adapt([loud, tmp_path / "silent.wav"], steps=2, **networks)
+    assert any("silent" in text for text in found.warnings)
+    assert any("clipped" in text for text in found.warnings)
+
+
+def test_intervals_hold_the_mean_of_many():
+    rng = np.random.default_rng(0)
+    hits = sum(
+        gain.low_db <= 1.0 <= gain.high_db
+        for seed in range(200)
+        for gain in [adapting.Gain.of(rng.normal(1.0, 2.0, 30), seed)]
+    )
+    assert 180 <= hits <= 199
+
+
+@pytest.fixture
+def call(tmp_path, monkeypatch, capsys, networks):
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        options = ["--student", networks["student"], "--teacher", networks["teacher"], "--steps", "6"]
+        code = cli.run(["adapt", *map(str, arguments), *options])
+        return code, capsys.readouterr().err
+
+    return run
+
+
+def test_the_command(call, recording, tmp_path, monkeypatch):
+    code, text = call("mine.wav", "--out", "me.unbabble", "--report", "r.json", "--onnx")
+    assert code == 0
+    folder = tmp_path / "me.unbabble"
+    assert {"model.safetensors", "config.json", "README.md", "model.onnx"} <= {
+        each.name for each in folder.iterdir()
+    }
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert f"{report['gain_db'][0]:.2f} dB" in text if report["kept"] else "as it was" in text
+    card = weights.read_card(folder / "model.safetensors")
+    assert card.training["adapted"]["sources"][0]["seconds"] == 24.0
+    assert cli.run(["enhance", "mine.wav", "--model", "me.unbabble", "--strength", "inf"]) == 0
+    assert (tmp_path / "enhanced" / "mine" / "enhanced.wav").is_file()
+    assert cli.run(["forget"]) == 0
+    code, text = call("mine.wav", "--out", "me.unbabble")
+    assert code == 2
+    assert "--overwrite" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["nothing.wav", "--out", "a"], 1, "There is no file 'nothing.wav'"),
+        (["mine.wav", "--out", "a", "--budget", "5"], 2, "--budget"),
+        (["mine.wav"], 2, "--out"),
+    ],
+)
+def test_the_command_refuses(call, recording, arguments, code, message, tmp_path):
+    found, text = call(*arguments)
+    assert found == code
+    assert message in text
+    assert not (tmp_path / "a").exists()
+
+
+def test_the_student_within_a_budget(package, tmp_path, monkeypatch):
+    folder = package()
+    with pytest.raises(InputError, match="No student"):
+        adapting.student_within()
+    for hidden in (8, 64):
+        network = create("gru", hidden=hidden)
+        card = weights.WeightsCard("gru", network.resolved_options())
+        weights.save(folder / f"gru.2x{hidden}.safetensors", network.state_dict(), card)
+    weights.packaged.cache_clear()
+    assert adapting.student_within(5) == "gru.2x8"
+    assert adapting.student_within(50) == adapting.student_within() == "gru.2x64"
+    with pytest.raises(adapting.UsageError, match=r"gru\.2x8, takes 1 million"):
+        adapting.student_within(0.1)

@@ -1,0 +1,154 @@
+"""``unbabble enhance``: channels, rates, lengths, strengths, what is refused."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from unbabble import cli, enhancing
+from unbabble.base import audio, weights
+from unbabble.base.registry import create
+from unbabble.scoring import VoiceScore
+
+RATE = 16000
+
+
+@pytest.fixture
+def halves(tmp_path):
+    """An enhancer that halves everything."""
+    network = create("gru", hidden=2, layers=1)
+    with torch.no_grad():
+        network.to_mask.weight.zero_()
+        network.to_mask.bias.zero_()
+    path = tmp_path / "halves.safetensors"
+    weights.save(path, network.state_dict(), weights.WeightsCard("gru", network.resolved_options()))
+    return path
+
+
+@pytest.fixture
+def call(tmp_path, monkeypatch, capsys, halves):
+    """Run ``unbabble enhance``: exit code, entries of the report, stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(enhancing, "has_scorer", lambda: False)
+
+    def run(*arguments, model=halves):
+        code = cli.run(["enhance", *map(str, arguments), "--model", str(model), "--report", "r.json"])
+        entries = (
+            json.loads((tmp_path / "r.json").read_text())["files"] if (tmp_path / "r.json").is_file() else []
+        )
+        return code, entries, capsys.readouterr().err
+
+    return run
+
+
+def make(path, seconds=1.0, channels=1, rate=RATE, seed=0):
+    samples = np.random.default_rng(seed).laplace(size=(int(rate * seconds), channels)) * 0.05
+    samples -= samples.mean(0)
+    soundfile.write(path, samples, rate, subtype="FLOAT")
+    return audio.read(path).samples
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_channel_at_its_rate(call, tmp_path, channels):
+    noisy = make(tmp_path / "call.wav", channels=channels, rate=RATE)
+    code, (entry,), text = call("call.wav")
+    assert code == 0
+    found = audio.read(tmp_path / "enhanced" / "call" / "enhanced.wav")
+    assert found.sample_rate == RATE
+    torch.testing.assert_close(found.samples, 0.5 * noisy, rtol=0, atol=1e-5)
+    assert "Listen: enhanced/call/enhanced.wav" in text
+    assert entry["details"]["strength_db"] is None  # no limit
+    assert call("call.wav")[1][0]["outcome"] == "skipped"
+
+
+def test_other_rates_come_back_as_they_were(call, tmp_path):
+    make(tmp_path / "music.wav", rate=44100)
+    _, (entry,), _ = call("music.wav", "--format", "flac")
+    found = audio.read(tmp_path / "enhanced" / "music" / "enhanced.flac")
+    assert (found.sample_rate, found.samples.shape) == (44100, (1, 44100))
+    assert any("above 8 kHz is lost" in text for text in entry["warnings"])
+
+
+def test_strength_limits_what_is_taken_off(call, tmp_path):
+    noisy = make(tmp_path / "call.wav")
+    for strength, kept in (("0", 1.0), ("6", 0.5 + 0.5 * 10**-0.3), ("inf", 0.5)):
+        assert call("call.wav", "--strength", strength, "--overwrite")[0] == 0
+        found = audio.read(tmp_path / "enhanced" / "call" / "enhanced.wav").samples
+        torch.testing.assert_close(found, kept * noisy, rtol=0, atol=1e-5)
+
+
+def test_long_recordings_are_faded_together(call, tmp_path, monkeypatch):
+    noisy = make(tmp_path / "long.wav", seconds=7.3)
+    monkeypatch.setattr(enhancing, "PIECE_SECONDS", 2.0)
+    call("long.wav")
+    found = audio.read(tmp_path / "enhanced" / "long" / "enhanced.wav").samples
+    assert found.shape == noisy.shape
+    torch.testing.assert_close(found, 0.5 * noisy, rtol=0, atol=2e-3)  # each piece without its own mean
+
+
+def test_by_itself_it_never_scores_below_the_recording(call, tmp_path, monkeypatch):
+    """A scorer that likes what is half as loud, down to three quarters, and nothing beyond."""
+    noisy = make(tmp_path / "call.wav")
+    loudness = float(noisy.square().mean().sqrt())
+
+    class Scorer:
+        def __call__(self, mixture, estimates, sample_rate):
+            share = float(estimates.square().mean().sqrt()) / loudness
+            return [VoiceScore(*[-abs(share - wanted[0])] * 3)]
+
+    wanted = [0.8]
+    monkeypatch.setattr(enhancing, "has_scorer", lambda: True)
+    monkeypatch.setattr(enhancing, "BlindScorer", Scorer)
+    _, (entry,), _ = call("call.wav")
+    details = entry["details"]
+    assert details["strength_db"] == 12.0, "0.5 and 0.55 are farther from 0.8 than 1 is, and 0.63 is not"
+    assert details["scores"][0]["si_snr_db"] >= details["before"][0]["si_snr_db"]
+    wanted[0] = 1.2
+    _, (entry,), text = call("call.wav", "--overwrite")
+    assert entry["details"]["strength_db"] == 0.0
+    assert "Left as it is" in text
+    found = audio.read(tmp_path / "enhanced" / "call" / "enhanced.wav").samples
+    assert torch.equal(found, noisy)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["nothing.wav"], 1, "There is no file 'nothing.wav'"),
+        (["silent.wav"], 1, "silent"),
+        (["call.wav", "--strength", "-3"], 2, "at least 0 dB"),
+        (["call.wav", "--strength", "loud"], 2, "--strength takes"),
+        (["call.wav", "--format", "mp3"], 2, "format"),
+    ],
+)
+def test_what_is_refused(call, tmp_path, arguments, code, message):
+    make(tmp_path / "call.wav")
+    soundfile.write(tmp_path / "silent.wav", np.zeros(RATE), RATE)
+    found, _, text = call(*arguments)
+    assert found == code
+    assert message in text
+    assert not list((tmp_path / "enhanced").glob("**/*.wav")) if (tmp_path / "enhanced").is_dir() else True
+
+
+def test_a_model_that_separates_is_refused(call, save, tmp_path):
+    make(tmp_path / "call.wav")
+    code, _, text = call("call.wav", model=save(tmp_path / "separator.safetensors"))
+    assert code == 2
+    assert "separates talkers" in text
+
+
+def test_without_an_enhancer_it_says_so(call, package, tmp_path):
+    package(two={})
+    make(tmp_path / "call.wav")
+    code, _, text = call("call.wav", model="auto")
+    assert code == 1
+    assert "configs/gru.yaml" in text
+
+
+def test_strengths_are_tried_from_the_strongest():
+    assert tuple(sorted(enhancing.STRENGTHS_DB, reverse=True)) == enhancing.STRENGTHS_DB
+    assert enhancing.STRENGTHS_DB[0] == math.inf
+    assert enhancing.STRENGTHS_DB[-1] == 0
