@@ -6,8 +6,12 @@
 
 Every estimator learns from ``configs/corpora/separated.yaml`` (a *pool* of separators), from one separator of it
 (*single*), or from all but two or three families (*unheard*); *published* is REAL-M's network, from the pool. Test
-mixtures are of test speakers, test noises and the test states of the measured room, 4 s; each is separated by all.
-``score`` also takes other weights: ``--weights NAME=FILE``.
+mixtures are of test speakers, test noises and the test states of the measured room; each is separated by all.
+``score`` also takes other weights, other separators and longer mixtures: what longer ones bring is
+
+    python benchmarks/blind_score.py score --runs runs/none --corpus configs/corpora/separated_lengths.yaml \
+      --seconds 4 8 16 --weights pool=runs/scorer/best.safetensors "four seconds=runs/blind/pool/best.safetensors" \
+      --items 40 --name blind_score_lengths
 
 Truth: SI-SNR against the talker that the best assignment gives an estimate, within -15 and 30 dB.
 """
@@ -45,9 +49,11 @@ from unbabble.signal.metrics import si_sdr
 
 ROOT = Path(__file__).parent.parent
 CORPUS = ROOT / "configs" / "corpora" / "separated.yaml"
+LENGTHS = ROOT / "configs" / "corpora" / "separated_lengths.yaml"
+"""Of its second stage: fewer separators, and longer mixtures."""
 RESULTS = Path(__file__).parent / "results"
 DATA = Path(os.environ.get("UNBABBLE_DATA", "../shared/data"))
-NAME, SEED, NO = "blind_score", 0, "no_"
+NAME, SEED, NO, SECONDS = "blind_score", 0, "no_", 4.0
 SINGLE = "sepformer.2talkers_8k"
 FAMILIES = ("huang2014", "deep_clustering", "conv_tasnet", "dprnn", "sepformer", "bsrnn", "blind")
 LEFT_OUT = (("huang2014", "sepformer"), ("deep_clustering", "conv_tasnet"), ("dprnn", "bsrnn", "blind"))
@@ -69,17 +75,17 @@ def family(separator: str) -> str:
     return "blind" if name in ("auxiva", "ilrma", "tiss") else name
 
 
-def sections() -> dict[str, dict]:
+def sections(corpus: Path = CORPUS) -> dict[str, dict]:
     """The parts that estimators learn from."""
-    return load_yaml(CORPUS)["train"]["parts"]
+    return load_yaml(corpus)["train"]["parts"]
 
 
 def pool() -> list[str]:
     return sorted({name for part in sections().values() for name in part["separators"]})
 
 
-def test_sets(items: int) -> dict[str, SeparatedMixtures]:
-    parts = sections()
+def sets_to_test(items: int, seconds: float = SECONDS, corpus: Path = CORPUS) -> dict[str, SeparatedMixtures]:
+    parts = sections(corpus)
     names = {1: "one_microphone", 2: "two_microphones", 3: "three_microphones", 7: "seven_microphones"}
     speech = DATA / "speech.csv"
 
@@ -90,7 +96,7 @@ def test_sets(items: int) -> dict[str, SeparatedMixtures]:
             speech,
             "test",
             talkers=(talkers,),
-            seconds=4.0,
+            seconds=seconds,
             level_spread_db=2.5,
             overlap=(0.7, 1.0),
             noise=DATA / "noise.csv" if noisy else None,
@@ -140,7 +146,9 @@ def measured(rows: list[dict]) -> dict[str, float]:
     )
     by_mixture = defaultdict(list)
     for row in rows:
-        by_mixture[row["set"], row["mixture"]].append((row["true"].mean(), row["db"].mean()))
+        by_mixture[row["set"], row.get("seconds"), row["mixture"]].append(
+            (row["true"].mean(), row["db"].mean())
+        )
     ranks = [spearmanr(*zip(*pairs, strict=True))[0] for pairs in by_mixture.values() if len(pairs) > 3]
     result = {
         "estimates": len(true),
@@ -224,8 +232,13 @@ def score(arguments: argparse.Namespace) -> None:
         estimators[label] = network
         if label.startswith(NO):
             left_out |= {name: [*left_out.get(name, []), label] for name in label.removeprefix(NO).split("+")}
-    rows = evaluate(estimators, test_sets(arguments.items))
-    whole = evaluate({"pool": estimators["pool"]}, {WHOLE: whole_range(arguments.items)})
+    rows, sets = [], {}
+    for seconds in arguments.seconds:
+        found_sets = sets_to_test(arguments.items, seconds, arguments.corpus)
+        sets[seconds] = found_sets
+        rows += [row | {"seconds": seconds} for row in evaluate(estimators, found_sets)]
+    shortest = sets[min(sets)]
+    whole = evaluate({"pool": estimators["pool"]}, {WHOLE: whole_range(shortest)})
     found = {
         "machine": common.machine(),
         "command": common.command(),
@@ -240,6 +253,13 @@ def score(arguments: argparse.Namespace) -> None:
                 },
             }
             for label, network in estimators.items()
+        },
+        "seconds": {
+            label: {
+                f"{seconds:g}": measured([row for row in picked(rows, label) if row["seconds"] == seconds])
+                for seconds in arguments.seconds
+            }
+            for label in estimators
         },
         "whole_range": measured(whole),
         "separators": by_separator(rows, left_out),
@@ -270,9 +290,8 @@ def picked(rows: list[dict], label: str, name: str | None = None, sets: tuple[st
     ]
 
 
-def whole_range(items: int) -> ScoredItems:
+def whole_range(sets: dict[str, SeparatedMixtures]) -> ScoredItems:
     """What separators made of the clean and the noisy test mixtures, made better or worse: from -15 to 30 dB."""
-    sets = test_sets(items)
     parts = {"one": sets["clean"].part, "other": sets["noisy, reverberant"].part}
     return ScoredItems(SeparatedData(parts, degraded_share=1.0), SEED)
 
@@ -318,6 +337,8 @@ def text_of(found: dict) -> str:
     constant = [f"{row['constant_error_db']:.2f}" for row in found["estimators"]["pool"]["sets"].values()]
     cells = ["always the median", 0, "", f"{whole['constant_error_db']:.2f}", "", "", ""]
     lines += [table_line([*cells, *(f"/ {each}" for each in constant)]), ""]
+    if len(found["seconds"][labels[0]]) > 1:
+        lines += by_length(found["seconds"])
     wide = found["whole_range"]
     lines += [
         f"{whole['estimates']} estimates. *rank*: Spearman's correlation of the separators of one recording, mean over "
@@ -349,6 +370,21 @@ def text_of(found: dict) -> str:
         f"    {found['command']}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def by_length(found: dict[str, dict]) -> list[str]:
+    """By duration of the mixtures."""
+    lengths = list(next(iter(found.values())))
+    lines = ["By duration of the mixtures: Pearson / MAE in dB / held.", ""]
+    lines += [
+        table_line(["estimator", *(f"{each} s" for each in lengths)]),
+        table_line("-" * (1 + len(lengths))),
+    ]
+    for label, each in found.items():
+        cells = [f"{row['pearson']:.3f} / {row['error_db']:.2f} / {row['held']:.3f}" for row in each.values()]
+        lines.append(table_line([label, *cells]))
+    medians = [f"/ {row['constant_error_db']:.2f}" for row in next(iter(found.values())).values()]
+    return [*lines, table_line(["always the median", *medians]), ""]
 
 
 def table_line(cells) -> str:
@@ -438,6 +474,8 @@ def main() -> None:
     scoring = commands.add_parser("score")
     scoring.add_argument("--weights", nargs="*", default=[], metavar="NAME=FILE")
     scoring.add_argument("--items", type=int, default=TEST_ITEMS)
+    scoring.add_argument("--seconds", type=float, nargs="*", default=[SECONDS], help="of the test mixtures")
+    scoring.add_argument("--corpus", type=Path, default=CORPUS, help="names the separators")
     scoring.add_argument("--name", default=NAME)
     scoring.add_argument(
         "--card", type=Path, help="write the pool's scores into the card of this weights file"

@@ -61,6 +61,8 @@ def options(model: str, **changes: object) -> dict:
     special = dict(SPECIAL.get(name, {}))
     if name == "nmf":
         special["dictionaries"] = list(sources())
+    if name == "speech_nmf":
+        special["speech"] = list(sources())
     accepted = {
         option
         for cls in type(create(model)).__mro__
@@ -96,7 +98,7 @@ def attempt(model: str, mixture: torch.Tensor, **changes: object) -> torch.Tenso
 
 def voices(model: str) -> int:
     """How many it returns of two talkers: an enhancer one, all others both."""
-    return build(model).sources if model in NETWORKS else 2
+    return 1 if build(model).max_sources == 1 else 2
 
 
 def mixture_for(model: str, channels: int = 2) -> torch.Tensor:
@@ -256,6 +258,8 @@ def test_as_many_sources_as_channels_add_up_to_the_reference(model):
     """Scaled as heard at the first microphone: what is there is shared out, nothing is added or lost."""
     if model in NETWORKS:
         pytest.skip("without training, estimates need not add up to anything")
+    if voices(model) == 1:
+        pytest.skip("leaves out what is no voice")
     mixture = mixture_for(model)
     total = separate(model, mixture, taps=0).sum(1)  # what a prediction takes away would be missing
     reference = mixture[:, 0] - mixture[:, 0].mean(-1, keepdim=True)

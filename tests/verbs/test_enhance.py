@@ -140,6 +140,21 @@ def test_a_model_that_separates_is_refused(call, save, tmp_path):
     assert "separates talkers" in text
 
 
+def test_options_of_the_model(call, tmp_path):
+    make(tmp_path / "call.wav")
+    make(tmp_path / "anna.wav", seed=1)
+    code, (entry,), _ = call(
+        "call.wav", "--set", "speech=anna.wav", "--set", "iterations=3", model="speech_nmf.semi"
+    )
+    assert (code, entry["model"]) == (0, "speech_nmf.semi")
+    code, _, text = call("call.wav", "--set", "speach=anna.wav", model="speech_nmf.semi")
+    assert code == 2
+    assert "Did you mean 'speech'?" in text
+    code, _, text = call("call.wav", model="speech_nmf")
+    assert code == 1
+    assert "clean speech of some people" in text
+
+
 def test_without_an_enhancer_it_says_so(call, package, tmp_path):
     package(two={})
     make(tmp_path / "call.wav")

@@ -3,12 +3,13 @@
 import math
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from unbabble import jobs as executor
+from unbabble.base.config import parse_assignments
 from unbabble.base.errors import UsageError
 from unbabble.base.files import remove_partial, writable_folder
 from unbabble.base.inputs import Input, expand
@@ -24,6 +25,7 @@ class Settings:
     strength: float | Literal["auto"]
     format: Literal["wav", "flac"]
     device: str
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 def enhance(
@@ -31,6 +33,7 @@ def enhance(
     out: Path = Path("enhanced"),
     model: str = "auto",
     strength: float | Literal["auto"] = "auto",
+    set: list[str] | None = None,
     format: Literal["wav", "flac"] = "wav",
     device: str = "auto",
     jobs: int = 1,
@@ -48,6 +51,7 @@ def enhance(
         model: What enhances: gru.2x64 and the like, weights (a .safetensors file or a folder, as `unbabble adapt` makes
             them), or auto for the best that is installed.
         strength: By how many dB noise becomes softer at most; auto: as much as does not harm, by the blind score.
+        set: Any option of the model (`unbabble models info NAME`), as name=value; repeat for more.
         format: wav holds 32-bit floats, flac 24 bits.
         device: auto, cpu, cuda ...
         jobs: Recordings to work on at the same time.
@@ -67,7 +71,8 @@ def enhance(
     if strength != "auto" and not (0 <= strength <= math.inf):
         raise UsageError("The strength is at least 0 dB, or auto.")
     executor.check_jobs(jobs)
-    settings = Settings(load_enhancer(model, device).name, strength, format, device)
+    options = parse_assignments(set or [])
+    settings = Settings(load_enhancer(model, device, **options).name, strength, format, device, options)
     result = Report(
         "enhance", config=vars(settings) | {"out": str(out), "jobs": jobs, "overwrite": overwrite}
     )
@@ -102,7 +107,7 @@ def enhance_one(task: Input, out: Path, settings: Settings, overwrite: bool) -> 
     executor.forget(folder)
     path = folder / f"enhanced.{settings.format}"
     found = enhance_file(
-        load_enhancer(settings.model, settings.device),
+        load_enhancer(settings.model, settings.device, **settings.options),
         task.path,
         path,
         strength=settings.strength,

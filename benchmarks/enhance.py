@@ -1,0 +1,178 @@
+"""How much noise do the enhancers take off voices and noises that they never heard, and at what cost?
+
+    python benchmarks/enhance.py
+
+Test speakers in the test noises (``duan``, with which the literature on personal enhancement works, and a running tap),
+6 s at -5, 0, 5 and 10 dB. Beside the packaged networks: NMF with dictionaries of 20 training speakers, the noisy
+recording, and the ideal ratio mask, which knows the truth. Real-time factors with one thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from pathlib import Path
+
+import common
+import numpy as np
+import torch
+
+from unbabble import enhancing, hub
+from unbabble.base import audio
+from unbabble.base.weights import packaged
+from unbabble.data import corpora
+from unbabble.data.dynamic import DynamicMixing, DynamicMixtures
+from unbabble.networks import load_separator
+from unbabble.nn.macs import macs_per_second, parameter_count
+from unbabble.signal.metrics import estoi, pesq, si_sdr
+from unbabble.signal.stft import Stft
+
+RESULTS = Path(__file__).parent / "results"
+DATA = Path(os.environ.get("UNBABBLE_DATA", "../shared/data"))
+NAME, SEED, RATE, SECONDS = "enhance", 0, 16000, 6.0
+SNRS_DB = (-5.0, 0.0, 5.0, 10.0)
+NMF = ("speech_nmf.semi", "speech_nmf.universal", "speech_nmf.local")
+ONLINE = "speech_nmf.semi, online"
+EXAMPLES, EXAMPLE_SECONDS = 20, 20.0
+NOISY, IDEAL = "noisy", "ideal ratio mask"
+
+
+def items(split: str, each: int, snr_db: float):
+    """(noisy, voice) of one speaker each."""
+    mixing = DynamicMixing(
+        DATA / "speech.csv",
+        split,
+        talkers=(1,),
+        seconds=SECONDS,
+        sample_rate=RATE,
+        noise=DATA / "noise.csv",
+        noise_split=split if split == "test" else "train",
+        noise_share=1.0,
+        snr_db=(snr_db, snr_db),
+    )
+    made = DynamicMixtures(mixing, SEED)
+    for index in range(each):
+        item = made[index]
+        yield torch.from_numpy(item.mixture), torch.from_numpy(item.sources[0])
+
+
+def examples() -> list[torch.Tensor]:
+    """Clean speech of training speakers."""
+    by_speaker: dict[str, list] = {}
+    for each in corpora.speech(DATA / "speech.csv", "train"):
+        by_speaker.setdefault(each.speaker, []).append(each)
+    longest = sorted(by_speaker, key=lambda name: -sum(each.seconds for each in by_speaker[name]))[:EXAMPLES]
+    found = []
+    for name in longest:
+        voices = [audio.read(each.path).samples[0] for each in by_speaker[name][:4]]
+        found.append(torch.cat(voices)[: round(EXAMPLE_SECONDS * RATE)])
+    return found
+
+
+def ideal(noisy: torch.Tensor, voice: torch.Tensor) -> torch.Tensor:
+    transform = Stft(1024, 256)
+    speech, noise = (transform.analyse(each).abs().square() for each in (voice, noisy - voice))
+    mask = speech / (speech + noise).clamp(min=1e-12)
+    return transform.synthesise(mask * transform.analyse(noisy), len(noisy))
+
+
+def enhancers(names: list[str]) -> dict:
+    """Name to what takes a noisy recording and returns the voice."""
+    found: dict = {NOISY: lambda noisy: noisy}
+    speech = examples() if any(name.startswith("speech_nmf") for name in names) else []
+    for name in names:
+        options: dict = {}
+        if name.startswith("speech_nmf"):
+            options = {"speech": speech, "online": name == ONLINE, "rank": 100 if ".semi" in name else 10}
+        separator = hub.Model(name.partition(",")[0], torch.device("cpu"), options=options).separator(
+            name.partition(",")[0]
+        )
+        found[name] = lambda noisy, separator=separator: separator(noisy[None, None], sample_rate=RATE)[0, 0]
+    return found
+
+
+def measured(estimate: torch.Tensor, noisy: torch.Tensor, voice: torch.Tensor) -> dict[str, float]:
+    return {
+        "si_sdri_db": float(si_sdr(estimate[None], voice[None]) - si_sdr(noisy[None], voice[None])),
+        "pesq": float(pesq(estimate[None], voice[None], RATE)),
+        "estoi": float(estoi(estimate[None], voice[None], RATE)),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    networks = [name for name in packaged() if name in enhancing.DEFAULTS or name.startswith("gru.")]
+    parser.add_argument("--models", nargs="*", default=[*networks, *NMF, ONLINE])
+    parser.add_argument("--each", type=int, default=30, help="recordings for each SNR")
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--name", default=NAME)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    models = enhancers(arguments.models)
+    rows: list[dict] = []
+    for snr_db in SNRS_DB:
+        for number, (noisy, voice) in enumerate(items(arguments.split, arguments.each, snr_db)):
+            rows.append({"model": IDEAL, "snr_db": snr_db, **measured(ideal(noisy, voice), noisy, voice)})
+            for name, call in models.items():
+                began = time.perf_counter()
+                estimate = call(noisy)
+                spent = time.perf_counter() - began
+                about = {"model": name, "snr_db": snr_db, "number": number, "factor": spent / SECONDS}
+                rows.append(about | measured(estimate, noisy, voice))
+        print(snr_db, flush=True)
+    table = {name: summary([row for row in rows if row["model"] == name]) for name in [*models, IDEAL]}
+    for name in networks:
+        if name in table:
+            network, _ = load_separator(name)
+            table[name] |= {"parameters": parameter_count(network), "gmacs": macs_per_second(network) / 1e9}
+    result = {"machine": common.machine(), "command": common.command(), "seed": SEED, "models": table}
+    result = common.rounded(result | {"recordings": len(SNRS_DB) * arguments.each}, 3)
+    common.save(arguments.name, result)
+    text = text_of(result)
+    (RESULTS / f"{arguments.name}.md").write_text(text)
+    print(text)
+
+
+def summary(rows: list[dict]) -> dict:
+    found: dict = {
+        f"{snr_db:g}": common.interval([row["si_sdri_db"] for row in rows if row["snr_db"] == snr_db])
+        for snr_db in SNRS_DB
+    }
+    for metric in ("pesq", "estoi"):
+        found[metric] = common.interval([row[metric] for row in rows])
+    if "factor" in rows[0]:
+        found["factor"] = float(np.median([row["factor"] for row in rows]))
+    return found
+
+
+def text_of(result: dict) -> str:
+    """The table."""
+    lines = [
+        "SI-SDR improvement in dB by input SNR, PESQ (wide band) and eSTOI (95 % interval over recordings).",
+        "",
+        "| model | parameters | GMAC/s | real-time factor | -5 dB | 0 dB | 5 dB | 10 dB | PESQ | eSTOI |",
+        "|-|-|-|-|-|-|-|-|-|-|",
+    ]
+    for name, row in result["models"].items():
+        cells = [name, row.get("parameters", ""), row.get("gmacs", ""), row.get("factor", "")]
+        for column in (*(f"{each:g}" for each in SNRS_DB), "pesq", "estoi"):
+            mean, low, high = row[column]
+            cells.append(f"{mean:.2f} ({low:.2f} to {high:.2f})")
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    lines += [
+        "",
+        f"{result['recordings']} recordings of {SECONDS:g} s. The dictionaries of `speech_nmf` are from {EXAMPLES} "
+        "training speakers.",
+        "",
+        f"{result['machine']['cpu']}, {result['machine']['date']}; seed {result['seed']}. Made by",
+        "",
+        f"    {result['command']}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
