@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from unbabble.base import registry, weights
 from unbabble.cli import run
 from unbabble.networks import load_network
 
@@ -26,8 +27,8 @@ def call(tmp_path, monkeypatch, capsys):
 def test_a_network(call, tmp_path, save):
     from unbabble.onnx_networks import OnnxEstimate
 
-    weights = save(tmp_path / "mine.safetensors", blocks=1, repeats=1)
-    code, text = call(weights, "--out", "exported/mine.onnx", "--opset", "20")
+    file = save(tmp_path / "mine.safetensors", blocks=1, repeats=1)
+    code, text = call(file, "--out", "exported/mine.onnx", "--opset", "20")
     assert code == 0, text
     assert "exported/mine.onnx" in text
     model = onnx.load("exported/mine.onnx")
@@ -36,20 +37,60 @@ def test_a_network(call, tmp_path, save):
     assert (card["method"], card["licence"]) == ("conv_tasnet", "CC BY 4.0")
     mixture = torch.randn(1, 1000, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        wanted = load_network(str(weights)).network.estimate(mixture)
+        wanted = load_network(str(file)).network.estimate(mixture)
     assert torch.allclose(OnnxEstimate("exported/mine.onnx")(mixture), wanted, atol=1e-5)
-    code, text = call(weights, "--out", "exported/mine.onnx")
+    code, text = call(file, "--out", "exported/mine.onnx")
     assert (code, "--overwrite" in text) == (2, True)
 
 
+@pytest.fixture
+def enhancer(tmp_path):
+    """A tiny untrained enhancer."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = registry.create("gru", hidden=8, layers=2)
+    path = tmp_path / "gru.safetensors"
+    weights.save(path, network.state_dict(), weights.WeightsCard("gru", network.resolved_options()))
+    return path
+
+
+def test_one_step_of_a_live_network(call, enhancer, tmp_path):
+    from unbabble.onnx_networks import run_steps
+
+    code, text = call(enhancer, "--out", "step.onnx", "--streaming")
+    assert code == 0, text
+    assert {each.name for each in onnx.load("step.onnx").graph.input} == {"frame", "mean", "count", "state"}
+    network = load_network(str(enhancer)).network
+    mixture = torch.randn(9000, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        wanted = network.estimate(mixture[None])[0, 0]
+    torch.testing.assert_close(run_steps("step.onnx", network, mixture), wanted, rtol=0, atol=1e-5)
+
+
+def test_in_eight_bits_it_is_smaller_and_nearly_the_same(call, enhancer, tmp_path):
+    assert call(enhancer, "--out", "step.onnx", "--streaming")[0] == 0
+    code, text = call(enhancer, "--out", "small.onnx", "--streaming", "--int8")
+    assert code == 0, text
+    assert (tmp_path / "small.onnx").stat().st_size < 0.6 * (tmp_path / "step.onnx").stat().st_size
+    assert 0 < float(text.split()[-1].rstrip(".")) < 0.1
+
+
+def test_what_cannot_be_exported_step_by_step(call, enhancer, save, tmp_path):
+    code, text = call(save(tmp_path / "whole.safetensors"), "--out", "x.onnx", "--streaming")
+    assert (code, "step by step" in text) == (2, True)
+    code, text = call(enhancer, "--out", "x.onnx", "--int8")
+    assert (code, "--int8 is for --streaming" in text) == (2, True)
+    assert not (tmp_path / "x.onnx").exists()
+
+
 def test_what_is_refused(call, tmp_path, save):
-    weights = save(tmp_path / "mine.safetensors")
+    file = save(tmp_path / "mine.safetensors")
     for arguments, sentence, expected in (
         (("auxiva", "--out", "x.onnx"), "not a network", 2),
-        ((weights, "--out", "x.pt"), "ends in .onnx", 2),
+        ((file, "--out", "x.pt"), "ends in .onnx", 2),
         (("absent.safetensors", "--out", "x.onnx"), "no file", 1),
-        ((weights, "--out", "x.onnx", "--set", "nonsense=1"), "nonsense", 2),
-        ((weights,), "out", 2),
+        ((file, "--out", "x.onnx", "--set", "nonsense=1"), "nonsense", 2),
+        ((file,), "out", 2),
     ):
         code, text = call(*arguments)
         assert (code, sentence in text) == (expected, True), text

@@ -36,6 +36,8 @@ def export(
     *,
     out: Path,
     opset: int | None = None,
+    streaming: bool = False,
+    int8: bool = False,
     set: list[str] | None = None,
     overwrite: bool = False,
     quiet: bool = False,
@@ -49,6 +51,9 @@ def export(
         model: The network: conv_tasnet.2talkers_8k, a .safetensors file, a folder, or org/name on the Hub.
         out: The file, ending in .onnx.
         opset: Version of ONNX's operators, for a program that needs a certain one.
+        streaming: Write one step, from a frame to a piece of the voice, with all that is remembered as inputs and
+            outputs: for programs that play while they record. For networks of the method gru.
+        int8: With --streaming, weights in eight bits: smaller and quicker, and a little different.
         set: Any option of the network, in place of those with which it was trained, as name=value.
         overwrite: Replace the file.
         quiet: Say nothing.
@@ -61,7 +66,7 @@ def export(
     """
     from unbabble.networks import is_network, load_separator
     from unbabble.onnx_networks import export as write
-    from unbabble.onnx_networks import require_extra
+    from unbabble.onnx_networks import export_step, require_extra
 
     if out.suffix != SUFFIX:
         raise UsageError(f"The file of --out ends in {SUFFIX}, unlike '{out}'.")
@@ -69,9 +74,16 @@ def export(
         raise UsageError(f"'{out}' is there already: --overwrite replaces it.")
     if not is_network(model):
         raise UsageError(f"'{model}' is not a network: only networks can be exported.")
+    if int8 and not streaming:
+        raise UsageError("--int8 is for --streaming.")
     require_extra()
     network, found = load_separator(model, **parse_assignments(set or []))
-    difference = write(network, out, card=found.card, opset=opset)
+    if streaming:
+        if not hasattr(network, "step"):
+            raise UsageError(f"'{model}' does not compute step by step: --streaming is for the method gru.")
+        difference = export_step(network, out, card=found.card, int8=int8)  # type: ignore[arg-type]
+    else:
+        difference = write(network, out, card=found.card, opset=opset)
     result = Exported(model, str(out), difference)
     if not quiet:
         from rich.console import Console

@@ -143,12 +143,15 @@ class GRU(NeuralSeparator):
         self, power: Float[Tensor, "batch frame frequency"]
     ) -> Float[Tensor, "batch frame frequency"]:
         """Compressed magnitudes, over the level so far."""
-        level = self.level(power.mean(-1, keepdim=True))
-        return (power / level.clamp(min=1e-20) + LEAST_POWER) ** (COMPRESSION / 2)
+        return compressed(power, self.level(power.mean(-1, keepdim=True)))
 
     def streamer(self) -> "GruStreamer":
         """``estimate`` in pieces."""
         return GruStreamer(self)
+
+    def step(self) -> "GruStep":
+        """One frame, with all that is remembered as arguments: for programs without PyTorch."""
+        return GruStep(self)
 
     def stream(self, sample_rate: int, channels: int) -> RecordingStreamer:
         """An enhancement that takes its recording piece by piece.
@@ -157,6 +160,59 @@ class GRU(NeuralSeparator):
             InputError: no such microphone.
         """
         return RecordingStreamer(self, sample_rate, channels)
+
+
+class GruStep(nn.Module):
+    """A frame in; what is heard of it, and what to bring along with the next frame, out.
+
+    To begin with, ``mean``, ``count`` and ``state`` are zeros. Frames are the last ``window_length`` samples, every
+    ``hop_length``; pieces overlap, each ``hop_length`` after the one before, and add up to the voice.
+    """
+
+    INPUTS: ClassVar[tuple[str, ...]] = ("frame", "mean", "count", "state")
+    OUTPUTS: ClassVar[tuple[str, ...]] = ("piece", "next_mean", "next_count", "next_state")
+
+    def __init__(self, network: GRU) -> None:
+        super().__init__()
+        self.network = network
+
+    def start(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Arguments for silence, before anything was heard."""
+        network, layers = self.network, self.network.recurrence.layers
+        state = torch.zeros(layers.num_layers, layers.hidden_size)
+        return torch.zeros(1, network.window_length), torch.zeros(1, 1), torch.zeros(1, 1), state
+
+    def forward(
+        self, frame: Float[Tensor, "1 time"], mean: Tensor, count: Tensor, state: Float[Tensor, "layer unit"]
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(1, heard), and the next ``mean``, ``count`` and ``state``."""
+        network = self.network
+        spectrum = torch.view_as_real(torch.fft.rfft(frame * network.analysis))
+        power = spectrum.square().sum(-1)
+        count = (count + 1).clamp(max=MEMORY_FRAMES)
+        mean = mean + (power.mean(-1, keepdim=True) - mean) / count
+        x = compressed(power, mean)
+        states = []
+        for layer in range(len(state)):
+            x = self._cell(layer, x, state[layer : layer + 1])
+            states.append(x)
+        mask = network.to_mask(x).sigmoid()
+        voice = torch.fft.irfft(torch.view_as_complex(mask[..., None] * spectrum), n=network.window_length)
+        return voice[:, -network.heard_length :] * network.synthesis, mean, count, torch.cat(states)
+
+    def _cell(self, layer: int, x: Tensor, h: Tensor) -> Tensor:
+        """The layer's equations, as PyTorch has them: a matrix product each for what comes in and what was."""
+        weights = self.network.recurrence.layers
+        get = weights.get_parameter
+        inner = nn.functional.linear(x, get(f"weight_ih_l{layer}"), get(f"bias_ih_l{layer}")).chunk(3, -1)
+        before = nn.functional.linear(h, get(f"weight_hh_l{layer}"), get(f"bias_hh_l{layer}")).chunk(3, -1)
+        reset, update = (inner[0] + before[0]).sigmoid(), (inner[1] + before[1]).sigmoid()
+        return (1 - update) * (inner[2] + reset * before[2]).tanh() + update * h
+
+
+def compressed(power: Tensor, level: Tensor) -> Tensor:
+    """Magnitudes over the level, to the power of ``COMPRESSION``."""
+    return (power / level.clamp(min=1e-20) + LEAST_POWER) ** (COMPRESSION / 2)
 
 
 class LevelSoFar(nn.Module):
