@@ -251,3 +251,79 @@ def test_two_copies_are_not_mixed_up(tmp_path: Path):
 def test_unknown_layout_names_the_nearest(tmp_path: Path, typed: str, meant: str):
     with pytest.raises(UsageError, match=f"Did you mean '{meant}'"):
         layouts.find(typed, tmp_path)
+
+
+def test_voicebank_pairs(tmp_path: Path):
+    tree(
+        tmp_path,
+        "{noisy,clean}_trainset_28spk_wav/{p226_001,p227_002}.wav",
+        "{noisy,clean}_testset_wav/p232_001.wav",
+        "noisy_testset_wav/p232_005.wav",
+        "noisy_trainset_56spk_wav/p001_001.wav",
+    )
+    parts = layouts.find("voicebank-demand", tmp_path)
+    assert names(parts) == ["test", "train-28spk"]
+    test, train = part(parts, "test"), part(parts, "train-28spk")
+    assert paths(test, tmp_path) == [["noisy_testset_wav/p232_001.wav", "clean_testset_wav/p232_001.wav"]]
+    assert len(test.missing) == 1
+    assert "p232_005.wav" in test.missing[0]
+    assert (train.split, train.entries[0].speakers) == ("train", ("p226",))
+
+
+def test_dns_pairs_by_file_number(tmp_path: Path):
+    tree(
+        tmp_path,
+        "test_set/synthetic/no_reverb/noisy/clnsp1_train_69005_1_snr15_tl-21_fileid_158.wav",
+        "test_set/synthetic/no_reverb/clean/clean_fileid_158.wav",
+        "training/noisy/book_00000_snr5_fileid_7.wav",
+        "training/clean/clean_fileid_7.wav",
+        "training/noise/noise_fileid_7.wav",
+        "training/noisy/book_00001_snr5_fileid_8.wav",
+    )
+    parts = layouts.find("dns", tmp_path)
+    assert [(each.name, each.split) for each in parts] == [
+        ("test-set-synthetic-no-reverb", "test"),
+        ("training", "train"),
+    ]
+    (entry,) = part(parts, "training").entries
+    assert entry.noise == tmp_path / "training/noise/noise_fileid_7.wav"
+    assert entry.sources == (tmp_path / "training/clean/clean_fileid_7.wav",)
+    assert len(part(parts, "training").missing) == 1
+    (own,) = layouts.find("dns", tmp_path / "training")
+    assert own.name == "train"
+
+
+def test_collections_of_noise(tmp_path: Path):
+    tree(
+        tmp_path / "a",
+        "musan/noise/free-sound/noise-free-sound-0001.wav",
+        "musan/noise/sound-bible/noise-sound-bible-0001.wav",
+        "musan/music/fma/music-fma-0001.wav",
+    )
+    tree(tmp_path / "b", "wham_noise/{tr,cv,tt}/0a.wav")
+    tree(tmp_path / "c", "FSD50K.dev_audio/{1,2,3}.wav", "FSD50K.eval_audio/4.wav")
+    truth = tmp_path / "c" / "FSD50K.ground_truth"
+    truth.mkdir()
+    (truth / "dev.csv").write_text(
+        'fname,labels,mids,split\n1,"Rain,Water",m,train\n2,"Speech,Human_voice",m,train\n'
+        "3,Dog,m,val\n9,Dog,m,val\n"
+    )
+    (truth / "eval.csv").write_text("fname,labels,mids\n4,Engine,m\n")
+    assert names(layouts.find("musan", tmp_path / "a")) == ["music", "noise-test", "noise-train"]
+    assert names(layouts.find("wham-noise", tmp_path / "b")) == ["dev", "test", "train"]
+    parts = layouts.find("fsd50k", tmp_path / "c")
+    assert [(each.name, [entry.id for entry in each.entries]) for each in parts] == [
+        ("train", ["1"]),
+        ("dev", ["3"]),
+        ("test", ["4"]),
+    ]
+    assert len(part(parts, "dev").missing) == 1
+    for entry in part(parts, "train").entries:
+        assert (entry.mixture, entry.sources) == (None, ())
+        assert entry.noise is not None
+
+
+def test_mixtures_are_no_collection_of_noise(tmp_path: Path):
+    tree(tmp_path, f"wav8k/min/{{tr,cv,tt}}/{{mix_both,s1,s2,noise}}/{WSJ}.wav")
+    with pytest.raises(InputError, match="looks like wham"):
+        layouts.find("wham-noise", tmp_path / "wav8k" / "min")

@@ -2,8 +2,8 @@
 
 A part is one split of one condition (and, where a corpus has several, of one rate and length):
 
->>> sorted(LAYOUTS)
-['folder', 'libri2mix', 'libri3mix', 'librispeech', 'real-m', 'tables', 'wham', 'whamr', 'wsj0-2mix', 'wsj0-3mix']
+>>> sorted(LAYOUTS)[:6]
+['dns', 'folder', 'fsd50k', 'libri2mix', 'libri3mix', 'librispeech']
 
 A reader lists what is there; it opens no recording (``manifest.check`` does).
 """
@@ -13,11 +13,18 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from unbabble.base.errors import InputError, UsageError
-from unbabble.data.layouts import own, parallel, real_m, utterances
+from unbabble.data.layouts import enhancement, own, parallel, real_m, utterances
 from unbabble.data.layouts.part import Layout, Part
 
 LAYOUTS: dict[str, Layout] = {
-    layout.name: layout for layout in (*parallel.LAYOUTS, *utterances.LAYOUTS, real_m.LAYOUT, own.FOLDER)
+    layout.name: layout
+    for layout in (
+        *parallel.LAYOUTS,
+        *utterances.LAYOUTS,
+        *enhancement.LAYOUTS,
+        real_m.LAYOUT,
+        own.FOLDER,
+    )
 }
 
 __all__ = ["LAYOUTS", "Layout", "Part", "find", "get"]
