@@ -4,13 +4,16 @@
 
 Test speakers in the test noises (``duan``, with which the literature on personal enhancement works, and a running tap),
 6 s at -5, 0, 5 and 10 dB. Beside the packaged networks: NMF with dictionaries of 20 training speakers, the noisy
-recording, and the ideal ratio mask, which knows the truth. Real-time factors with one thread.
+recording, the ideal ratio mask, which knows the truth, and RNNoise, DTLN and GTCRN where ``peers.sh`` has installed
+them. Real-time factors with one thread.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -36,6 +39,9 @@ NMF = ("speech_nmf.semi", "speech_nmf.universal", "speech_nmf.local")
 ONLINE = "speech_nmf.semi, online"
 EXAMPLES, EXAMPLE_SECONDS = 20, 20.0
 NOISY, IDEAL = "noisy", "ideal ratio mask"
+OTHERS = ("RNNoise", "DTLN", "GTCRN")
+LEVEL = 0.05
+"""Of recordings for those that expect one, over full scale."""
 
 
 def items(split: str, each: int, snr_db: float):
@@ -92,6 +98,25 @@ def enhancers(names: list[str]) -> dict:
     return found
 
 
+def others(recordings: list[tuple[torch.Tensor, torch.Tensor]]) -> dict[str, tuple[torch.Tensor, float]]:
+    """What other people's enhancers make of the recordings, and their real-time factors."""
+    python = common.PEERS / "enhancers" / "bin" / "python"
+    if not (common.PEERS / "enhancers" / "complete").is_file():
+        print("RNNoise, DTLN and GTCRN are not here: benchmarks/peers.sh installs them.")
+        return {}
+    with tempfile.TemporaryDirectory() as folder:
+        noisy, enhanced = Path(folder) / "noisy.npy", Path(folder) / "enhanced.npz"
+        np.save(noisy, LEVEL * torch.stack([each for each, _ in recordings]).numpy())
+        runner = Path(__file__).parent / "peers" / "run_enhancers.py"
+        subprocess.run([str(python), str(runner), str(noisy), str(enhanced)], check=True)
+        found = np.load(enhanced)
+        seconds = len(recordings) * SECONDS
+        return {
+            name: (torch.from_numpy(found[name]).float(), float(found[f"{name}_seconds"]) / seconds)
+            for name in OTHERS
+        }
+
+
 def measured(estimate: torch.Tensor, noisy: torch.Tensor, voice: torch.Tensor) -> dict[str, float]:
     return {
         "si_sdri_db": float(si_sdr(estimate[None], voice[None]) - si_sdr(noisy[None], voice[None])),
@@ -114,7 +139,12 @@ def main() -> None:
     models = enhancers(arguments.models)
     rows: list[dict] = []
     for snr_db in SNRS_DB:
-        for number, (noisy, voice) in enumerate(items(arguments.split, arguments.each, snr_db)):
+        recordings = list(items(arguments.split, arguments.each, snr_db))
+        for name, (voices, factor) in others(recordings).items():
+            for estimate, (noisy, voice) in zip(voices, recordings, strict=True):
+                about = {"model": name, "snr_db": snr_db, "factor": factor}
+                rows.append(about | measured(estimate, noisy, voice))
+        for number, (noisy, voice) in enumerate(recordings):
             rows.append({"model": IDEAL, "snr_db": snr_db, **measured(ideal(noisy, voice), noisy, voice)})
             for name, call in models.items():
                 began = time.perf_counter()
@@ -123,7 +153,8 @@ def main() -> None:
                 about = {"model": name, "snr_db": snr_db, "number": number, "factor": spent / SECONDS}
                 rows.append(about | measured(estimate, noisy, voice))
         print(snr_db, flush=True)
-    table = {name: summary([row for row in rows if row["model"] == name]) for name in [*models, IDEAL]}
+    names = [*models, *(name for name in OTHERS if any(row["model"] == name for row in rows)), IDEAL]
+    table = {name: summary([row for row in rows if row["model"] == name]) for name in names}
     for name in networks:
         if name in table:
             network, _ = load_separator(name)
@@ -165,7 +196,8 @@ def text_of(result: dict) -> str:
     lines += [
         "",
         f"{result['recordings']} recordings of {SECONDS:g} s. The dictionaries of `speech_nmf` are from {EXAMPLES} "
-        "training speakers.",
+        "training speakers. RNNoise, DTLN (500 h) and GTCRN (DNS Challenge) have their authors' weights, and have heard "
+        "a hundred times as much speech and noise as the networks here (4.4 hours, 19 noises).",
         "",
         f"{result['machine']['cpu']}, {result['machine']['date']}; seed {result['seed']}. Made by",
         "",

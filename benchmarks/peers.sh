@@ -43,6 +43,18 @@ environment asteroid numpy==2.4.6 torch==2.13.0
 "$folder/asteroid/bin/pip" install --quiet --no-deps asteroid==0.7.0 asteroid-filterbanks==0.4.0 julius
 touch "$folder/asteroid/complete"
 
+# Enhancers, as their authors published them for ONNX Runtime (RNNoise: compiled, in a wheel); UNBABBLE_GTCRN and
+# UNBABBLE_DTLN may name local clones. DeepFilterNet fetches its weights when it runs: it is not here.
+environment enhancers numpy==2.4.6 onnxruntime==1.23.2 soxr==1.0.0
+if [ ! -e "$folder/enhancers/complete" ]; then
+    "$folder/enhancers/bin/pip" install --quiet --no-deps pyrnnoise==0.4.5
+    git clone --quiet "${UNBABBLE_GTCRN:-https://github.com/Xiaobin-Rong/gtcrn}" "$folder/enhancers/gtcrn"
+    git -C "$folder/enhancers/gtcrn" checkout --quiet 3862c44808dca492ea5a8a145d2dc2a1028d08c8
+    git clone --quiet "${UNBABBLE_DTLN:-https://github.com/breizhn/DTLN}" "$folder/enhancers/DTLN"
+    git -C "$folder/enhancers/DTLN" checkout --quiet 1de1f15a8b5b7e1c44905618ff2ef70ca8277fbc
+    touch "$folder/enhancers/complete"
+fi
+
 environment authors numpy==1.23.5 scipy==1.10.1 pyroomacoustics==0.6.0
 if [ ! -e "$folder/authors/complete" ]; then
     git clone --quiet "$authors" "$folder/authors/code"
