@@ -337,28 +337,31 @@ def text_of(found: dict) -> str:
     constant = [f"{row['constant_error_db']:.2f}" for row in found["estimators"]["pool"]["sets"].values()]
     cells = ["always the median", 0, "", f"{whole['constant_error_db']:.2f}", "", "", ""]
     lines += [table_line([*cells, *(f"/ {each}" for each in constant)]), ""]
-    if len(found["seconds"][labels[0]]) > 1:
+    if len(found.get("seconds", {}).get(labels[0], {})) > 1:
         lines += by_length(found["seconds"])
+    columns = list(dict.fromkeys(column for cells in found["separators"].values() for column in cells))
+    unheard = "unheard" in columns
     wide = found["whole_range"]
     lines += [
         f"{whole['estimates']} estimates. *rank*: Spearman's correlation of the separators of one recording, mean over "
         "recordings. *held*: share of true scores within the interval, of which 0.9 are promised; the pool's is "
-        f"{whole['width_db']:.1f} dB wide in the mean. *published*: REAL-M's network, trained here on the pool, "
-        "without intervals of its own.",
+        f"{whole['width_db']:.1f} dB wide in the mean."
+        + (" *published*: REAL-M's network, trained here on the pool." if PUBLISHED_LABEL in labels else ""),
         "",
         f"Over the whole range ({wide['estimates']} estimates made better or worse, -15 to 30 dB) the pool has Pearson "
         f"{wide['pearson']:.3f}, MAE {wide['error_db']:.2f} dB, {wide['held']:.3f} held; the median alone "
         f"{wide['constant_error_db']:.2f} dB.",
         "",
-        "By separator, Pearson / MAE in dB; *unheard*: the estimator never heard this family, nor one or two others.",
+        "By separator, Pearson / MAE in dB"
+        + ("; *unheard*: the estimator never heard this family, nor one or two others." if unheard else "."),
         "",
-        table_line(["separator", "pool", "unheard", "single"]),
-        table_line("-" * 4),
+        table_line(["separator", *columns]),
+        table_line("-" * (1 + len(columns))),
     ]
     for name, cells in found["separators"].items():
         told = [
             f"{cells[column]['pearson']:.2f} / {cells[column]['error_db']:.2f}" if column in cells else ""
-            for column in ("pool", "unheard", "single")
+            for column in columns
         ]
         lines.append(table_line([name, *told]))
     lines += [

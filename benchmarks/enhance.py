@@ -196,7 +196,7 @@ def text_of(result: dict) -> str:
     lines += [
         "",
         f"{result['recordings']} recordings of {SECONDS:g} s. The dictionaries of `speech_nmf` are from {EXAMPLES} "
-        "training speakers. RNNoise, DTLN (500 h) and GTCRN (DNS Challenge) have their authors' weights, and have heard "
+        "training speakers. RNNoise, DTLN (500 h) and GTCRN (DNS Challenge) have weights of their authors, and heard "
         "a hundred times as much speech and noise as the networks here (4.4 hours, 19 noises).",
         "",
         f"{result['machine']['cpu']}, {result['machine']['date']}; seed {result['seed']}. Made by",

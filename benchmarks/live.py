@@ -1,0 +1,115 @@
+"""How much faster than real time do live enhancers run, frame by frame on one core, and what do eight bits cost?
+
+    python benchmarks/live.py
+
+Each size of ``gru`` with the packaged weights where there are some, else random ones (the time is the same): PyTorch's
+stream, and the exported step in ONNX Runtime, in 32 bits and in 8. There is a frame every 16 ms; all are 32 ms late.
+The loss of eight bits is SI-SDR on noisy test voices, where there are weights. Idle machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import common
+import numpy as np
+import torch
+from enhance import RATE, items
+
+from unbabble.base.registry import create
+from unbabble.base.weights import packaged
+from unbabble.networks import load_separator
+from unbabble.nn.macs import macs_per_second, parameter_count
+from unbabble.onnx_networks import export_step, run_steps
+from unbabble.signal.metrics import si_sdr
+
+RESULTS = Path(__file__).parent / "results"
+NAME = "live"
+SIZES = ((2, 32), (2, 64), (2, 128), (2, 256), (2, 512), (2, 1024), (3, 1024))
+SECONDS = 20.0
+
+
+def typical(rounds: int, call, *arguments) -> float:
+    times = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        call(*arguments)
+        times.append(time.perf_counter() - began)
+    return float(np.median(times))
+
+
+def streamed(network, samples: torch.Tensor) -> None:
+    streamer = network.streamer()
+    for block in samples.split(network.hop_length):
+        streamer.push(block)
+    streamer.flush()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--each", type=int, default=10, help="recordings to compare eight bits on")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    samples = torch.randn(round(SECONDS * RATE), generator=torch.Generator().manual_seed(0))
+    rows = []
+    for layers, hidden in SIZES:
+        name = f"gru.{layers}x{hidden}"
+        here = name in packaged()
+        network: torch.nn.Module = (
+            load_separator(name)[0] if here else create("gru", hidden=hidden, layers=layers).eval()
+        )
+        row = {
+            "name": name,
+            "parameters": parameter_count(network),
+            "mmacs": macs_per_second(network) / 1e6,  # type: ignore[arg-type]
+            "torch": SECONDS / typical(1, streamed, network, samples),
+        }
+        with tempfile.TemporaryDirectory() as folder:
+            for bits in (32, 8):
+                path = Path(folder) / f"{bits}.onnx"
+                export_step(network, path, int8=bits == 8)  # type: ignore[arg-type]
+                row[f"onnx{bits}"] = SECONDS / typical(arguments.rounds, run_steps, path, network, samples)
+                row[f"bytes{bits}"] = path.stat().st_size
+                if here:
+                    row[f"si_sdr{bits}"] = float(
+                        np.mean(
+                            [
+                                float(si_sdr(run_steps(path, network, noisy)[None], voice[None]))
+                                for noisy, voice in items("test", arguments.each, 5.0)
+                            ]
+                        )
+                    )
+        rows.append(row)
+        print(row, flush=True)
+    result = {"machine": common.machine(), "command": common.command(), "rows": common.rounded(rows)}
+    common.save(NAME, result)
+    lines = [
+        "Times faster than real time, frame by frame, one thread.",
+        "",
+        "| model | parameters | million MAC/s | PyTorch | ONNX Runtime | in 8 bits | kB, 32 and 8 | SI-SDR, 32 and 8 |",
+        "|-|-|-|-|-|-|-|-|",
+    ]
+    for row in result["rows"]:
+        loss = f"{row['si_sdr32']:.2f}, {row['si_sdr8']:.2f} dB" if "si_sdr32" in row else ""
+        lines.append(
+            f"| {row['name']} | {row['parameters']} | {row['mmacs']:.1f} | {row['torch']:.0f} | {row['onnx32']:.0f} "
+            f"| {row['onnx8']:.0f} | {row['bytes32'] / 1e3:.0f}, {row['bytes8'] / 1e3:.0f} | {loss} |"
+        )
+    lines += [
+        "",
+        f"{result['machine']['cpu']}, {result['machine']['date']}. Made by",
+        "",
+        f"    {result['command']}",
+    ]
+    (RESULTS / f"{NAME}.md").write_text("\n".join(lines) + "\n")
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
