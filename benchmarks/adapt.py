@@ -86,7 +86,7 @@ def main() -> None:
     parser.add_argument("--teacher", default=adapting.TEACHER)
     parser.add_argument("--speakers", type=int, default=SPEAKERS)
     parser.add_argument("--snr", type=float, nargs="*", default=list(SNRS_DB))
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--clean", action="store_true", help="also with ten seconds of clean speech")
     parser.add_argument("--name", default=NAME)
     arguments = parser.parse_args()

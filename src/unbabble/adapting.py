@@ -117,7 +117,7 @@ def adapt(
     *,
     student: str = STUDENT,
     teacher: str = TEACHER,
-    steps: int = 400,
+    steps: int = 200,
     seed: int = 0,
     keep: bool = False,
     report: Callable[[str], None] = logger.info,

@@ -41,7 +41,7 @@ def adapt(
     student: str = "auto",
     teacher: str = "auto",
     budget: float | None = None,
-    steps: int = 400,
+    steps: int = 200,
     seed: int = 0,
     onnx: bool = False,
     overwrite: bool = False,
