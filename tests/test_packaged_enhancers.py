@@ -67,7 +67,9 @@ def recordings(data_folder, tmp_path, monkeypatch):
     other = corpora.speech(data_folder / "speech.csv", "dev")[:4]
     sounds = {
         "noise": audio.read(noises["kitchen"]).samples[0],
-        "music": torch.cat([audio.read(noises[name]).samples[0] for name in ("piano", "guitar", "jazz_guitar")]),
+        "music": torch.cat(
+            [audio.read(noises[name]).samples[0] for name in ("piano", "guitar", "jazz_guitar")]
+        ),
         "somebody else": torch.cat([audio.read(each.path).samples[0] for each in other]),
     }
     paths = {}
