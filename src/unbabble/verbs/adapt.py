@@ -18,8 +18,8 @@ class Adapted:
     Attributes:
         folder: of the model.
         kept: whether it is the adapted network; if not, it is the one before.
-        gain_db: blind score of the adapted network less that of the one before, on what was held back: mean, and the
-            95 % interval.
+        gain_db: SI-SDR of known voices in the noise of what was held back, less that with the network before: mean, and
+            the 95 % interval.
         details: everything else.
     """
 
@@ -51,8 +51,8 @@ def adapt(
     """Make a tiny enhancer that is better for one person and place, from that person's own noisy recordings.
 
     It learns from a large network's enhancement, and from clean speech where there is some. A quarter of the recordings
-    is held back; only where a blind score says that the adapted network is better there, is it kept. Nothing leaves the
-    machine; a call that was killed goes on where it was, and `unbabble forget` removes what it keeps for that.
+    is held back; only where the adapted network surely brings known voices out of its noise better is it kept. Nothing
+    leaves the machine; a call that was killed goes on where it was; `unbabble forget` removes what it keeps for that.
 
     Args:
         recordings: Of one person: files, folders, patterns; 20 seconds and more, better 3 minutes.
@@ -118,8 +118,8 @@ def adapt(
         say(text)
     if found.kept:
         say(
-            f"On what was held back the blind score rose by {gain.mean_db:.2f} dB ({gain.low_db:.2f} to "
-            f"{gain.high_db:.2f}): {out} is the adapted network ({adapting.about(network)})."
+            f"In the noise of what was held back, known voices come out {gain.mean_db:.2f} dB better "
+            f"({gain.low_db:.2f} to {gain.high_db:.2f}): {out} is the adapted network ({adapting.about(network)})."
         )
     else:
         say(f"{found.reason} {out} is {name} as it was.")

@@ -131,7 +131,7 @@ class SpeechNmf:
         rank: bases of each block: of a speaker, of a local dictionary; of ``semi`` of all speech.
         blocks: local dictionaries.
         noise_rank: bases of the noise.
-        sparsity: lambda; None for what was chosen on the development split.
+        sparsity: lambda; None for 0.3, 0.03 and 0. More suits noise that is loud, less what is nearly clean.
         iterations: on the recording.
         online: ``semi`` frame by frame, with nothing known of what comes.
         reference: the microphone that is enhanced, from 0.
