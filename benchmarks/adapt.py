@@ -186,6 +186,9 @@ def text_of(result: dict) -> str:
         there = [row for row in rows if row["snr_db"] == snr_db]
         cells = []
         for kind in kinds:
+            if any(kind not in row for row in there):
+                cells.append("")
+                continue
             mean, low, high = common.interval([row[kind] for row in there])
             cells.append(f"{mean:.2f} ({low:.2f} to {high:.2f})")
         better = sum(row["after"] > row["before"] for row in there)

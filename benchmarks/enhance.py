@@ -20,6 +20,7 @@ from pathlib import Path
 import common
 import numpy as np
 import torch
+from separation import put_scores
 
 from unbabble import enhancing, hub
 from unbabble.base import audio
@@ -133,6 +134,9 @@ def main() -> None:
     parser.add_argument("--models", nargs="*", default=[*networks, *NMF, ONLINE])
     parser.add_argument("--each", type=int, default=30, help="recordings for each SNR")
     parser.add_argument("--split", default="test")
+    parser.add_argument(
+        "--cards", nargs="*", default=[], help="packaged networks whose cards get their scores"
+    )
     parser.add_argument("--name", default=NAME)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -162,6 +166,10 @@ def main() -> None:
     result = {"machine": common.machine(), "command": common.command(), "seed": SEED, "models": table}
     result = common.rounded(result | {"recordings": len(SNRS_DB) * arguments.each}, 3)
     common.save(arguments.name, result)
+    for name in arguments.cards:
+        row = result["models"][name]
+        scores = {f"{each:g} dB": {"si_sdri_db": row[f"{each:g}"][0]} for each in SNRS_DB}
+        put_scores(packaged()[name], scores)
     text = text_of(result)
     (RESULTS / f"{arguments.name}.md").write_text(text)
     print(text)
