@@ -196,7 +196,7 @@ def test_the_command(call, recording, tmp_path, monkeypatch):
     code, text = call("mine.wav", "--out", "me.unbabble", "--report", "r.json", "--onnx")
     assert code == 0
     folder = tmp_path / "me.unbabble"
-    assert {"model.safetensors", "config.json", "README.md", "model.onnx"} <= {
+    assert {"model.safetensors", "config.json", "README.md", "step.onnx"} <= {
         each.name for each in folder.iterdir()
     }
     report = json.loads((tmp_path / "r.json").read_text())

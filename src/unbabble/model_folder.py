@@ -170,10 +170,10 @@ def model_card(title: str, card: WeightsCard, network: NeuralSeparator) -> str:
         f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---",
         f"# {title}",
         card.summary,
-        f"{network.sources} voices from one microphone, {network.sample_rate / 1000:g} kHz, "
+        f"{_voices(network)} from one microphone, {network.sample_rate / 1000:g} kHz, "
         f"{parameter_count(network):,} parameters; a network `{card.method}` of "
         "[Unbabble](https://pypi.org/project/unbabble/).",
-        _usage(title),
+        _usage(title, network.sources),
         "## Scores",
         _table(card.scores) if card.scores else "None were stored with the weights.",
         "## Training",
@@ -184,10 +184,15 @@ def model_card(title: str, card: WeightsCard, network: NeuralSeparator) -> str:
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def _usage(title: str) -> str:
+def _voices(network: NeuralSeparator) -> str:
+    return "One voice, without its noise," if network.sources == 1 else f"{network.sources} voices"
+
+
+def _usage(title: str, sources: int) -> str:
+    verb = "enhance noisy.wav" if sources == 1 else "separate meeting.wav"
     return (
         "## Use\n\n"
-        f"```console\n$ unbabble separate meeting.wav --model {title}\n```\n\n"
+        f"```console\n$ unbabble {verb} --model {title}\n```\n\n"
         f'```python\nimport unbabble\n\nvoices = unbabble.load("{title}")("meeting.wav")\nvoices.save("voices")\n```'
     )
 

@@ -83,6 +83,7 @@ def export(
             raise UsageError(
                 f"ONNX Runtime's estimates differ from the network's by {difference:.1e} of their level, more "
                 f"than {TOLERANCE:g}: '{path}' was not written."
+                + (" One step of it (--streaming) may be exact enough." if hasattr(network, "step") else "")
             )
     return difference
 

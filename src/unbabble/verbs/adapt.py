@@ -1,14 +1,15 @@
 """``unbabble adapt``: a tiny enhancer for one person and place; ``unbabble forget`` removes what it kept."""
 
+import shutil
 import tempfile
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from unbabble.base.errors import OutputError, UsageError
-from unbabble.base.files import write_json
+from unbabble.base.files import atomic, write_json
 
-ONNX_NAME = "model.onnx"
+ONNX_NAME = "step.onnx"
 
 
 @dataclass
@@ -63,7 +64,7 @@ def adapt(
         budget: Million operations a second that the student may take.
         steps: Updates of the weights.
         seed: Of all draws.
-        onnx: Also write model.onnx, for other programs.
+        onnx: Also write step.onnx, one step of it, for programs that play while they record (see `unbabble export`).
         overwrite: Replace the model in the folder.
         report: Write what was done to this file, as JSON.
         quiet: Say nothing.
@@ -77,9 +78,12 @@ def adapt(
     from unbabble.base.inputs import expand
     from unbabble.model_folder import NAMES, write_folder
     from unbabble.networks import load_separator
+    from unbabble.onnx_networks import export_step, require_extra
 
     if steps < 1:
         raise UsageError("There is at least 1 step.")
+    if onnx:
+        require_extra()
     if student != "auto" and budget is not None:
         raise UsageError("--budget chooses the student: give one or the other.")
     if not overwrite and any((out / name).exists() for name in NAMES):
@@ -103,11 +107,14 @@ def adapt(
         summary=f"{known.card.summary} Adapted to one person." if found.kept else known.card.summary,
         training=known.card.training | {"adapted": found.to_dict()},
     )
-    write_folder(out, network, card, title=out.name, overwrite=overwrite)
-    if onnx:
-        from unbabble.onnx_networks import export
-
-        export(network, out / ONNX_NAME, card=card)
+    with tempfile.TemporaryDirectory(prefix="unbabble-") as spool:
+        step = Path(spool) / ONNX_NAME
+        if onnx:
+            export_step(network, step, card=card)  # type: ignore[arg-type]
+        write_folder(out, network, card, title=out.name, overwrite=overwrite)
+        if onnx:
+            with atomic(out / ONNX_NAME) as temporary:
+                shutil.copyfile(step, temporary)
     gain = found.gain
     result = Adapted(
         str(out), found.kept, (gain.mean_db, gain.low_db, gain.high_db), found.to_dict() | {"out": str(out)}
