@@ -148,6 +148,20 @@ def test_it_says_what_it_was_made_from_and_forgets(recording, networks, tmp_path
     assert adapting.forget() == 0
 
 
+def test_many_short_recordings_are_as_good_as_a_long_one(networks, tmp_path):
+    paths = [make(tmp_path / f"{number}.wav", seconds=1, seed=number) for number in range(25)]
+    _, found = adapting.adapt(paths, steps=2, **networks)
+    assert len(found.sources) == 25
+    assert found.gain.low_db <= found.gain.high_db
+
+
+def test_networks_for_something_else_are_refused(recording, networks, save, tmp_path):
+    separator = str(save(tmp_path / "separator.safetensors"))
+    for role in ("student", "teacher"):
+        with pytest.raises(adapting.UsageError, match="one voice"):
+            adapting.adapt([recording], steps=2, **networks | {role: separator})
+
+
 def test_too_little_is_refused(recording, networks, tmp_path):
     short = make(tmp_path / "short.wav", seconds=5)
     with pytest.raises(InputError, match=r"5\.0 seconds to learn from"):

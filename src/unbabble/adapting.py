@@ -150,9 +150,11 @@ def adapt(
 
     Raises:
         InputError: too little to learn from, or recordings that cannot be used.
-        UsageError: no such networks.
+        UsageError: no such networks, or networks that do not take noise off one voice, or not at one rate.
     """
     network, _ = load_separator(student)
+    if network.sources != 1 or load_separator(teacher)[0].sources != 1:
+        raise UsageError("Student and teacher take noise off one voice: name networks that return one.")
     warnings: list[str] = []
     rate = network.sample_rate
     noisy = [heard for path in recordings if (heard := _heard(path, rate, warnings)) is not None]
@@ -243,17 +245,16 @@ def _check(noisy: list[Heard], voices: list[Heard]) -> None:
 
 
 def _split(noisy: list[Heard], rate: int) -> tuple[list[Tensor], list[Tensor]]:
-    """What is learnt from, and pieces that are held back: the end of every recording."""
+    """What is learnt from, and pieces that are held back: the end of every recording; short ones are joined."""
     piece = round(PIECE_SECONDS * rate)
+    long = [each.samples for each in noisy if len(each.samples) >= 2 * piece]
+    short = [each.samples for each in noisy if len(each.samples) < 2 * piece]
     learnt, held = [], []
-    for each in noisy:
-        count = round(HELD_SHARE * len(each.samples) / piece)
-        end = len(each.samples) - count * piece
-        learnt.append(each.samples[:end])
-        held += list(each.samples[end:].split(piece))
-    if not held:
-        longest = max(range(len(learnt)), key=lambda number: len(learnt[number]))
-        held, learnt[longest] = [learnt[longest][-piece:]], learnt[longest][:-piece]
+    for samples in [*long, *([torch.cat(short)] if short else [])]:
+        count = round(HELD_SHARE * len(samples) / piece)
+        end = len(samples) - count * piece
+        learnt.append(samples[:end])
+        held += list(samples[end:].split(piece))
     least = round(CROP_SECONDS * rate)
     return [each for each in learnt if len(each) >= least], held
 
@@ -269,7 +270,7 @@ def _taught(
     """What the teacher makes of each recording, kept in ``folder``."""
     network, _ = load_separator(teacher)
     if network.sample_rate != rate:
-        raise InputError(f"The teacher works at {network.sample_rate} Hz and the student at {rate}.")
+        raise UsageError(f"The teacher works at {network.sample_rate} Hz and the student at {rate}.")
     report(f"{teacher} listens to {sum(map(len, learnt)) / rate:.0f} seconds.")
     found = []
     for number, samples in enumerate(learnt):

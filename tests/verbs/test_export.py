@@ -55,7 +55,7 @@ def enhancer(tmp_path):
 
 
 def test_one_step_of_a_live_network(call, enhancer, tmp_path):
-    from unbabble.onnx_networks import run_steps
+    from unbabble.onnx_steps import run_steps
 
     code, text = call(enhancer, "--out", "step.onnx", "--streaming")
     assert code == 0, text

@@ -8,6 +8,7 @@ from typing import Any
 
 from unbabble.base.errors import OutputError, UsageError
 from unbabble.base.files import atomic, write_json
+from unbabble.base.report import plain
 
 ONNX_NAME = "step.onnx"
 
@@ -32,7 +33,7 @@ class Adapted:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain content for JSON."""
-        return asdict(self)
+        return plain(asdict(self))
 
 
 def adapt(
@@ -78,7 +79,8 @@ def adapt(
     from unbabble.base.inputs import expand
     from unbabble.model_folder import NAMES, write_folder
     from unbabble.networks import load_separator
-    from unbabble.onnx_networks import export_step, require_extra
+    from unbabble.onnx_networks import require_extra
+    from unbabble.onnx_steps import export_step
 
     if steps < 1:
         raise UsageError("There is at least 1 step.")

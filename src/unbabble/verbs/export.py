@@ -66,7 +66,8 @@ def export(
     """
     from unbabble.networks import is_network, load_separator
     from unbabble.onnx_networks import export as write
-    from unbabble.onnx_networks import export_step, require_extra
+    from unbabble.onnx_networks import require_extra
+    from unbabble.onnx_steps import export_step
 
     if out.suffix != SUFFIX:
         raise UsageError(f"The file of --out ends in {SUFFIX}, unlike '{out}'.")
