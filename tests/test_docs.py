@@ -22,6 +22,7 @@ from unbabble import cli
 from unbabble.base import registry
 from unbabble.verbs.adapt import adapt
 from unbabble.verbs.enhance import enhance
+from unbabble.verbs.extract import extract
 from unbabble.verbs.score import score
 from unbabble.verbs.separate import separate
 from unbabble.verbs.simulate import simulate
@@ -36,6 +37,7 @@ VERBS = {
     "separate": separate,
     "score": score,
     "enhance": enhance,
+    "extract": extract,
     "adapt": adapt,
     "simulate": simulate,
     "stream": stream,

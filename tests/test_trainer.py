@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, replace
+from fnmatch import fnmatchcase
 from functools import reduce
 from pathlib import Path
 
@@ -258,12 +259,20 @@ def parts() -> list[tuple[Path, ...]]:
     ]
 
 
+KINDS = {"scorer": "parts", "embedder": "utterances", "extractor": "enrollment"}
+"""What the items of each contract are told by."""
+
+
 def _fit(network: dict, corpus: dict) -> bool:
-    """Scorers learn from parts, enhancers from one talker in noise."""
-    if registry.find(network["method"])[0].contract == "scorer":
-        return "parts" in corpus
-    one = network["method"] == "gru" or network.get("options", {}).get("sources") == 1
-    return "parts" not in corpus and (not one or corpus.get("talkers") == [1])
+    """Whether a network can learn from a corpus; enhancers learn from one talker in noise, specialists from labels."""
+    options = network.get("options", {})
+    kind = KINDS.get(registry.find(network["method"])[0].contract)
+    if network["method"] == "sparse_ensemble" and not options.get("joint"):
+        kind = "labels"
+    if kind is not None or set(corpus) & {*KINDS.values(), "labels"}:
+        return kind in corpus
+    one = network["method"] in ("gru", "sparse_ensemble") or options.get("sources") == 1
+    return not one or corpus.get("talkers") == [1]
 
 
 @pytest.mark.parametrize("paths", parts(), ids=lambda paths: "-".join(path.stem for path in paths))
@@ -278,7 +287,8 @@ def test_every_config_is_a_recipe_for_a_network(paths):
     }
     network = registry.create(recipe.method, **small | recipe.options)
     assert network.sample_rate == recipe.train.sample_rate == recipe.validation.sample_rate
-    if card.contract != "scorer":
+    assert all(any(fnmatchcase(name, part) for name, _ in network.named_modules()) for part in recipe.parts)
+    if card.contract == "separator":
         assert network.sources >= max(getattr(recipe.train, "talkers", (network.sources,)))
 
 
@@ -292,6 +302,61 @@ def test_parts_of_a_recipe_add_up(speech, tmp_path):
     assert yaml.safe_load((tmp_path / "run" / "recipe.yaml").read_text())["batch"] == 1
     command = weights.read_card(tmp_path / "run" / "best.safetensors").command
     assert command == f"unbabble train {names[0]} {names[1]} {names[2]}"
+
+
+def test_parts_of_a_network_come_from_others(speech, tmp_path):
+    gru = {"window_length": 64, "heard_length": 32, "hop_length": 16, "sample_rate": 8000, "hidden": 8}
+    torch.manual_seed(5)
+    one = registry.create("gru", **gru)
+    path = tmp_path / "one.safetensors"
+    weights.save(path, one.state_dict(), weights.WeightsCard("gru", one.resolved_options()))
+    config = tmp_path / "config.yaml"
+    small = registry.method("sparse_ensemble").TINY | {"sample_rate": 8000, "specialists": 3}
+    ensemble = {
+        "method": "sparse_ensemble",
+        "options": small,
+        "steps": 1,
+        "learning_rate": 1e-30,
+        "average": 0.0,
+    }
+    ensemble["train"], ensemble["validation"] = (
+        {"speech": str(speech), "talkers": [1], "seconds": 0.25, "cache": str(speech / "cache")}
+        for _ in range(2)
+    )
+
+    def trained(parts: dict[str, str], name: str):
+        config.write_text(yaml.safe_dump(content(speech, **ensemble, parts=parts)))
+        found = train(config, out=tmp_path / name, device="cpu", quiet=True).folder / "last.safetensors"
+        return weights.read_tensors(found)
+
+    found = trained({"specialists.*": str(path)}, "a")
+    for number in range(3):
+        mine = found[f"specialists.{number}.recurrence.layers.weight_hh_l1"]
+        assert torch.equal(mine, one.recurrence.layers.weight_hh_l1)
+    one_alone = trained({"specialists.1": str(path)}, "b")["specialists.0.to_mask.weight"]
+    assert not torch.equal(one_alone, one.to_mask.weight)
+    with pytest.raises(UsageError, match="no part 'experts'"):
+        trained({"experts": str(path)}, "c")
+    with pytest.raises(UsageError, match="fits 'gate'"):
+        trained({"gate": str(path)}, "d")
+
+
+def test_ensembles_learn_from_labels(speech, tmp_path):
+    noise = tmp_path / "noise" / "a.wav"
+    noise.parent.mkdir()
+    soundfile.write(noise, 0.1 * np.random.default_rng(0).standard_normal(8000), 8000)
+    mixing = {"speech": str(speech), "talkers": [1], "seconds": 0.25, "cache": str(speech / "cache")}
+    mixing |= {"noise": str(noise.parent), "noise_share": 1.0, "snr_db": [-10, 15]}
+    section = {"labels": "snr", "levels_db": [0.0, 10.0], "mixing": mixing}
+    options = registry.method("sparse_ensemble").TINY | {"sample_rate": 8000, "joint": False}
+    config = tmp_path / "config.yaml"
+    recipe = content(speech, method="sparse_ensemble", options=options, train=section, validation=section)
+    config.write_text(yaml.safe_dump(recipe))
+    found = train(config, out=tmp_path / "run", device="cpu", quiet=True)
+    assert len(found.validations) == 3
+    config.write_text(yaml.safe_dump(recipe | {"train": mixing, "validation": mixing}))
+    with pytest.raises(UsageError, match="label"):
+        train(config, out=tmp_path / "other", device="cpu", quiet=True)
 
 
 def test_ready_mixtures(speech, tmp_path):

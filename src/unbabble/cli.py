@@ -49,6 +49,7 @@ TOOLS = Group("About this installation", sort_key=2)
 for _verb, _group, _help in (
     ("separate", WORK, "Write one file per talker of each recording."),
     ("enhance", WORK, "Take the noise off one person's recordings."),
+    ("extract", WORK, "Keep one enrolled person's voice of each recording."),
     ("stream", WORK, "Separate endless input, or a microphone, while it arrives."),
     ("score", WORK, "Say how good separated voices are, without the true ones or against them."),
     ("bench", WORK, "Rank models on real recordings, without the true voices."),

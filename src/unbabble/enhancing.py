@@ -114,31 +114,59 @@ def enhance_file(
     """
     info = audio_files.probe(path)
     result = Enhanced(model.name, math.inf if strength == AUTO else float(strength))
-    loud = _loudest(path)
+    loud = loudest_part(path)
     if not loud.samples.any():
         raise InputError("The recording is silent: there is nothing to enhance.")
     if has_scorer() and loud.seconds >= LEAST_SECONDS:
         _decide(model, loud, strength, result)
-    shared = round(FADED_SECONDS * info.sample_rate)
-    held: Tensor | None = None
-    written = 0
-    with AudioWriter(out, info.sample_rate, info.channels, info.seconds or 0.0) as writer:
-        for block, last in audio_files.with_last(audio_files.read_blocks(path, PIECE_SECONDS, FADED_SECONDS)):
-            clean = _enhanced(model, block, info.sample_rate, result)
-            if held is not None:
-                length = min(shared, clean.shape[1])
-                fade = torch.linspace(0, 1, length)
-                clean[:, :length] = fade * clean[:, :length] + (1 - fade) * held[:, :length]
-            end = clean.shape[1] if last else clean.shape[1] - shared
-            writer.write(clean[:, :end].clamp(-1, 1) if out.suffix == ".flac" else clean[:, :end])
-            held, written = clean[:, end:].clone(), written + end
-            if progress is not None:
-                progress(written / info.sample_rate, info.seconds)
-    result.audio_seconds = written / info.sample_rate
+    result.audio_seconds = write_pieces(
+        path, out, lambda block: _enhanced(model, block, info.sample_rate, result), progress=progress
+    )
     return result
 
 
-def _loudest(path: str | os.PathLike[str]) -> Audio:
+def write_pieces(
+    path: str | os.PathLike[str],
+    out: Path,
+    change: Callable[[Float[Tensor, "channel time"]], Float[Tensor, "output time"]],
+    *,
+    channels: int | None = None,
+    progress: Callable[[float, float | None], None] | None = None,
+) -> float:
+    """Write what ``change`` makes of a recording, piece by piece, faded from one to the next; its duration in seconds.
+
+    Args:
+        path: the recording.
+        out: file that is written, wav or flac by its suffix.
+        change: of a piece, as long as that.
+        channels: of what is written; None for those of the recording.
+        progress: called after each piece with the seconds that are done, and those of the recording if known.
+
+    Raises:
+        InputError: the recording cannot be read.
+        OutputError: the file cannot be written.
+    """
+    info = audio_files.probe(path)
+    shared = round(FADED_SECONDS * info.sample_rate)
+    held: Tensor | None = None
+    written = 0
+    with AudioWriter(out, info.sample_rate, channels or info.channels, info.seconds or 0.0) as writer:
+        for block, last in audio_files.with_last(audio_files.read_blocks(path, PIECE_SECONDS, FADED_SECONDS)):
+            found = change(block)
+            if held is not None:
+                length = min(shared, found.shape[1])
+                fade = torch.linspace(0, 1, length)
+                found[:, :length] = fade * found[:, :length] + (1 - fade) * held[:, :length]
+            end = found.shape[1] if last else found.shape[1] - shared
+            writer.write(found[:, :end].clamp(-1, 1) if out.suffix == ".flac" else found[:, :end])
+            held, written = found[:, end:].clone(), written + end
+            if progress is not None:
+                progress(written / info.sample_rate, info.seconds)
+    return written / info.sample_rate
+
+
+def loudest_part(path: str | os.PathLike[str]) -> Audio:
+    """The loudest ``TRIAL_SECONDS`` of a recording."""
     blocks = audio_files.read_blocks(path, TRIAL_SECONDS)
     return Audio(
         max(blocks, key=lambda block: float(block.square().sum())), audio_files.probe(path).sample_rate

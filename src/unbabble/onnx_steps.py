@@ -17,16 +17,15 @@ from torch import Tensor
 from unbabble.base.errors import UsageError
 from unbabble.base.files import atomic
 from unbabble.base.weights import CARD_KEY, WeightsCard
+from unbabble.nn.live_masks import Frames
 from unbabble.onnx_networks import TOLERANCE, quiet, require_extra
 
 
 class Stepwise(Protocol):
-    """A network that also computes frame by frame, with all that it remembers as arguments (see ``methods.gru``)."""
+    """A network that also computes frame by frame, with all that it remembers as arguments: see ``gru``."""
 
     sample_rate: int
-    window_length: int
-    heard_length: int
-    hop_length: int
+    frames: Frames
 
     def estimate(self, mixture: Float[Tensor, "batch time"]) -> Float[Tensor, "batch source time"]:
         """The whole at once."""
@@ -71,7 +70,9 @@ def export_step(
     except Exception as error:  # whatever the exporter stumbles over
         raise UsageError(f"This network cannot be exported to ONNX: {str(error).splitlines()[0]}.") from error
     assert program is not None
-    about = {name: str(getattr(network, name)) for name in ("sample_rate", "hop_length", "heard_length")}
+    frames = network.frames
+    lengths = {"hop_length": frames.hop_length, "heard_length": frames.heard_length}
+    about = {name: str(each) for name, each in ({"sample_rate": network.sample_rate} | lengths).items()}
     if card is not None:
         about[CARD_KEY] = json.dumps(card.to_dict(), ensure_ascii=False)
     program.model.metadata_props.update(about)
@@ -105,7 +106,7 @@ def run_steps(path: str | Path, network: Stepwise, mixture: Float[Tensor, " time
     options.intra_op_num_threads = 1
     options.log_severity_level = 3  # errors
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    window, hop, heard = network.window_length, network.hop_length, network.heard_length
+    window, hop, heard = network.frames.window_length, network.frames.hop_length, network.frames.heard_length
     step = network.step()
     feed = {name: value.numpy() for name, value in zip(step.INPUTS, step.start(), strict=True)}
     samples = np.pad(mixture.numpy(), (window - hop, heard + hop))[None]

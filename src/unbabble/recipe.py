@@ -14,6 +14,17 @@ from unbabble.data.dynamic import DynamicMixing, DynamicMixtures, Item
 from unbabble.data.examples import Examples
 from unbabble.data.librimix import LibriMixSet
 from unbabble.data.manifest import ManifestSet
+from unbabble.data.speakers import (
+    EnrolledItem,
+    EnrolledMixing,
+    EnrolledMixtures,
+    LabelledItem,
+    LabelledMixing,
+    LabelledMixtures,
+    SpeakerGroups,
+    SpeakerItems,
+    Utterances,
+)
 from unbabble.nn.losses import SOFT_DB
 from unbabble.separated import ScoredItem, ScoredItems, SeparatedData
 
@@ -58,7 +69,16 @@ class LibriMixData:
     sample_rate: int = 8000
 
 
-Data = DynamicMixing | ManifestData | LibriMixData | SeparatedData
+Data = (
+    DynamicMixing
+    | ManifestData
+    | LibriMixData
+    | SeparatedData
+    | SpeakerGroups
+    | EnrolledMixing
+    | LabelledMixing
+)
+AnyItem = Item | ScoredItem | Utterances | EnrolledItem | LabelledItem
 
 
 @dataclass(frozen=True)
@@ -68,8 +88,12 @@ class Recipe:
     Args:
         method: a network of the registry.
         options: of its constructor.
+        parts: for a part of the network (``embedder``), or several (``specialists.*``), the model that they come
+            from: one of which some part has the same tensors.
         train: what it learns from: mixtures made on the way (``speech: ...``), ready ones (``manifest: ...``),
-            LibriMix made on the way (``metadata: ...``), or separated mixtures for scorers (``parts: ...``).
+            LibriMix made on the way (``metadata: ...``), separated mixtures for scorers (``parts: ...``), utterances
+            by speaker for embedders (``utterances: ...``), mixtures with an enrollment for extractors
+            (``enrollment: ...``), or noisy voices with labels for ensembles (``labels: ...``).
         validation: what the best weights are chosen on.
         validation_items: how many.
         steps: updates of the weights.
@@ -110,6 +134,7 @@ class Recipe:
     train: Data
     validation: Data
     options: dict[str, Any] = field(default_factory=dict)
+    parts: dict[str, str] = field(default_factory=dict)
     validation_items: int = 100
     steps: int = 100_000
     fixed_order_steps: int = 0
@@ -169,7 +194,14 @@ def read_recipe(options: dict[str, Any]) -> Recipe:
     return validate(Recipe, options, "The recipe")
 
 
-_DATA = {"manifest": ManifestData, "metadata": LibriMixData, "parts": SeparatedData}
+_DATA = {
+    "manifest": ManifestData,
+    "metadata": LibriMixData,
+    "parts": SeparatedData,
+    "utterances": SpeakerGroups,
+    "enrollment": EnrolledMixing,
+    "labels": LabelledMixing,
+}
 
 
 def learning_rate(recipe: Recipe, step: int, losses: Sequence[float] = ()) -> float:
@@ -202,7 +234,7 @@ def learning_rate(recipe: Recipe, step: int, losses: Sequence[float] = ()) -> fl
 class Items(Protocol):
     """What a run learns from: item ``index`` of an endless row."""
 
-    def __getitem__(self, index: int) -> Item | ScoredItem:
+    def __getitem__(self, index: int) -> AnyItem:
         """A mixture and what goes with it."""
         ...
 
@@ -220,6 +252,12 @@ def open_data(source: Data, seed: int, by_sex: int = 0) -> Items:
         raise UsageError("The recipe's fixed_order_steps need mixtures made on the way (train.speech).")
     if isinstance(source, SeparatedData):
         return ScoredItems(source, seed)
+    if isinstance(source, SpeakerGroups):
+        return SpeakerItems(source, seed)
+    if isinstance(source, EnrolledMixing):
+        return EnrolledMixtures(source, seed)
+    if isinstance(source, LabelledMixing):
+        return LabelledMixtures(source, seed)
     if isinstance(source, ManifestData):
         return _Ready(ManifestSet(source.manifest, source.sample_rate), source.seconds, seed)
     ready = LibriMixSet(

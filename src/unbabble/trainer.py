@@ -187,7 +187,7 @@ class Run:
         assert isinstance(self.network, NeuralSeparator)
         count = min(LEVEL_MIXTURES, self.recipe.validation_items)
         self.network.settle_level(
-            torch.from_numpy(self.validation_set[number].mixture) for number in range(count)
+            torch.from_numpy(self.validation_set[number][0]) for number in range(count)
         )
         self.average = self._copy()
 
@@ -415,7 +415,7 @@ def validate_network(network: Network, items: Items, count: int) -> dict[str, fl
 def _validation_items(network: Network, items: Items, count: int) -> Iterator[tuple[Tensor, ...]]:
     device = next(network.parameters()).device
     for index in range(count):
-        yield tuple(torch.from_numpy(np.ascontiguousarray(each)).to(device)[None] for each in items[index])
+        yield tuple(torch.from_numpy(np.array(each)).to(device)[None] for each in items[index])
 
 
 def plot(progress: Progress, path: Path) -> None:

@@ -42,6 +42,22 @@ class Item(NamedTuple):
     sources: Float[np.ndarray, "source time"]
 
 
+class Excerpt(NamedTuple):
+    """Samples ``start`` to ``end`` of an utterance of a ``Store``."""
+
+    utterance: int
+    start: int
+    end: int
+
+
+class Drawn(NamedTuple):
+    """An item, who talks in it, and what was taken of them."""
+
+    item: Item
+    speakers: Sequence[str]
+    excerpts: Sequence[Excerpt]
+
+
 @dataclass(frozen=True)
 class DynamicMixing:
     """What mixtures are made of.
@@ -176,10 +192,26 @@ class DynamicMixtures:
             raise InputError(f"There are rooms with fewer than {mixing.microphones} microphones.")
 
     def __getitem__(self, index: int) -> Item:
+        return self.drawn(np.random.default_rng([self.seed, index]), by_sex=index < self.by_sex).item
+
+    def drawn(
+        self,
+        rng: np.random.Generator,
+        speakers: Sequence[str] | None = None,
+        apart_from: Sequence[Excerpt] = (),
+        by_sex: bool = False,
+    ) -> Drawn:
+        """An item, and what it was made of.
+
+        Args:
+            rng: of its draws.
+            speakers: who talks; None draws them.
+            apart_from: what must not be heard in it, as far as its speakers have said anything else.
+            by_sex: a woman and a man talk, in this order.
+        """
         mixing = self.mixing
-        rng = np.random.default_rng([self.seed, index])
         samples = round(mixing.seconds * mixing.sample_rate)
-        count = int(mixing.talkers[rng.integers(len(mixing.talkers))])
+        count = int(mixing.talkers[rng.integers(len(mixing.talkers))]) if speakers is None else len(speakers)
         overlap = rng.uniform(*mixing.overlap)
         turn = min(samples, round(samples / (1 + (count - 1) * (1 - overlap))))
         responses = None
@@ -187,13 +219,16 @@ class DynamicMixtures:
             room = self.rooms[rng.integers(len(self.rooms))]
             places = rng.permutation(len(room))
             responses = room[places[:, None], self._microphones(rng, room.shape[1])]
-        sources = np.zeros((max(mixing.talkers), samples), np.float32)
+        sources = np.zeros((max(*mixing.talkers, count), samples), np.float32)
         heard = np.zeros((mixing.microphones, samples), np.float32)
-        sexes = "FM" if index < self.by_sex else self._sexes(rng, count)
-        for k, speaker in enumerate(self._speakers(rng, count, sexes)):
+        if speakers is None:
+            speakers = self._speakers(rng, count, "FM" if by_sex else self._sexes(rng, count))
+        excerpts = []
+        for k, speaker in enumerate(speakers):
             start = round(k * (1 - overlap) * turn)
             voice = np.zeros(samples, np.float32)
-            said = self._voice(rng, speaker, min(turn, samples - start))
+            said, excerpt = self._voice(rng, speaker, min(turn, samples - start), apart_from)
+            excerpts.append(excerpt)
             voice[start : start + len(said)] = said * 10 ** (
                 rng.uniform(-mixing.level_spread_db, mixing.level_spread_db) / 20
             )
@@ -205,7 +240,8 @@ class DynamicMixtures:
         if self.noise is not None and rng.random() < mixing.noise_share:
             heard = heard + self._noise(rng, heard, responses)
         level = np.sqrt(np.mean(heard[0] ** 2)) or np.float32(1)
-        return Item((heard if mixing.microphones > 1 else heard[0]) / level, sources / level)
+        item = Item((heard if mixing.microphones > 1 else heard[0]) / level, sources / level)
+        return Drawn(item, speakers, excerpts)
 
     def _microphones(self, rng: np.random.Generator, there: int) -> np.ndarray:
         if self.mixing.microphones == 1:
@@ -241,16 +277,21 @@ class DynamicMixtures:
     def _sex(self, speaker: str) -> str:
         return str(self.sexes[(self.speakers == speaker).argmax()])
 
-    def _voice(self, rng: np.random.Generator, speaker: str, samples: int) -> Float[np.ndarray, " voice"]:
+    def _voice(
+        self, rng: np.random.Generator, speaker: str, samples: int, apart_from: Sequence[Excerpt] = ()
+    ) -> tuple[Float[np.ndarray, " voice"], Excerpt]:
         """An excerpt of one utterance, of unit level, that is not silent; at a random place where it is shorter."""
         mine = self.utterances[self.speakers == speaker]
         factor = rng.uniform(*self.mixing.speed)
         wanted = round(samples * factor) + 1
-        voice = np.zeros(0, np.float32)
-        for _ in range(DRAWS):
+        voice, taken = np.zeros(0, np.float32), Excerpt(0, 0, 0)
+        for attempt in range(DRAWS):
             index = int(mine[rng.integers(len(mine))])
-            spare = self.speech.length(index) - wanted
-            voice = self.speech.excerpt(index, int(rng.integers(spare + 1)) if spare > 0 else 0, wanted)
+            first, last = self._free(index, apart_from if attempt < DRAWS // 2 else (), rng)
+            spare = last - first - wanted
+            start = first + (int(rng.integers(spare + 1)) if spare > 0 else 0)
+            taken = Excerpt(index, start, min(start + wanted, last))
+            voice = self.speech.excerpt(index, start, taken.end - start)
             if len(voice) and np.sqrt(np.mean(voice**2)) > SILENT_RMS:
                 break
         else:
@@ -264,7 +305,22 @@ class DynamicMixtures:
             voice = coloured(voice, rng.uniform(-limit, limit, COLOUR_BANDS), self.mixing.sample_rate)
         voice = voice / np.sqrt(np.mean(voice**2))
         before = int(rng.integers(samples - len(voice) + 1))
-        return np.pad(voice, (before, 0))
+        return np.pad(voice, (before, 0)), taken
+
+    def _free(
+        self, utterance: int, apart_from: Sequence[Excerpt], rng: np.random.Generator
+    ) -> tuple[int, int]:
+        """From where to where there is none of ``apart_from``: of the gaps one, the longer the likelier."""
+        whole = self.speech.length(utterance)
+        taken = sorted(each for each in apart_from if each.utterance == utterance)
+        if not taken:
+            return 0, whole
+        ends, starts = [0, *(each.end for each in taken)], [*(each.start for each in taken), whole]
+        lengths = np.maximum(np.array(starts) - ends, 0)
+        if not lengths.any():
+            return 0, 0
+        gap = int(rng.choice(len(lengths), p=lengths / lengths.sum()))
+        return ends[gap], starts[gap]
 
     def _in_room(self, voice: np.ndarray, responses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What is to be returned of a talker, and its whole image at each microphone."""

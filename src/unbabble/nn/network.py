@@ -31,7 +31,7 @@ class Network(nn.Module, ABC):
     """Options of a variant that is small enough for tests."""
     FIGURE: ClassVar[tuple[str, str]]
     """What ``figure`` is called in results, and how it is told: ``("si_snri_db", "SI-SNR improvement {:.2f} dB")``."""
-    ITEM: ClassVar[tuple[str, ...]] = ("mixture", "sources")
+    ITEM: tuple[str, ...] = ("mixture", "sources")
     """The fields of an item."""
     card: ClassVar[Card]
     options: dict[str, Any]

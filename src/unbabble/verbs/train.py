@@ -1,6 +1,7 @@
 """``unbabble train``: learn from a recipe, or tune a model on one's own recordings."""
 
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,6 +101,8 @@ def train(
         if start.card.name != recipe.method:
             raise UsageError(f"'{from_}' is a {start.card.name}, but the recipe is for {recipe.method}.")
         new = _transfer(start, network)
+    for name, model in recipe.parts.items():
+        _take_parts(network, name, load_network(model).network, model)
     if network.sample_rate != recipe.train.sample_rate:
         raise UsageError(f"The network has {network.sample_rate} Hz, the data {recipe.train.sample_rate} Hz.")
     folder = out or RUNS / ("-".join(config.stem for config in configs) or f"{Path(str(from_)).stem}-tuned")
@@ -185,6 +188,30 @@ def _transfer(start: "Network", network: "Network") -> list[str]:
         raise UsageError("Nothing of the weights fits the recipe's options.")
     network.load_state_dict(fitting, strict=False)
     return [name for name in wanted if name not in fitting]
+
+
+def _take_parts(network: "Network", pattern: str, source: "Network", model: str) -> None:
+    """Into parts of ``network`` copy the first part of ``source``, itself included, that has their tensors.
+
+    Raises:
+        UsageError: no such part, or nothing fits it.
+    """
+    parts = [
+        part
+        for name, part in network.named_modules()
+        if fnmatchcase(name, pattern) and name.count(".") == pattern.count(".")
+    ]
+    if not parts:
+        raise UsageError(f"The recipe's parts: a {network.card.name} has no part '{pattern}'.")
+    for part in parts:
+        wanted = {key: tensor.shape for key, tensor in part.state_dict().items()}
+        for module in source.modules():
+            have = module.state_dict()
+            if {key: tensor.shape for key, tensor in have.items()} == wanted:
+                part.load_state_dict(have)
+                break
+        else:
+            raise UsageError(f"The recipe's parts: nothing of '{model}' fits '{pattern}'.")
 
 
 def _listener(folder: Path, network: "Network") -> "Listener":

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from unbabble.base.errors import UsageError
-from unbabble.methods.enhancement.gru import GRU, MEMORY_FRAMES, LevelSoFar, windows
+from unbabble.methods.enhancement.gru import GRU
+from unbabble.nn.live_masks import MEMORY_FRAMES, LevelSoFar, windows
 from unbabble.nn.macs import macs_per_second, parameter_count
 
 
@@ -64,10 +65,10 @@ def test_a_sample_waits_for_no_more_than_is_heard_of_a_frame():
     changed[:, 4000:] = noise(1, 2000, seed=1)
     with torch.no_grad():
         before, after = network.estimate(mixture), network.estimate(changed)
-    known = 4000 - network.heard_length
+    known = 4000 - network.frames.heard_length
     torch.testing.assert_close(before[..., :known], after[..., :known], rtol=0, atol=1e-6)
     assert (before[..., known:4000] - after[..., known:4000]).abs().max() > 1e-3
-    assert network.heard_length / network.sample_rate == 0.032
+    assert network.frames.heard_length / network.sample_rate == 0.032
 
 
 @pytest.mark.parametrize("gain", [1e-4, 30.0])

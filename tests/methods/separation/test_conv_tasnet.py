@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from unbabble.base.errors import UsageError
-from unbabble.methods.separation.conv_tasnet import Block, ConvTasNet, Depthwise, make_norm
+from unbabble.methods.separation.conv_tasnet import ConvTasNet
+from unbabble.nn.tcn import Block, Depthwise, make_norm
 
 CAUSAL = ConvTasNet.TINY | {"causal": True}
 

@@ -28,89 +28,21 @@ blocks=12`` at 44.1 kHz; the defaults here are the compact configuration for spe
 
 from typing import Any, ClassVar, Literal
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from unbabble.base.errors import UsageError
 from unbabble.base.registry import register
+from unbabble.nn.band_split import (
+    BandSplit,
+    MaskEstimation,
+    ResidualRecurrence,
+    band_widths,
+    masked,
+    recurrences,
+)
 from unbabble.nn.separator import NeuralSeparator
 from unbabble.nn.spectrum import Spectrum
-
-NARROW_BAND_HZ, WIDE_BAND_HZ = 94.0, 250.0
-NARROW_UP_TO_HZ = 1000.0
-
-
-def band_widths(bins: int, bin_hz: float) -> list[int]:
-    """Number of bins of each band: about 94 Hz up to 1 kHz, 250 Hz above; together all ``bins``.
-
-    >>> band_widths(129, 31.25)[:2], band_widths(129, 31.25)[-1], len(band_widths(129, 31.25))
-    ([3, 3], 8, 23)
-    """
-    widths: list[int] = []
-    while (left := bins - sum(widths)) > 0:
-        width_hz = NARROW_BAND_HZ if sum(widths) * bin_hz < NARROW_UP_TO_HZ else WIDE_BAND_HZ
-        widths.append(min(left, max(1, round(width_hz / bin_hz))))
-    return widths
-
-
-class BandSplit(nn.Module):
-    """A vector for each band of each frame (section III-A): normalised, then its own linear layer."""
-
-    def __init__(self, widths: list[int], features: int) -> None:
-        super().__init__()
-        self.widths = widths
-        self.norms = nn.ModuleList(nn.LayerNorm(2 * width) for width in widths)
-        self.layers = nn.ModuleList(nn.Linear(2 * width, features) for width in widths)
-
-    def forward(self, spectrum: Float[Tensor, "batch 2 frame frequency"]) -> Tensor:
-        """(batch, frame, band, feature)."""
-        bands = spectrum.split(self.widths, -1)
-        vectors = [
-            layer(norm(band.transpose(1, 2).flatten(2)))
-            for band, norm, layer in zip(bands, self.norms, self.layers, strict=True)
-        ]
-        return torch.stack(vectors, 2)
-
-
-class ResidualRecurrence(nn.Module):
-    """Normalisation, recurrent layer in both directions, linear layer, added to the input (section III-B)."""
-
-    def __init__(self, features: int, hidden: int) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(features)
-        self.recurrence = nn.LSTM(features, hidden, batch_first=True, bidirectional=True)
-        self.output = nn.Linear(2 * hidden, features)
-
-    def forward(self, sequences: Float[Tensor, "sequence step feature"]) -> Tensor:
-        """The same shape."""
-        return sequences + self.output(self.recurrence(self.norm(sequences))[0])
-
-
-class MaskEstimation(nn.Module):
-    """For each band a network with one hidden layer, to the complex masks of all sources (section III-C)."""
-
-    def __init__(self, widths: list[int], features: int, hidden: int, sources: int) -> None:
-        super().__init__()
-        self.widths, self.sources = widths, sources
-        self.layers = nn.ModuleList(
-            nn.Sequential(
-                nn.LayerNorm(features),
-                nn.Linear(features, hidden),
-                nn.Tanh(),
-                nn.Linear(hidden, 2 * sources * 2 * width),
-                nn.GLU(),
-            )
-            for width in widths
-        )
-
-    def forward(self, places: Float[Tensor, "batch frame band feature"]) -> Tensor:
-        """(batch, source, 2, frame, frequency)."""
-        masks = [
-            layer(places[:, :, band]).unflatten(-1, (self.sources, 2, -1))
-            for band, layer in enumerate(self.layers)
-        ]
-        return torch.cat(masks, -1).movedim(1, 3)
 
 
 @register(
@@ -169,15 +101,7 @@ class BSRNN(NeuralSeparator):
         """Masks on the mixture's spectrogram."""
         spectrum = self.spectrum.analyse(mixture)
         places = self.split(spectrum)
-        batch, frames, bands, _ = places.shape
         for over_time, over_bands in zip(self.over_time, self.over_bands, strict=True):
-            places = over_bands(places.flatten(0, 1)).unflatten(0, (batch, frames))
-            tracks = places.transpose(1, 2).flatten(0, 1)
-            places = over_time(tracks).unflatten(0, (batch, bands)).transpose(1, 2)
-        masks = self.masks(places).float()
-        real, imaginary = spectrum[:, None].unbind(2)
-        mask_real, mask_imaginary = masks[:, :, 0] + 1 / self.sources, masks[:, :, 1]
-        separated = torch.stack(
-            [mask_real * real - mask_imaginary * imaginary, mask_real * imaginary + mask_imaginary * real], 2
-        )
+            places = recurrences(places, over_time, over_bands)
+        separated = masked(spectrum, self.masks(places).float(), 1 / self.sources)
         return self.spectrum.synthesise(separated, mixture.shape[-1])

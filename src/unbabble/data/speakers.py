@@ -1,0 +1,205 @@
+"""What networks that know people learn from: utterances by speaker, mixtures with an enrollment, mixtures with a label.
+
+All of it is drawn as ``data.dynamic`` draws mixtures: item ``i`` depends on the seed and on ``i`` alone.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from unbabble.base.errors import InputError, UsageError
+from unbabble.data import corpora
+from unbabble.data.dynamic import DynamicMixing, DynamicMixtures
+
+
+class Utterances(NamedTuple):
+    """Of several speakers as many utterances each, of unit level."""
+
+    utterances: Float[np.ndarray, "speaker utterance time"]
+
+
+class EnrolledItem(NamedTuple):
+    """A mixture of unit level, another recording of one person, and that person's voice in the mixture (or zeros)."""
+
+    mixture: Float[np.ndarray, " time"]
+    enrollment: Float[np.ndarray, " sample"]
+    sources: Float[np.ndarray, "1 time"]
+
+
+class LabelledItem(NamedTuple):
+    """A mixture of unit level, its voice, and the class that both belong to."""
+
+    mixture: Float[np.ndarray, " time"]
+    sources: Float[np.ndarray, "source time"]
+    label: Int[np.ndarray, ""]
+
+
+@dataclass(frozen=True)
+class SpeakerGroups:
+    """What embedders learn from.
+
+    Args:
+        utterances: of each speaker.
+        speakers: of an item.
+        mixing: how an utterance is recorded: its one talker, its noise, its room, its duration.
+
+    Raises:
+        UsageError: fewer than two speakers or utterances, or several talkers.
+    """
+
+    mixing: DynamicMixing
+    utterances: int = 2
+    speakers: int = 8
+
+    def __post_init__(self) -> None:
+        if min(self.utterances, self.speakers) < 2 or self.mixing.talkers != (1,):
+            raise UsageError(
+                "Speakers: an item has at least two speakers with two utterances, one talks in each."
+            )
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz."""
+        return self.mixing.sample_rate
+
+
+class SpeakerItems:
+    """``items[i]``: an endless row; the utterances of a speaker do not overlap, as far as there is enough of them."""
+
+    def __init__(self, data: SpeakerGroups, seed: int = 0) -> None:
+        self.data, self.seed, self.mixtures = data, seed, DynamicMixtures(data.mixing, seed)
+        if len(self.mixtures.names) < data.speakers:
+            raise InputError(
+                f"{data.speakers} speakers are asked for, but '{data.mixing.speech}' has {len(self.mixtures.names)}."
+            )
+
+    def __getitem__(self, index: int) -> Utterances:
+        rng = np.random.default_rng([self.seed, index])
+        chosen = rng.choice(self.mixtures.names, self.data.speakers, replace=False)
+        return Utterances(np.stack([self._said_by(rng, str(speaker)) for speaker in chosen]))
+
+    def _said_by(self, rng: np.random.Generator, speaker: str) -> Float[np.ndarray, "utterance time"]:
+        found, taken = [], []
+        for _ in range(self.data.utterances):
+            drawn = self.mixtures.drawn(rng, [speaker], taken)
+            found.append(drawn.item.mixture)
+            taken += drawn.excerpts
+        return np.stack(found)
+
+
+@dataclass(frozen=True)
+class EnrolledMixing:
+    """What extractors learn from.
+
+    Args:
+        enrollment: how the person is enrolled: alone, with its noise, its room, its duration.
+        mixing: mixtures in which the person is one of the talkers.
+        absent_share: share of the mixtures in which the person does not talk.
+
+    Raises:
+        UsageError: several talkers enroll, several microphones hear, or rates differ.
+    """
+
+    mixing: DynamicMixing
+    enrollment: DynamicMixing
+    absent_share: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.enrollment.talkers != (1,) or self.mixing.microphones > 1 or self.enrollment.microphones > 1:
+            raise UsageError("Enrolled mixtures: one talker enrolls, and one microphone hears.")
+        if self.enrollment.sample_rate != self.mixing.sample_rate:
+            raise UsageError("Enrolled mixtures: enrollment and mixture have one sample rate.")
+        if not 0 <= self.absent_share < 1:
+            raise UsageError("Enrolled mixtures: absent_share lies between 0 and 1, 1 excluded.")
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz."""
+        return self.mixing.sample_rate
+
+
+class EnrolledMixtures:
+    """``mixtures[i]``: an endless row; the enrollment is of something else that the person said."""
+
+    def __init__(self, data: EnrolledMixing, seed: int = 0) -> None:
+        self.data, self.seed = data, seed
+        self.mixtures, self.enrollments = (
+            DynamicMixtures(part, seed) for part in (data.mixing, data.enrollment)
+        )
+        if list(self.mixtures.speech.files) != list(self.enrollments.speech.files):
+            raise UsageError("Enrolled mixtures: enrollment and mixture are of one table of speech.")
+
+    def __getitem__(self, index: int) -> EnrolledItem:
+        rng = np.random.default_rng([self.seed, index])
+        drawn = self.mixtures.drawn(rng)
+        place = int(rng.integers(len(drawn.speakers)))
+        person, target = drawn.speakers[place], drawn.item.sources[place : place + 1]
+        if rng.random() < self.data.absent_share:
+            others = np.setdiff1d(self.mixtures.names, drawn.speakers)
+            if len(others):
+                person, target = str(rng.choice(others)), np.zeros_like(target)
+        enrolled = self.enrollments.drawn(rng, [person], drawn.excerpts).item.mixture
+        return EnrolledItem(drawn.item.mixture, enrolled, target)
+
+
+@dataclass(frozen=True)
+class LabelledMixing:
+    """What ensembles of specialists learn from: noisy voices, and which specialist's they are.
+
+    Args:
+        labels: ``snr`` for the nearest of ``levels_db``; ``sex``; ``group`` for those of a table.
+        mixing: of one talker in noise.
+        levels_db: input SNR of each specialist.
+        groups: table with the columns ``speaker`` and ``group`` (0, 1 ...).
+
+    Raises:
+        UsageError: groups without their table, or several talkers.
+    """
+
+    mixing: DynamicMixing
+    labels: Literal["snr", "sex", "group"]
+    levels_db: tuple[float, ...] = (-5.0, 0.0, 5.0, 10.0)
+    groups: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.labels == "group" and self.groups is None:
+            raise UsageError("Labelled mixtures: labels by group need a table of groups.")
+        if self.mixing.talkers != (1,) or self.mixing.microphones > 1:
+            raise UsageError("Labelled mixtures: one talks, and one microphone hears.")
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz."""
+        return self.mixing.sample_rate
+
+
+class LabelledMixtures:
+    """``mixtures[i]``: an endless row, as ``DynamicMixtures`` makes it."""
+
+    def __init__(self, data: LabelledMixing, seed: int = 0) -> None:
+        self.data, self.seed, self.mixtures = data, seed, DynamicMixtures(data.mixing, seed)
+        self.groups: dict[str, int] = {}
+        if data.labels == "group" and data.groups is not None:
+            rows = corpora.read_table(data.groups, ("speaker", "group"))
+            self.groups = {row["speaker"]: int(row["group"]) for row in rows}
+        elif data.labels == "sex":
+            self.groups = {
+                str(name): "FM".index(sex)
+                for name, sex in zip(self.mixtures.speakers, self.mixtures.sexes, strict=True)
+                if sex in ("F", "M")
+            }
+        if data.labels != "snr" and (unknown := set(map(str, self.mixtures.names)) - self.groups.keys()):
+            raise InputError(f"Labelled mixtures: no label is known of speaker '{min(unknown)}'.")
+
+    def __getitem__(self, index: int) -> LabelledItem:
+        drawn = self.mixtures.drawn(np.random.default_rng([self.seed, index]))
+        label = self.groups.get(str(drawn.speakers[0]), 0)
+        if self.data.labels == "snr":
+            voice = drawn.item.sources[0]
+            noise = float(np.mean((drawn.item.mixture - voice) ** 2))
+            snr_db = 10 * np.log10(max(float(np.mean(voice**2)), 1e-20) / max(noise, 1e-20))
+            label = int(np.abs(np.array(self.data.levels_db) - snr_db).argmin())
+        return LabelledItem(drawn.item.mixture, drawn.item.sources, np.array(label))

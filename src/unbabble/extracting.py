@@ -1,0 +1,210 @@
+"""One enrolled person out of recordings of several: whom to listen to is told by a recording of that person alone."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unbabble.base import audio as audio_files
+from unbabble.base.audio import Audio
+from unbabble.base.config import check_arguments
+from unbabble.base.errors import InputError, UsageError
+from unbabble.base.weights import packaged
+from unbabble.enhancing import loudest_part, write_pieces
+from unbabble.hub import COUNTER, choose_device, windows_to_count
+from unbabble.intake import clipped_share
+from unbabble.networks import counter, load_network
+from unbabble.nn.extractor import NeuralExtractor
+from unbabble.nn.scorer import LEAST_SECONDS, unit
+from unbabble.scoring import BlindScorer, VoiceScore, has_scorer
+from unbabble.signal.level import live_channel
+
+AUTO = "auto"
+DEFAULTS = ("personal_bsrnn.8k", "td_speakerbeam.8k")
+"""What ``auto`` is: the first of these that is installed."""
+LEAST_ENROLLED_SECONDS, MOST_ENROLLED_SECONDS = 1.0, 30.0
+FRAME_SECONDS, SPEAKING_DB = 0.02, -35.0
+"""Somebody speaks in frames that are no softer than this beside the loudest ones."""
+MOST_CLIPPED_SHARE = 0.01
+PERHAPS_SEVERAL, SURELY_SEVERAL = 0.5, 0.8
+"""Probability of two talkers or more, from which an enrollment is doubted, and refused. Of single speakers of the dev
+split, clean, in rooms or in noise of 5 dB, 7 in 100 are doubted and 1 is refused; of two at once half are refused."""
+ABSENT_DB = -20.0
+"""A voice that is so much softer than the recording is none."""
+
+
+@dataclass
+class Extracted:
+    """What became of a recording.
+
+    Attributes:
+        model: what extracted the person.
+        audio_seconds: duration.
+        level_db: of the voice, over that of the recording; -inf where nothing was found.
+        score: blind score of the voice, where there is a scorer and enough to hear.
+        warnings: what the user should know.
+    """
+
+    model: str
+    audio_seconds: float = 0.0
+    level_db: float = 0.0
+    score: VoiceScore | None = None
+    warnings: list[str] = field(default_factory=list)
+
+
+@lru_cache(maxsize=1)
+def load_extractor(name: str = AUTO, device: str = "auto", **options: Any) -> tuple[str, NeuralExtractor]:
+    """The extractor called ``name``, and its full name.
+
+    Raises:
+        InputError: weights that are missing or damaged; none installed.
+        UsageError: no such model or option, or one that does something else.
+    """
+    if name == AUTO:
+        installed = [each for each in DEFAULTS if each in packaged()]
+        if not installed:
+            raise InputError(
+                "No extractor is installed: train one (configs/personal_bsrnn.yaml) and name it with --model."
+            )
+        name = installed[0]
+    options = check_arguments(load_network, {"name": name} | options, f"Model '{name}'")
+    network = load_network(**options).network
+    if not isinstance(network, NeuralExtractor):
+        raise UsageError(f"Model '{name}' is a {network.card.contract}: it extracts nobody.")
+    return name, network.to(choose_device(device)).requires_grad_(False)
+
+
+def enrollment_of(
+    paths: Sequence[str | os.PathLike[str]], rate: int, warnings: list[str] | None = None
+) -> Float[Tensor, " time"]:
+    """What the recordings of a person hold, joined, at ``rate``: half a minute at most.
+
+    Args:
+        paths: of the recordings.
+        rate: Hz.
+        warnings: what the user should know is added.
+
+    Raises:
+        InputError: one that cannot be read, is silent, clipped, of several talkers, or all are too short together.
+    """
+    found = []
+    for path in paths:
+        recording = audio_files.read(path)
+        name = os.fspath(path)
+        if not recording.samples.any():
+            raise InputError(f"The enrollment '{name}' is silent.")
+        share = clipped_share(recording.samples)
+        if share > MOST_CLIPPED_SHARE:
+            raise InputError(
+                f"The enrollment '{name}' is clipped in {100 * share:.0f} % of its samples: record it softer."
+            )
+        if (several := probability_of_several(recording)) > SURELY_SEVERAL:
+            raise InputError(
+                f"Several people talk in the enrollment '{name}' (sure by {100 * several:.0f} %): "
+                "record one person alone."
+            )
+        if several > PERHAPS_SEVERAL and warnings is not None:
+            warnings.append(
+                f"Perhaps several people talk in the enrollment '{name}': it should be one alone."
+            )
+        heard = recording.samples[recording.samples.square().sum(1).argmax()]
+        found.append(_spoken(audio_files.resample(heard, recording.sample_rate, rate), rate))
+    joined = torch.cat([unit(each) for each in found])
+    if len(joined) < LEAST_ENROLLED_SECONDS * rate:
+        raise InputError(
+            f"There are {len(joined) / rate:.1f} seconds of speech to enroll by: "
+            f"at least {LEAST_ENROLLED_SECONDS:g} are needed, better 5."
+        )
+    return joined[: round(MOST_ENROLLED_SECONDS * rate)]
+
+
+def probability_of_several(recording: Audio) -> float:
+    """That more than one person talks, by the network that counts talkers; 0 where that is not installed."""
+    if COUNTER not in packaged():
+        return 0.0
+    network = counter(COUNTER, torch.device("cpu"))
+    heard = windows_to_count(recording.samples, recording.sample_rate, network.sample_rate)
+    if not len(heard):
+        return 0.0
+    power = heard.square().mean(-1)
+    return float((network(heard)[:, 1:].sum(-1) * power).sum() / power.sum().clamp(min=1e-30))
+
+
+def _spoken(samples: Float[Tensor, " time"], rate: int) -> Float[Tensor, " time"]:
+    """Without the pauses before and behind what is said."""
+    frame = round(FRAME_SECONDS * rate)
+    count = len(samples) // frame
+    if not count:
+        return samples
+    power = samples[: count * frame].unflatten(0, (count, frame)).square().mean(1)
+    loud = (power > power.max() * 10 ** (SPEAKING_DB / 10)).nonzero()[:, 0]
+    return samples[int(loud[0]) * frame : (int(loud[-1]) + 1) * frame]
+
+
+def extract_file(
+    name: str,
+    network: NeuralExtractor,
+    person: Tensor,
+    path: str | os.PathLike[str],
+    out: Path,
+    *,
+    progress: Callable[[float, float | None], None] | None = None,
+) -> Extracted:
+    """Extract a person from a recording of any length, in memory of one piece.
+
+    Args:
+        name: of the model.
+        network: from ``load_extractor``.
+        person: what its ``enrolled`` made of an enrollment.
+        path: the recording; of several microphones the loudest that is alive is heard.
+        out: file that is written, wav or flac by its suffix.
+        progress: called after each piece with the seconds that are done, and those of the recording if known.
+
+    Raises:
+        InputError: the recording cannot be read, or is silent.
+        OutputError: the file cannot be written.
+    """
+    result = Extracted(name)
+    rate = audio_files.probe(path).sample_rate
+    loud = loudest_part(path)
+    if not loud.samples.any():
+        raise InputError("The recording is silent: nobody talks in it.")
+    microphone = live_channel(loud.samples, int(loud.samples.square().sum(1).argmax()))
+    if network.sample_rate < rate:
+        result.warnings.append(
+            f"Model '{name}' works at {network.sample_rate / 1000:g} kHz: what the recording has above "
+            f"{network.sample_rate / 2000:g} kHz is lost."
+        )
+    energies = torch.zeros(2, dtype=torch.float64)
+
+    def change(block: Float[Tensor, "channel time"]) -> Float[Tensor, "1 time"]:
+        heard = block[microphone]
+        voice = _voice(network, person, heard, rate)
+        energies.add_(torch.stack([voice, heard]).double().square().sum(1))
+        return voice[None]
+
+    result.audio_seconds = write_pieces(path, out, change, channels=1, progress=progress)
+    result.level_db = float(10 * torch.log10(energies[0] / energies[1])) if energies[0] > 0 else -torch.inf
+    if result.level_db < ABSENT_DB:
+        result.warnings.append("Nothing was found of this person: is it somebody else who talks?")
+    elif has_scorer() and loud.seconds >= LEAST_SECONDS:
+        heard = loud.samples[microphone]
+        result.score = BlindScorer()(heard, _voice(network, person, heard, rate)[None], rate)[0]
+    return result
+
+
+def _voice(
+    network: NeuralExtractor, person: Tensor, heard: Float[Tensor, " time"], rate: int
+) -> Float[Tensor, " time"]:
+    if not heard.any():
+        return torch.zeros_like(heard)
+    device = next(network.parameters()).device
+    samples = audio_files.resample(heard, rate, network.sample_rate)[None, None].to(device)
+    voice = audio_files.resample(network(samples, person=person)[0, 0].cpu(), network.sample_rate, rate)
+    return torch.nn.functional.pad(voice, (0, len(heard) - len(voice)))

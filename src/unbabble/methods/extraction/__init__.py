@@ -1,0 +1,1 @@
+"""Methods that bring one enrolled person out of several, one file each."""

@@ -1,0 +1,1 @@
+"""Methods that tell speakers apart, one file each."""

@@ -1,0 +1,131 @@
+"""Items of networks that know people."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import soundfile
+
+from unbabble.base.errors import InputError, UsageError
+from unbabble.data.dynamic import DynamicMixing, Excerpt
+from unbabble.data.speakers import (
+    EnrolledMixing,
+    EnrolledMixtures,
+    LabelledMixing,
+    LabelledMixtures,
+    SpeakerGroups,
+    SpeakerItems,
+)
+
+RATE = 8000
+PITCHES = {"ann": 200, "bob": 500, "cat": 1100, "dan": 2300}
+
+
+@pytest.fixture
+def mixing(tmp_path):
+    """Four speakers, a tone each; the pitch of ann rises from second to second."""
+    for number, (speaker, pitch) in enumerate(PITCHES.items()):
+        path = tmp_path / "speech" / speaker / "0.wav"
+        path.parent.mkdir(parents=True)
+        time = np.arange(10 * RATE) / RATE
+        rise = 10 * np.floor(time) if speaker == "ann" else 0
+        phase = 2 * np.pi * np.cumsum(pitch + rise + 0 * time) / RATE
+        soundfile.write(path, 0.2 * np.sin(phase + number), RATE, subtype="PCM_16")
+    rows = ["file,speaker,sex"]
+    rows += [f"{name}/0.wav,{name},{sex}" for name, sex in zip(PITCHES, "FMFM", strict=True)]
+    (tmp_path / "speech.csv").write_text("\n".join(rows))
+    return DynamicMixing(tmp_path / "speech.csv", talkers=(1,), seconds=1.0, cache=tmp_path / "cache")
+
+
+def pitch(samples: np.ndarray) -> float:
+    return float(np.abs(np.fft.rfft(samples)).argmax() * RATE / samples.shape[-1])
+
+
+def speaker(samples: np.ndarray) -> str:
+    return min(PITCHES, key=lambda name: abs(PITCHES[name] - pitch(samples)) - 90 * (name == "ann"))
+
+
+def test_utterances_of_an_item_are_of_as_many_speakers(mixing):
+    items = SpeakerItems(SpeakerGroups(mixing, utterances=3, speakers=3), 5)
+    found = items[7].utterances
+    assert found.shape == (3, 3, RATE)
+    names = [[speaker(each) for each in row] for row in found]
+    assert all(len(set(row)) == 1 for row in names)
+    assert len({row[0] for row in names}) == 3
+    assert np.array_equal(found, SpeakerItems(items.data, 5)[7].utterances)
+
+
+def test_utterances_of_a_speaker_do_not_overlap(mixing):
+    items = SpeakerItems(SpeakerGroups(mixing, utterances=4, speakers=4), 0)
+    for index in range(5):
+        taken: list[Excerpt] = []
+        rng = np.random.default_rng([0, index])
+        for _ in range(4):
+            taken += items.mixtures.drawn(rng, ["ann"], taken).excerpts
+        taken.sort(key=lambda each: each.start)
+        assert all(one.end <= other.start for one, other in pairwise(taken))
+
+
+def test_an_enrollment_is_of_a_talker_and_of_something_else(mixing):
+    data = EnrolledMixing(replace(mixing, talkers=(2,)), replace(mixing, seconds=1.5))
+    mixtures = EnrolledMixtures(data, 1)
+    heard = set()
+    for index in range(12):
+        item = mixtures[index]
+        assert item.enrollment.shape == (RATE * 3 // 2,)
+        assert item.sources.shape == (1, RATE)
+        assert speaker(item.enrollment) == speaker(item.sources[0])
+        heard.add(speaker(item.enrollment))
+        if speaker(item.enrollment) == "ann":
+            whole = np.abs(np.fft.rfft(item.sources[0]))  # of its pitches, none is in the enrollment
+            assert abs(pitch(item.enrollment) - whole.argmax()) >= 5
+    assert len(heard) > 2
+
+
+def test_somebody_absent_is_silent_in_the_mixture(mixing):
+    data = EnrolledMixing(replace(mixing, talkers=(2,)), mixing, absent_share=0.999)
+    item = EnrolledMixtures(data, 1)[0]
+    assert not item.sources.any()
+    spectrum = np.abs(np.fft.rfft(item.mixture))
+    there = pitch(item.enrollment)
+    assert spectrum[int(there) - 20 : int(there) + 20].max() < 0.2 * spectrum.max()
+
+
+def test_labels(mixing, tmp_path):
+    noise = tmp_path / "noise" / "a.wav"
+    noise.parent.mkdir()
+    soundfile.write(noise, 0.1 * np.random.default_rng(0).standard_normal(4 * RATE), RATE)
+    noisy = replace(mixing, noise=noise.parent, noise_share=1.0, snr_db=(-10.0, 15.0))
+    by_sex = LabelledMixtures(LabelledMixing(noisy, "sex"), 0)
+    by_snr = LabelledMixtures(LabelledMixing(noisy, "snr", levels_db=(-5.0, 0.0, 5.0, 10.0)), 0)
+    (tmp_path / "groups.csv").write_text("speaker,group\nann,2\nbob,0\ncat,1\ndan,2\n")
+    by_group = LabelledMixtures(LabelledMixing(noisy, "group", groups=tmp_path / "groups.csv"), 0)
+    for index in range(8):
+        who = speaker(by_sex[index].sources[0])
+        assert by_sex[index].label == {"ann": 0, "cat": 0, "bob": 1, "dan": 1}[who]
+        assert by_group[index].label == {"ann": 2, "bob": 0, "cat": 1, "dan": 2}[who]
+        item = by_snr[index]
+        rest = item.mixture - item.sources[0]
+        snr_db = 10 * np.log10(np.mean(item.sources**2) / np.mean(rest**2))
+        assert item.label == np.clip(np.round((snr_db + 5) / 5), 0, 3)
+
+
+def test_what_makes_no_sense(mixing, tmp_path):
+    with pytest.raises(UsageError, match="two speakers"):
+        SpeakerGroups(mixing, utterances=1)
+    with pytest.raises(UsageError, match="one talks"):
+        SpeakerGroups(replace(mixing, talkers=(2,)))
+    with pytest.raises(InputError, match="9 speakers"):
+        SpeakerItems(SpeakerGroups(mixing, speakers=9))
+    with pytest.raises(UsageError, match="one talker enrolls"):
+        EnrolledMixing(mixing, replace(mixing, talkers=(2,)))
+    with pytest.raises(UsageError, match="sample rate"):
+        EnrolledMixing(mixing, replace(mixing, sample_rate=16000))
+    with pytest.raises(UsageError, match="absent_share"):
+        EnrolledMixing(mixing, mixing, absent_share=1.0)
+    with pytest.raises(UsageError, match="table"):
+        LabelledMixing(mixing, "group")
+    (tmp_path / "groups.csv").write_text("speaker,group\nann,2\n")
+    with pytest.raises(InputError, match="'bob'"):
+        LabelledMixtures(LabelledMixing(mixing, "group", groups=tmp_path / "groups.csv"))

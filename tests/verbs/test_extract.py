@@ -1,0 +1,185 @@
+"""``unbabble extract``: enrollments that are refused, recordings of all kinds, what is told."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from unbabble import cli, extracting
+from unbabble.base import audio, weights
+from unbabble.base.registry import create, method
+from unbabble.nn.extractor import NeuralExtractor
+
+RATE = 8000
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """An extractor with random weights."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = create("personal_bsrnn", **method("personal_bsrnn").TINY)
+    path = tmp_path / "tiny.safetensors"
+    weights.save(
+        path, network.state_dict(), weights.WeightsCard("personal_bsrnn", network.resolved_options())
+    )
+    return path
+
+
+@pytest.fixture
+def call(tmp_path, monkeypatch, capsys, tiny):
+    """Run ``unbabble extract``: exit code, entries of the report, stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(extracting, "has_scorer", lambda: False)
+    monkeypatch.setattr(extracting, "probability_of_several", lambda recording: 0.1)
+    extracting.load_extractor.cache_clear()
+
+    def run(*arguments, enroll="me.wav", model=tiny):
+        (tmp_path / "r.json").unlink(missing_ok=True)
+        words = [*map(str, arguments), "--enroll", enroll, "--model", str(model), "--report", "r.json"]
+        code = cli.run(["extract", *words])
+        report = tmp_path / "r.json"
+        entries = json.loads(report.read_text())["files"] if report.is_file() else []
+        return code, entries, capsys.readouterr().err
+
+    make(tmp_path / "me.wav", seconds=2, seed=9)
+    return run
+
+
+def make(path, seconds=1.5, channels=1, rate=RATE, seed=0, gain=0.05):
+    samples = np.random.default_rng(seed).laplace(size=(int(rate * seconds), channels)) * gain
+    soundfile.write(path, samples, rate, subtype="FLOAT")
+    return audio.read(path).samples
+
+
+def voice(tmp_path, stem, suffix="wav"):
+    return audio.read(tmp_path / "extracted" / stem / f"voice.{suffix}")
+
+
+@pytest.mark.parametrize(
+    ("channels", "rate", "format"), [(1, 8000, "wav"), (2, 44100, "flac"), (3, 16000, "wav")]
+)
+def test_one_voice_at_the_rate_of_the_recording(call, tmp_path, channels, rate, format):
+    make(tmp_path / "talk.wav", channels=channels, rate=rate)
+    code, (entry,), text = call("talk.wav", "--format", format)
+    assert code == 0
+    found = voice(tmp_path, "talk", format)
+    assert (found.sample_rate, found.samples.shape) == (rate, (1, int(1.5 * rate)))
+    assert found.samples.any()
+    assert f"Listen: extracted/talk/voice.{format}" in text
+    assert any("above 4 kHz is lost" in each for each in entry["warnings"]) == (rate > 8000)
+    assert call("talk.wav", "--format", format)[1][0]["outcome"] == "skipped"
+
+
+def test_a_long_recording_is_what_its_pieces_are(call, tmp_path, monkeypatch):
+    make(tmp_path / "long.wav", seconds=6)
+    asked = []
+    monkeypatch.setattr("unbabble.enhancing.PIECE_SECONDS", 2.0)
+    monkeypatch.setattr("unbabble.enhancing.FADED_SECONDS", 0.25)
+    monkeypatch.setattr(
+        NeuralExtractor, "_voice", lambda self, channel, person: asked.append(len(channel)) or 0.5 * channel
+    )
+    assert call("long.wav")[0] == 0
+    assert max(asked) <= 2.25 * RATE
+    torch.testing.assert_close(
+        voice(tmp_path, "long").samples, 0.5 * audio.read(tmp_path / "long.wav").samples, rtol=0, atol=1e-6
+    )
+
+
+def test_the_loudest_living_microphone_is_heard(call, tmp_path, monkeypatch):
+    samples = np.random.default_rng(0).laplace(size=(RATE, 3)) * [0.0, 0.01, 0.1]
+    soundfile.write(tmp_path / "array.wav", samples, RATE, subtype="FLOAT")
+    monkeypatch.setattr(NeuralExtractor, "_voice", lambda self, channel, person: channel)
+    call("array.wav")
+    assert torch.equal(voice(tmp_path, "array").samples, audio.read(tmp_path / "array.wav").samples[2:])
+
+
+def test_who_is_not_there_is_told(call, tmp_path, monkeypatch):
+    make(tmp_path / "talk.wav")
+    monkeypatch.setattr(NeuralExtractor, "_voice", lambda self, channel, person: 1e-3 * channel)
+    code, (entry,), _ = call("talk.wav")
+    assert code == 0
+    assert any("Nothing was found of this person" in each for each in entry["warnings"])
+    assert entry["details"]["level_db"] == pytest.approx(-60, abs=0.1)
+
+
+def test_another_enrollment_is_another_voice(call, tmp_path):
+    make(tmp_path / "talk.wav")
+    make(tmp_path / "other.wav", seconds=2, seed=10)
+    call("talk.wav")
+    first = voice(tmp_path, "talk").samples
+    _, (entry,), _ = call("talk.wav", enroll="other.wav")
+    assert entry["outcome"] == "done", "no longer what an earlier run has done"
+    assert not torch.equal(voice(tmp_path, "talk").samples, first)
+
+
+def test_a_batch_goes_on(call, tmp_path):
+    make(tmp_path / "talk.wav")
+    (tmp_path / "broken.wav").write_bytes(b"RIFF no")
+    soundfile.write(tmp_path / "silent.wav", np.zeros(RATE), RATE)
+    code, entries, _ = call("talk.wav", "broken.wav", "silent.wav")
+    assert code == 1
+    assert [entry["outcome"] for entry in entries] == ["done", "failed", "failed"]
+    assert "nobody talks" in entries[2]["error"]
+    assert not (tmp_path / "extracted" / "broken" / "voice.wav").exists()
+
+
+def silent(path):
+    soundfile.write(path, np.zeros(2 * RATE), RATE)
+
+
+def clipped(path):
+    samples = np.clip(np.random.default_rng(0).normal(size=2 * RATE) * 2, -0.9, 0.9)
+    soundfile.write(path, samples, RATE, subtype="FLOAT")
+
+
+def pauses(path):
+    """Five seconds, of which half a second is speech."""
+    samples = np.zeros(5 * RATE)
+    samples[: RATE // 2] = np.random.default_rng(0).laplace(size=RATE // 2) * 0.1
+    soundfile.write(path, samples, RATE, subtype="FLOAT")
+
+
+@pytest.mark.parametrize(
+    ("write", "told"),
+    [
+        (silent, "is silent"),
+        (clipped, "is clipped in"),
+        (pauses, "0.5 seconds of speech to enroll by"),
+        (lambda path: path.write_bytes(b"no"), "is a text file"),
+        (lambda path: None, "bad.wav"),
+    ],
+)
+def test_enrollments_that_are_refused(call, tmp_path, write, told):
+    make(tmp_path / "talk.wav")
+    write(tmp_path / "bad.wav")
+    code, entries, text = call("talk.wav", enroll="bad.wav")
+    assert code == 1
+    assert told in text
+    assert len(text.strip().splitlines()) == 1
+    assert not entries
+    assert not (tmp_path / "extracted").exists()
+
+
+@pytest.mark.parametrize(("several", "code"), [(0.95, 1), (0.6, 0), (0.2, 0)])
+def test_an_enrollment_of_several_people(call, tmp_path, monkeypatch, several, code):
+    make(tmp_path / "talk.wav")
+    monkeypatch.setattr(extracting, "probability_of_several", lambda recording: several)
+    found, entries, text = call("talk.wav")
+    assert found == code
+    assert ("record one person alone" in text) == (code == 1)
+    doubted = [text for entry in entries for text in entry["warnings"] if "Perhaps several" in text]
+    assert bool(doubted) == (several == 0.6)
+
+
+def test_what_is_no_extractor_is_refused(call, tmp_path, save):
+    make(tmp_path / "talk.wav")
+    other = save(tmp_path / "other.safetensors")
+    code, _, text = call("talk.wav", model=other)
+    assert code == 2
+    assert "extracts nobody" in text
+    code, _, text = call("talk.wav", "--set", "colour=7")
+    assert code == 2
+    assert "colour" in text
