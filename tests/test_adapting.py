@@ -86,29 +86,14 @@ def test_what_is_not_surely_better_is_not_kept(recording, networks, monkeypatch,
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
 
 
-def test_a_killed_run_goes_on_as_if_it_had_not_been(recording, networks, tmp_path, monkeypatch):
-    whole, _ = adapting.adapt([recording], steps=STEPS, keep=True, **networks)
-    monkeypatch.setenv("UNBABBLE_CACHE", str(tmp_path / "other"))
-
-    def kill(text):
-        if text.startswith("Step 4"):
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        adapting.adapt([recording], steps=STEPS, keep=True, report=kill, **networks)
-    said = []
-    again, _ = adapting.adapt([recording], steps=STEPS, keep=True, report=said.append, **networks)
-    assert "Goes on from step 4." in said
-    assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in whole.state_dict().items())
-
-
 def test_divergence_is_rolled_back(recording, networks, monkeypatch):
-    batch = adapting._Items.batch
-    monkeypatch.setattr(
-        adapting._Items,
-        "batch",
-        lambda self, step: tuple(each * (np.inf if step == 3 else 1) for each in batch(self, step)),
-    )
+    loss, calls = adapting._loss, []
+
+    def diverging(*arguments):
+        calls.append(arguments)
+        return loss(*arguments) * (np.inf if len(calls) == 4 else 1)
+
+    monkeypatch.setattr(adapting, "_loss", diverging)
     network, found = adapting.adapt([recording], steps=STEPS, **networks)
     assert not found.kept
     assert found.reason == "Adaptation diverged at step 4."
@@ -121,6 +106,32 @@ def test_clean_speech_is_learnt_from(recording, networks, tmp_path, monkeypatch)
     assert found.method == "distillation and clean speech"
     without, _ = adapting.adapt([recording], steps=STEPS, keep=True, **networks)
     assert not torch.equal(network.to_mask.weight, without.to_mask.weight)
+
+
+@pytest.mark.parametrize("method", adapting.ways())
+def test_every_way_goes_on_as_if_it_had_not_been_killed(recording, networks, tmp_path, monkeypatch, method):
+    whole, found = adapting.adapt([recording], method=method, steps=STEPS, keep=True, **networks)
+    assert found.method == method
+    assert not torch.equal(whole.to_mask.weight, load_separator(networks["student"])[0].to_mask.weight)
+    monkeypatch.setenv("UNBABBLE_CACHE", str(tmp_path / "other"))
+
+    def kill(text):
+        if text.startswith("Step 4"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        adapting.adapt([recording], method=method, steps=STEPS, keep=True, report=kill, **networks)
+    said: list[str] = []
+    again, _ = adapting.adapt(
+        [recording], method=method, steps=STEPS, keep=True, report=said.append, **networks
+    )
+    assert "Goes on from step 4." in said
+    assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in whole.state_dict().items())
+
+
+def test_an_unknown_way_is_refused(recording, networks):
+    with pytest.raises(adapting.UsageError, match="data_purification"):
+        adapting.adapt([recording], method="magic", steps=STEPS, **networks)
 
 
 def test_what_is_held_back_is_not_learnt_from(recording, networks, tmp_path, monkeypatch):

@@ -1,9 +1,8 @@
 """A tiny enhancer for one person and one place, from that person's own noisy recordings.
 
-Without clean speech, a large frozen network enhances the recordings, and the tiny one learns to do as it does (S. Kim,
-M. Kim, "Test-time adaptation toward personalized speech enhancement: zero-shot learning with knowledge distillation",
-WASPAA 2021). Where there are seconds of clean speech, half of what it learns from is that speech in the noise of the
-recordings, as the large network hears it.
+Without clean speech, a large frozen network enhances the recordings, and the tiny one learns to do as it does
+(``methods.adaptation.distillation``), or learns in one of the other ways of that folder. Where there are seconds of
+clean speech, half of what it learns from is that speech in the noise of the recordings, as the large network hears it.
 
 What is held back decides: known voices (clean speech of the person that was not learnt from, or voices that come with
 the package) are put into its noise, as the large network hears that, and only where the adapted network surely brings
@@ -28,12 +27,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unbabble.base import audio as audio_files
+from unbabble.base import registry
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.files import atomic, user_cache
 from unbabble.base.weights import packaged
 from unbabble.enhancing import DEFAULTS
 from unbabble.intake import usable_channels
-from unbabble.networks import load_separator
+from unbabble.networks import load_network, load_separator
+from unbabble.nn.adaptation import Material, Way, batched
 from unbabble.nn.macs import macs_per_second, parameter_count
 from unbabble.nn.scorer import unit
 from unbabble.nn.separator import NeuralSeparator
@@ -52,7 +53,10 @@ CLIPPED_SHARE = 0.001
 LEAST_POWER = 1e-3
 """Of a voice, over its mean, where it is judged by."""
 DEMO_FOLDER = Path(__file__).parent / "demo"
-CLEAN_SNR_DB = (-5.0, 15.0)
+METHOD = "distillation"
+"""Whichever else there is."""
+PREDICTOR = "frame_snr.16k"
+"""What ``data_purification`` trusts recordings by, where it is installed."""
 BATCH, RATE, WARMUP = 16, 5e-4, 20
 KEPT_AVERAGE = 0.98
 RESAMPLES = 2000
@@ -83,7 +87,7 @@ class Adaptation:
     Attributes:
         student: the network's name.
         teacher: whose enhancement it learnt from.
-        method: ``distillation``, or ``distillation and clean speech``.
+        method: the way, and whether there was clean speech.
         kept: whether the adapted network is better on what was held back; if not, ``network`` is the one before.
         gain: SI-SDR of known voices in the noise of what was held back, less that with the network before.
         blind: the same by the blind score of what was held back itself, where there is a scorer.
@@ -125,6 +129,7 @@ def adapt(
     *,
     student: str = STUDENT,
     teacher: str = TEACHER,
+    method: str = METHOD,
     steps: int = 200,
     seed: int = 0,
     keep: bool = False,
@@ -139,7 +144,8 @@ def adapt(
         recordings: of one person, noisy, any number and length, all together at least 20 seconds.
         clean: of the same person, without noise.
         student: the network that is adapted.
-        teacher: the network that it learns from.
+        teacher: the network that it learns from, and whose word says what is noise.
+        method: the way: one of ``ways()``.
         steps: updates of the weights.
         seed: of all draws.
         keep: return the adapted network even where it is not better.
@@ -161,13 +167,14 @@ def adapt(
     voices = [heard for path in clean if (heard := _heard(path, rate, warnings)) is not None]
     _check(noisy, voices)
     learnt, held = _split(noisy, rate)
-    folder = user_cache() / "adapt" / _key(student, teacher, steps, seed, noisy, voices)
+    folder = user_cache() / "adapt" / _key((student, teacher, method, steps, seed), noisy, voices)
     folder.mkdir(parents=True, exist_ok=True)
     targets = _taught(learnt, teacher, rate, folder, report)
-    items = _Items(learnt, targets, [_parted(voice.samples)[0] for voice in voices], rate, seed)
+    clean_parts = [_parted(voice.samples)[0] for voice in voices]
+    material = Material(learnt, targets, round(CROP_SECONDS * rate), clean_parts)
     adapted, _ = load_separator(student)
-    failure = _learn(adapted, items, steps, folder, report)
-    method = "distillation and clean speech" if voices else "distillation"
+    failure = _learn(adapted, _way(method, material, adapted), steps, seed, folder, report)
+    method = f"{method} and clean speech" if voices else method
     sources = [{"sha256": each.sha256, "seconds": round(each.seconds, 2)} for each in (*noisy, *voices)]
     gain = _proof(network, adapted, held, _known(voices, rate), teacher, seed)
     blind = _heard_blindly(network, adapted, held, rate) if has_scorer() else None
@@ -181,6 +188,27 @@ def adapt(
         student, teacher, method, kept, gain, blind, steps, sources, "" if kept else failure, warnings
     )
     return (adapted if kept or keep else network), result
+
+
+def ways() -> list[str]:
+    """Names of the ways to adapt."""
+    return [card.name for card in registry.cards().values() if card.contract == "adaptation"]
+
+
+def _way(name: str, material: Material, network: NeuralSeparator) -> Way:
+    """The way called ``name``.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if name not in ways():
+        raise UsageError(f"There is no way to adapt called '{name}', but {', '.join(ways())}.")
+    options: dict[str, Any] = {"material": material, "network": network}
+    if name == "data_purification" and PREDICTOR in packaged():
+        predictor: Any = load_network(PREDICTOR).network
+        if predictor.sample_rate == network.sample_rate:
+            options["predictor"] = predictor.snr_db
+    return registry.create(name, **options)
 
 
 def student_within(budget: float | None = None) -> str:
@@ -259,8 +287,8 @@ def _split(noisy: list[Heard], rate: int) -> tuple[list[Tensor], list[Tensor]]:
     return [each for each in learnt if len(each) >= least], held
 
 
-def _key(student: str, teacher: str, steps: int, seed: int, noisy: list[Heard], voices: list[Heard]) -> str:
-    parts = [student, teacher, steps, seed, [each.sha256 for each in noisy], [each.sha256 for each in voices]]
+def _key(settings: tuple[str | int, ...], noisy: list[Heard], voices: list[Heard]) -> str:
+    parts = [*settings, [each.sha256 for each in noisy], [each.sha256 for each in voices]]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:20]
 
 
@@ -285,54 +313,13 @@ def _taught(
     return found
 
 
-class _Items:
-    """Batches of noisy speech and what is to be made of it."""
-
-    def __init__(
-        self, learnt: list[Tensor], targets: list[Tensor], voices: list[Tensor], rate: int, seed: int
-    ) -> None:
-        self.learnt, self.targets, self.voices, self.seed = learnt, targets, voices, seed
-        self.samples = round(CROP_SECONDS * rate)
-        self.shares = np.array([len(each) for each in learnt]) / sum(map(len, learnt))
-        self.level = torch.cat(targets).square().mean().sqrt()
-
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """(batch, time) noisy, and (batch, 1, time) of the voice."""
-        rng = np.random.default_rng([self.seed, step])
-        pairs = [self._clean(rng) if self.voices and i % 2 else self._taught(rng) for i in range(BATCH)]
-        noisy, voice = (torch.stack(each) for each in zip(*pairs, strict=True))
-        level = noisy.square().mean(-1, keepdim=True).sqrt().clamp(min=1e-8)
-        return noisy / level, (voice / level)[:, None]
-
-    def _crop(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        number = int(rng.choice(len(self.learnt), p=self.shares))
-        start = int(rng.integers(len(self.learnt[number]) - self.samples + 1))
-        here = slice(start, start + self.samples)
-        return self.learnt[number][here], self.targets[number][here]
-
-    def _taught(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Where somebody speaks, as far as that is found in a few draws."""
-        noisy, voice = self._crop(rng)
-        for _ in range(9):
-            if voice.square().mean().sqrt() > 0.3 * self.level:
-                break
-            noisy, voice = self._crop(rng)
-        return noisy, voice
-
-    def _clean(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        voice = self.voices[rng.integers(len(self.voices))]
-        if len(voice) < self.samples:
-            voice = torch.nn.functional.pad(voice, (0, self.samples - len(voice)))
-        start = int(rng.integers(len(voice) - self.samples + 1))
-        voice = voice[start : start + self.samples]
-        noisy, taught = self._crop(rng)
-        noise = noisy - taught
-        gain = voice.norm() / noise.norm().clamp(min=1e-8) * 10 ** (-rng.uniform(*CLEAN_SNR_DB) / 20)
-        return voice + gain * noise, voice
-
-
 def _learn(
-    network: NeuralSeparator, items: _Items, steps: int, folder: Path, report: Callable[[str], None]
+    network: NeuralSeparator,
+    way: Way,
+    steps: int,
+    seed: int,
+    folder: Path,
+    report: Callable[[str], None],
 ) -> str:
     """Adapt ``network``, from the last checkpoint on; says what went wrong, if anything did."""
     optimizer = torch.optim.Adam(network.parameters(), RATE)
@@ -342,6 +329,7 @@ def _learn(
         state = torch.load(checkpoint, weights_only=True)
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
+        way.start.load_state_dict(state["start"])
         average, first = state["average"], state["step"]
         report(f"Goes on from step {first}.")
     network.train()
@@ -350,20 +338,21 @@ def _learn(
         for group in optimizer.param_groups:
             falling = (1 + math.cos(math.pi * step / steps)) / 2
             group["lr"] = RATE * min(1.0, (step + 1) / WARMUP) * max(falling, 0.01)
-        mixture, voice = items.batch(step)
-        loss = network.loss(mixture, voice).mean()
+        loss = _loss(network, way, np.random.default_rng([seed, step]))
         optimizer.zero_grad()
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         if not (loss.isfinite() and norm.isfinite()):
             return f"Adaptation diverged at step {step + 1}."
         optimizer.step()
+        way.after(network, step + 1)
         recent.append(float(loss.detach()))
         for name, tensor in network.state_dict().items():
             if tensor.is_floating_point():
                 average[name].lerp_(tensor, 1 - KEPT_AVERAGE)
         if (step + 1) % SAVE_EVERY == 0 or step + 1 == steps:
             state = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
+            state["start"] = way.start.state_dict()
             with atomic(checkpoint) as temporary:
                 torch.save(state | {"average": average, "step": step + 1}, temporary)
             report(f"Step {step + 1} of {steps}: loss {np.mean(recent):.2f}.")
@@ -371,6 +360,14 @@ def _learn(
     network.load_state_dict(average)
     network.eval()
     return ""
+
+
+def _loss(network: NeuralSeparator, way: Way, rng: np.random.Generator) -> Tensor:
+    """Of noisy recordings, or where there is clean speech half of them, and half of that."""
+    if not way.material.voices:
+        return way.loss(network, rng, BATCH)
+    mixture, voice = batched([way.material.clean(rng) for _ in range(BATCH // 2)])
+    return (way.loss(network, rng, BATCH // 2) + network.loss(mixture, voice[:, None]).mean()) / 2
 
 
 def _parted(voice: Tensor) -> tuple[Tensor, Tensor]:

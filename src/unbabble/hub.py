@@ -208,6 +208,9 @@ class Model:
         if networks.is_network(name):
             options = check_arguments(networks.ready, options, f"Model '{name}'")
             return networks.ready(name, self.device, runtime=self.runtime, **options)
+        card, _ = registry.find(name)
+        if card.contract != "separator":
+            raise UsageError(f"'{name}' is of the kind '{card.contract}': it does not separate.")
         options = check_arguments(registry.method(name), options, f"Model '{name}'")
         return registry.create(name, **options)
 

@@ -186,9 +186,7 @@ class Run:
         """Before the first step: weights that learnt with levels open have one of their own, not that of mixtures."""
         assert isinstance(self.network, NeuralSeparator)
         count = min(LEVEL_MIXTURES, self.recipe.validation_items)
-        self.network.settle_level(
-            torch.from_numpy(self.validation_set[number][0]) for number in range(count)
-        )
+        self.network.settle_level(torch.from_numpy(self.validation_set[number][0]) for number in range(count))
         self.average = self._copy()
 
     def _copy(self) -> dict[str, Tensor]:

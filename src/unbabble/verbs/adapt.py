@@ -42,6 +42,7 @@ def adapt(
     clean: list[Path] | None = None,
     student: str = "auto",
     teacher: str = "auto",
+    method: str = "auto",
     budget: float | None = None,
     steps: int = 200,
     seed: int = 0,
@@ -61,7 +62,9 @@ def adapt(
         out: Folder of the model, me.unbabble say: `unbabble enhance noisy.wav --model me.unbabble`.
         clean: Recordings of the same person without noise, from a second on; repeat for more.
         student: The network to adapt; auto for the largest within the budget.
-        teacher: The network that it learns from.
+        teacher: The network that it learns from, and whose word says what is noise.
+        method: The way: distillation (auto), pseudo_enhancement, noisy2noisy, data_purification, contrastive_mixtures
+            or remixit.
         budget: Million operations a second that the student may take.
         steps: Updates of the weights.
         seed: Of all draws.
@@ -99,6 +102,7 @@ def adapt(
             clean or (),
             student=name,
             teacher=adapting.TEACHER if teacher == "auto" else teacher,
+            method=adapting.METHOD if method == "auto" else method,
             steps=steps,
             seed=seed,
             report=say,

@@ -10,6 +10,8 @@ from unbabble.base.errors import UsageError
 from unbabble.base.registry import Card
 
 UNTRAINED = "none yet: unbabble train"
+WAY = "adaptation"
+"""The contract of what `adapt` works by."""
 
 
 @dataclass
@@ -60,7 +62,9 @@ def models(
 
 
 def options(name: str) -> dict[str, dict[str, str]]:
-    """The options of a model: type, default and help, from its constructor's signature and docstring."""
+    """The options of a model: type, default and help, from its constructor's signature and docstring; a way has none."""
+    if registry.find(name)[0].contract == WAY:
+        return {}
     method = registry.method(name)
     help_texts: dict[str, str] = {}
     for cls in reversed(method.__mro__):
@@ -140,6 +144,9 @@ def _print_card(console: Any, card: Card, about: dict[str, dict[str, str]], weig
     console.print(f"Citation: {card.citation}\n")
     if weights:
         _print_weights(console, weights)
+    if card.contract == WAY:
+        console.print(f"Used by: unbabble adapt RECORDINGS --out FOLDER --method {card.name}")
+        return
     console.print("Options (--set NAME=VALUE, or load(..., NAME=VALUE)):")
     for name, option in about.items():
         trained = weights.get("options", {}).get(name, option["default"])

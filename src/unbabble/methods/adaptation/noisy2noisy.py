@@ -1,0 +1,35 @@
+"""Noisy to noisy: the same recording in one noise is what the network is to find in another.
+
+M. M. Kashyap et al., "Speech denoising without clean training data: a Noise2Noise approach", Interspeech 2021: with
+x1 = p + n1 and x2 = p + n2 the network learns x2 from x1. It cannot know n2; what is left to learn in the mean is p.
+"""
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from unbabble.base.registry import register
+from unbabble.nn.adaptation import MIXED_SNR_DB, Way, batched, mixed
+from unbabble.nn.separator import NeuralSeparator
+
+
+@register(
+    name="noisy2noisy",
+    contract="adaptation",
+    summary="Adapts an enhancer by finding a recording in one noise within the same recording in another.",
+    citation="Kashyap et al., Interspeech 2021",
+)
+class Noisy2Noisy(Way):
+    """See the module."""
+
+    def loss(self, network: NeuralSeparator, rng: np.random.Generator, batch: int) -> Float[Tensor, ""]:
+        """E(y1, x2)."""
+        pairs = []
+        for _ in range(batch):
+            recording, _ = self.material.excerpt(rng)
+            first, second = (
+                mixed(recording, self.material.noise(rng), rng.uniform(*MIXED_SNR_DB)) for _ in range(2)
+            )
+            pairs.append((first, second))
+        mixture, target = batched(pairs)
+        return network.loss(mixture, target[:, None]).mean()
