@@ -341,6 +341,23 @@ def test_parts_of_a_network_come_from_others(speech, tmp_path):
         trained({"gate": str(path)}, "d")
 
 
+def test_recordings_that_nobody_knows_are_learnt_from(speech, tmp_path):
+    noise = tmp_path / "noise" / "a.wav"
+    noise.parent.mkdir()
+    soundfile.write(noise, 0.1 * np.random.default_rng(0).standard_normal(8000), 8000)
+    basic = content(speech, mixit=True)
+    several = basic | {"options": basic["options"] | {"sources": 4}}  # two voices stand for two mixtures
+    enhancing = basic | {"options": basic["options"] | {"sources": 3}}
+    for section in ("train", "validation"):
+        noisy = {"talkers": [1], "noise": str(noise.parent), "noise_share": 1.0}
+        enhancing[section] = basic[section] | noisy
+    for name, recipe in (("several", several), ("enhancing", enhancing)):
+        config = tmp_path / f"{name}.yaml"
+        config.write_text(yaml.safe_dump(recipe))
+        found = train(config, out=tmp_path / name, device="cpu", quiet=True)
+        assert all(np.isfinite(each["loss"]) for each in found.validations)
+
+
 def test_ensembles_learn_from_labels(speech, tmp_path):
     noise = tmp_path / "noise" / "a.wav"
     noise.parent.mkdir()

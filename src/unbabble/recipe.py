@@ -101,6 +101,8 @@ class Recipe:
             network that need not find out who is who leaves the plateau of permutation-invariant training sooner.
         soft_db: ratio beyond which a voice's loss gains little. Where few may talk, silence is easy, and with 30 dB
             it outweighs the separation of those who do talk.
+        mixit: what stands for voices are recordings of several, or noisy ones: nobody knows what they are made of, and
+            the network learns by mixture invariant training.
         batch: items an update, over all processes.
         optimizer: adam, adamw, or muon: Muon for the matrices, AdamW for all else.
         learning_rate: the highest.
@@ -139,6 +141,7 @@ class Recipe:
     steps: int = 100_000
     fixed_order_steps: int = 0
     soft_db: float = SOFT_DB
+    mixit: bool = False
     batch: int = 8
     optimizer: Literal["adam", "adamw", "muon"] = "adam"
     learning_rate: float = 1e-3

@@ -117,7 +117,7 @@ class Run:
             raise MissingExtraError("Training", "train") from error
         self.recipe, self.folder, self.network, self.command = recipe, folder, network, command
         self.listen = listen
-        network.soft_db = recipe.soft_db
+        network.soft_db, network.mixit = recipe.soft_db, recipe.mixit
         self.accelerator = Accelerator(cpu=device == "cpu")
         if recipe.batch % self.accelerator.num_processes:
             raise UsageError(

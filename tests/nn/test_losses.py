@@ -1,13 +1,13 @@
 """Training losses against closed forms, brute force and properties."""
 
-from itertools import permutations
+from itertools import permutations, product
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unbabble.nn.losses import separation_loss
+from unbabble.nn.losses import mixit_loss, separation_loss
 from unbabble.signal.metrics import si_sdr, snr
 
 TIME = 400
@@ -208,3 +208,40 @@ def test_a_fixed_order_is_not_searched_for():
     assert torch.allclose(separation_loss(estimates, sources, mixture, fixed_order=True), best)
     swapped = separation_loss(estimates.flip(1), sources, mixture, fixed_order=True)
     assert (swapped > best + 10).all()
+
+
+def mixit_by_hand(estimates, mixtures, first_to_first):
+    """All assignments in turn, as the paper writes them."""
+    costs = []
+    for choice in product(range(len(mixtures)), repeat=len(estimates)):
+        if first_to_first and choice[0]:
+            continue
+        cost = 0.0
+        for number, mixture in enumerate(mixtures):
+            chosen = [each for each, place in zip(estimates, choice, strict=True) if place == number]
+            error = (mixture - sum(chosen, torch.zeros_like(mixture))).square().sum()
+            cost += 10 * torch.log10(error / mixture.square().sum() + 1e-3) / len(mixtures)
+        costs.append(cost)
+    return min(costs)
+
+
+@pytest.mark.parametrize("first_to_first", [False, True])
+@pytest.mark.parametrize(("estimates", "mixtures"), [(2, 2), (4, 2), (3, 3), (1, 2)])
+def test_mixit_is_the_best_of_all_assignments(estimates, mixtures, first_to_first):
+    generator = torch.Generator().manual_seed(estimates)
+    found, true = (torch.randn(3, count, 200, generator=generator) for count in (estimates, mixtures))
+    found, true = (each - each.mean(-1, keepdim=True) for each in (found, true))
+    loss = mixit_loss(found, true, first_to_first=first_to_first)
+    expected = [mixit_by_hand(*pair, first_to_first) for pair in zip(found, true, strict=True)]
+    torch.testing.assert_close(loss, torch.stack(expected), rtol=1e-4, atol=1e-4)
+
+
+def test_mixit_is_lowest_for_the_true_sources():
+    sources = torch.randn(2, 4, 500, generator=torch.Generator().manual_seed(0))
+    mixtures = torch.stack([sources[:, [0, 2]].sum(1), sources[:, [1, 3]].sum(1)], 1)
+    assert (mixit_loss(sources, mixtures) < -29).all()
+    assert (mixit_loss(sources.flip(1), mixtures) < -29).all()
+    assert (mixit_loss(sources, mixtures.flip(1)) < -29).all()
+    voice_first = torch.stack([sources[:, :2].sum(1), sources[:, 2]], 1)
+    assert (mixit_loss(sources[:, :3], voice_first, first_to_first=True) < -29).all()
+    assert (mixit_loss(sources[:, [2, 0, 1]], voice_first, first_to_first=True) > -20).all()

@@ -67,6 +67,44 @@ def separation_loss(
     return chosen.mean(-1)
 
 
+def mixit_loss(
+    estimates: Float[Tensor, "batch estimate time"],
+    mixtures: Float[Tensor, "batch mixture time"],
+    *,
+    soft_db: float = SOFT_DB,
+    first_to_first: bool = False,
+) -> Float[Tensor, " batch"]:
+    """MixIT: mixtures from what was separated of their sum, each estimate in one of them, as is best.
+
+    min over A of the mean over i of 10 log10(|x_i - [A s_hat]_i|^2 / |x_i|^2 + tau), A with a single 1 in each column.
+    S. Wisdom et al., "Unsupervised sound separation using mixture invariant training", NeurIPS 2020, eqs. 1-3.
+
+    Args:
+        estimates: of the sum of all mixtures.
+        mixtures: real recordings: nobody knows what they are made of.
+        soft_db: -10 log10 tau.
+        first_to_first: the first estimate is in the first mixture: the voice in the noisy one, where the others are
+            noise alone (the same, section 4.4).
+    """
+    count, places = estimates.shape[1], mixtures.shape[1]
+    choices = torch.cartesian_prod(*[torch.arange(places)] * count).reshape(-1, count)
+    if first_to_first:
+        choices = choices[choices[:, 0] == 0]
+    with torch.autocast(estimates.device.type, enabled=False):
+        estimates, mixtures = _centred(estimates), _centred(mixtures)
+        assigned = torch.nn.functional.one_hot(choices, places).mT.to(
+            estimates
+        )  # (choice, mixture, estimate)
+        # |x - A s|^2 from the products of all pairs: no sum over time for each choice.
+        power, cross = _power(mixtures)[:, None], mixtures @ estimates.mT
+        gram = estimates @ estimates.mT
+        explained = torch.einsum("cme,bme->bcm", assigned, cross)
+        energy = torch.einsum("cme,bef,cmf->bcm", assigned, gram, assigned)
+        error = (power - 2 * explained + energy).clamp(min=0) / (power + _EPS)
+        cost = 10 * (error + 10 ** (-soft_db / 10)).log10()
+    return cost.mean(-1).amin(-1)
+
+
 def _centred(waveform: Tensor) -> Tensor:
     waveform = waveform.to(torch.promote_types(waveform.dtype, torch.float32))
     return waveform - waveform.mean(-1, keepdim=True)

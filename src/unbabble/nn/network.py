@@ -51,6 +51,8 @@ class Network(nn.Module, ABC):
         """Whether ``loss`` keeps the order of the voices: set by the trainer (``Recipe.fixed_order_steps``)."""
         self.soft_db = SOFT_DB
         """See ``separation_loss``: set by the trainer (``Recipe.soft_db``)."""
+        self.mixit = False
+        """Whether sources are mixtures themselves: set by the trainer (``Recipe.mixit``)."""
 
     def resolved_options(self) -> dict[str, Any]:
         """All options of the constructor, defaults included."""

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from unbabble.base.errors import InputError
 from unbabble.nn.filterbank import Decoder
-from unbabble.nn.losses import separation_loss
+from unbabble.nn.losses import mixit_loss, separation_loss
 from unbabble.nn.network import Network
 from unbabble.signal.level import check_mixture, live_channel, loudest_first, restore_level, unit_level
 from unbabble.signal.metrics import si_sdr
@@ -59,7 +59,11 @@ class NeuralSeparator(Network):
     def loss(
         self, mixture: Float[Tensor, "batch time"], sources: Float[Tensor, "batch source time"]
     ) -> Float[Tensor, " batch"]:
-        """Training loss of each item: ``separation_loss``, where the paper has no other."""
+        """Training loss of each item: ``separation_loss``, where the paper has no other; or MixIT."""
+        if self.mixit:
+            alone = sources.shape[1] == 1
+            mixtures = torch.cat([sources, mixture[:, None] - sources], 1) if alone else sources
+            return mixit_loss(self.estimate(mixture), mixtures, soft_db=self.soft_db, first_to_first=alone)
         return separation_loss(
             self.estimate(mixture),
             sources,

@@ -62,7 +62,7 @@ def models(
 
 
 def options(name: str) -> dict[str, dict[str, str]]:
-    """The options of a model: type, default and help, from its constructor's signature and docstring; a way has none."""
+    """The options of a model: type, default and help, from its constructor's signature and docstring."""
     if registry.find(name)[0].contract == WAY:
         return {}
     method = registry.method(name)
