@@ -261,17 +261,21 @@ def parts() -> list[tuple[Path, ...]]:
 
 KINDS = {"scorer": "parts", "embedder": "utterances", "extractor": "enrollment"}
 """What the items of each contract are told by."""
+ENHANCING = ("gru", "sparse_ensemble", "frame_snr", "adaptive_dae")
+"""Learn from one talker in noise."""
 
 
 def _fit(network: dict, corpus: dict) -> bool:
     """Whether a network can learn from a corpus; enhancers learn from one talker in noise, specialists from labels."""
     options = network.get("options", {})
     kind = KINDS.get(registry.find(network["method"])[0].contract)
+    if network["method"] == "quality_net":
+        kind = "enhancers"
     if network["method"] == "sparse_ensemble" and not options.get("joint"):
         kind = "labels"
-    if kind is not None or set(corpus) & {*KINDS.values(), "labels"}:
+    if kind is not None or set(corpus) & {*KINDS.values(), "labels", "enhancers"}:
         return kind in corpus
-    one = network["method"] in ("gru", "sparse_ensemble") or options.get("sources") == 1
+    one = network["method"] in ENHANCING or options.get("sources") == 1
     return not one or corpus.get("talkers") == [1]
 
 

@@ -6,7 +6,7 @@ By itself the strength is the highest one with which a blind score does not fall
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -20,10 +20,11 @@ from unbabble.base.audio import Audio, AudioWriter
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.weights import packaged
 from unbabble.hub import Model, load
-from unbabble.nn.scorer import LEAST_SECONDS
+from unbabble.networks import load_network
+from unbabble.nn.scorer import LEAST_SECONDS, NeuralScorer
 from unbabble.scoring import BlindScorer, VoiceScore, has_scorer
 
-AUTO = "auto"
+AUTO, BLIND = "auto", "blind"
 DEFAULTS = ("bsrnn.1talker_16k", "gru.2x64")
 """What ``auto`` is: the first of these that is installed."""
 PIECE_SECONDS, FADED_SECONDS = 30.0, 0.5
@@ -42,6 +43,7 @@ class Enhanced:
     Attributes:
         model: what enhanced it.
         strength_db: by how much noise was made softer, at most; infinite where nothing limits it, 0 for not at all.
+        tried: where one of several models was chosen, what each was worth to the chooser: the highest is taken.
         audio_seconds: duration.
         before: blind score of the recording as it was, where there is a scorer and enough to hear.
         after: of the enhanced one.
@@ -50,6 +52,7 @@ class Enhanced:
 
     model: str
     strength_db: float
+    tried: dict[str, float] = field(default_factory=dict)
     audio_seconds: float = 0.0
     before: VoiceScore | None = None
     after: VoiceScore | None = None
@@ -84,6 +87,56 @@ def load_enhancer(name: str = AUTO, device: str = "auto", **options: Any) -> Mod
     return model
 
 
+def load_enhancers(names: str = AUTO, device: str = "auto", **options: Any) -> list[Model]:
+    """The models of a list with commas; see ``load_enhancer``.
+
+    Raises:
+        InputError: weights that are missing, damaged, or those of another architecture; none installed.
+        UsageError: no such model, device or option; one that returns several voices.
+    """
+    return [load_enhancer(name.strip(), device, **options) for name in names.split(",")]
+
+
+Chooser: TypeAlias = Callable[[Tensor, Tensor, int], float]
+"""From a recording and what a model made of it, (time,) each, and their rate: how good that is, higher is better."""
+
+
+def load_chooser(name: str = BLIND) -> Chooser:
+    """What decides among enhancers.
+
+    Args:
+        name: ``blind`` for the packaged scorer; a meter of quality (``quality_net``); or an ``adaptive_dae``, whose
+            autoencoder of clean speech decides (collaborative selection; M. Kim, ICASSP 2017).
+
+    Raises:
+        InputError: weights that are missing or damaged; no scorer.
+        UsageError: no such model, or one that judges no speech.
+    """
+    if name == BLIND:
+        scorer = BlindScorer()
+        return lambda noisy, voice, rate: scorer(noisy, voice[None], rate)[0].si_snr_db
+    network: Any = load_network(name).network
+    if isinstance(network, NeuralScorer):
+        own = BlindScorer(name)
+        return lambda noisy, voice, rate: own(noisy, voice[None], rate)[0].si_snr_db
+    if hasattr(network, "purity_error"):
+
+        def told(voice: Tensor) -> Tensor:
+            with torch.no_grad():
+                return -network.purity_error(voice)
+
+    elif network.card.contract == "meter":
+        told = network
+    else:
+        raise UsageError(f"Model '{name}' is a {network.card.contract}: it does not say how good speech is.")
+
+    def worth(noisy: Tensor, voice: Tensor, rate: int) -> float:
+        heard = audio_files.resample(voice, rate, network.sample_rate)
+        return float(told(heard[None])[0]) if heard.any() else -math.inf
+
+    return worth
+
+
 def limited(
     enhanced: Float[Tensor, "*channel time"], noisy: Float[Tensor, "*channel time"], strength_db: float
 ) -> Float[Tensor, "*channel time"]:
@@ -92,20 +145,22 @@ def limited(
 
 
 def enhance_file(
-    model: Model,
+    models: Sequence[Model],
     path: str | os.PathLike[str],
     out: Path,
     *,
     strength: Strength = AUTO,
+    choose: Chooser | None = None,
     progress: Callable[[float, float | None], None] | None = None,
 ) -> Enhanced:
     """Enhance every channel of a recording of any length, in memory of one piece.
 
     Args:
-        model: from ``load_enhancer``.
+        models: from ``load_enhancers``; of several, one is chosen by the loudest part of the recording.
         path: the recording.
         out: file that is written, wav or flac by its suffix.
         strength: in dB, or ``auto``: see the module.
+        choose: decides among several models; by default a blind score.
         progress: called after each piece with the seconds that are done, and those of the recording if known.
 
     Raises:
@@ -113,10 +168,11 @@ def enhance_file(
         OutputError: the file cannot be written.
     """
     info = audio_files.probe(path)
-    result = Enhanced(model.name, math.inf if strength == AUTO else float(strength))
     loud = loudest_part(path)
     if not loud.samples.any():
         raise InputError("The recording is silent: there is nothing to enhance.")
+    model, tried = _chosen(models, loud, choose) if len(models) > 1 else (models[0], {})
+    result = Enhanced(model.name, math.inf if strength == AUTO else float(strength), tried)
     if has_scorer() and loud.seconds >= LEAST_SECONDS:
         _decide(model, loud, strength, result)
     result.audio_seconds = write_pieces(
@@ -171,6 +227,16 @@ def loudest_part(path: str | os.PathLike[str]) -> Audio:
     return Audio(
         max(blocks, key=lambda block: float(block.square().sum())), audio_files.probe(path).sample_rate
     )
+
+
+def _chosen(models: Sequence[Model], loud: Audio, choose: Chooser | None) -> tuple[Model, dict[str, float]]:
+    choose = choose or load_chooser()
+    heard = loud.samples[loud.samples.square().sum(1).argmax()]
+    worth = {
+        model.name: choose(heard, model(heard[None], loud.sample_rate).sources[0], loud.sample_rate)
+        for model in models
+    }
+    return max(models, key=lambda model: worth[model.name]), worth
 
 
 def _decide(model: Model, loud: Audio, strength: Strength, result: Enhanced) -> None:

@@ -26,6 +26,7 @@ from unbabble.data.speakers import (
     Utterances,
 )
 from unbabble.nn.losses import SOFT_DB
+from unbabble.rated import RatedItem, RatedItems, RatedMixing
 from unbabble.separated import ScoredItem, ScoredItems, SeparatedData
 
 Schedule = Literal["constant", "cosine", "plateau", "decay"]
@@ -77,8 +78,9 @@ Data = (
     | SpeakerGroups
     | EnrolledMixing
     | LabelledMixing
+    | RatedMixing
 )
-AnyItem = Item | ScoredItem | Utterances | EnrolledItem | LabelledItem
+AnyItem = Item | ScoredItem | Utterances | EnrolledItem | LabelledItem | RatedItem
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,8 @@ class Recipe:
         train: what it learns from: mixtures made on the way (``speech: ...``), ready ones (``manifest: ...``),
             LibriMix made on the way (``metadata: ...``), separated mixtures for scorers (``parts: ...``), utterances
             by speaker for embedders (``utterances: ...``), mixtures with an enrollment for extractors
-            (``enrollment: ...``), or noisy voices with labels for ensembles (``labels: ...``).
+            (``enrollment: ...``), noisy voices with labels for ensembles (``labels: ...``), or enhanced ones with
+            their PESQ for meters of quality (``enhancers: ...``).
         validation: what the best weights are chosen on.
         validation_items: how many.
         steps: updates of the weights.
@@ -204,6 +207,7 @@ _DATA = {
     "utterances": SpeakerGroups,
     "enrollment": EnrolledMixing,
     "labels": LabelledMixing,
+    "enhancers": RatedMixing,
 }
 
 
@@ -259,6 +263,8 @@ def open_data(source: Data, seed: int, by_sex: int = 0) -> Items:
         return SpeakerItems(source, seed)
     if isinstance(source, EnrolledMixing):
         return EnrolledMixtures(source, seed)
+    if isinstance(source, RatedMixing):
+        return RatedItems(source, seed)
     if isinstance(source, LabelledMixing):
         return LabelledMixtures(source, seed)
     if isinstance(source, ManifestData):

@@ -10,7 +10,7 @@ import torch
 
 from unbabble import cli, enhancing
 from unbabble.base import audio, weights
-from unbabble.base.registry import create
+from unbabble.base.registry import create, method
 from unbabble.scoring import VoiceScore
 
 RATE = 16000
@@ -167,3 +167,50 @@ def test_strengths_are_tried_from_the_strongest():
     assert tuple(sorted(enhancing.STRENGTHS_DB, reverse=True)) == enhancing.STRENGTHS_DB
     assert enhancing.STRENGTHS_DB[0] == math.inf
     assert enhancing.STRENGTHS_DB[-1] == 0
+
+
+@pytest.fixture
+def quarters(tmp_path):
+    """An enhancer that leaves about a quarter of everything."""
+    network = create("gru", hidden=2, layers=1)
+    with torch.no_grad():
+        network.to_mask.weight.zero_()
+        network.to_mask.bias.fill_(-math.log(3))
+    path = tmp_path / "quarters.safetensors"
+    weights.save(path, network.state_dict(), weights.WeightsCard("gru", network.resolved_options()))
+    return path
+
+
+@pytest.mark.parametrize(("loudest", "kept"), [(True, 0.5), (False, 0.25)])
+def test_of_several_models_the_best_is_taken(call, tmp_path, monkeypatch, halves, quarters, loudest, kept):
+    noisy = make(tmp_path / "call.wav")
+    sign = 1 if loudest else -1
+    monkeypatch.setattr(
+        enhancing, "load_chooser", lambda name: lambda noisy, voice, rate: sign * float(voice.norm())
+    )
+    code, (entry,), _ = call("call.wav", "--choose", "me", model=f"{halves},{quarters}")
+    assert code == 0
+    found = audio.read(tmp_path / "enhanced" / "call" / "enhanced.wav").samples
+    torch.testing.assert_close(found, kept * noisy, rtol=0, atol=1e-5)
+    assert entry["model"] == str(halves if loudest else quarters)
+    assert set(entry["details"]["tried"]) == {str(halves), str(quarters)}
+
+
+@pytest.mark.parametrize("name", ["quality_net", "adaptive_dae", "frame_snr", "blind_sisnr_bands"])
+def test_what_may_choose(tmp_path, name):
+    network = create(name, **method(name).TINY)
+    path = tmp_path / "judge.safetensors"
+    weights.save(path, network.state_dict(), weights.WeightsCard(name, network.resolved_options()))
+    choose = enhancing.load_chooser(str(path))
+    heard = torch.randn(RATE, generator=torch.Generator().manual_seed(0))
+    assert math.isfinite(choose(heard, 0.5 * heard, RATE))
+    if name != "blind_sisnr_bands":
+        assert choose(heard, torch.zeros(RATE), RATE) == -math.inf
+
+
+def test_what_judges_no_speech_is_refused(call, tmp_path, halves, quarters):
+    make(tmp_path / "call.wav")
+    code, _, text = call("call.wav", "--choose", str(halves), model=f"{halves},{quarters}")
+    assert code == 2
+    assert "does not say how good speech is" in text
+    assert not (tmp_path / "enhanced").exists()

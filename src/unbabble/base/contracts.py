@@ -79,3 +79,14 @@ class Counter(Protocol):
     def __call__(self, mixture: Float[Tensor, "batch time"]) -> Float[Tensor, "batch talkers"]:
         """Probabilities of 1, 2 ... talkers."""
         ...
+
+
+@runtime_checkable
+class Meter(Protocol):
+    """Says something of a recording in a number: how good it sounds, how noisy it is."""
+
+    sample_rate: int
+
+    def __call__(self, waveform: Float[Tensor, "batch time"]) -> Float[Tensor, " batch"]:
+        """Of each waveform, on a scale of its own."""
+        ...

@@ -30,7 +30,8 @@ class Card:
 
     Attributes:
         name: snake case, the paper's own name.
-        contract: ``separator``, ``extractor``, ``scorer``, ``embedder``, ``recognizer``, ``explainer`` or ``counter``.
+        contract: ``separator``, ``extractor``, ``scorer``, ``embedder``, ``recognizer``, ``explainer``, ``counter``,
+            ``meter`` or ``adaptation``.
         summary: one line for a newcomer.
         citation: authors, title, venue, year.
         tags: variants; a model is ``name.tag``, the first tag is the default.

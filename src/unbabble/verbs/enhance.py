@@ -23,6 +23,7 @@ class Settings:
 
     model: str
     strength: float | Literal["auto"]
+    choose: str
     format: Literal["wav", "flac"]
     device: str
     options: dict[str, Any] = field(default_factory=dict)
@@ -33,6 +34,7 @@ def enhance(
     out: Path = Path("enhanced"),
     model: str = "auto",
     strength: float | Literal["auto"] = "auto",
+    choose: str = "blind",
     set: list[str] | None = None,
     format: Literal["wav", "flac"] = "wav",
     device: str = "auto",
@@ -49,8 +51,9 @@ def enhance(
         inputs: Recordings: files, folders, patterns, manifests (.txt, .jsonl), or - for standard input.
         out: Folder for the results.
         model: What enhances: gru.2x64 and the like, weights (a .safetensors file or a folder, as `unbabble adapt` makes
-            them), or auto for the best that is installed.
+            them), or auto for the best that is installed. Of several, with commas, one is chosen for each recording.
         strength: By how many dB noise becomes softer at most; auto: as much as does not harm, by the blind score.
+        choose: What chooses one of several models: blind, a meter of quality (quality_net), or an adaptive_dae.
         set: Any option of the model (`unbabble models info NAME`), as name=value; repeat for more.
         format: wav holds 32-bit floats, flac 24 bits.
         device: auto, cpu, cuda ...
@@ -66,13 +69,17 @@ def enhance(
         UsageError: a request that makes no sense; no recording was touched.
         OutputError: the folder cannot be written to.
     """
-    from unbabble.enhancing import load_enhancer
+    from unbabble.enhancing import load_chooser, load_enhancers
 
     if strength != "auto" and not (0 <= strength <= math.inf):
         raise UsageError("The strength is at least 0 dB, or auto.")
     executor.check_jobs(jobs)
     options = parse_assignments(set or [])
-    settings = Settings(load_enhancer(model, device, **options).name, strength, format, device, options)
+    models = load_enhancers(model, device, **options)
+    if len(models) > 1:
+        load_chooser(choose)  # what is wrong with it is said before any work
+    names = ",".join(each.name for each in models)
+    settings = Settings(names, strength, choose, format, device, options)
     result = Report(
         "enhance", config=vars(settings) | {"out": str(out), "jobs": jobs, "overwrite": overwrite}
     )
@@ -96,7 +103,7 @@ def enhance_one(task: Input, out: Path, settings: Settings, overwrite: bool) -> 
     Raises:
         UnbabbleError: it cannot be done, in one sentence.
     """
-    from unbabble.enhancing import enhance_file, load_enhancer
+    from unbabble.enhancing import enhance_file, load_chooser, load_enhancers
 
     folder, config = out / task.stem, vars(settings)
     if not overwrite and (earlier := executor.done_before(folder, task.path, config)):
@@ -106,16 +113,20 @@ def enhance_one(task: Input, out: Path, settings: Settings, overwrite: bool) -> 
     remove_partial(folder)
     executor.forget(folder)
     path = folder / f"enhanced.{settings.format}"
+    models = load_enhancers(settings.model, settings.device, **settings.options)
     found = enhance_file(
-        load_enhancer(settings.model, settings.device, **settings.options),
+        models,
         task.path,
         path,
         strength=settings.strength,
+        choose=load_chooser(settings.choose) if len(models) > 1 else None,
         progress=executor.report_progress,
     )
     result = FileReport(task.name, "done", model=found.model, audio_seconds=found.audio_seconds)
     result.outputs, result.warnings = [str(path)], found.warnings
     result.details = {"strength_db": found.strength_db}
+    if found.tried:
+        result.details["tried"] = found.tried
     for name, score in (("before", found.before), ("scores", found.after)):
         if score is not None:
             result.details[name] = [score.to_dict()]
