@@ -68,14 +68,18 @@ class Material:
 
     def excerpt(self, rng: np.random.Generator) -> tuple[Float[Tensor, " time"], Float[Tensor, " time"]]:
         """Of a recording, and of what it was taught to be: where somebody speaks, as far as a few draws find that."""
-        for _ in range(DRAWS):
-            number = int(rng.choice(len(self.recordings), p=self._shares))
-            start = int(rng.integers(len(self.recordings[number]) - self.samples + 1))
-            here = slice(start, start + self.samples)
-            noisy, taught = self.recordings[number][here], self.taught[number][here]
-            if taught.square().mean().sqrt() > LEAST_SPEAKING * self._level:
+        found = self._draw(rng)
+        for _ in range(DRAWS - 1):
+            if found[1].square().mean().sqrt() > LEAST_SPEAKING * self._level:
                 break
-        return noisy, taught
+            found = self._draw(rng)
+        return found
+
+    def _draw(self, rng: np.random.Generator) -> tuple[Float[Tensor, " time"], Float[Tensor, " time"]]:
+        number = int(rng.choice(len(self.recordings), p=self._shares))
+        start = int(rng.integers(len(self.recordings[number]) - self.samples + 1))
+        here = slice(start, start + self.samples)
+        return self.recordings[number][here], self.taught[number][here]
 
     def noise(self, rng: np.random.Generator) -> Float[Tensor, " time"]:
         """An excerpt, which begins again where the noise ends."""

@@ -221,3 +221,14 @@ def test_without_causality_the_future_matters():
 def test_options_that_make_no_sense(options, reason):
     with pytest.raises(UsageError, match=reason):
         ConvTasNet(**ConvTasNet.TINY | options)
+
+
+@pytest.mark.parametrize(
+    ("bottleneck", "hidden", "published"),
+    [(8, 32, 158_037), (16, 64, 245_133), (32, 128, 462_333), (64, 256, 1_068_765)],
+)
+def test_sizes_of_personal_enhancers_are_the_published_ones(bottleneck, hidden, published):
+    """Sivaraman & Kim, JSTSP 2022, with all norms and filters; theirs have a last residual that nothing hears."""
+    network = ConvTasNet(sources=1, bottleneck=bottleneck, hidden=hidden, blocks=7, repeats=2)
+    unheard = bottleneck * hidden + bottleneck
+    assert sum(each.numel() for each in network.parameters()) == published - unheard

@@ -64,7 +64,7 @@ class QualityNet(Network):
         self.lstm = nn.LSTM(self.spectrum.bins, hidden, batch_first=True, bidirectional=True)
         self.head = nn.Sequential(nn.Linear(2 * hidden, units), nn.ELU(), nn.Linear(units, 1))
         with torch.no_grad():
-            self.head[2].bias.fill_(MEDIAN)
+            self.head[-1].bias.fill_(MEDIAN)  # type: ignore[operator]
             for name, bias in self.lstm.named_parameters():
                 if name.startswith("bias"):  # input, forget, cell and output gates
                     bias[hidden : 2 * hidden] = FORGET_BIAS / 2

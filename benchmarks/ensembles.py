@@ -1,0 +1,166 @@
+"""Do specialists with a gate take off more noise than one network of the same cost?
+
+    unbabble train configs/sparse_ensemble.yaml configs/corpora/labelled_snr_16k.yaml --out runs/ensemble_snr
+    unbabble train configs/sparse_ensemble_joint.yaml configs/corpora/noisy_16k.yaml --set options.specialists=4 \\
+      --from runs/ensemble_snr/best.safetensors --out runs/ensemble_snr_joint
+    python benchmarks/ensembles.py --by snr=runs/ensemble_snr/best.safetensors \\
+      "snr, together=runs/ensemble_snr_joint/best.safetensors"
+
+Test speakers in test noises, as in ``enhance.py``. *gate*: the specialist that the gate takes; *oracle*: the best of
+all for each recording, which nobody knows; *worst* likewise. Beside them the generalist of the size of one specialist,
+the noisy recording and the ideal ratio mask. Operations are counted by running the network: with a gate, one
+specialist and the gate. By sex and by speaker; the worst tenth of the speakers is what the least lucky get.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+import common
+import numpy as np
+import torch
+from enhance import SNRS_DB, ideal
+
+from unbabble.data.dynamic import DynamicMixing, DynamicMixtures
+from unbabble.networks import load_separator
+from unbabble.nn.macs import macs_per_second, parameter_count
+from unbabble.signal.metrics import si_sdr
+
+RESULTS = Path(__file__).parent / "results"
+DATA = Path(os.environ.get("UNBABBLE_DATA", "../shared/data"))
+NAME, SEED, RATE, SECONDS = "ensembles", 0, 16000, 6.0
+GENERALIST = "gru.2x64"
+WORST_SHARE = 0.1
+PUBLISHED = """\
+Published (Sivaraman & Kim, WASPAA 2021; LibriSpeech and MUSAN at 8 kHz, GRU 2x64, SI-SDR improvement): generalist
+5.69 dB; K = 2, 5, 10 groups of speakers, fine-tuned together: 7.03, 7.42, 7.69 dB."""
+
+
+def recordings(split: str, each: int):
+    """(noisy, voice, about)."""
+    for snr_db in SNRS_DB:
+        mixing = DynamicMixing(
+            DATA / "speech.csv",
+            split,
+            talkers=(1,),
+            seconds=SECONDS,
+            sample_rate=RATE,
+            noise=DATA / "noise.csv",
+            noise_split=split if split == "test" else "train",
+            noise_share=1.0,
+            snr_db=(snr_db, snr_db),
+        )
+        made = DynamicMixtures(mixing, SEED)
+        for index in range(each):
+            drawn = made.drawn(np.random.default_rng([SEED, index]))
+            speaker = str(drawn.speakers[0])
+            about = {"snr_db": snr_db, "speaker": speaker, "sex": made._sex(speaker)}
+            yield torch.from_numpy(drawn.item.mixture), torch.from_numpy(drawn.item.sources[0]), about
+
+
+def gained(voice: torch.Tensor, noisy: torch.Tensor, true: torch.Tensor) -> float:
+    return float(si_sdr(voice[None], true[None]) - si_sdr(noisy[None], true[None]))
+
+
+@torch.no_grad()
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--by", nargs="+", required=True, metavar="NAME=FILE")
+    parser.add_argument("--generalists", nargs="*", default=[GENERALIST])
+    parser.add_argument("--each", type=int, default=30, help="recordings for each SNR")
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--name", default=NAME)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    ensembles = {
+        name: load_separator(path)[0] for name, path in (each.split("=", 1) for each in arguments.by)
+    }
+    generalists = {name: load_separator(name)[0] for name in arguments.generalists}
+    rows: list[dict] = []
+    for noisy, true, about in recordings(arguments.split, arguments.each):
+        rows.append(about | {"model": "noisy", "db": 0.0})
+        rows.append(about | {"model": "ideal ratio mask", "db": gained(ideal(noisy, true), noisy, true)})
+        for name, network in generalists.items():
+            rows.append(
+                about | {"model": name, "db": gained(network.estimate(noisy[None])[0, 0], noisy, true)}
+            )
+        for name, network in ensembles.items():
+            network.chosen = -1
+            found = gained(network.estimate(noisy[None])[0, 0], noisy, true)
+            each = []
+            for number in range(len(network.specialists)):
+                network.chosen = number
+                each.append(gained(network.estimate(noisy[None])[0, 0], noisy, true))
+            kinds = {"gate": found, "oracle": max(each), "worst": min(each)}
+            rows += [about | {"model": f"{name}: {kind}", "db": value} for kind, value in kinds.items()]
+    names = list(dict.fromkeys(row["model"] for row in rows))
+    table = {name: summary([row for row in rows if row["model"] == name]) for name in names}
+    for name, network in [*generalists.items(), *ensembles.items()]:
+        network.chosen = -1
+        label = name if name in generalists else f"{name}: gate"
+        table[label] |= {"parameters": parameter_count(network), "mmacs": macs_per_second(network) / 1e6}
+    result = {"machine": common.machine(), "command": common.command(), "seed": SEED, "models": table}
+    result = common.rounded(result | {"recordings": len(SNRS_DB) * arguments.each}, 3)
+    common.save(arguments.name, result)
+    text = text_of(result)
+    (RESULTS / f"{arguments.name}.md").write_text(text)
+    print(text)
+
+
+def summary(rows: list[dict]) -> dict:
+    found: dict = {
+        f"{snr_db:g}": common.interval([row["db"] for row in rows if row["snr_db"] == snr_db])
+        for snr_db in SNRS_DB
+    }
+    found["all"] = common.interval([row["db"] for row in rows])
+    for sex in ("F", "M"):
+        if there := [row["db"] for row in rows if row["sex"] == sex]:
+            found[sex] = float(np.mean(there))
+    speakers = {row["speaker"] for row in rows}
+    means = sorted(float(np.mean([row["db"] for row in rows if row["speaker"] == name])) for name in speakers)
+    found["worst"] = float(np.mean(means[: max(1, round(WORST_SHARE * len(means)))]))
+    return found
+
+
+def text_of(result: dict) -> str:
+    """The table."""
+    columns = [f"{each:g}" for each in SNRS_DB]
+    lines = [
+        "SI-SDR improvement in dB by input SNR (95 % interval over recordings); of women, of men, of the worst tenth "
+        "of the speakers.",
+        "",
+        "| model | parameters | MMAC/s | all | "
+        + " | ".join(f"{each} dB" for each in columns)
+        + " | women | men | worst speakers |",
+        "|-" * (7 + len(columns)) + "|",
+    ]
+    for name, row in result["models"].items():
+        mean, low, high = row["all"]
+        cells = [
+            name,
+            row.get("parameters", ""),
+            row.get("mmacs", ""),
+            f"{mean:.2f} ({low:.2f} to {high:.2f})",
+        ]
+        cells += [f"{row[column][0]:.2f}" for column in columns]
+        cells += [f"{row[key]:.2f}" if key in row else "" for key in ("F", "M", "worst")]
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    lines += [
+        "",
+        f"{result['recordings']} recordings of {SECONDS:g} s.",
+        "",
+        PUBLISHED,
+        "",
+        f"{result['machine']['cpu']}, {result['machine']['date']}; seed {result['seed']}. Made by",
+        "",
+        f"    {result['command']}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()

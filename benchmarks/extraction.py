@@ -1,0 +1,183 @@
+"""How well is one enrolled person extracted from two talkers, and how often does the other one come out?
+
+    unbabble train configs/personal_bsrnn.yaml configs/corpora/enrolled_8k.yaml --out runs/personal_bsrnn
+    python benchmarks/extraction.py --models runs/personal_bsrnn/best.safetensors
+
+Test speakers two at a time, clean, and in test noises and rooms; the enrollment is another 4 s of the person, clean.
+Beside the extractors: the mixture itself; the separator for two talkers, of whose voices the right one is taken by an
+oracle, or by chance; the ideal ratio mask. *wrong*: the other talker comes out (its SI-SDR is the higher one).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from pathlib import Path
+
+import common
+import numpy as np
+import torch
+
+from unbabble.data.dynamic import DynamicMixing, DynamicMixtures
+from unbabble.networks import load_network, load_separator
+from unbabble.nn.extractor import NeuralExtractor
+from unbabble.nn.macs import parameter_count
+from unbabble.signal.metrics import si_sdr
+from unbabble.signal.stft import Stft
+
+RESULTS = Path(__file__).parent / "results"
+DATA = Path(os.environ.get("UNBABBLE_DATA", "../shared/data"))
+NAME, SEED, RATE, SECONDS, ENROLLED_SECONDS = "extraction", 0, 8000, 4.0, 4.0
+SEPARATOR = "bsrnn.2talkers_8k"
+PUBLISHED = """\
+Published: VoiceFilter 2.5 to 12.6 dB median SDR with LibriSpeech (Wang et al., Interspeech 2019), of which reruns
+reached 4.5 to 10.2 dB; trained for days with a hundred times as much speech and ten times as many speakers."""
+
+
+def recordings(each: int, split: str):
+    """(condition, mixture, voices, enrollments)."""
+    speech = DATA / "speech.csv"
+    noises = split if split == "test" else "train"
+    conditions = {
+        "clean": {},
+        "noisy, reverberant": {
+            "noise": DATA / "noise.csv",
+            "noise_split": noises,
+            "noise_share": 1.0,
+            "snr_db": (5.0, 20.0),
+            "rooms": DATA / "rir.csv",
+            "room_share": 1.0,
+        },
+    }
+    alone = DynamicMixtures(
+        DynamicMixing(speech, split, talkers=(1,), seconds=ENROLLED_SECONDS, sample_rate=RATE), SEED
+    )
+    for condition, options in conditions.items():
+        mixing = DynamicMixing(
+            speech, split, talkers=(2,), seconds=SECONDS, sample_rate=RATE, overlap=(0.8, 1.0), **options
+        )
+        mixtures = DynamicMixtures(mixing, SEED)
+        for index in range(each):
+            rng = np.random.default_rng([SEED, index])
+            drawn = mixtures.drawn(rng)
+            enrolled = [
+                torch.from_numpy(alone.drawn(rng, [speaker], drawn.excerpts).item.mixture)
+                for speaker in drawn.speakers
+            ]
+            sexes = {mixtures._sex(str(speaker)) for speaker in drawn.speakers}
+            yield (
+                condition,
+                "same sex" if len(sexes) == 1 else "both sexes",
+                torch.from_numpy(drawn.item.mixture),
+                torch.from_numpy(drawn.item.sources),
+                enrolled,
+            )
+
+
+def ideal(mixture: torch.Tensor, voice: torch.Tensor) -> torch.Tensor:
+    transform = Stft(256, 64)
+    mine, rest = (transform.analyse(each).abs().square() for each in (voice, mixture - voice))
+    return transform.synthesise(
+        mine / (mine + rest).clamp(min=1e-12) * transform.analyse(mixture), len(mixture)
+    )
+
+
+@torch.no_grad()
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--models", nargs="+", required=True)
+    parser.add_argument("--each", type=int, default=50, help="mixtures for each condition")
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--name", default=NAME)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    extractors = {}
+    for name in arguments.models:
+        network = load_network(name).network
+        assert isinstance(network, NeuralExtractor)
+        extractors[name] = network
+    separator, _ = load_separator(SEPARATOR)
+    rng, rows = np.random.default_rng(SEED), []
+    for condition, sexes, mixture, voices, enrolled in recordings(arguments.each, arguments.split):
+        separated = separator.estimate(mixture[None])[0]
+        guess = int(rng.integers(2))
+        for number, voice in enumerate(voices):
+            other = voices[1 - number]
+            of_each = si_sdr(separated, voice.expand_as(separated))
+            found = {
+                "mixture": (mixture, 0.0),
+                f"{SEPARATOR}, oracle": (separated[int(of_each.argmax())], 0.0),
+                f"{SEPARATOR}, by chance": (separated[guess if number else 1 - guess], 0.0),
+                "ideal ratio mask": (ideal(mixture, voice), 0.0),
+            }
+            for name, network in extractors.items():
+                began = time.perf_counter()
+                told = network(mixture[None, None], enrollment=enrolled[number])[0, 0]
+                found[name] = (told, (time.perf_counter() - began) / SECONDS)
+            for name, (estimate, factor) in found.items():
+                right, wrong, before = (
+                    float(si_sdr(one[None], two[None]))
+                    for one, two in ((estimate, voice), (estimate, other), (mixture, voice))
+                )
+                about = {"model": name, "condition": condition, "sexes": sexes, "factor": factor}
+                rows.append(about | {"db": right - before, "wrong": wrong > right})
+    names = list(dict.fromkeys(row["model"] for row in rows))
+    table = {name: summary([row for row in rows if row["model"] == name]) for name in names}
+    for name, network in extractors.items():
+        table[name] |= {"parameters": parameter_count(network)}
+    result = {"machine": common.machine(), "command": common.command(), "seed": SEED, "models": table}
+    result = common.rounded(result | {"mixtures": 2 * arguments.each}, 3)
+    common.save(arguments.name, result)
+    text = text_of(result)
+    (RESULTS / f"{arguments.name}.md").write_text(text)
+    print(text)
+
+
+def summary(rows: list[dict]) -> dict:
+    groups = {key: sorted({row[key] for row in rows}) for key in ("condition", "sexes")}
+    found: dict = {}
+    for key, values in groups.items():
+        for value in values:
+            there = [row for row in rows if row[key] == value]
+            wrong = float(np.mean([row["wrong"] for row in there]))
+            found[value] = [*common.interval([row["db"] for row in there]), wrong]
+    found["factor"] = float(np.median([row["factor"] for row in rows]))
+    return found
+
+
+def text_of(result: dict) -> str:
+    """The table."""
+    columns = ["clean", "noisy, reverberant", "same sex", "both sexes"]
+    lines = [
+        "SI-SDR improvement in dB (95 % interval over voices) / how often the other talker comes out.",
+        "",
+        "| model | parameters | real-time factor | " + " | ".join(columns) + " |",
+        "|-" * (3 + len(columns)) + "|",
+    ]
+    for name, row in result["models"].items():
+        cells = [name, row.get("parameters", ""), row["factor"] or ""]
+        for column in columns:
+            if column not in row:
+                cells.append("")
+                continue
+            mean, low, high, wrong = row[column]
+            cells.append(f"{mean:.2f} ({low:.2f} to {high:.2f}) / {100 * wrong:.0f} %")
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    lines += [
+        "",
+        f"{result['mixtures']} mixtures of {SECONDS:g} s, each of its voices extracted once.",
+        "",
+        PUBLISHED,
+        "",
+        f"{result['machine']['cpu']}, {result['machine']['date']}; seed {result['seed']}. Made by",
+        "",
+        f"    {result['command']}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
