@@ -55,6 +55,10 @@ if [ ! -e "$folder/enhancers/complete" ]; then
     touch "$folder/enhancers/complete"
 fi
 
+# A recogniser whose English model comes in the wheel
+environment recogniser numpy==2.4.6 pocketsphinx==5.1.1
+touch "$folder/recogniser/complete"
+
 environment authors numpy==1.23.5 scipy==1.10.1 pyroomacoustics==0.6.0
 if [ ! -e "$folder/authors/complete" ]; then
     git clone --quiet "$authors" "$folder/authors/code"
