@@ -3,10 +3,10 @@
     python benchmarks/harm.py
 
 Utterances of test speakers, clean and in test noises at 0 and 10 dB. PocketSphinx (its English model comes in its
-wheel; ``peers.sh``) reads them as they are and enhanced, as strongly as the network can, and as ``enhance`` decides by the
-blind score; that takes half an hour. Word error rate in per cent, with a 95 % interval over utterances (bootstrap of
-the ratio); below it the share of recordings that enhancement makes worse by SI-SDR. The recogniser is an old one and
-wrong on every third clean word: what counts is the difference to the noisy recording.
+wheel; ``peers.sh``) reads them as they are and enhanced, as strongly as the network can, and as ``enhance`` decides by
+the blind score; that takes half an hour. Word error rate in per cent, with a 95 % interval over utterances (bootstrap
+of the ratio), and the share of recordings that enhancement makes worse by SI-SDR. The recogniser is an old one: what
+counts is the difference to the noisy recording.
 """
 
 from __future__ import annotations

@@ -110,8 +110,9 @@ def test_clean_speech_is_learnt_from(recording, networks, tmp_path, monkeypatch)
 
 @pytest.mark.parametrize("method", adapting.ways())
 def test_every_way_goes_on_as_if_it_had_not_been_killed(recording, networks, tmp_path, monkeypatch, method):
-    whole, found = adapting.adapt([recording], method=method, steps=STEPS, keep=True, **networks)
-    assert found.method == method
+    clean = [make(tmp_path / "clean.wav", seconds=4, seed=9)] if method == "fine_tuning" else []
+    whole, found = adapting.adapt([recording], clean, method=method, steps=STEPS, keep=True, **networks)
+    assert found.method == (f"{method} and clean speech" if clean else method)
     assert not torch.equal(whole.to_mask.weight, load_separator(networks["student"])[0].to_mask.weight)
     monkeypatch.setenv("UNBABBLE_CACHE", str(tmp_path / "other"))
 
@@ -120,10 +121,10 @@ def test_every_way_goes_on_as_if_it_had_not_been_killed(recording, networks, tmp
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        adapting.adapt([recording], method=method, steps=STEPS, keep=True, report=kill, **networks)
+        adapting.adapt([recording], clean, method=method, steps=STEPS, keep=True, report=kill, **networks)
     said: list[str] = []
     again, _ = adapting.adapt(
-        [recording], method=method, steps=STEPS, keep=True, report=said.append, **networks
+        [recording], clean, method=method, steps=STEPS, keep=True, report=said.append, **networks
     )
     assert "Goes on from step 4." in said
     assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in whole.state_dict().items())
@@ -132,6 +133,8 @@ def test_every_way_goes_on_as_if_it_had_not_been_killed(recording, networks, tmp
 def test_an_unknown_way_is_refused(recording, networks):
     with pytest.raises(adapting.UsageError, match="data_purification"):
         adapting.adapt([recording], method="magic", steps=STEPS, **networks)
+    with pytest.raises(adapting.UsageError, match="--clean"):
+        adapting.adapt([recording], method="fine_tuning", steps=STEPS, **networks)
 
 
 def test_what_is_held_back_is_not_learnt_from(recording, networks, tmp_path, monkeypatch):

@@ -63,8 +63,8 @@ def adapt(
         clean: Recordings of the same person without noise, from a second on; repeat for more.
         student: The network to adapt; auto for the largest within the budget.
         teacher: The network that it learns from, and whose word says what is noise.
-        method: The way: distillation (auto), pseudo_enhancement, noisy2noisy, data_purification, contrastive_mixtures
-            or remixit.
+        method: The way: distillation (auto), pseudo_enhancement, noisy2noisy, data_purification, contrastive_mixtures,
+            remixit, or fine_tuning (by clean speech alone).
         budget: Million operations a second that the student may take.
         steps: Updates of the weights.
         seed: Of all draws.

@@ -1,0 +1,38 @@
+"""Fine-tuning on seconds of clean speech, in the noise of the person's own recordings: few-shot personalisation.
+
+What other ways are compared with, and end in, in A. Sivaraman, M. Kim, "Efficient personalized speech enhancement
+through self-supervised learning", IEEE JSTSP 16(6), 2022.
+"""
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from unbabble.base.errors import UsageError
+from unbabble.base.registry import register
+from unbabble.nn.adaptation import Material, Way, batched
+from unbabble.nn.separator import NeuralSeparator
+
+
+@register(
+    name="fine_tuning",
+    contract="adaptation",
+    summary="Adapts an enhancer by seconds of the person's clean speech alone.",
+    citation="Sivaraman & Kim, IEEE JSTSP 2022",
+)
+class FineTuning(Way):
+    """See the module.
+
+    Raises:
+        UsageError: there is no clean speech.
+    """
+
+    def __init__(self, material: Material, network: NeuralSeparator) -> None:
+        super().__init__(material, network)
+        if not material.voices:
+            raise UsageError("Fine-tuning needs clean speech of the person: name some with --clean.")
+
+    def loss(self, network: NeuralSeparator, rng: np.random.Generator, batch: int) -> Float[Tensor, ""]:
+        """The network's own."""
+        mixture, voice = batched([self.material.clean(rng) for _ in range(batch)])
+        return network.loss(mixture, voice[:, None]).mean()
