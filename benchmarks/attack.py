@@ -15,7 +15,7 @@ from pathlib import Path
 import common
 import numpy as np
 import torch
-from blind_score import LENGTHS, SINGLE, TEST_ITEMS, sets_to_test, truth
+from blind_score import SINGLE, TEST_ITEMS, sets_to_test, truth
 
 from unbabble.nn.scorer import NeuralScorer, unit
 from unbabble.scoring import BlindScorer
@@ -66,7 +66,7 @@ def main() -> None:
         score = network(torch.from_numpy(item.mixture)[None], estimates[None])[0].numpy()
         rows.setdefault(label, []).append((score.mean(), truth(changed).mean()))
 
-    sets = sets_to_test(TEST_ITEMS, corpus=LENGTHS)
+    sets = sets_to_test(TEST_ITEMS)
     for name in ("clean", "noisy, reverberant"):
         for number in range(arguments.items):
             item = next(each for each in sets[name].of(number) if each.separator == SINGLE)

@@ -148,8 +148,8 @@ def text_of(result: dict) -> str:
         lines.append(f"| {way} | {' | '.join(cells)} | {min(row['si_sdri_db'] for row in there):.2f} |")
     lines += [
         "",
-        f"{len({row['speaker'] for row in rows})} speakers, {result['snr_db']:g} dB, `{result['student']}`. Half as much "
-        "clean speech again is held back and judges.",
+        f"{len({row['speaker'] for row in rows})} speakers, {result['snr_db']:g} dB, `{result['student']}`. Half as "
+        "much clean speech again is held back and judges.",
         "",
         PUBLISHED,
         "",

@@ -17,7 +17,7 @@ from pathlib import Path
 import common
 import numpy as np
 import torch
-from blind_score import DATA, LENGTHS, TEST_ITEMS, family, sets_to_test, table_line, truth
+from blind_score import DATA, TEST_ITEMS, family, sets_to_test, table_line, truth
 from mixtures import load_mixtures
 from scipy.stats import spearmanr
 
@@ -76,7 +76,7 @@ def score(
 def collect(models: list[str], scorer: BlindScorer, items: int) -> Scored:
     found: Scored = defaultdict(lambda: defaultdict(list))
     separators = {name: hub.load(name, "cpu") for name in models}
-    sets = sets_to_test(TEST_ITEMS, corpus=LENGTHS)
+    sets = sets_to_test(TEST_ITEMS)
     for kind in SYNTHETIC:
         for number in range(items):
             some = sets[kind].of(number)[0]

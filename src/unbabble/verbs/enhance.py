@@ -1,20 +1,16 @@
 """``unbabble enhance``: one voice of each recording, without its noise."""
 
 import math
-import tempfile
-import time
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from unbabble import jobs as executor
 from unbabble.base.config import parse_assignments
 from unbabble.base.errors import UsageError
-from unbabble.base.files import remove_partial, writable_folder
-from unbabble.base.inputs import Input, expand
-from unbabble.base.report import FileReport, Report, timestamp
-from unbabble.verbs.summary import print_summary
+from unbabble.base.inputs import Input
+from unbabble.base.report import FileReport, Report
+from unbabble.verbs.batch import Batch, once
 
 
 @dataclass(frozen=True)
@@ -80,21 +76,8 @@ def enhance(
         load_chooser(choose)  # what is wrong with it is said before any work
     names = ",".join(each.name for each in models)
     settings = Settings(names, strength, choose, format, device, options)
-    result = Report(
-        "enhance", config=vars(settings) | {"out": str(out), "jobs": jobs, "overwrite": overwrite}
-    )
-    with tempfile.TemporaryDirectory(prefix="unbabble-") as spool:
-        tasks = expand(inputs, Path(spool), exclude=out)
-        writable_folder(out)
-        work = partial(enhance_one, out=out, settings=settings, overwrite=overwrite)
-        result.files, result.interrupted = executor.run(
-            work, tasks, jobs=jobs, quiet=quiet, title="Enhancing"
-        )
-    result.finished = timestamp()
-    if report is not None:
-        result.save(report)
-    print_summary(result, quiet)
-    return result
+    batch = Batch(out, jobs, overwrite, report, quiet)
+    return batch.through("enhance", "Enhancing", inputs, settings, enhance_one)
 
 
 def enhance_one(task: Input, out: Path, settings: Settings, overwrite: bool) -> FileReport:
@@ -105,31 +88,24 @@ def enhance_one(task: Input, out: Path, settings: Settings, overwrite: bool) -> 
     """
     from unbabble.enhancing import enhance_file, load_chooser, load_enhancers
 
-    folder, config = out / task.stem, vars(settings)
-    if not overwrite and (earlier := executor.done_before(folder, task.path, config)):
-        earlier.input = task.name
-        return earlier
-    started = time.perf_counter()
-    remove_partial(folder)
-    executor.forget(folder)
-    path = folder / f"enhanced.{settings.format}"
-    models = load_enhancers(settings.model, settings.device, **settings.options)
-    found = enhance_file(
-        models,
-        task.path,
-        path,
-        strength=settings.strength,
-        choose=load_chooser(settings.choose) if len(models) > 1 else None,
-        progress=executor.report_progress,
-    )
-    result = FileReport(task.name, "done", model=found.model, audio_seconds=found.audio_seconds)
-    result.outputs, result.warnings = [str(path)], found.warnings
-    result.details = {"strength_db": found.strength_db}
-    if found.tried:
-        result.details["tried"] = found.tried
-    for name, score in (("before", found.before), ("scores", found.after)):
-        if score is not None:
-            result.details[name] = [score.to_dict()]
-    result.seconds = time.perf_counter() - started
-    executor.record_done(folder, task.path, config, result)
-    return result
+    def make(folder: Path, result: FileReport) -> None:
+        path = folder / f"enhanced.{settings.format}"
+        models = load_enhancers(settings.model, settings.device, **settings.options)
+        found = enhance_file(
+            models,
+            task.path,
+            path,
+            strength=settings.strength,
+            choose=load_chooser(settings.choose) if len(models) > 1 else None,
+            progress=executor.report_progress,
+        )
+        result.model, result.audio_seconds = found.model, found.audio_seconds
+        result.outputs, result.warnings = [str(path)], found.warnings
+        result.details = {"strength_db": found.strength_db}
+        if found.tried:
+            result.details["tried"] = found.tried
+        for name, score in (("before", found.before), ("scores", found.after)):
+            if score is not None:
+                result.details[name] = [score.to_dict()]
+
+    return once(task, out, settings, overwrite, make)

@@ -1,20 +1,16 @@
 """``unbabble extract``: one enrolled person out of each recording."""
 
 import hashlib
-import tempfile
-import time
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from unbabble import jobs as executor
 from unbabble.base.config import parse_assignments
 from unbabble.base.errors import InputError, UsageError
-from unbabble.base.files import remove_partial, writable_folder
-from unbabble.base.inputs import Input, expand
-from unbabble.base.report import FileReport, Report, timestamp
-from unbabble.verbs.summary import print_summary
+from unbabble.base.inputs import Input
+from unbabble.base.report import FileReport, Report
+from unbabble.verbs.batch import Batch, once
 
 
 @dataclass(frozen=True)
@@ -78,21 +74,8 @@ def extract(
     name, network = load_extractor(model, device, **options)
     enrollment_of(enroll, network.sample_rate)  # what is wrong with it is said before any work
     settings = Settings(name, {str(path): _digest(path) for path in enroll}, format, device, options)
-    result = Report(
-        "extract", config=vars(settings) | {"out": str(out), "jobs": jobs, "overwrite": overwrite}
-    )
-    with tempfile.TemporaryDirectory(prefix="unbabble-") as spool:
-        tasks = expand(inputs, Path(spool), exclude=out)
-        writable_folder(out)
-        work = partial(extract_one, out=out, settings=settings, overwrite=overwrite)
-        result.files, result.interrupted = executor.run(
-            work, tasks, jobs=jobs, quiet=quiet, title="Extracting"
-        )
-    result.finished = timestamp()
-    if report is not None:
-        result.save(report)
-    print_summary(result, quiet)
-    return result
+    batch = Batch(out, jobs, overwrite, report, quiet)
+    return batch.through("extract", "Extracting", inputs, settings, extract_one)
 
 
 def extract_one(task: Input, out: Path, settings: Settings, overwrite: bool) -> FileReport:
@@ -103,27 +86,20 @@ def extract_one(task: Input, out: Path, settings: Settings, overwrite: bool) -> 
     """
     from unbabble.extracting import enrollment_of, extract_file, load_extractor
 
-    folder, config = out / task.stem, vars(settings)
-    if not overwrite and (earlier := executor.done_before(folder, task.path, config)):
-        earlier.input = task.name
-        return earlier
-    started = time.perf_counter()
-    remove_partial(folder)
-    executor.forget(folder)
-    path = folder / f"voice.{settings.format}"
-    name, network = load_extractor(settings.model, settings.device, **settings.options)
-    warnings: list[str] = []
-    enrollment = enrollment_of(list(settings.enrollments), network.sample_rate, warnings)
-    person = network.enrolled(enrollment.to(next(network.parameters()).device))
-    found = extract_file(name, network, person, task.path, path, progress=executor.report_progress)
-    result = FileReport(task.name, "done", model=found.model, audio_seconds=found.audio_seconds)
-    result.outputs, result.warnings = [str(path)], [*warnings, *found.warnings]
-    result.details = {"level_db": found.level_db}
-    if found.score is not None:
-        result.details["scores"] = [found.score.to_dict()]
-    result.seconds = time.perf_counter() - started
-    executor.record_done(folder, task.path, config, result)
-    return result
+    def make(folder: Path, result: FileReport) -> None:
+        path = folder / f"voice.{settings.format}"
+        name, network = load_extractor(settings.model, settings.device, **settings.options)
+        warnings: list[str] = []
+        enrollment = enrollment_of(list(settings.enrollments), network.sample_rate, warnings)
+        person = network.enrolled(enrollment.to(next(network.parameters()).device))
+        found = extract_file(name, network, person, task.path, path, progress=executor.report_progress)
+        result.model, result.audio_seconds = found.model, found.audio_seconds
+        result.outputs, result.warnings = [str(path)], [*warnings, *found.warnings]
+        result.details = {"level_db": found.level_db}
+        if found.score is not None:
+            result.details["scores"] = [found.score.to_dict()]
+
+    return once(task, out, settings, overwrite, make)
 
 
 def _digest(path: Path) -> str:

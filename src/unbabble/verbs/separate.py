@@ -1,7 +1,6 @@
 """``unbabble separate``: one file per talker of each recording."""
 
 import math
-import tempfile
 import time
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from unbabble import jobs as executor
 from unbabble.base.config import merge, parse_assignments
 from unbabble.base.errors import InputError, UsageError
-from unbabble.base.files import remove_partial, writable_folder
-from unbabble.base.inputs import Input, expand
-from unbabble.base.report import FileReport, Report, timestamp
-from unbabble.verbs.summary import announce_compilation, print_summary
+from unbabble.base.files import remove_partial
+from unbabble.base.inputs import Input
+from unbabble.base.report import FileReport, Report
+from unbabble.verbs.batch import Batch
+from unbabble.verbs.summary import announce_compilation
 
 if TYPE_CHECKING:
     from unbabble.chunk import LongSeparation
@@ -115,25 +115,15 @@ def separate(
     executor.check_jobs(jobs)
     options = merge(options, parse_assignments(set or []))
     settings = Settings(model, device, dereverb, images, format, segment, runtime, keep_all, options)
-    result = Report(
-        "separate", config=vars(settings) | {"out": str(out), "jobs": jobs, "overwrite": overwrite}
-    )
-    with tempfile.TemporaryDirectory(prefix="unbabble-") as spool:
-        tasks = expand(inputs, Path(spool), exclude=out)
-        load(
-            model, device, dereverb, runtime, **options
-        )  # says what is wrong with the request, before any work
-        writable_folder(out)
+
+    def before(tasks: list[Input]) -> None:
+        """Say what is wrong with the request, and what the first run waits for."""
+        load(model, device, dereverb, runtime, **options)
         announce_compilation(quiet or not _compiles(model, tasks))
-        work = partial(separate_file, out=out, settings=settings, overwrite=overwrite, score=not no_score)
-        result.files, result.interrupted = executor.run(
-            work, tasks, jobs=jobs, quiet=quiet, title="Separating"
-        )
-    result.finished = timestamp()
-    if report is not None:
-        result.save(report)
-    print_summary(result, quiet)
-    return result
+
+    work = partial(separate_file, score=not no_score)
+    batch = Batch(out, jobs, overwrite, report, quiet)
+    return batch.through("separate", "Separating", inputs, settings, work, before)
 
 
 def separate_file(task: Input, out: Path, settings: Settings, overwrite: bool, score: bool) -> FileReport:

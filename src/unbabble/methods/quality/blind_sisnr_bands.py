@@ -26,7 +26,6 @@ from unbabble.nn.scorer import HIGHEST_DB, LOWEST_DB, NeuralScorer, Prediction, 
 from unbabble.signal.mel import mel_filters
 from unbabble.signal.stft import Stft
 
-WINDOW_SECONDS, HOP_SECONDS = 0.032, 0.016
 FLOOR = 1e-5
 """Of powers, over that of the mixture."""
 SCALE = 0.3
@@ -57,6 +56,7 @@ class BlindSiSnrBands(NeuralScorer):
         bands: mel bands, a multiple of 8.
         width: channels over time.
         blocks: of convolutions.
+        hop: seconds between frames, which are twice as long.
         joint: whether the other estimates are looked at.
 
     Raises:
@@ -73,6 +73,7 @@ class BlindSiSnrBands(NeuralScorer):
         bands: int = 40,
         width: int = 96,
         blocks: int = 8,
+        hop: float = 0.032,
         joint: bool = True,
     ) -> None:
         super().__init__(sample_rate=sample_rate)
@@ -80,11 +81,13 @@ class BlindSiSnrBands(NeuralScorer):
             raise UsageError(
                 f"The number of bands is a multiple of {PARTS}; width and blocks are at least 1."
             )
+        samples = round(hop * sample_rate)
+        if samples < bands:
+            raise UsageError("Frames are long enough for as many bands: hop is at least bands / sample_rate.")
         self.joint = joint
-        hop = round(HOP_SECONDS * sample_rate)
-        self.spectrum = Stft(2 * hop, hop)
+        self.spectrum = Stft(2 * samples, samples)
         self.register_buffer(
-            "filters", mel_filters(bands, 2 * hop, sample_rate).mT.contiguous(), persistent=False
+            "filters", mel_filters(bands, 2 * samples, sample_rate).mT.contiguous(), persistent=False
         )
         self.entrance = nn.Sequential(
             nn.Linear(FEATURES * bands, 2 * width), nn.PReLU(), nn.Linear(2 * width, width)
@@ -236,8 +239,11 @@ class _Block(nn.Module):
         y = y + self.whole(torch.cat([normal.mean(1), normal.amax(1)], -1))[:, None]
         if self.others is not None:
             own = self.others(normal)
-            all_rows = own.new_zeros(items, *own.shape[1:]).index_add(0, item, own)
-            y = y + all_rows[item] - own
+            if items == 1:
+                together = own.sum(0, keepdim=True)
+            else:
+                together = own.new_zeros(items, *own.shape[1:]).index_add(0, item, own)[item]
+            y = y + together - own
         return x + self.back(self.activation(y))
 
     def _over_time(self, x: Tensor) -> Tensor:
