@@ -31,10 +31,10 @@ SINGLE = {
 """What a recording of one microphone may be separated with besides nothing, by number of talkers."""
 ARRAY = ("ilrma.ip", "auxiva.ipa")
 """What one of several microphones may, besides that."""
-CAUTION = 2.5
+CAUTION = 0.5
 """The recording itself starts ahead by its score, times this and the probability of one talker: who is alone and well
 heard loses most."""
-HEAD_START_DB = 3.0
+HEAD_START_DB = 2.0
 """So does the first of ``ARRAY``: scores are too low for what several microphones bring."""
 DOUBT = 0.1
 """That the talkers were counted wrongly. (These three, and what follows, are from the development split:

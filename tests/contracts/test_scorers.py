@@ -162,7 +162,7 @@ def test_intervals_hold_what_they_were_calibrated_to(name):
                 - (estimates * references).sum(-1) ** 2
             )
         )
-        held.append((found.low - 0.05 <= true) & (true <= found.high + 0.05))
+        held.append((found.low - 1e-3 <= true) & (true <= found.high + 1e-3))
     assert 0.85 <= float(torch.cat(held).double().mean()) <= 0.95
 
 
