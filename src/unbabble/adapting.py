@@ -158,6 +158,8 @@ def adapt(
         InputError: too little to learn from, or recordings that cannot be used.
         UsageError: no such networks, or networks that do not take noise off one voice, or not at one rate.
     """
+    if method not in ways():
+        raise UsageError(f"There is no way to adapt called '{method}', but {', '.join(ways())}.")
     network, _ = load_separator(student)
     if network.sources != 1 or load_separator(teacher)[0].sources != 1:
         raise UsageError("Student and teacher take noise off one voice: name networks that return one.")
@@ -196,13 +198,7 @@ def ways() -> list[str]:
 
 
 def _way(name: str, material: Material, network: NeuralSeparator) -> Way:
-    """The way called ``name``.
-
-    Raises:
-        UsageError: there is none.
-    """
-    if name not in ways():
-        raise UsageError(f"There is no way to adapt called '{name}', but {', '.join(ways())}.")
+    """The way called ``name``."""
     options: dict[str, Any] = {"material": material, "network": network}
     if name == "data_purification" and PREDICTOR in packaged():
         predictor: Any = load_network(PREDICTOR).network

@@ -94,7 +94,10 @@ def load_enhancers(names: str = AUTO, device: str = "auto", **options: Any) -> l
         InputError: weights that are missing, damaged, or those of another architecture; none installed.
         UsageError: no such model, device or option; one that returns several voices.
     """
-    return [load_enhancer(name.strip(), device, **options) for name in names.split(",")]
+    each = [name.strip() for name in names.split(",")]
+    if not all(each):
+        raise UsageError(f"A model in the list '{names}' has no name.")
+    return [load_enhancer(name, device, **options) for name in each]
 
 
 Chooser: TypeAlias = Callable[[Tensor, Tensor, int], float]

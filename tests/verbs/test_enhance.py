@@ -213,4 +213,7 @@ def test_what_judges_no_speech_is_refused(call, tmp_path, halves, quarters):
     code, _, text = call("call.wav", "--choose", str(halves), model=f"{halves},{quarters}")
     assert code == 2
     assert "does not say how good speech is" in text
+    code, _, text = call("call.wav", model=f"{halves},")
+    assert code == 2
+    assert "has no name" in text
     assert not (tmp_path / "enhanced").exists()
