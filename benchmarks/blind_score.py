@@ -30,7 +30,7 @@ from scipy.stats import pearsonr, spearmanr
 from separation import put_scores
 
 from unbabble import networks
-from unbabble.base.config import load_yaml
+from unbabble.base.config import load_yaml, parse_assignments
 from unbabble.data.dynamic import DynamicMixing
 from unbabble.nn.scorer import HIGHEST_DB, LOWEST_DB, NeuralScorer, true_db
 from unbabble.separated import (
@@ -222,7 +222,8 @@ def score(arguments: argparse.Namespace) -> None:
     estimators: dict[str, NeuralScorer | None] = {BASELINE: None}
     left_out: dict[str, list[str]] = {}
     for label, path in weights.items():
-        network = networks.load_network(str(path)).network
+        place, _, changed = str(path).partition("?")
+        network = networks.load_network(place, **parse_assignments([changed] if changed else [])).network
         assert isinstance(network, NeuralScorer)
         estimators[label] = network
         if label.startswith(NO):
@@ -473,7 +474,7 @@ def main() -> None:
     training.add_argument("--set", nargs="*", action="extend", default=[], metavar="NAME=VALUE")
     training.set_defaults(call=train)
     scoring = commands.add_parser("score")
-    scoring.add_argument("--weights", nargs="*", default=[], metavar="NAME=FILE")
+    scoring.add_argument("--weights", nargs="*", default=[], metavar="NAME=FILE[?OPTION=VALUE]")
     scoring.add_argument("--items", type=int, default=TEST_ITEMS)
     scoring.add_argument(
         "--seconds", type=float, nargs="*", default=list(SECONDS), help="of the test mixtures"

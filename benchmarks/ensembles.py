@@ -56,7 +56,7 @@ def recordings(split: str, each: int):
         for index in range(each):
             drawn = made.drawn(np.random.default_rng([SEED, index]))
             speaker = str(drawn.speakers[0])
-            about = {"snr_db": snr_db, "speaker": speaker, "sex": made._sex(speaker)}
+            about = {"snr_db": snr_db, "speaker": speaker, "sex": made.sex_of(speaker)}
             yield torch.from_numpy(drawn.item.mixture), torch.from_numpy(drawn.item.sources[0]), about
 
 

@@ -65,7 +65,7 @@ def recordings(each: int, split: str):
                 torch.from_numpy(alone.drawn(rng, [speaker], drawn.excerpts).item.mixture)
                 for speaker in drawn.speakers
             ]
-            sexes = {mixtures._sex(str(speaker)) for speaker in drawn.speakers}
+            sexes = {mixtures.sex_of(str(speaker)) for speaker in drawn.speakers}
             yield (
                 condition,
                 "same sex" if len(sexes) == 1 else "both sexes",

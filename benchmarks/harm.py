@@ -114,7 +114,7 @@ def main() -> None:
                 for label, strength in STRENGTHS.items():
                     if strength is None:
                         found = Enhanced(name, math.inf)
-                        enhancing._decide(model, Audio(noisy[None], RATE), "auto", found)
+                        enhancing.decide(model, Audio(noisy[None], RATE), "auto", found)
                         strength = found.strength_db
                     voice_found = limited(clean, noisy, strength)
                     column = f"{name}, {label}"

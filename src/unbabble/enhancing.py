@@ -177,7 +177,7 @@ def enhance_file(
     model, tried = _chosen(models, loud, choose) if len(models) > 1 else (models[0], {})
     result = Enhanced(model.name, math.inf if strength == AUTO else float(strength), tried)
     if has_scorer() and loud.seconds >= LEAST_SECONDS:
-        _decide(model, loud, strength, result)
+        decide(model, loud, strength, result)
     result.audio_seconds = write_pieces(
         path, out, lambda block: _enhanced(model, block, info.sample_rate, result), progress=progress
     )
@@ -242,7 +242,7 @@ def _chosen(models: Sequence[Model], loud: Audio, choose: Chooser | None) -> tup
     return max(models, key=lambda model: worth[model.name]), worth
 
 
-def _decide(model: Model, loud: Audio, strength: Strength, result: Enhanced) -> None:
+def decide(model: Model, loud: Audio, strength: Strength, result: Enhanced) -> None:
     """Score the recording as it is and enhanced; where ``strength`` is open, choose it."""
     scorer, rate = BlindScorer(), loud.sample_rate
     heard = loud.samples[loud.samples.square().sum(1).argmax()]

@@ -250,7 +250,7 @@ class DynamicMixtures:
 
     def _of_each_sex(self) -> int:
         """Number of women or of men, whichever are fewer."""
-        speakers = Counter(self._sex(str(name)) for name in self.names)
+        speakers = Counter(self.sex_of(str(name)) for name in self.names)
         return min(speakers["F"], speakers["M"])
 
     def _sexes(self, rng: np.random.Generator, count: int) -> str:
@@ -270,11 +270,12 @@ class DynamicMixtures:
                 name = str(self.names[rng.integers(len(self.names))])
             else:
                 name = str(self.speakers[rng.integers(len(self.speakers))])
-            if name not in chosen and (not sexes or self._sex(name) == sexes[len(chosen)]):
+            if name not in chosen and (not sexes or self.sex_of(name) == sexes[len(chosen)]):
                 chosen.append(name)
         return chosen
 
-    def _sex(self, speaker: str) -> str:
+    def sex_of(self, speaker: str) -> str:
+        """F, M or unknown."""
         return str(self.sexes[(self.speakers == speaker).argmax()])
 
     def _voice(

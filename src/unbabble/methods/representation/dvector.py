@@ -5,7 +5,6 @@ embedder of VoiceFilter. Utterance i of speaker j has the vector e_ji, of unit n
 
     S_ji,k = w cos(e_ji, c_k) + b,   without e_ji in c_j                                        (eqs. 5, 8, 9)
     L(e_ji) = -S_ji,j + log sum_k exp S_ji,k                                                    (eq. 6)
-
 """
 
 from typing import Any, ClassVar
