@@ -1,5 +1,6 @@
 """One enrolled person out of recordings of several: whom to listen to is told by a recording of that person alone."""
 
+import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,6 @@ from torch import Tensor
 
 from unbabble.base import audio as audio_files
 from unbabble.base.audio import Audio
-from unbabble.base.config import check_arguments
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.weights import packaged
 from unbabble.enhancing import loudest_part, write_pieces
@@ -58,7 +58,6 @@ class Extracted:
     warnings: list[str] = field(default_factory=list)
 
 
-@lru_cache(maxsize=1)
 def load_extractor(name: str = AUTO, device: str = "auto", **options: Any) -> tuple[str, NeuralExtractor]:
     """The extractor called ``name``, and its full name.
 
@@ -73,11 +72,15 @@ def load_extractor(name: str = AUTO, device: str = "auto", **options: Any) -> tu
                 "No extractor is installed: train one (configs/personal_bsrnn.yaml) and name it with --model."
             )
         name = installed[0]
-    options = check_arguments(load_network, {"name": name} | options, f"Model '{name}'")
-    network = load_network(**options).network
+    return name, _kept(name, device, json.dumps(options, sort_keys=True))
+
+
+@lru_cache(maxsize=1)
+def _kept(name: str, device: str, options: str) -> NeuralExtractor:
+    network = load_network(name, **json.loads(options)).network
     if not isinstance(network, NeuralExtractor):
         raise UsageError(f"Model '{name}' is a {network.card.contract}: it extracts nobody.")
-    return name, network.to(choose_device(device)).requires_grad_(False)
+    return network.to(choose_device(device)).requires_grad_(False)
 
 
 def enrollment_of(

@@ -34,7 +34,7 @@ def call(tmp_path, monkeypatch, capsys, tiny):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(extracting, "has_scorer", lambda: False)
     monkeypatch.setattr(extracting, "probability_of_several", lambda recording: 0.1)
-    extracting.load_extractor.cache_clear()
+    extracting._kept.cache_clear()
 
     def run(*arguments, enroll="me.wav", model=tiny):
         (tmp_path / "r.json").unlink(missing_ok=True)
@@ -180,6 +180,8 @@ def test_what_is_no_extractor_is_refused(call, tmp_path, save):
     code, _, text = call("talk.wav", model=other)
     assert code == 2
     assert "extracts nobody" in text
-    code, _, text = call("talk.wav", "--set", "colour=7")
-    assert code == 2
-    assert "colour" in text
+    for wrong in ("colour=7", "blocks=[1]"):
+        code, _, text = call("talk.wav", "--set", wrong)
+        assert code == 2
+        assert wrong.partition("=")[0] in text
+        assert len(text.strip().splitlines()) == 1
