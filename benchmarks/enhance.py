@@ -15,6 +15,7 @@ import os
 import subprocess
 import tempfile
 import time
+from collections import defaultdict
 from pathlib import Path
 
 import common
@@ -41,12 +42,13 @@ ONLINE = "speech_nmf.semi, online"
 EXAMPLES, EXAMPLE_SECONDS = 20, 20.0
 NOISY, IDEAL = "noisy", "ideal ratio mask"
 OTHERS = ("RNNoise", "DTLN", "GTCRN")
+SEXES, WORST_SHARE = ("F", "M"), 0.1
 LEVEL = 0.05
 """Of recordings for those that expect one, over full scale."""
 
 
-def items(split: str, each: int, snr_db: float):
-    """(noisy, voice) of one speaker each."""
+def recordings(split: str, each: int, snr_db: float):
+    """(noisy, voice, about) of one speaker each."""
     mixing = DynamicMixing(
         DATA / "speech.csv",
         split,
@@ -60,8 +62,10 @@ def items(split: str, each: int, snr_db: float):
     )
     made = DynamicMixtures(mixing, SEED)
     for index in range(each):
-        item = made[index]
-        yield torch.from_numpy(item.mixture), torch.from_numpy(item.sources[0])
+        drawn = made.drawn(np.random.default_rng([SEED, index]))
+        speaker = str(drawn.speakers[0])
+        about = {"snr_db": snr_db, "speaker": speaker, "sex": made.sex_of(speaker)}
+        yield torch.from_numpy(drawn.item.mixture), torch.from_numpy(drawn.item.sources[0]), about
 
 
 def examples() -> list[torch.Tensor]:
@@ -99,19 +103,19 @@ def enhancers(names: list[str]) -> dict:
     return found
 
 
-def others(recordings: list[tuple[torch.Tensor, torch.Tensor]]) -> dict[str, tuple[torch.Tensor, float]]:
-    """What other people's enhancers make of the recordings, and their real-time factors."""
+def others(heard: list[torch.Tensor]) -> dict[str, tuple[torch.Tensor, float]]:
+    """What other people's enhancers make of recordings, and their real-time factors."""
     python = common.PEERS / "enhancers" / "bin" / "python"
     if not (common.PEERS / "enhancers" / "complete").is_file():
         print("RNNoise, DTLN and GTCRN are not here: benchmarks/peers.sh installs them.")
         return {}
     with tempfile.TemporaryDirectory() as folder:
         noisy, enhanced = Path(folder) / "noisy.npy", Path(folder) / "enhanced.npz"
-        np.save(noisy, LEVEL * torch.stack([each for each, _ in recordings]).numpy())
+        np.save(noisy, LEVEL * torch.stack(heard).numpy())
         runner = Path(__file__).parent / "peers" / "run_enhancers.py"
         subprocess.run([str(python), str(runner), str(noisy), str(enhanced)], check=True)
         found = np.load(enhanced)
-        seconds = len(recordings) * SECONDS
+        seconds = len(heard) * SECONDS
         return {
             name: (torch.from_numpy(found[name]).float(), float(found[f"{name}_seconds"]) / seconds)
             for name in OTHERS
@@ -143,19 +147,17 @@ def main() -> None:
     models = enhancers(arguments.models)
     rows: list[dict] = []
     for snr_db in SNRS_DB:
-        recordings = list(items(arguments.split, arguments.each, snr_db))
-        for name, (voices, factor) in others(recordings).items():
-            for estimate, (noisy, voice) in zip(voices, recordings, strict=True):
-                about = {"model": name, "snr_db": snr_db, "factor": factor}
-                rows.append(about | measured(estimate, noisy, voice))
-        for number, (noisy, voice) in enumerate(recordings):
-            rows.append({"model": IDEAL, "snr_db": snr_db, **measured(ideal(noisy, voice), noisy, voice)})
+        found = list(recordings(arguments.split, arguments.each, snr_db))
+        for name, (voices, factor) in others([noisy for noisy, _, _ in found]).items():
+            for estimate, (noisy, voice, about) in zip(voices, found, strict=True):
+                rows.append(about | {"model": name, "factor": factor} | measured(estimate, noisy, voice))
+        for noisy, voice, about in found:
+            rows.append(about | {"model": IDEAL} | measured(ideal(noisy, voice), noisy, voice))
             for name, call in models.items():
                 began = time.perf_counter()
                 estimate = call(noisy)
-                spent = time.perf_counter() - began
-                about = {"model": name, "snr_db": snr_db, "number": number, "factor": spent / SECONDS}
-                rows.append(about | measured(estimate, noisy, voice))
+                factor = (time.perf_counter() - began) / SECONDS
+                rows.append(about | {"model": name, "factor": factor} | measured(estimate, noisy, voice))
         print(snr_db, flush=True)
     names = [*models, *(name for name in OTHERS if any(row["model"] == name for row in rows)), IDEAL]
     table = {name: summary([row for row in rows if row["model"] == name]) for name in names}
@@ -184,22 +186,41 @@ def summary(rows: list[dict]) -> dict:
         found[metric] = common.interval([row[metric] for row in rows])
     if "factor" in rows[0]:
         found["factor"] = float(np.median([row["factor"] for row in rows]))
-    return found
+    return found | fairness(rows)
+
+
+def fairness(rows: list[dict]) -> dict[str, float]:
+    """Mean SI-SDR improvement of women, of men, and of the least lucky tenth of the speakers."""
+    found, speakers = {}, defaultdict(list)
+    for row in rows:
+        speakers[row["speaker"]].append(row["si_sdri_db"])
+    for sex in SEXES:
+        if there := [row["si_sdri_db"] for row in rows if row["sex"] == sex]:
+            found[sex] = float(np.mean(there))
+    means = sorted(map(np.mean, speakers.values()))
+    return found | {"worst": float(np.mean(means[: max(1, round(WORST_SHARE * len(means)))]))}
+
+
+def fairness_cells(row: dict) -> list[str]:
+    return [f"{row[key]:.2f}" if key in row else "" for key in (*SEXES, "worst")]
 
 
 def text_of(result: dict) -> str:
     """The table."""
     lines = [
-        "SI-SDR improvement in dB by input SNR, PESQ (wide band) and eSTOI (95 % interval over recordings).",
+        "SI-SDR improvement in dB by input SNR, PESQ (wide band) and eSTOI (95 % interval over recordings); SI-SDR "
+        "improvement of women, of men, of the worst tenth of the speakers.",
         "",
-        "| model | parameters | GMAC/s | real-time factor | -5 dB | 0 dB | 5 dB | 10 dB | PESQ | eSTOI |",
-        "|-|-|-|-|-|-|-|-|-|-|",
+        "| model | parameters | GMAC/s | real-time factor | -5 dB | 0 dB | 5 dB | 10 dB | PESQ | eSTOI | women "
+        "| men | worst speakers |",
+        "|-|-|-|-|-|-|-|-|-|-|-|-|-|",
     ]
     for name, row in result["models"].items():
         cells = [name, row.get("parameters", ""), row.get("gmacs", ""), row.get("factor", "")]
         for column in (*(f"{each:g}" for each in SNRS_DB), "pesq", "estoi"):
             mean, low, high = row[column]
             cells.append(f"{mean:.2f} ({low:.2f} to {high:.2f})")
+        cells += fairness_cells(row)
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     lines += [
         "",

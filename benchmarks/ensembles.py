@@ -15,49 +15,23 @@ specialist and the gate. By sex and by speaker; the worst tenth of the speakers 
 from __future__ import annotations
 
 import argparse
-import os
+from itertools import chain
 from pathlib import Path
 
 import common
-import numpy as np
 import torch
-from enhance import SNRS_DB, ideal
+from enhance import SECONDS, SEED, SNRS_DB, fairness, fairness_cells, ideal, recordings
 
-from unbabble.data.dynamic import DynamicMixing, DynamicMixtures
 from unbabble.networks import load_separator
 from unbabble.nn.macs import macs_per_second, parameter_count
 from unbabble.signal.metrics import si_sdr
 
 RESULTS = Path(__file__).parent / "results"
-DATA = Path(os.environ.get("UNBABBLE_DATA", "../shared/data"))
-NAME, SEED, RATE, SECONDS = "ensembles", 0, 16000, 6.0
+NAME = "ensembles"
 GENERALIST = "gru.2x64"
-WORST_SHARE = 0.1
 PUBLISHED = """\
 Published (Sivaraman & Kim, WASPAA 2021; LibriSpeech and MUSAN at 8 kHz, GRU 2x64, SI-SDR improvement): generalist
 5.69 dB; K = 2, 5, 10 groups of speakers, fine-tuned together: 7.03, 7.42, 7.69 dB."""
-
-
-def recordings(split: str, each: int):
-    """(noisy, voice, about)."""
-    for snr_db in SNRS_DB:
-        mixing = DynamicMixing(
-            DATA / "speech.csv",
-            split,
-            talkers=(1,),
-            seconds=SECONDS,
-            sample_rate=RATE,
-            noise=DATA / "noise.csv",
-            noise_split=split if split == "test" else "train",
-            noise_share=1.0,
-            snr_db=(snr_db, snr_db),
-        )
-        made = DynamicMixtures(mixing, SEED)
-        for index in range(each):
-            drawn = made.drawn(np.random.default_rng([SEED, index]))
-            speaker = str(drawn.speakers[0])
-            about = {"snr_db": snr_db, "speaker": speaker, "sex": made.sex_of(speaker)}
-            yield torch.from_numpy(drawn.item.mixture), torch.from_numpy(drawn.item.sources[0]), about
 
 
 def gained(voice: torch.Tensor, noisy: torch.Tensor, true: torch.Tensor) -> float:
@@ -81,22 +55,21 @@ def main() -> None:
     }
     generalists = {name: load_separator(name)[0] for name in arguments.generalists}
     rows: list[dict] = []
-    for noisy, true, about in recordings(arguments.split, arguments.each):
-        rows.append(about | {"model": "noisy", "db": 0.0})
-        rows.append(about | {"model": "ideal ratio mask", "db": gained(ideal(noisy, true), noisy, true)})
+    for noisy, true, about in chain.from_iterable(
+        recordings(arguments.split, arguments.each, snr_db) for snr_db in SNRS_DB
+    ):
+        found = {"noisy": 0.0, "ideal ratio mask": gained(ideal(noisy, true), noisy, true)}
         for name, network in generalists.items():
-            rows.append(
-                about | {"model": name, "db": gained(network.estimate(noisy[None])[0, 0], noisy, true)}
-            )
+            found[name] = gained(network.estimate(noisy[None])[0, 0], noisy, true)
         for name, network in ensembles.items():
             network.chosen = -1
-            found = gained(network.estimate(noisy[None])[0, 0], noisy, true)
+            found[f"{name}: gate"] = gained(network.estimate(noisy[None])[0, 0], noisy, true)
             each = []
             for number in range(len(network.specialists)):
                 network.chosen = number
                 each.append(gained(network.estimate(noisy[None])[0, 0], noisy, true))
-            kinds = {"gate": found, "oracle": max(each), "worst": min(each)}
-            rows += [about | {"model": f"{name}: {kind}", "db": value} for kind, value in kinds.items()]
+            found |= {f"{name}: oracle": max(each), f"{name}: worst": min(each)}
+        rows += [about | {"model": name, "si_sdri_db": value} for name, value in found.items()]
     names = list(dict.fromkeys(row["model"] for row in rows))
     table = {name: summary([row for row in rows if row["model"] == name]) for name in names}
     for name, network in [*generalists.items(), *ensembles.items()]:
@@ -113,17 +86,10 @@ def main() -> None:
 
 def summary(rows: list[dict]) -> dict:
     found: dict = {
-        f"{snr_db:g}": common.interval([row["db"] for row in rows if row["snr_db"] == snr_db])
+        f"{snr_db:g}": common.interval([row["si_sdri_db"] for row in rows if row["snr_db"] == snr_db])
         for snr_db in SNRS_DB
     }
-    found["all"] = common.interval([row["db"] for row in rows])
-    for sex in ("F", "M"):
-        if there := [row["db"] for row in rows if row["sex"] == sex]:
-            found[sex] = float(np.mean(there))
-    speakers = {row["speaker"] for row in rows}
-    means = sorted(float(np.mean([row["db"] for row in rows if row["speaker"] == name])) for name in speakers)
-    found["worst"] = float(np.mean(means[: max(1, round(WORST_SHARE * len(means)))]))
-    return found
+    return found | {"all": common.interval([row["si_sdri_db"] for row in rows])} | fairness(rows)
 
 
 def text_of(result: dict) -> str:
@@ -147,7 +113,7 @@ def text_of(result: dict) -> str:
             f"{mean:.2f} ({low:.2f} to {high:.2f})",
         ]
         cells += [f"{row[column][0]:.2f}" for column in columns]
-        cells += [f"{row[key]:.2f}" if key in row else "" for key in ("F", "M", "worst")]
+        cells += fairness_cells(row)
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     lines += [
         "",

@@ -1,9 +1,11 @@
 """How well is one enrolled person extracted from two talkers, and how often does the other one come out?
 
     unbabble train configs/personal_bsrnn.yaml configs/corpora/enrolled_8k.yaml --out runs/personal_bsrnn
-    python benchmarks/extraction.py --models runs/personal_bsrnn/best.safetensors
+    python benchmarks/extraction.py --models runs/personal_bsrnn/best.safetensors bsrnn.2talkers_8k
+    python benchmarks/extraction.py --thresholds      # on dev: from what likeness on voices are of one person
 
 Test speakers two at a time, clean, and in test noises and rooms; the enrollment is another 4 s of the person, clean.
+A model that separates is followed by the packaged embedder, which tells whose voices they are.
 Beside the extractors: the mixture itself; the separator for two talkers, of whose voices the right one is taken by an
 oracle, or by chance; the ideal ratio mask. *wrong*: the other talker comes out (its SI-SDR is the higher one).
 """
@@ -13,6 +15,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from collections import defaultdict
 from pathlib import Path
 
 import common
@@ -20,8 +23,10 @@ import numpy as np
 import torch
 
 from unbabble.data.dynamic import DynamicMixing, DynamicMixtures
+from unbabble.extracting import EMBEDDER, likeness_of_parts, load_extractor
 from unbabble.networks import load_network, load_separator
-from unbabble.nn.extractor import NeuralExtractor
+from unbabble.nn.chosen_voice import ChosenVoice
+from unbabble.nn.embedder import NeuralEmbedder
 from unbabble.nn.macs import parameter_count
 from unbabble.signal.metrics import si_sdr
 from unbabble.signal.stft import Stft
@@ -88,17 +93,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--models", nargs="+", required=True)
+    parser.add_argument("--models", nargs="+", default=["auto"])
+    parser.add_argument("--thresholds", action="store_true")
     parser.add_argument("--each", type=int, default=50, help="mixtures for each condition")
     parser.add_argument("--split", default="test")
     parser.add_argument("--name", default=NAME)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    if arguments.thresholds:
+        thresholds(arguments)
+        return
     extractors = {}
     for name in arguments.models:
-        network = load_network(name).network
-        assert isinstance(network, NeuralExtractor)
-        extractors[name] = network
+        label, network = load_extractor(name, "cpu")
+        extractors[f"{label}, {EMBEDDER}" if isinstance(network, ChosenVoice) else label] = network
     separator, _ = load_separator(SEPARATOR)
     rng, rows = np.random.default_rng(SEED), []
     for condition, sexes, mixture, voices, enrolled in recordings(arguments.each, arguments.split):
@@ -133,6 +141,54 @@ def main() -> None:
     common.save(arguments.name, result)
     text = text_of(result)
     (RESULTS / f"{arguments.name}.md").write_text(text)
+    print(text)
+
+
+def thresholds(arguments: argparse.Namespace) -> None:
+    """How alike separated voices and enrollments are, and the parts of an enrollment, of one person and of two."""
+    found = defaultdict(list)
+    for name in arguments.models:
+        network = load_extractor(SEPARATOR if name == "auto" else name, "cpu")[1]
+        assert isinstance(network, ChosenVoice)
+        people, kept = [], []
+        for _, _, mixture, voices, enrolled in recordings(arguments.each, "dev"):
+            separated = network.separator(mixture[None, None])[0]
+            order = si_sdr(separated[:, None], voices[None]).argmax(0)
+            people.append([network.enrolled(each) for each in enrolled])
+            kept.append(separated[order])
+            found["voice, enrolled"] += [
+                float(network.likeness(voice[None, None], person))
+                for voice, person in zip(kept[-1], people[-1], strict=True)
+            ]
+            found["voice, the other"] += [
+                float(network.likeness(voice[None, None], person))
+                for voice, person in zip(kept[-1], people[-1][::-1], strict=True)
+            ]
+            if len(people) > 1:
+                found["best voice, nobody of them"] += [
+                    float(network.likeness(kept[-1][None], person).max()) for person in people[-2]
+                ]
+            embedder = load_network(EMBEDDER).network
+            assert isinstance(embedder, NeuralEmbedder)
+            for number in range(2):
+                found["enrollment of one"].append(likeness_of_parts(embedder, enrolled[number], RATE))
+            half = len(enrolled[0]) // 2
+            found["enrollment of two in turn"].append(
+                likeness_of_parts(embedder, torch.cat([enrolled[0][:half], enrolled[1][half:]]), RATE)
+            )
+    levels = (1, 2, 5, 10, 25, 50, 75, 90, 95, 98, 99)
+    lines = [
+        f"Cosines of embeddings ({EMBEDDER}), by share of the cases that lie below, dev speakers.",
+        "",
+        "| case | " + " | ".join(f"{level} %" for level in levels) + " |",
+        "|-" * (1 + len(levels)) + "|",
+    ]
+    for case, values in found.items():
+        cells = [f"{np.percentile(values, level):.2f}" for level in levels]
+        lines.append(f"| {case} ({len(values)}) | " + " | ".join(cells) + " |")
+    lines += ["", f"{common.machine()['cpu']}; seed {SEED}. Made by", "", f"    {common.command()}"]
+    text = "\n".join(lines) + "\n"
+    (RESULTS / f"{NAME}_thresholds.md").write_text(text)
     print(text)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import common
 import numpy as np
 import torch
-from enhance import RATE, items
+from enhance import RATE, recordings
 
 from unbabble.base.registry import create
 from unbabble.base.weights import packaged
@@ -81,7 +81,7 @@ def main() -> None:
                         np.mean(
                             [
                                 float(si_sdr(run_steps(path, network, noisy)[None], voice[None]))
-                                for noisy, voice in items("test", arguments.each, 5.0)
+                                for noisy, voice, _ in recordings("test", arguments.each, 5.0)
                             ]
                         )
                     )

@@ -1,4 +1,7 @@
-"""One enrolled person out of recordings of several: whom to listen to is told by a recording of that person alone."""
+"""One enrolled person out of recordings of several: whom to listen to is told by a recording of that person alone.
+
+Either a network learnt to extract, or one that separates all voices is followed by one that tells speakers apart.
+"""
 
 import json
 import os
@@ -20,18 +23,24 @@ from unbabble.enhancing import loudest_part, write_pieces
 from unbabble.hub import COUNTER, choose_device, windows_to_count
 from unbabble.intake import clipped_share
 from unbabble.networks import counter, load_network
+from unbabble.nn.chosen_voice import ChosenVoice
+from unbabble.nn.embedder import NeuralEmbedder
 from unbabble.nn.extractor import NeuralExtractor
 from unbabble.nn.scorer import LEAST_SECONDS, unit
+from unbabble.nn.separator import NeuralSeparator
 from unbabble.scoring import BlindScorer, VoiceScore, has_scorer
 from unbabble.signal.level import live_channel
 
 AUTO = "auto"
 DEFAULTS = ("personal_bsrnn.8k", "td_speakerbeam.8k")
 """What ``auto`` is: the first of these that is installed."""
+EMBEDDER = "dvector.16k"
+"""Tells which of a separator's voices is the enrolled one."""
 LEAST_ENROLLED_SECONDS, MOST_ENROLLED_SECONDS = 1.0, 30.0
 FRAME_SECONDS, SPEAKING_DB = 0.02, -35.0
 """Somebody speaks in frames that are no softer than this beside the loudest ones."""
 MOST_CLIPPED_SHARE = 0.01
+PART_SECONDS = 1.6
 PERHAPS_SEVERAL, SURELY_SEVERAL = 0.5, 0.8
 """Probability of two talkers or more, from which an enrollment is doubted, and refused. Of single speakers of the dev
 split, clean, in rooms or in noise of 5 dB, 7 in 100 are doubted and 1 is refused; of two at once half are refused."""
@@ -78,9 +87,21 @@ def load_extractor(name: str = AUTO, device: str = "auto", **options: Any) -> tu
 @lru_cache(maxsize=1)
 def _kept(name: str, device: str, options: str) -> NeuralExtractor:
     network = load_network(name, **json.loads(options)).network
+    if isinstance(network, NeuralSeparator) and network.max_sources > 1:
+        network = ChosenVoice(separator=network, embedder=_embedder())
     if not isinstance(network, NeuralExtractor):
         raise UsageError(f"Model '{name}' is a {network.card.contract}: it extracts nobody.")
     return network.to(choose_device(device)).requires_grad_(False)
+
+
+def _embedder() -> NeuralEmbedder:
+    if EMBEDDER not in packaged():
+        raise InputError(
+            "Nothing that tells speakers apart is installed: name a model that extracts by itself (personal_bsrnn)."
+        )
+    network = load_network(EMBEDDER).network
+    assert isinstance(network, NeuralEmbedder)
+    return network
 
 
 def enrollment_of(
@@ -125,6 +146,19 @@ def enrollment_of(
             f"at least {LEAST_ENROLLED_SECONDS:g} are needed, better 5."
         )
     return joined[: round(MOST_ENROLLED_SECONDS * rate)]
+
+
+def likeness_of_parts(embedder: NeuralEmbedder, heard: Float[Tensor, " time"], rate: int) -> float:
+    """How alike the parts of what is said are: the mean cosine of the embeddings of any two, 1 of one part."""
+    size = round(PART_SECONDS * embedder.sample_rate)
+    samples = audio_files.resample(heard, rate, embedder.sample_rate)
+    if len(samples) < 2 * size:
+        return 1.0
+    parts = samples.unfold(0, size, size)
+    parts = parts[parts.any(1)]
+    vectors = embedder(parts)
+    pairs = vectors @ vectors.mT
+    return float(pairs[~torch.eye(len(parts), dtype=torch.bool)].mean()) if len(parts) > 1 else 1.0
 
 
 def probability_of_several(recording: Audio) -> float:

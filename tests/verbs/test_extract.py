@@ -10,7 +10,10 @@ import torch
 from unbabble import cli, extracting
 from unbabble.base import audio, weights
 from unbabble.base.registry import create, method
+from unbabble.networks import Weighted
+from unbabble.nn.embedder import NeuralEmbedder
 from unbabble.nn.extractor import NeuralExtractor
+from unbabble.nn.separator import NeuralSeparator
 
 RATE = 8000
 
@@ -174,10 +177,73 @@ def test_an_enrollment_of_several_people(call, tmp_path, monkeypatch, several, c
     assert bool(doubted) == (several == 0.6)
 
 
-def test_what_is_no_extractor_is_refused(call, tmp_path, save):
+class TwoTones(NeuralSeparator):
+    """Knows of two tones; which comes first changes."""
+
+    def estimate(self, mixture):
+        low = torch.nn.functional.avg_pool1d(mixture[:, None], 8, 1, 4)[..., : mixture.shape[-1]]
+        voices = torch.cat([low, mixture[:, None] - low], 1)
+        return voices.flip(1) if mixture.shape[-1] % 2 else voices
+
+
+class Pitch(NeuralEmbedder):
+    """Turns with the rate of zero crossings."""
+
+    def __init__(self):
+        super().__init__(sample_rate=16000)
+        self.turn = torch.nn.Parameter(torch.tensor(3 * torch.pi))
+
+    def embed(self, waveform):
+        angle = (waveform[:, 1:].sign() != waveform[:, :-1].sign()).float().mean(1) * self.turn
+        return torch.stack([angle.cos(), angle.sin()], -1)
+
+    def loss(self, *item):
+        raise NotImplementedError
+
+
+@pytest.fixture
+def tones(tmp_path, monkeypatch):
+    """A separator and an embedder of tones in place of those with weights; tones of 100, 2000 and 3500 Hz."""
+    made = {"separator": TwoTones(sources=2, levels="kept"), extracting.EMBEDDER: Pitch()}
+    monkeypatch.setattr(extracting, "load_network", lambda name, **options: Weighted(made[name], None))
+    monkeypatch.setattr(extracting, "packaged", lambda: {extracting.EMBEDDER: None})
+    found = {}
+    for name, pitch, gain in (("low", 100, 0.1), ("high", 2000, 0.05), ("third", 3500, 0.1)):
+        found[name] = gain * np.sin(2 * np.pi * pitch * np.arange(2 * RATE) / RATE)
+        soundfile.write(tmp_path / f"{name}.wav", found[name], RATE, subtype="FLOAT")
+    return found
+
+
+@pytest.mark.parametrize("samples", [2 * RATE, 2 * RATE - 1])
+@pytest.mark.parametrize("who", ["low", "high"])
+def test_of_separated_voices_the_one_like_the_enrollment(call, tmp_path, tones, who, samples):
+    soundfile.write(tmp_path / "both.wav", (tones["low"] + tones["high"])[:samples], RATE, subtype="FLOAT")
+    code, (entry,), _ = call("both.wav", enroll=f"{who}.wav", model="separator")
+    assert code == 0
+    assert not entry["warnings"]
+    found, right = voice(tmp_path, "both").samples[0].numpy(), tones[who][:samples]
+    assert np.square(found - right).mean() < 0.1 * np.square(right).mean()
+
+
+def test_a_voice_unlike_all_others_is_not_there(call, tmp_path, tones):
+    soundfile.write(tmp_path / "both.wav", tones["low"] + tones["high"], RATE, subtype="FLOAT")
+    code, (entry,), _ = call("both.wav", enroll="third.wav", model="separator")
+    assert code == 0
+    assert any("Nothing was found of this person" in each for each in entry["warnings"])
+    assert not voice(tmp_path, "both").samples.any()
+
+
+def test_a_separator_needs_something_that_tells_speakers_apart(call, tmp_path, save, monkeypatch):
     make(tmp_path / "talk.wav")
-    other = save(tmp_path / "other.safetensors")
-    code, _, text = call("talk.wav", model=other)
+    monkeypatch.setattr(extracting, "packaged", dict)
+    code, _, text = call("talk.wav", model=save(tmp_path / "other.safetensors"))
+    assert code == 1
+    assert "tells speakers apart" in text
+
+
+def test_what_is_no_extractor_is_refused(call, tmp_path):
+    make(tmp_path / "talk.wav")
+    code, _, text = call("talk.wav", model="gru.2x64")
     assert code == 2
     assert "extracts nobody" in text
     for wrong in ("colour=7", "blocks=[1]"):

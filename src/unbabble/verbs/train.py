@@ -191,21 +191,21 @@ def _transfer(start: "Network", network: "Network") -> list[str]:
 
 
 def _take_parts(network: "Network", pattern: str, source: "Network", model: str) -> None:
-    """Into parts of ``network`` copy the first part of ``source``, itself included, that has their tensors.
+    """Into parts of ``network`` copy what ``source`` has under that name, or its first part that has their tensors.
 
     Raises:
         UsageError: no such part, or nothing fits it.
     """
-    parts = [
-        part
+    parts = {
+        name: part
         for name, part in network.named_modules()
         if fnmatchcase(name, pattern) and name.count(".") == pattern.count(".")
-    ]
+    }
     if not parts:
         raise UsageError(f"The recipe's parts: a {network.card.name} has no part '{pattern}'.")
-    for part in parts:
+    for name, part in parts.items():
         wanted = {key: tensor.shape for key, tensor in part.state_dict().items()}
-        for module in source.modules():
+        for _, module in sorted(source.named_modules(), key=lambda found: found[0] != name):
             have = module.state_dict()
             if {key: tensor.shape for key, tensor in have.items()} == wanted:
                 part.load_state_dict(have)
