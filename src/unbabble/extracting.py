@@ -34,7 +34,7 @@ from unbabble.signal.level import live_channel
 AUTO = "auto"
 DEFAULTS = ("personal_bsrnn.8k", "td_speakerbeam.8k")
 """What ``auto`` is: the first of these that is installed."""
-EMBEDDER = "dvector.16k"
+EMBEDDER = "xvector.8k"
 """Tells which of a separator's voices is the enrolled one."""
 LEAST_ENROLLED_SECONDS, MOST_ENROLLED_SECONDS = 1.0, 30.0
 FRAME_SECONDS, SPEAKING_DB = 0.02, -35.0
@@ -44,6 +44,9 @@ PART_SECONDS = 1.6
 PERHAPS_SEVERAL, SURELY_SEVERAL = 0.5, 0.8
 """Probability of two talkers or more, from which an enrollment is doubted, and refused. Of single speakers of the dev
 split, clean, in rooms or in noise of 5 dB, 7 in 100 are doubted and 1 is refused; of two at once half are refused."""
+PERHAPS_UNLIKE, SURELY_UNLIKE = 0.3, 0.15
+"""Likeness of the parts of an enrollment, below which it is doubted, and refused: see
+``benchmarks/results/extraction_thresholds.md``."""
 ABSENT_DB = -20.0
 """A voice that is so much softer than the recording is none."""
 
@@ -145,7 +148,16 @@ def enrollment_of(
             f"There are {len(joined) / rate:.1f} seconds of speech to enroll by: "
             f"at least {LEAST_ENROLLED_SECONDS:g} are needed, better 5."
         )
-    return joined[: round(MOST_ENROLLED_SECONDS * rate)]
+    joined = joined[: round(MOST_ENROLLED_SECONDS * rate)]
+    alike = likeness_of_parts(_embedder(), joined, rate) if EMBEDDER in packaged() else 1.0
+    if alike < SURELY_UNLIKE:
+        raise InputError(
+            f"Several people talk by turns in what is to enroll one (likeness of its parts {alike:.2f}): "
+            "record one person alone."
+        )
+    if alike < PERHAPS_UNLIKE and warnings is not None:
+        warnings.append("Perhaps several people talk by turns in the enrollment: it should be one alone.")
+    return joined
 
 
 def likeness_of_parts(embedder: NeuralEmbedder, heard: Float[Tensor, " time"], rate: int) -> float:

@@ -1,6 +1,7 @@
 """``unbabble extract``: enrollments that are refused, recordings of all kinds, what is told."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 from unbabble import cli, extracting
 from unbabble.base import audio, weights
 from unbabble.base.registry import create, method
+from unbabble.extracting import likeness_of_parts
 from unbabble.networks import Weighted
 from unbabble.nn.embedder import NeuralEmbedder
 from unbabble.nn.extractor import NeuralExtractor
@@ -37,6 +39,7 @@ def call(tmp_path, monkeypatch, capsys, tiny):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(extracting, "has_scorer", lambda: False)
     monkeypatch.setattr(extracting, "probability_of_several", lambda recording: 0.1)
+    monkeypatch.setattr(extracting, "likeness_of_parts", lambda embedder, heard, rate: 0.9)
     extracting._kept.cache_clear()
 
     def run(*arguments, enroll="me.wav", model=tiny):
@@ -175,6 +178,26 @@ def test_an_enrollment_of_several_people(call, tmp_path, monkeypatch, several, c
     assert ("record one person alone" in text) == (code == 1)
     doubted = [text for entry in entries for text in entry["warnings"] if "Perhaps several" in text]
     assert bool(doubted) == (several == 0.6)
+
+
+@pytest.mark.parametrize(("alike", "code"), [(0.05, 1), (0.2, 0), (0.9, 0)])
+def test_an_enrollment_of_people_who_take_turns(call, tmp_path, tones, monkeypatch, alike, code):
+    monkeypatch.setattr(extracting, "likeness_of_parts", lambda embedder, heard, rate: alike)
+    found, entries, text = call("low.wav", enroll="low.wav", model="separator")
+    assert found == code
+    assert ("record one person alone" in text) == (code == 1)
+    doubted = [text for entry in entries for text in entry["warnings"] if "by turns" in text]
+    assert bool(doubted) == (alike == 0.2)
+
+
+def test_likeness_of_parts(tones):
+    size = round(extracting.PART_SECONDS * RATE)
+    low, high = (torch.from_numpy(np.resize(tones[name], 2 * size)).float() for name in ("low", "high"))
+    across = math.cos(3 * math.pi * 2 * (2000 - 100) / 16000)
+    found = likeness_of_parts(Pitch(), torch.cat([low, high]), RATE)
+    assert found == pytest.approx((2 + 4 * across) / 6, abs=0.02), "two pairs of one tone, four of two"
+    assert likeness_of_parts(Pitch(), torch.cat([low, low]), RATE) == pytest.approx(1, abs=0.01)
+    assert likeness_of_parts(Pitch(), low[: 3 * size // 2], RATE) == 1.0
 
 
 class TwoTones(NeuralSeparator):

@@ -7,7 +7,7 @@ from abc import abstractmethod
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from unbabble.nn.network import Network
 from unbabble.signal.level import check_mixture
@@ -59,3 +59,28 @@ class NeuralEmbedder(Network):
         flat = vectors.flatten(0, 1).cpu()
         one, other = torch.triu_indices(len(flat), len(flat), 1)
         return equal_error_rate((flat[one] * flat[other]).sum(-1), speaker[one] == speaker[other])
+
+
+def end_to_end_loss(
+    vectors: Float[Tensor, "batch speaker utterance dimension"], scale: Tensor, shift: Tensor
+) -> Float[Tensor, " batch"]:
+    """How surely each utterance is nearer to the centre of its speaker than to those of others: cross-entropy, mean.
+
+    L. Wan, Q. Wang, A. Papir, I. Lopez Moreno, "Generalized end-to-end loss for speaker verification", ICASSP 2018,
+    eqs. 5 to 9: the softmax of ``scale`` times the cosine plus ``shift``; its own centre is one without the utterance.
+
+    Args:
+        vectors: of unit norm, two utterances of a speaker or more.
+        scale: positive number, learnt.
+        shift: number, learnt.
+    """
+    speakers, each = vectors.shape[1:3]
+    total = vectors.sum(2)
+    likeness = torch.einsum("bjid,bkd->bjik", vectors, nn.functional.normalize(total, dim=-1))
+    others = nn.functional.normalize((total[:, :, None] - vectors) / (each - 1), dim=-1)
+    own = (vectors * others).sum(-1)
+    diagonal = torch.eye(speakers, dtype=torch.bool, device=own.device)[:, None]
+    likeness = torch.where(diagonal, own[..., None], likeness)
+    scores = scale.clamp(min=1e-6) * likeness + shift
+    right = scores.diagonal(dim1=1, dim2=3).mT  # (batch, speaker, utterance)
+    return (scores.logsumexp(-1) - right).mean((1, 2))

@@ -47,7 +47,8 @@ def extract(
         inputs: Recordings: files, folders, patterns, manifests (.txt, .jsonl), or - for standard input.
         enroll: A recording of the person alone, a second and more, better 5; repeat for more.
         out: Folder for the results.
-        model: What extracts: personal_bsrnn.8k and the like, weights (a .safetensors file or a folder), or auto for the
+        model: What extracts: a network that learnt to, or one that separates (bsrnn.2talkers_8k), of whose voices the
+            one most like the enrollment is kept; a name, weights (a .safetensors file or a folder), or auto for the
             best that is installed.
         set: Any option of the model (`unbabble models info NAME`), as name=value; repeat for more.
         format: wav holds 32-bit floats, flac 24 bits.

@@ -4,7 +4,7 @@ L. Wan, Q. Wang, A. Papir, I. Lopez Moreno, "Generalized end-to-end loss for spe
 embedder of VoiceFilter. Utterance i of speaker j has the vector e_ji, of unit norm; c_k is the centre of speaker k.
 
     S_ji,k = w cos(e_ji, c_k) + b,   without e_ji in c_j                                        (eqs. 5, 8, 9)
-    L(e_ji) = -S_ji,j + log sum_k exp S_ji,k                                                    (eq. 6)
+    L(e_ji) = -S_ji,j + log sum_k exp S_ji,k                                 (eq. 6; ``nn.embedder.end_to_end_loss``)
 """
 
 from typing import Any, ClassVar
@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unbabble.base.registry import register
-from unbabble.nn.embedder import NeuralEmbedder
+from unbabble.nn.embedder import NeuralEmbedder, end_to_end_loss
 from unbabble.nn.speaker_encoder import SpeakerEncoder
 
 
@@ -56,19 +56,9 @@ class DVector(NeuralEmbedder):
         self.shift = nn.Parameter(torch.tensor(-5.0))
 
     def embed(self, waveform: Float[Tensor, "batch time"]) -> Float[Tensor, "batch dimension"]:
-        """Mean over windows of the LSTM's last outputs."""
+        """Mean over windows of the LSTM's mean outputs."""
         return self.encoder(waveform)
 
     def loss(self, utterances: Float[Tensor, "batch speaker utterance time"]) -> Float[Tensor, " batch"]:
         """Mean of L over all utterances of an item."""
-        vectors = self.embeddings(utterances)
-        speakers, each = vectors.shape[1:3]
-        total = vectors.sum(2)
-        likeness = torch.einsum("bjid,bkd->bjik", vectors, nn.functional.normalize(total, dim=-1))
-        others = nn.functional.normalize((total[:, :, None] - vectors) / (each - 1), dim=-1)
-        own = (vectors * others).sum(-1)
-        diagonal = torch.eye(speakers, dtype=torch.bool, device=own.device)[:, None]
-        likeness = torch.where(diagonal, own[..., None], likeness)
-        scores = self.scale.clamp(min=1e-6) * likeness + self.shift
-        right = scores.diagonal(dim1=1, dim2=3).mT  # (batch, speaker, utterance)
-        return (scores.logsumexp(-1) - right).mean((1, 2))
+        return end_to_end_loss(self.embeddings(utterances), self.scale, self.shift)
