@@ -39,8 +39,7 @@ def test_leaks_lower_the_score_as_they_lower_the_truth(scorer, scenes):
             for mixture, sources in scenes
         ]
     )
-    assert (found[:, 0] > found[:, 1]).all()
-    assert (found[:, 1] > found[:, 2]).mean() > 0.9, "the truth falls by 7.4 dB"
+    assert (np.diff(found) < 0).all()
     assert 4 < (found[:, 1] - found[:, 2]).mean() < 10
 
 
