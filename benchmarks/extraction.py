@@ -131,7 +131,10 @@ def main() -> None:
                     for one, two in ((estimate, voice), (estimate, other), (mixture, voice))
                 )
                 about = {"model": name, "condition": condition, "sexes": sexes, "factor": factor}
-                rows.append(about | {"db": right - before, "wrong": wrong > right})
+                silent = not estimate.any()
+                rows.append(
+                    about | {"db": right - before, "wrong": not silent and wrong > right, "silent": silent}
+                )
     names = list(dict.fromkeys(row["model"] for row in rows))
     table = {name: summary([row for row in rows if row["model"] == name]) for name in names}
     for name, network in extractors.items():
@@ -198,8 +201,9 @@ def summary(rows: list[dict]) -> dict:
     for key, values in groups.items():
         for value in values:
             there = [row for row in rows if row[key] == value]
-            wrong = float(np.mean([row["wrong"] for row in there]))
-            found[value] = [*common.interval([row["db"] for row in there]), wrong]
+            shares = [float(np.mean([row[kind] for row in there])) for kind in ("wrong", "silent")]
+            heard = [row["db"] for row in there if not row["silent"]]
+            found[value] = [*common.interval(heard), *shares]
     found["factor"] = float(np.median([row["factor"] for row in rows]))
     return found
 
@@ -208,7 +212,8 @@ def text_of(result: dict) -> str:
     """The table."""
     columns = ["clean", "noisy, reverberant", "same sex", "both sexes"]
     lines = [
-        "SI-SDR improvement in dB (95 % interval over voices) / how often the other talker comes out.",
+        "SI-SDR improvement in dB (95 % interval over voices that came out) / how often the other talker comes out / how "
+        "often nobody.",
         "",
         "| model | parameters | real-time factor | " + " | ".join(columns) + " |",
         "|-" * (3 + len(columns)) + "|",
@@ -219,8 +224,9 @@ def text_of(result: dict) -> str:
             if column not in row:
                 cells.append("")
                 continue
-            mean, low, high, wrong = row[column]
-            cells.append(f"{mean:.2f} ({low:.2f} to {high:.2f}) / {100 * wrong:.0f} %")
+            mean, low, high, *shares = row[column]
+            told = " / ".join(f"{100 * share:.0f} %" for share in shares)
+            cells.append(f"{mean:.2f} ({low:.2f} to {high:.2f}) / {told}")
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     lines += [
         "",

@@ -56,6 +56,32 @@ def test_utterances_of_an_item_are_of_as_many_speakers(mixing):
     assert np.array_equal(found, SpeakerItems(items.data, 5)[7].utterances)
 
 
+def test_each_speaker_of_an_item_talks_at_one_speed(mixing):
+    voices = (0.8, 1.25)
+    items = SpeakerItems(SpeakerGroups(mixing, utterances=3, speakers=3, voices=voices), 0)
+    heard = set()
+    for index in range(8):
+        found = items[index].utterances
+        assert found.shape == (3, 3, RATE)
+        for row in found:
+            ratios = [
+                [
+                    (name, voice)
+                    for name in ("bob", "cat", "dan")
+                    for voice in voices
+                    if close(each, name, voice)
+                ]
+                for each in row
+            ]
+            assert all(each == ratios[0] for each in ratios)
+            heard.update(ratios[0])
+    assert heard == {(name, voice) for name in ("bob", "cat", "dan") for voice in voices}
+
+
+def close(samples: np.ndarray, name: str, speed: float) -> bool:
+    return abs(pitch(samples) - speed * PITCHES[name]) < 3
+
+
 def test_utterances_of_a_speaker_do_not_overlap(mixing):
     items = SpeakerItems(SpeakerGroups(mixing, utterances=4, speakers=4), 0)
     for index in range(5):
@@ -114,6 +140,8 @@ def test_labels(mixing, tmp_path):
 def test_what_makes_no_sense(mixing, tmp_path):
     with pytest.raises(UsageError, match="two speakers"):
         SpeakerGroups(mixing, utterances=1)
+    with pytest.raises(UsageError, match="above 0"):
+        SpeakerGroups(mixing, voices=(1.0, 0.0))
     with pytest.raises(UsageError, match="one talks"):
         SpeakerGroups(replace(mixing, talkers=(2,)))
     with pytest.raises(InputError, match="9 speakers"):

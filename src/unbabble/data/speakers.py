@@ -3,11 +3,12 @@
 All of it is drawn as ``data.dynamic`` draws mixtures: item ``i`` depends on the seed and on ``i`` alone.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
+import soxr
 from jaxtyping import Float, Int
 
 from unbabble.base.errors import InputError, UsageError
@@ -45,16 +46,22 @@ class SpeakerGroups:
         utterances: of each speaker.
         speakers: of an item.
         mixing: how an utterance is recorded: its one talker, its noise, its room, its duration.
+        voices: everything that a speaker of an item says is played at one of these speeds, drawn: who is faster and
+            higher is somebody else (H. Yamamoto et al., "Speaker augmentation and bandwidth extension for deep speaker
+            embedding", Interspeech 2019).
 
     Raises:
-        UsageError: fewer than two speakers or utterances, or several talkers.
+        UsageError: fewer than two speakers or utterances, several talkers, or speeds that are none.
     """
 
     mixing: DynamicMixing
     utterances: int = 2
     speakers: int = 8
+    voices: tuple[float, ...] = (1.0,)
 
     def __post_init__(self) -> None:
+        if not self.voices or min(self.voices) <= 0:
+            raise UsageError("Speakers: the speeds of voices are above 0.")
         if min(self.utterances, self.speakers) < 2 or self.mixing.talkers != (1,):
             raise UsageError(
                 "Speakers: an item has at least two speakers with two utterances, one talks in each."
@@ -70,7 +77,9 @@ class SpeakerItems:
     """``items[i]``: an endless row; the utterances of a speaker do not overlap, as far as there is enough of them."""
 
     def __init__(self, data: SpeakerGroups, seed: int = 0) -> None:
-        self.data, self.seed, self.mixtures = data, seed, DynamicMixtures(data.mixing, seed)
+        self.data, self.seed = data, seed
+        longer = replace(data.mixing, seconds=data.mixing.seconds * max(data.voices))
+        self.mixtures = DynamicMixtures(longer, seed)
         if len(self.mixtures.names) < data.speakers:
             raise InputError(
                 f"{data.speakers} speakers are asked for, but '{data.mixing.speech}' has {len(self.mixtures.names)}."
@@ -83,9 +92,14 @@ class SpeakerItems:
 
     def _said_by(self, rng: np.random.Generator, speaker: str) -> Float[np.ndarray, "utterance time"]:
         found, taken = [], []
+        speed, rate = rng.choice(self.data.voices), self.data.sample_rate
+        samples = round(self.data.mixing.seconds * rate)
         for _ in range(self.data.utterances):
             drawn = self.mixtures.drawn(rng, [speaker], taken)
-            found.append(drawn.item.mixture)
+            heard = drawn.item.mixture
+            if speed != 1:
+                heard = soxr.resample(heard, speed * rate, rate, quality="MQ")
+            found.append(np.pad(heard, (0, max(0, samples - len(heard))), "wrap")[:samples])
             taken += drawn.excerpts
         return np.stack(found)
 
