@@ -212,8 +212,8 @@ def text_of(result: dict) -> str:
     """The table."""
     columns = ["clean", "noisy, reverberant", "same sex", "both sexes"]
     lines = [
-        "SI-SDR improvement in dB (95 % interval over voices that came out) / how often the other talker comes out / how "
-        "often nobody.",
+        "SI-SDR improvement in dB (95 % interval over voices that came out) / how often the other talker comes out / "
+        "how often nobody.",
         "",
         "| model | parameters | real-time factor | " + " | ".join(columns) + " |",
         "|-" * (3 + len(columns)) + "|",

@@ -32,8 +32,8 @@ from unbabble.scoring import BlindScorer, VoiceScore, has_scorer
 from unbabble.signal.level import live_channel
 
 AUTO = "auto"
-DEFAULTS = ("personal_bsrnn.8k", "td_speakerbeam.8k")
-"""What ``auto`` is: the first of these that is installed."""
+DEFAULT = "sepformer.2talkers_8k"
+"""What ``auto`` is: the best of ``benchmarks/results/extraction.md`` on dev."""
 EMBEDDER = "xvector.8k"
 """Tells which of a separator's voices is the enrolled one."""
 LEAST_ENROLLED_SECONDS, MOST_ENROLLED_SECONDS = 1.0, 30.0
@@ -74,16 +74,10 @@ def load_extractor(name: str = AUTO, device: str = "auto", **options: Any) -> tu
     """The extractor called ``name``, and its full name.
 
     Raises:
-        InputError: weights that are missing or damaged; none installed.
+        InputError: weights that are missing or damaged.
         UsageError: no such model or option, or one that does something else.
     """
-    if name == AUTO:
-        installed = [each for each in DEFAULTS if each in packaged()]
-        if not installed:
-            raise InputError(
-                "No extractor is installed: train one (configs/personal_bsrnn.yaml) and name it with --model."
-            )
-        name = installed[0]
+    name = DEFAULT if name == AUTO else name
     return name, _kept(name, device, json.dumps(options, sort_keys=True))
 
 
