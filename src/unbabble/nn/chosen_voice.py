@@ -12,8 +12,9 @@ from unbabble.nn.embedder import NeuralEmbedder
 from unbabble.nn.extractor import NeuralExtractor, Person
 from unbabble.nn.separator import NeuralSeparator
 
-LEAST_LIKENESS = 0.2
-"""Cosine of two embeddings, below which no voice is the enrolled one: see ``benchmarks/extraction.py --thresholds``."""
+LEAST_LIKENESS = 0.1
+"""Cosine of two embeddings, below which no voice is the enrolled one: of one in a hundred who talk. Hardly more of those
+who do not are as unlike all (``benchmarks/results/extraction_thresholds.md``)."""
 
 
 class ChosenVoice(NeuralExtractor):
