@@ -78,6 +78,13 @@ def test_each_speaker_of_an_item_talks_at_one_speed(mixing):
     assert heard == {(name, voice) for name in ("bob", "cat", "dan") for voice in voices}
 
 
+def test_another_speaker_of_the_item_leaks(mixing):
+    groups = SpeakerGroups(mixing, utterances=3, speakers=2)
+    plain = SpeakerItems(groups, 0)[3].utterances
+    leaky = SpeakerItems(replace(groups, leak_share=1.0, leak_db=(6.0, 6.0)), 0)[3].utterances
+    np.testing.assert_allclose(leaky, plain + 10 ** (-6 / 20) * plain[::-1], atol=1e-6)
+
+
 def close(samples: np.ndarray, name: str, speed: float) -> bool:
     return abs(pitch(samples) - speed * PITCHES[name]) < 3
 

@@ -49,17 +49,23 @@ class SpeakerGroups:
         voices: everything that a speaker of an item says is played at one of these speeds, drawn: who is faster and
             higher is somebody else (H. Yamamoto et al., "Speaker augmentation and bandwidth extension for deep speaker
             embedding", Interspeech 2019).
+        leak_share: share of the utterances into which another speaker of the item leaks, as a separator leaves it.
+        leak_db: bounds of how much softer that is.
 
     Raises:
-        UsageError: fewer than two speakers or utterances, several talkers, or speeds that are none.
+        UsageError: fewer than two speakers or utterances, several talkers, speeds that are none, a share beyond 0 to 1.
     """
 
     mixing: DynamicMixing
     utterances: int = 2
     speakers: int = 8
     voices: tuple[float, ...] = (1.0,)
+    leak_share: float = 0.0
+    leak_db: tuple[float, float] = (3.0, 20.0)
 
     def __post_init__(self) -> None:
+        if not 0 <= self.leak_share <= 1:
+            raise UsageError("Speakers: leak_share lies between 0 and 1.")
         if not self.voices or min(self.voices) <= 0:
             raise UsageError("Speakers: the speeds of voices are above 0.")
         if min(self.utterances, self.speakers) < 2 or self.mixing.talkers != (1,):
@@ -88,7 +94,13 @@ class SpeakerItems:
     def __getitem__(self, index: int) -> Utterances:
         rng = np.random.default_rng([self.seed, index])
         chosen = rng.choice(self.mixtures.names, self.data.speakers, replace=False)
-        return Utterances(np.stack([self._said_by(rng, str(speaker)) for speaker in chosen]))
+        found = np.stack([self._said_by(rng, str(speaker)) for speaker in chosen])
+        leaking = rng.random(found.shape[:2]) < self.data.leak_share
+        if leaking.any():
+            gains = 10 ** (-rng.uniform(*self.data.leak_db, found.shape[:2]) / 20) * leaking
+            shift = int(rng.integers(1, len(found)))
+            found = found + (gains[..., None] * np.roll(found, shift, 0)).astype(found.dtype)
+        return Utterances(found)
 
     def _said_by(self, rng: np.random.Generator, speaker: str) -> Float[np.ndarray, "utterance time"]:
         found, taken = [], []
