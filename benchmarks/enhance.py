@@ -134,7 +134,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    networks = [name for name in packaged() if name in enhancing.DEFAULTS or name.startswith("gru.")]
+    tiny = ("gru.", "sparse_ensemble.")
+    networks = [name for name in packaged() if name in enhancing.DEFAULTS or name.startswith(tiny)]
     parser.add_argument("--models", nargs="*", default=[*networks, *NMF, ONLINE])
     parser.add_argument("--each", type=int, default=30, help="recordings for each SNR")
     parser.add_argument("--split", default="test")

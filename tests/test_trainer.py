@@ -24,7 +24,7 @@ from unbabble.nn import separator
 from unbabble.nn.network import Network
 from unbabble.recipe import Recipe, learning_rate, read_recipe
 from unbabble.trainer import Run
-from unbabble.verbs.train import train, tuning_recipe
+from unbabble.verbs.train import _take_parts, train, tuning_recipe
 
 CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.yaml"))
 RATE = 8000
@@ -343,6 +343,18 @@ def test_parts_of_a_network_come_from_others(speech, tmp_path):
         trained({"experts": str(path)}, "c")
     with pytest.raises(UsageError, match="fits 'gate'"):
         trained({"gate": str(path)}, "d")
+
+
+def test_of_parts_that_are_alike_the_one_of_the_same_name_is_taken():
+    source = registry.create("bsrnn", **registry.method("bsrnn").TINY, sources=2)
+    options = {name: source.resolved_options()[name] for name in registry.method("bsrnn").TINY}
+    network = registry.create("personal_bsrnn", **registry.method("personal_bsrnn").TINY | options)
+    for part in ("over_time", "over_bands"):
+        _take_parts(network, part, source, "bsrnn")
+        for mine, theirs in zip(
+            getattr(network, part).parameters(), getattr(source, part).parameters(), strict=True
+        ):
+            assert torch.equal(mine, theirs)
 
 
 def test_recordings_that_nobody_knows_are_learnt_from(speech, tmp_path):

@@ -44,9 +44,9 @@ PART_SECONDS = 1.6
 PERHAPS_SEVERAL, SURELY_SEVERAL = 0.5, 0.8
 """Probability of two talkers or more, from which an enrollment is doubted, and refused. Of single speakers of the dev
 split, clean, in rooms or in noise of 5 dB, 7 in 100 are doubted and 1 is refused; of two at once half are refused."""
-PERHAPS_UNLIKE, SURELY_UNLIKE = 0.45, 0.2
+PERHAPS_UNLIKE, SURELY_UNLIKE = 0.45, 0.25
 """Likeness of the parts of an enrollment, below which it is doubted, and refused. Of four seconds of single dev
-speakers 5 in 100 are doubted and 1 is refused, of two by turns half and a quarter (``extraction_thresholds.md``)."""
+speakers 5 in 100 are doubted and 1 is refused, of two by turns 4 and 2 in 10 (``extraction_thresholds.md``)."""
 ABSENT_DB = -20.0
 """A voice that is so much softer than the recording is none."""
 

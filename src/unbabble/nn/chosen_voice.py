@@ -13,7 +13,7 @@ from unbabble.nn.extractor import NeuralExtractor, Person
 from unbabble.nn.separator import NeuralSeparator
 
 LEAST_LIKENESS = 0.1
-"""Cosine of two embeddings, below which no voice is the enrolled one: of one in a hundred who talk. Hardly more of
+"""Cosine of two embeddings, below which no voice is the enrolled one: of two in a hundred who talk. No more of
 those who do not are as unlike all (``benchmarks/results/extraction_thresholds.md``)."""
 
 
