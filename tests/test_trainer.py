@@ -122,7 +122,7 @@ def test_what_counts_is_trained_alike(speech, tmp_path):
     progress = job.train(said.append)
     assert 0 <= progress.validations[-1]["right"] <= 1
     assert "% counted right" in said[-1]
-    with pytest.raises(UsageError, match="is a counter: it does not separate"):
+    with pytest.raises(UsageError, match="does not separate: its kind is counter"):
         networks.ready(str(tmp_path / "best.safetensors"), torch.device("cpu"))
     assert cli.run(["export", str(tmp_path / "best.safetensors"), "--out", str(tmp_path / "x.onnx")]) != 0
     assert cli.run(["push", str(tmp_path / "best.safetensors"), str(tmp_path / "folder")]) != 0

@@ -131,7 +131,9 @@ def load_chooser(name: str = BLIND) -> Chooser:
     elif network.card.contract == "meter":
         told = network
     else:
-        raise UsageError(f"Model '{name}' is a {network.card.contract}: it does not say how good speech is.")
+        raise UsageError(
+            f"Model '{name}' does not say how good speech is: its kind is {network.card.contract}."
+        )
 
     def worth(noisy: Tensor, voice: Tensor, rate: int) -> float:
         heard = audio_files.resample(voice, rate, network.sample_rate)

@@ -87,7 +87,7 @@ def _kept(name: str, device: str, options: str) -> NeuralExtractor:
     if isinstance(network, NeuralSeparator) and network.max_sources > 1:
         network = ChosenVoice(separator=network, embedder=_embedder())
     if not isinstance(network, NeuralExtractor):
-        raise UsageError(f"Model '{name}' is a {network.card.contract}: it extracts nobody.")
+        raise UsageError(f"Model '{name}' extracts nobody: its kind is {network.card.contract}.")
     return network.to(choose_device(device)).requires_grad_(False)
 
 

@@ -136,7 +136,7 @@ def load_separator(name: str, **options: Any) -> tuple[NeuralSeparator, Weighted
     """
     found = load_network(name, **options)
     if not isinstance(found.network, NeuralSeparator):
-        raise UsageError(f"Model '{name}' is a {found.network.card.contract}: it does not separate.")
+        raise UsageError(f"Model '{name}' does not separate: its kind is {found.network.card.contract}.")
     return found.network, found
 
 
@@ -202,7 +202,7 @@ def scorer(name: str, device: torch.device) -> NeuralScorer:
     """
     network = load_network(name).network
     if not isinstance(network, NeuralScorer):
-        raise UsageError(f"Model '{name}' is a {network.card.contract}: it does not score.")
+        raise UsageError(f"Model '{name}' does not score: its kind is {network.card.contract}.")
     return network.to(device).requires_grad_(False)
 
 
