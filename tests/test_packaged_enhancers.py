@@ -41,7 +41,9 @@ def gain(network, scenes) -> float:
     return float(torch.cat(found).mean())
 
 
-@pytest.mark.parametrize(("name", "least"), [(DEFAULTS[0], 3.0), (DEFAULTS[1], 2.0)])
+@pytest.mark.parametrize(
+    ("name", "least"), [(DEFAULTS[0], 3.0), (DEFAULTS[1], 2.0), ("sparse_ensemble.16k", 2.0)]
+)
 def test_noise_comes_off_and_clean_speech_stays(name, least, scenes):
     network = load_separator(name)[0]
     assert gain(network, scenes) > least

@@ -13,7 +13,7 @@ from unbabble.signal.metrics import si_sdr
 from unbabble.signal.permutation import align
 
 PACKAGED = weights.packaged()
-ENHANCERS = [name for name in PACKAGED if name.startswith("gru.") or "1talker" in name]
+ENHANCERS = [name for name in PACKAGED if name.startswith(("gru.", "sparse_ensemble.")) or "1talker" in name]
 """Of one voice, see ``test_packaged_enhancers.py``."""
 SEPARATORS = [
     name for name in PACKAGED if registry.find(name)[0].contract == "separator" and name not in ENHANCERS
