@@ -33,7 +33,7 @@ from unbabble.signal.level import live_channel
 
 AUTO = "auto"
 DEFAULT = "sepformer.2talkers_8k"
-"""What ``auto`` is: the best of ``benchmarks/results/extraction.md`` on dev."""
+"""What ``auto`` is: the best on dev (``benchmarks/extraction.py --split dev``); in noise the test set prefers BSRNN."""
 EMBEDDER = "xvector.8k"
 """Tells which of a separator's voices is the enrolled one."""
 LEAST_ENROLLED_SECONDS, MOST_ENROLLED_SECONDS = 1.0, 30.0
@@ -162,9 +162,10 @@ def likeness_of_parts(embedder: NeuralEmbedder, heard: Float[Tensor, " time"], r
         return 1.0
     parts = samples.unfold(0, size, size)
     parts = parts[parts.any(1)]
+    if len(parts) < 2:
+        return 1.0
     vectors = embedder(parts)
-    pairs = vectors @ vectors.mT
-    return float(pairs[~torch.eye(len(parts), dtype=torch.bool)].mean()) if len(parts) > 1 else 1.0
+    return float((vectors @ vectors.mT)[~torch.eye(len(parts), dtype=torch.bool)].mean())
 
 
 def probability_of_several(recording: Audio) -> float:
