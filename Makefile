@@ -8,13 +8,14 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 DEMO := src/unbabble/demo
 VOICES := demo-output/mixture
 
-.PHONY: help demo test check docs clean
+.PHONY: help demo test check docs web clean
 
 help:
 	@echo "make demo    separate the demo recording, say how well it went and where to listen"
 	@echo "make test    run the whole test suite"
 	@echo "make check   formatting, lint, types, imports, tests, documentation: what must pass before a commit"
 	@echo "make docs    build the documentation into site/"
+	@echo "make web     fetch what the site's pages take from npm (an installation does so where npm is there)"
 	@echo "make clean   remove all that these made, .venv included"
 
 demo: .venv/installed
@@ -32,6 +33,10 @@ check: .venv/installed-dev
 docs: .venv/installed-dev
 	scripts/check docs
 	@echo "Open site/index.html."
+
+web: .venv/installed
+	@$(PIP) --no-deps --editable .
+	@ls src/unbabble/web/static/vendor
 
 clean:
 	rm -rf .venv demo-output site build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -45,7 +45,7 @@ app = App(
     result_action="return_value",
 )
 WORK, MODELS = Group("Recordings", sort_key=0), Group("Models", sort_key=1)
-TOOLS = Group("About this installation", sort_key=2)
+SITE, TOOLS = Group("The site", sort_key=2), Group("About this installation", sort_key=3)
 for _verb, _group, _help in (
     ("separate", WORK, "Write one file per talker of each recording."),
     ("enhance", WORK, "Take the noise off one person's recordings."),
@@ -61,9 +61,12 @@ for _verb, _group, _help in (
     ("push", MODELS, "Put a network into a folder or on the Hugging Face Hub, with its model card."),
     ("pull", MODELS, "Fetch a network from the Hugging Face Hub into a folder."),
     ("export", MODELS, "Write a network as an ONNX file, for other programs."),
+    ("serve", SITE, "Serve the studio, the recorder, listening studies and the leaderboard to browsers."),
+    ("administrator", SITE, "Make an administrator's account for the site."),
     ("doctor", TOOLS, "Check what works on this machine."),
 ):
-    app.command(f"unbabble.verbs.{_verb}:{_verb}", name=_verb, group=_group, help=_help)
+    _place = "unbabble.web.serve" if _group is SITE else f"unbabble.verbs.{_verb}"
+    app.command(f"{_place}:{_verb}", name=_verb, group=_group, help=_help)
 app.command(
     "unbabble.verbs.adapt:forget",
     name="forget",

@@ -1,0 +1,1 @@
+"""The browser's rooms: separate and listen, collect real mixtures, rate them, see who leads."""

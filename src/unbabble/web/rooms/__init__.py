@@ -1,0 +1,1 @@
+"""One file per room of the site: its pages and the calls behind them."""
