@@ -15,12 +15,14 @@ import argparse
 import os
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import common
 import numpy as np
 import soundfile
 import torch
+from torch import Tensor
 
 from unbabble import adapting, networks
 from unbabble.base import audio
@@ -47,16 +49,23 @@ def speech_of(speaker: str, split: str) -> np.ndarray:
     return np.concatenate([audio.read(each.path).samples[0].numpy() for each in mine])
 
 
-def scene(
-    speaker: str, split: str, noise: Path, snr_db: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The person's recordings, some clean speech that is not in them, and the test: noisy and voice."""
+def parts(
+    speaker: str, split: str, noise: Path
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What a person says: in the recordings, clean, in the test; and the noise of the recordings and of the test."""
     voice, sound = speech_of(speaker, split), audio.read(noise).samples[0].numpy()
     test, clean, own = np.split(
         voice, [round(TEST_SECONDS * RATE), round((TEST_SECONDS + CLEAN_SECONDS) * RATE)]
     )
-    own = own[: round(MOST_SECONDS * RATE)]
     first, second = np.array_split(sound, 2)
+    return own[: round(MOST_SECONDS * RATE)], clean, test, first, second
+
+
+def scene(
+    speaker: str, split: str, noise: Path, snr_db: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The person's recordings, some clean speech that is not in them, and the test: noisy and voice."""
+    own, clean, test, first, second = parts(speaker, split, noise)
     return noisy(own, first, snr_db), clean, noisy(test, second, snr_db), test
 
 
@@ -66,19 +75,39 @@ def noisy(voice: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarray:
     return (voice + gain * noise).astype(np.float32)
 
 
+def pieces(mixture: np.ndarray, voice: np.ndarray) -> Iterator[tuple[Tensor, Tensor]]:
+    """Of the test, where there is a voice: what is heard and what is true, (1, time) each."""
+    length = round(PIECE_SECONDS * RATE)
+    for start in range(0, len(voice) - length + 1, length):
+        heard, true = (torch.from_numpy(each[start : start + length])[None] for each in (mixture, voice))
+        if true.square().mean().sqrt() >= 1e-3:
+            yield heard, true
+
+
 @torch.no_grad()
 def gained(network, mixture: np.ndarray, voice: np.ndarray) -> float:
     """Mean SI-SDR improvement over the pieces of the test."""
     found = []
-    length = round(PIECE_SECONDS * RATE)
-    for start in range(0, len(voice) - length + 1, length):
-        heard, true = (torch.from_numpy(each[start : start + length])[None] for each in (mixture, voice))
-        if true.square().mean().sqrt() < 1e-3:
-            continue
-        level = heard.square().mean().sqrt()
-        estimate = network.estimate(heard / level)[:, 0]
+    for heard, true in pieces(mixture, voice):
+        estimate = network.estimate(heard / heard.square().mean().sqrt())[:, 0]
         found.append(float(si_sdr(estimate, true) - si_sdr(heard, true)))
     return float(np.mean(found))
+
+
+def speakers_of(split: str, count: int) -> list[corpora.Utterance]:
+    """An utterance each of those who say most."""
+    utterances = corpora.speech(DATA / "speech.csv", split)
+    seconds: dict[str, float] = {}
+    for each in utterances:
+        seconds[each.speaker] = seconds.get(each.speaker, 0.0) + each.seconds
+    one_each = {each.speaker: each for each in utterances}
+    return sorted(one_each.values(), key=lambda each: -seconds[each.speaker])[:count]
+
+
+def places_of(split: str) -> list[corpora.Noise]:
+    """Noises that are long enough for recordings and test; those of ``dev`` are known from training."""
+    found = corpora.noises(DATA / "noise.csv", "test" if split == "test" else "train")
+    return [each for each in found if each.seconds > LEAST_NOISE_SECONDS]
 
 
 def main() -> None:
@@ -96,14 +125,8 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     student, teacher = (networks.load_separator(name)[0] for name in (arguments.student, arguments.teacher))
-    utterances = corpora.speech(DATA / "speech.csv", arguments.split)
-    seconds = {
-        name: sum(each.seconds for each in utterances if each.speaker == name)
-        for name in {each.speaker for each in utterances}
-    }
-    speakers = sorted(seconds, key=lambda name: -seconds[name])[: arguments.speakers]
-    noises = corpora.noises(DATA / "noise.csv", "test" if arguments.split == "test" else "train")
-    noises = [each for each in noises if each.seconds > LEAST_NOISE_SECONDS]
+    speakers = [each.speaker for each in speakers_of(arguments.split, arguments.speakers)]
+    noises = places_of(arguments.split)
     rows = []
     for snr_db in arguments.snr:
         for number, speaker in enumerate(speakers):

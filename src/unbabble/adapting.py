@@ -171,7 +171,7 @@ def adapt(
     learnt, held = _split(noisy, rate)
     folder = user_cache() / "adapt" / _key((student, teacher, method, steps, seed), noisy, voices)
     folder.mkdir(parents=True, exist_ok=True)
-    targets = _taught(learnt, teacher, rate, folder, report)
+    targets = _taught(learnt, teacher, rate, report)
     clean_parts = [_parted(voice.samples)[0] for voice in voices]
     material = Material(learnt, targets, round(CROP_SECONDS * rate), clean_parts)
     adapted, _ = load_separator(student)
@@ -288,17 +288,18 @@ def _key(settings: tuple[str | int, ...], noisy: list[Heard], voices: list[Heard
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:20]
 
 
-def _taught(
-    learnt: list[Tensor], teacher: str, rate: int, folder: Path, report: Callable[[str], None]
-) -> list[Tensor]:
-    """What the teacher makes of each recording, kept in ``folder``."""
+def _taught(learnt: list[Tensor], teacher: str, rate: int, report: Callable[[str], None]) -> list[Tensor]:
+    """What the teacher makes of each recording, kept in the cache for every student and way to learn."""
     network, _ = load_separator(teacher)
     if network.sample_rate != rate:
         raise UsageError(f"The teacher works at {network.sample_rate} Hz and the student at {rate}.")
     report(f"{teacher} listens to {sum(map(len, learnt)) / rate:.0f} seconds.")
+    folder = user_cache() / "adapt" / "taught"
+    folder.mkdir(parents=True, exist_ok=True)
     found = []
-    for number, samples in enumerate(learnt):
-        path = folder / f"taught{number}.npy"
+    for samples in learnt:
+        digest = hashlib.sha256(teacher.encode() + samples.numpy().tobytes()).hexdigest()
+        path = folder / f"{digest[:20]}.npy"
         if not path.is_file():
             pieces = samples.split(round(30 * rate))
             with torch.no_grad():
