@@ -1,0 +1,183 @@
+"""What can be told of a recording at once: whether two people read both sentences at the same time, and are heard well.
+
+Pure functions of samples. A check that *blocks* refuses the recording; any other is a doubt, which the contributor is
+told with advice, may overrule, and which the reviewer sees. What each follows:
+
+- ``too short``, ``too long``: Common Voice refuses clips under 0.3 s and over 10 s; here two people read whole sentences.
+- ``clipped``: share of samples at full scale (0.999 and above). Even a few are audible in loud vowels.
+- ``silent``, ``too quiet``: active level, the mean power of frames that are at most 30 dB below the loudest ones, after
+  the idea of ITU-T P.56 (a level of speech, not of pauses).
+- ``one voice``: the probability that one person talks by the packaged counter of talkers (``counting``). On 150 scenes
+  of development voices in measured rooms it finds 69 % of the recordings of one person, and suspects 5 % of those of two.
+- ``both sentences``: **a heuristic**, as nothing here knows words: speech must last as long as the longer sentence takes
+  at the fastest rate, and no longer than at the slowest. LibriSpeech's readers, on 710 utterances of 5 to 14 words, say
+  2.5 words a second, 99 % of them 1.25 to 4.04; radio news is read at 2.7 to 3 (Rodero, Text & Talk 32, 2012). So it
+  finds who stops early, or who reads in turn and slowly; it does not see that one of two equally long sentences lacks.
+- ``processed``: the browser says that it kept echo cancellation, noise suppression or gain control on.
+- ``duplicate``: the very same samples were sent before, whatever the file.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unbabble.web.counting import talkers
+
+LEAST_SECONDS, MOST_SECONDS = 1.0, 30.0
+FULL_SCALE = 0.999
+DOUBTFUL_CLIPPED_SHARE, MOST_CLIPPED_SHARE = 1e-4, 1e-2
+SILENT_DBFS, QUIET_DBFS = -65.0, -45.0
+ACTIVE_RANGE_DB = 30.0
+FRAME_SECONDS = 0.02
+SLOWEST_WORDS_PER_SECOND, FASTEST_WORDS_PER_SECOND = 1.2, 4.5
+ONE_VOICE_PROBABILITY = 0.8
+PROCESSING = {
+    "echoCancellation": "echo cancellation",
+    "noiseSuppression": "noise suppression",
+    "autoGainControl": "gain control",
+}
+
+Samples = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One answer.
+
+    Attributes:
+        name: as in the module's list.
+        passed: whether all is well.
+        blocks: whether the recording is refused if not.
+        value: what was measured, in the check's own unit.
+        advice: one or two sentences for the contributor, empty where all is well.
+    """
+
+    name: str
+    passed: bool
+    blocks: bool = False
+    value: float | None = None
+    advice: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain content for JSON."""
+        return asdict(self)
+
+
+def examine(
+    samples: Samples, sample_rate: int, words: tuple[int, int], track: Mapping[str, Any]
+) -> list[Check]:
+    """All checks but ``duplicate``; where one shows that nothing was said, those that need speech are left out.
+
+    Args:
+        samples: (channel, time), full scale is 1.
+        sample_rate: Hz.
+        words: number of words of the two sentences.
+        track: settings of the microphone's track, as the browser gave them.
+    """
+    mono = samples[0]
+    seconds, (level, speech_seconds) = len(mono) / sample_rate, active(mono, sample_rate)
+    clipped = float(np.mean(np.abs(samples) >= FULL_SCALE)) if samples.size else 0.0
+    found = [
+        _check("too short", seconds >= LEAST_SECONDS, True, seconds, "That was too short. Press stop when both have read to the end."),
+        _check("too long", seconds <= MOST_SECONDS, True, seconds, "That was too long. Press stop as soon as both have read to the end."),
+        _check("silent", level > SILENT_DBFS, True, level, "Nothing is heard. Choose another microphone above, or unmute this one, and watch the level while you talk."),
+    ]  # fmt: skip
+    if not all(each.passed for each in found):
+        return found
+    found += [
+        _check(
+            "clipped",
+            clipped <= DOUBTFUL_CLIPPED_SHARE,
+            clipped > MOST_CLIPPED_SHARE,
+            clipped,
+            "It is too loud: the top of the sound is cut off. Move away from the microphone, or turn its level down.",
+        ),
+        _check(
+            "too quiet",
+            level >= QUIET_DBFS,
+            False,
+            level,
+            "It is very quiet. Move closer to the microphone, or turn its level up.",
+        ),
+        _both_sentences(speech_seconds, words),
+        _one_voice(mono, sample_rate),
+        _processed(track),
+    ]
+    return found
+
+
+def duplicate(known: bool) -> Check:
+    """Whether the same samples were sent before."""
+    return _check(
+        "duplicate", not known, True, None, "This very recording was sent before. Record a new one."
+    )
+
+
+def content_hash(samples: Samples, sample_rate: int) -> str:
+    """SHA-256 of what is heard: samples of 16 bits and their rate, whatever the file around them says.
+
+    Args:
+        samples: (channel, time), full scale is 1.
+        sample_rate: Hz.
+    """
+    heard = np.rint(samples.T * 32768).clip(-32768, 32767).astype("<i2")
+    return hashlib.sha256(f"{sample_rate} {len(samples)} ".encode() + heard.tobytes()).hexdigest()
+
+
+def active(mono: Samples, sample_rate: int) -> tuple[float, float]:
+    """Level of the active frames in dB of full scale, and the seconds from the first to the last of them.
+
+    Args:
+        mono: (time,); -inf dB and 0 s where it is digital silence.
+        sample_rate: Hz.
+    """
+    length = max(1, round(FRAME_SECONDS * sample_rate))
+    count = len(mono) // length
+    frames = mono[: count * length].reshape(count, length).astype(np.float64)
+    power = np.square(frames - mono.mean(dtype=np.float64)).mean(1) if count else np.zeros(0)
+    if not power.any():
+        return -np.inf, 0.0
+    decibels = 10 * np.log10(np.maximum(power, 1e-20))
+    speaking = np.flatnonzero(decibels >= np.percentile(decibels, 95) - ACTIVE_RANGE_DB)
+    level = float(10 * np.log10(power[speaking].mean()))
+    return level, float(speaking[-1] - speaking[0] + 1) * length / sample_rate
+
+
+def word_count(text: str) -> int:
+    """Words of a sentence.
+
+    >>> word_count("Don't leave the well-worn path.")
+    5
+    """
+    return len(text.split())
+
+
+def _check(name: str, passed: bool, blocks: bool, value: float | None, advice: str) -> Check:
+    told = None if value is None or not np.isfinite(value) else round(float(value), 6)
+    return Check(name, bool(passed), bool(blocks), told, "" if passed else advice)
+
+
+def _both_sentences(seconds: float, words: tuple[int, int]) -> Check:
+    least = max(words) / FASTEST_WORDS_PER_SECOND
+    most = max(words) / SLOWEST_WORDS_PER_SECOND
+    if seconds < least:
+        advice = "This is too short for both sentences. Begin after you have pressed record, and stop after both have ended."
+    else:
+        advice = "This took longer than both sentences need. Begin at the same moment, rather than one after the other."
+    return _check("both sentences", least <= seconds <= most, False, seconds, advice)
+
+
+def _one_voice(mono: Samples, sample_rate: int) -> Check:
+    alone = float(talkers(mono, sample_rate)[0])
+    advice = "This sounds like one voice. Both of you read, at the same time, at about the same distance from the microphone."
+    return _check("one voice", alone < ONE_VOICE_PROBABILITY, False, alone, advice)
+
+
+def _processed(track: Mapping[str, Any]) -> Check:
+    kept = [told for name, told in PROCESSING.items() if track.get(name) not in (False, None, "none")]
+    advice = f"This browser changes the sound ({', '.join(kept)}). Another browser may not."
+    return _check("processed", not kept, False, float(len(kept)), advice)
