@@ -5,14 +5,16 @@ told with advice, may overrule, and which the reviewer sees. What each follows:
 
 - ``too short``, ``too long``: Common Voice refuses clips under 0.3 s and over 10 s; here two people read whole sentences.
 - ``clipped``: share of samples at full scale (0.999 and above). Even a few are audible in loud vowels.
-- ``silent``, ``too quiet``: active level, the mean power of frames that are at most 30 dB below the loudest ones, after
-  the idea of ITU-T P.56 (a level of speech, not of pauses).
-- ``one voice``: the probability that one person talks by the packaged counter of talkers (``counting``). On 150 scenes
-  of development voices in measured rooms it finds 69 % of the recordings of one person, and suspects 5 % of those of two.
-- ``both sentences``: **a heuristic**, as nothing here knows words: speech must last as long as the longer sentence takes
-  at the fastest rate, and no longer than at the slowest. LibriSpeech's readers, on 710 utterances of 5 to 14 words, say
-  2.5 words a second, 99 % of them 1.25 to 4.04; radio news is read at 2.7 to 3 (Rodero, Text & Talk 32, 2012). So it
-  finds who stops early, or who reads in turn and slowly; it does not see that one of two equally long sentences lacks.
+- ``silent``, ``too quiet``: active level, the mean power of frames that are at most 30 dB below the loudest ones,
+  after the idea of ITU-T P.56 (a level of speech, not of pauses).
+- ``one voice``: the probability that one person talks, by the packaged counter of talkers (``counting``). On 150
+  scenes of development voices in measured rooms it finds 69 % of the recordings of one person, and suspects 5 % of
+  those of two.
+- ``both sentences``: **a heuristic**, as nothing here knows words: speech must last as long as the longer sentence
+  takes at the fastest rate, and no longer than at the slowest. LibriSpeech's readers, on 710 utterances of 5 to 14
+  words, say 2.5 words a second, 99 % of them 1.25 to 4.04; radio news is read at 2.7 to 3 (Rodero, Text & Talk 32,
+  2012). So it finds who stops early, or who reads in turn and slowly; it does not see that one of two equally long
+  sentences lacks.
 - ``processed``: the browser says that it kept echo cancellation, noise suppression or gain control on.
 - ``duplicate``: the very same samples were sent before, whatever the file.
 """
@@ -39,6 +41,17 @@ PROCESSING = {
     "echoCancellation": "echo cancellation",
     "noiseSuppression": "noise suppression",
     "autoGainControl": "gain control",
+}
+ADVICE = {
+    "too short": "That was too short. Press stop when both have read to the end.",
+    "too long": "That was too long. Press stop as soon as both have read to the end.",
+    "silent": "Nothing is heard. Choose another microphone or unmute this one, and watch the level while you talk.",
+    "clipped": "It is too loud: the top of the sound is cut off. Move away from the microphone, or turn it down.",
+    "too quiet": "It is very quiet. Move closer to the microphone, or turn its level up.",
+    "stopped early": "This is too short for both sentences. Press record, then begin; stop after both have ended.",
+    "in turn": "This took longer than both sentences need. Begin at the same moment, not one after the other.",
+    "one voice": "This sounds like one voice. Read both at once, equally far from the microphone.",
+    "duplicate": "This very recording was sent before. Record a new one.",
 }
 
 Samples = NDArray[np.float32]
@@ -82,39 +95,25 @@ def examine(
     seconds, (level, speech_seconds) = len(mono) / sample_rate, active(mono, sample_rate)
     clipped = float(np.mean(np.abs(samples) >= FULL_SCALE)) if samples.size else 0.0
     found = [
-        _check("too short", seconds >= LEAST_SECONDS, True, seconds, "That was too short. Press stop when both have read to the end."),
-        _check("too long", seconds <= MOST_SECONDS, True, seconds, "That was too long. Press stop as soon as both have read to the end."),
-        _check("silent", level > SILENT_DBFS, True, level, "Nothing is heard. Choose another microphone above, or unmute this one, and watch the level while you talk."),
-    ]  # fmt: skip
+        _check("too short", seconds >= LEAST_SECONDS, True, seconds),
+        _check("too long", seconds <= MOST_SECONDS, True, seconds),
+        _check("silent", level > SILENT_DBFS, True, level),
+    ]
     if not all(each.passed for each in found):
         return found
-    found += [
-        _check(
-            "clipped",
-            clipped <= DOUBTFUL_CLIPPED_SHARE,
-            clipped > MOST_CLIPPED_SHARE,
-            clipped,
-            "It is too loud: the top of the sound is cut off. Move away from the microphone, or turn its level down.",
-        ),
-        _check(
-            "too quiet",
-            level >= QUIET_DBFS,
-            False,
-            level,
-            "It is very quiet. Move closer to the microphone, or turn its level up.",
-        ),
+    return [
+        *found,
+        _check("clipped", clipped <= DOUBTFUL_CLIPPED_SHARE, clipped > MOST_CLIPPED_SHARE, clipped),
+        _check("too quiet", level >= QUIET_DBFS, False, level),
         _both_sentences(speech_seconds, words),
         _one_voice(mono, sample_rate),
         _processed(track),
     ]
-    return found
 
 
 def duplicate(known: bool) -> Check:
     """Whether the same samples were sent before."""
-    return _check(
-        "duplicate", not known, True, None, "This very recording was sent before. Record a new one."
-    )
+    return _check("duplicate", not known, True, None)
 
 
 def content_hash(samples: Samples, sample_rate: int) -> str:
@@ -156,25 +155,21 @@ def word_count(text: str) -> int:
     return len(text.split())
 
 
-def _check(name: str, passed: bool, blocks: bool, value: float | None, advice: str) -> Check:
+def _check(name: str, passed: bool, blocks: bool, value: float | None, advice: str = "") -> Check:
     told = None if value is None or not np.isfinite(value) else round(float(value), 6)
-    return Check(name, bool(passed), bool(blocks), told, "" if passed else advice)
+    return Check(name, bool(passed), bool(blocks), told, "" if passed else advice or ADVICE[name])
 
 
 def _both_sentences(seconds: float, words: tuple[int, int]) -> Check:
     least = max(words) / FASTEST_WORDS_PER_SECOND
     most = max(words) / SLOWEST_WORDS_PER_SECOND
-    if seconds < least:
-        advice = "This is too short for both sentences. Begin after you have pressed record, and stop after both have ended."
-    else:
-        advice = "This took longer than both sentences need. Begin at the same moment, rather than one after the other."
+    advice = ADVICE["stopped early"] if seconds < least else ADVICE["in turn"]
     return _check("both sentences", least <= seconds <= most, False, seconds, advice)
 
 
 def _one_voice(mono: Samples, sample_rate: int) -> Check:
     alone = float(talkers(mono, sample_rate)[0])
-    advice = "This sounds like one voice. Both of you read, at the same time, at about the same distance from the microphone."
-    return _check("one voice", alone < ONE_VOICE_PROBABILITY, False, alone, advice)
+    return _check("one voice", alone < ONE_VOICE_PROBABILITY, False, alone)
 
 
 def _processed(track: Mapping[str, Any]) -> Check:

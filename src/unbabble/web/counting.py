@@ -91,7 +91,7 @@ def _convolved(found: Array, convolution: int, norm: int) -> Array:
         for column in range(3):
             seen = padded[:, row : row + high, column : column + wide].reshape(len(found), -1)
             total += kernel[:, :, row, column] @ seen
-    return total.reshape(-1, high, wide)
+    return total.reshape(-1, high, wide).astype(np.float32)
 
 
 def _pooled(found: Array, pool: tuple[int, int]) -> Array:

@@ -25,7 +25,6 @@ hash, 128; here, whoever guesses must ask a person or a page of administrators e
 reach). Letters are Crockford's base 32, without I, L, O and U; reading O for 0, or I or L for 1, does no harm.
 """
 
-import hashlib
 import hmac
 import secrets
 import struct
