@@ -246,12 +246,23 @@ def limit_threads(count: int) -> None:
         numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
 
 
-_within: list[Callable[[float, float | None], None]] = []
-"""The bar's listener, where there is a bar and this process does the work."""
+Listener = Callable[[float, float | None], None]
+_within: list[Listener] = []
+"""Who is told of progress within a task, where this process does the work: the bar, and whoever is ``listening``."""
+
+
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Meanwhile, tell ``listener`` how many seconds of audio of the task at hand are done, of how many, if known."""
+    _within.append(listener)
+    try:
+        yield
+    finally:
+        _within.remove(listener)
 
 
 def report_progress(done: float, total: float | None) -> None:
-    """Show how many seconds of audio of the task at hand are done, of how many, if known."""
+    """Say how many seconds of audio of the task at hand are done, of how many, if known."""
     for listener in _within:
         listener(done, total)
 
@@ -283,11 +294,8 @@ def _progress(total: int, title: str, quiet: bool) -> Iterator[Callable[[FileRep
             speed = f"{_clock(done)}{of} of sound, {factor:.1f} x real time"
             bar.update(line, speed=speed, refresh=True)
 
-        _within.append(within)
-        try:
+        with listening(within):
             yield advance
-        finally:
-            _within.remove(within)
 
 
 def _clock(seconds: float) -> str:

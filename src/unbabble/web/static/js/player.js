@@ -7,8 +7,8 @@
 //   player.heard[index]             // share of the track that has really been heard, 0 to 1
 //
 // onEvent(name, detail): 'time' {seconds, duration}, 'heard' {index, share}, 'ended' {}, 'select' {index}.
-// The element becomes a group of controls for mouse, keyboard and screen reader; within it, space plays and pauses,
-// 1 to 9 switch, the arrows seek. Tracks start at one time of one clock (Web Audio), and switching moves gains alone.
+// The element becomes a group of controls for mouse, keyboard and screen reader; within it, P plays and pauses (and so
+// does space, but on a button that presses it), 1 to 9 switch, the arrows seek. Tracks start at one time of one clock (Web Audio), and switching moves gains alone.
 // Of more than two microphones, the first is played: what the voices are heard by.
 
 const FADE_SECONDS = 0.005; // no click when switching
@@ -264,7 +264,8 @@ export class Player {
     if (event.ctrlKey || event.altKey || event.metaKey || !this.buffers.length) return;
     const within = event.target;
     if (within.matches('input:not([type="range"]), select, textarea')) return;
-    if (event.key === ' ' && !within.matches('button:not(.player-pick), a, summary')) this.toggle();
+    const onButton = within.matches('button, a, summary');
+    if (event.key.toLowerCase() === 'p' || (event.key === ' ' && !onButton)) this.toggle();
     else if (/^[1-9]$/.test(event.key) && Number(event.key) <= this.tracks.length) this.select(Number(event.key) - 1);
     else if (event.key === 'ArrowLeft') this.seek(this.seconds - SEEK_SECONDS);
     else if (event.key === 'ArrowRight') this.seek(this.seconds + SEEK_SECONDS);
