@@ -1,5 +1,6 @@
 """Zip archives from strangers: unpacked with nothing written outside, nothing larger or more than was allowed."""
 
+import errno
 import re
 import stat
 import zipfile
@@ -46,6 +47,10 @@ def extract_archive(path: Path, folder: Path, most_bytes: int, most_files: int) 
             for name, entry in wanted.items():
                 left -= _unpack(archive, entry, folder / name, left)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, RuntimeError) as error:
+        raise InputError("The archive is damaged.") from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # which is what a place before the start of the file gives
+            raise
         raise InputError("The archive is damaged.") from error
     return sorted(folder / name for name in wanted)
 
