@@ -171,14 +171,15 @@ def adapt(
     learnt, held = _split(noisy, rate)
     folder = user_cache() / "adapt" / _key((student, teacher, method, steps, seed), noisy, voices)
     folder.mkdir(parents=True, exist_ok=True)
-    targets = _taught(learnt, teacher, rate, report)
+    taught = _taught([*learnt, *held], teacher, rate, report)
+    targets, told = taught[: len(learnt)], taught[len(learnt) :]
     clean_parts = [_parted(voice.samples)[0] for voice in voices]
     material = Material(learnt, targets, round(CROP_SECONDS * rate), clean_parts)
     adapted, _ = load_separator(student)
     failure = _learn(adapted, _way(method, material, adapted), steps, seed, folder, report)
     method = f"{method} and clean speech" if voices else method
     sources = [{"sha256": each.sha256, "seconds": round(each.seconds, 2)} for each in (*noisy, *voices)]
-    gain = _proof(network, adapted, held, _known(voices, rate), teacher, seed)
+    gain = _proof(network, adapted, held, told, _known(voices, rate), seed)
     blind = _heard_blindly(network, adapted, held, rate) if has_scorer() else None
     kept = not failure and gain.low_db > 0
     if not kept and not failure:
@@ -288,16 +289,16 @@ def _key(settings: tuple[str | int, ...], noisy: list[Heard], voices: list[Heard
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:20]
 
 
-def _taught(learnt: list[Tensor], teacher: str, rate: int, report: Callable[[str], None]) -> list[Tensor]:
-    """What the teacher makes of each recording, kept in the cache for every student and way to learn."""
+def _taught(heard: list[Tensor], teacher: str, rate: int, report: Callable[[str], None]) -> list[Tensor]:
+    """What the teacher makes of each piece, kept in the cache for every student and way to learn."""
     network, _ = load_separator(teacher)
     if network.sample_rate != rate:
         raise UsageError(f"The teacher works at {network.sample_rate} Hz and the student at {rate}.")
-    report(f"{teacher} listens to {sum(map(len, learnt)) / rate:.0f} seconds.")
+    report(f"{teacher} listens to {sum(map(len, heard)) / rate:.0f} seconds.")
     folder = user_cache() / "adapt" / "taught"
     folder.mkdir(parents=True, exist_ok=True)
     found = []
-    for samples in learnt:
+    for samples in heard:
         digest = hashlib.sha256(teacher.encode() + samples.numpy().tobytes()).hexdigest()
         path = folder / f"{digest[:20]}.npy"
         if not path.is_file():
@@ -386,20 +387,21 @@ def _proof(
     before: NeuralSeparator,
     after: NeuralSeparator,
     held: list[Tensor],
+    told: list[Tensor],
     known: list[Tensor],
-    teacher: str,
     seed: int,
 ) -> Gain:
-    """By how much SI-SDR of ``known`` voices rises, in the noise of pieces that were held back, at their levels."""
+    """By how much SI-SDR of ``known`` voices rises, in the noise of pieces that were held back, at their levels.
+
+    ``told`` is what the teacher makes of these pieces.
+    """
     rng = np.random.default_rng([seed, 1])
-    network, _ = load_separator(teacher)
     gains = []
-    for piece in held:
+    for piece, taken in zip(held, told, strict=True):
         if not piece.any():
             continue
-        told = network.estimate(piece[None])[0, 0]
-        noise = piece - told
-        snr_db = float(10 * torch.log10(told.square().sum() / noise.square().sum().clamp(min=1e-12)))
+        noise = piece - taken
+        snr_db = float(10 * torch.log10(taken.square().sum() / noise.square().sum().clamp(min=1e-12)))
         for voice in known:
             start = int(rng.integers(max(0, len(voice) - len(noise)) + 1))
             voice = voice[start : start + len(noise)]
