@@ -31,6 +31,24 @@ function make(name, properties = {}, ...children) {
   return element;
 }
 
+/** Hz of a FLAC or WAV file; 0 of any other. */
+function sampleRate(bytes) {
+  if (bytes.byteLength < 44) return 0;
+  const view = new DataView(bytes);
+  const mark = view.getUint32(0);
+  if (mark === 0x664c6143) return (view.getUint32(18) >>> 12); // fLaC
+  return mark === 0x52494646 && view.getUint32(12) === 0x666d7420 ? view.getUint32(24, true) : 0; // RIFF, fmt
+}
+
+/** At the recording's own rate, so that nothing is resampled before it is heard, where the browser can. */
+function contextAt(rate) {
+  try {
+    return rate ? new AudioContext({ sampleRate: rate }) : new AudioContext();
+  } catch {
+    return new AudioContext();
+  }
+}
+
 export class Player {
   constructor(root, tracks, { group = false, onEvent = () => {} } = {}) {
     this.root = root;
@@ -64,7 +82,7 @@ export class Player {
         if (!answer.ok) throw new Error('A recording could not be fetched: load the page again.');
         return answer.arrayBuffer();
       }));
-      this.context = new AudioContext();
+      this.context = contextAt(Math.max(...sent.map(sampleRate)));
       this.buffers = await Promise.all(sent.map(async (bytes) => this.#usable(await this.context.decodeAudioData(bytes))));
     } catch (error) {
       this.state.textContent = error.message || 'A recording could not be played.';
@@ -152,6 +170,11 @@ export class Player {
   audible(index) {
     if (this.muted.has(index)) return false;
     return this.soloed.size ? this.soloed.has(index) : index === this.selected;
+  }
+
+  /** Highest magnitude of all tracks, by which their waveforms can be drawn alike. */
+  get peak() {
+    return this.buffers.reduce((most, buffer) => buffer.getChannelData(0).reduce((high, each) => Math.max(high, Math.abs(each)), most), 0);
   }
 
   destroy() {
@@ -291,9 +314,10 @@ export class Player {
 /**
  * Draw a recording into `element`: its waveform and, with {spectrogram: true}, what is in it by pitch.
  * `source` is an address, or an AudioBuffer that a Player has decoded. Resolves to wavesurfer's object when it is
- * drawn: `.setTime(seconds)` moves the cursor; `onSeek(seconds)` is called where somebody clicks.
+ * drawn: `.setTime(seconds)` moves the cursor; `onSeek(seconds)` is called where somebody clicks. `peak` is the magnitude
+ * that fills the height, 1 if not given.
  */
-export async function drawWave(element, source, { spectrogram = false, height = 48, onSeek = null, color = '--voice-0' } = {}) {
+export async function drawWave(element, source, { spectrogram = false, height = 48, onSeek = null, color = '--voice-0', peak = 1 } = {}) {
   const { default: WaveSurfer } = await import('/static/vendor/wavesurfer.js');
   const style = getComputedStyle(document.documentElement);
   const ink = style.getPropertyValue(color).trim() || '#888';
@@ -305,6 +329,7 @@ export async function drawWave(element, source, { spectrogram = false, height = 
     progressColor: ink,
     cursorColor: style.getPropertyValue('--accent').trim() || '#888',
     cursorWidth: 2,
+    barHeight: 1 / Math.max(peak, 1e-3),
     interact: Boolean(onSeek),
     cspNonce: document.querySelector('meta[name="nonce"]')?.content,
   };

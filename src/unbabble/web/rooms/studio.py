@@ -1,0 +1,288 @@
+"""Separate and listen: recordings in, voices out, with a score for each; nobody else hears them.
+
+POST   /api/studio/jobs {kind, recordings, model, ...}   ask for work on uploads
+GET    /api/studio/jobs                                  one's own jobs
+GET    /api/studio/jobs/ID                               how far it is, what came of it, where the files are
+DELETE /api/studio/jobs/ID                               delete it, with its files
+POST   /api/studio/jobs/ID/share                         a link that lasts as long as the job; DELETE ends it
+GET    /api/studio/models?kind=separate                  what can be chosen
+DELETE /api/studio/everything                            delete all that this visitor has here
+"""
+
+import secrets
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi import Path as InPath
+from fastapi.responses import FileResponse, Response, StreamingResponse
+from pydantic import BaseModel
+from sqlalchemy import select
+
+import unbabble
+from unbabble.web import expiry
+from unbabble.web.disposal import sweep
+from unbabble.web.pages import page, stored_file
+from unbabble.web.studio_jobs import (
+    KINDS,
+    MOST_SOURCES,
+    SHARED,
+    JobState,
+    NewJob,
+    archive,
+    archive_name,
+    ask,
+    state,
+)
+from unbabble.web.studio_models import choices
+from unbabble.web.tables.jobs import Job
+from unbabble.web.tables.people import Visit
+from unbabble.web.visitors import Visitor, limited
+
+DEMO = Path(unbabble.__file__).parent / "demo" / "mixture.flac"
+LATEST = 100
+"""Jobs in the list."""
+KINDS_OF_FILE = {".flac": "audio/flac", ".zip": "application/zip"}
+NO_INDEX = {"x-robots-tag": "noindex", "cache-control": "private, no-store"}
+
+router = APIRouter()
+pages = APIRouter(include_in_schema=False)
+api = APIRouter(prefix="/api/studio", tags=["studio"])
+Key = Annotated[str, InPath(max_length=64)]
+
+
+class ModelChoice(BaseModel):
+    """A model that can be named."""
+
+    name: str
+    summary: str
+    group: str
+
+
+class Link(BaseModel):
+    """Where anybody who knows it may listen."""
+
+    address: str
+
+
+@pages.get("/studio")
+def studio(request: Request, visit: Visitor) -> Response:
+    """Bring a recording; what there is already."""
+    return page(
+        request,
+        "studio/studio.html",
+        jobs=(jobs := _own_jobs(request, visit)),
+        adapted=_adapted(jobs),
+        choices={kind: choices(kind) for kind in KINDS},
+        most_sources=MOST_SOURCES,
+        settings=request.app.state.settings,
+    )
+
+
+@pages.get("/studio/demo.flac")
+def demo(request: Request) -> Response:
+    """A recording for who has none at hand: three talkers, four microphones."""
+    return FileResponse(DEMO, media_type="audio/flac")
+
+
+@pages.get("/studio/jobs/{key}")
+def job_page(request: Request, visit: Visitor, key: Key) -> Response:
+    """One job: how far it is, then its voices."""
+    job = _own_job(request, visit, key)
+    more = {"choices": choices(job.kind), "adapted": _adapted(_own_jobs(request, visit))}
+    return page(request, "studio/job.html", job=_state(request, job), mine=True, **more, **_shown(job))
+
+
+@pages.get("/studio/shared/{token}")
+def shared_page(request: Request, token: Key) -> Response:
+    """The same, for whoever has the link."""
+    job = _shared_job(request, token)
+    told = _state(request, job, f"/studio/shared/{token}", mine=False)
+    answer = page(request, "studio/job.html", job=told, mine=False)
+    answer.headers.update(NO_INDEX)
+    return answer
+
+
+@pages.get("/studio/jobs/{key}/inputs/{number}")
+def own_input(request: Request, visit: Visitor, key: Key, number: int) -> Response:
+    """A recording that a job is about."""
+    return _input(request, _own_job(request, visit, key), number, mine=True)
+
+
+@pages.get("/studio/shared/{token}/inputs/{number}")
+def shared_input(request: Request, token: Key, number: int) -> Response:
+    """The mixture, for whoever has the link."""
+    return _input(request, _shared_job(request, token), number, mine=False)
+
+
+@pages.get("/studio/jobs/{key}/files/{name}")
+def own_output(request: Request, visit: Visitor, key: Key, name: Key) -> Response:
+    """A voice, or whatever the job made."""
+    return _output(request, _own_job(request, visit, key), name)
+
+
+@pages.get("/studio/shared/{token}/files/{name}")
+def shared_output(request: Request, token: Key, name: Key) -> Response:
+    """A voice, for whoever has the link."""
+    return _output(request, _shared_job(request, token), name)
+
+
+@pages.get("/studio/jobs/{key}/all.zip")
+def own_archive(request: Request, visit: Visitor, key: Key) -> Response:
+    """All that the job made."""
+    return _archive(request, _own_job(request, visit, key))
+
+
+@pages.get("/studio/shared/{token}/all.zip")
+def shared_archive(request: Request, token: Key) -> Response:
+    """The same, for whoever has the link."""
+    return _archive(request, _shared_job(request, token))
+
+
+@api.get("/models")
+def models(kind: Literal["separate", "enhance", "extract", "adapt"] = "separate") -> list[ModelChoice]:
+    """What jobs of a kind may be done by."""
+    return [ModelChoice(**vars(each)) for each in choices(kind)]
+
+
+@api.post("/jobs", status_code=201, dependencies=[Depends(limited("jobs", 30))])
+def new_job(request: Request, visit: Visitor, new: NewJob) -> JobState:
+    """Ask for work."""
+    return _state(request, ask(request, visit, new))
+
+
+@api.get("/jobs")
+def jobs(request: Request, visit: Visitor) -> list[JobState]:
+    """One's own, the latest first."""
+    return _own_jobs(request, visit)
+
+
+@api.get("/jobs/{key}")
+def job_state(request: Request, visit: Visitor, key: Key) -> JobState:
+    """How far it is."""
+    return _state(request, _own_job(request, visit, key))
+
+
+@api.delete("/jobs/{key}", status_code=204)
+def delete_job(request: Request, visit: Visitor, key: Key) -> Response:
+    """Delete it, what it made, and the recordings that no other job is about."""
+    job = _own_job(request, visit, key)
+    with request.app.state.database.writing() as session:
+        expiry.remove_job(session, job)
+    sweep(request.app.state.database, request.app.state.storage)
+    return Response(status_code=204)
+
+
+@api.delete("/everything", status_code=204)
+def delete_everything(request: Request, visit: Visitor) -> Response:
+    """Delete all that this visitor has in the studio."""
+    with request.app.state.database.writing() as session:
+        expiry.remove_everything(session, visit.id)
+    sweep(request.app.state.database, request.app.state.storage)
+    return Response(status_code=204)
+
+
+@api.post("/jobs/{key}/share")
+def share(request: Request, visit: Visitor, key: Key) -> Link:
+    """Make the link; asked again, it is the same."""
+    job = _own_job(request, visit, key)
+    if job.state != "done" or job.kind == "adapt":
+        raise HTTPException(409, "Voices can be shared, once they are there.")
+    with request.app.state.database.writing() as session:
+        job = session.get(Job, key, with_for_update=True)
+        if job is None:
+            raise HTTPException(404, "There is no such job.")
+        job.share = job.share or secrets.token_urlsafe(24)
+    return Link(address=f"/studio/shared/{job.share}")
+
+
+@api.delete("/jobs/{key}/share", status_code=204)
+def stop_sharing(request: Request, visit: Visitor, key: Key) -> Response:
+    """The link leads nowhere any more."""
+    _own_job(request, visit, key)
+    with request.app.state.database.writing() as session:
+        if (job := session.get(Job, key, with_for_update=True)) is not None:
+            job.share = None
+    return Response(status_code=204)
+
+
+def _own_job(request: Request, visit: Visit, key: str) -> Job:
+    """This visitor's job of the studio.
+
+    Raises:
+        HTTPException: 404, also for somebody else's, and for jobs of other rooms.
+    """
+    with request.app.state.database.reading() as session:
+        job = session.get(Job, key)
+    if job is None or job.visit_id != visit.id or job.expires is None:
+        raise HTTPException(404, "There is no such job here: it was deleted, or it is somebody else's.")
+    return job
+
+
+def _shared_job(request: Request, token: str) -> Job:
+    with request.app.state.database.reading() as session:
+        job = session.scalar(select(Job).where(Job.share == token))
+    if job is None or job.state != "done":
+        raise HTTPException(404, "This link leads nowhere: it was withdrawn, or the recording was deleted.")
+    return job
+
+
+def _own_jobs(request: Request, visit: Visit) -> list[JobState]:
+    with request.app.state.database.reading() as session:
+        own = select(Job).where(Job.visit_id == visit.id, Job.expires.is_not(None))
+        found = session.scalars(own.order_by(Job.created.desc()).limit(LATEST)).all()
+        return [state(session, job, f"/studio/jobs/{job.id}") for job in found]
+
+
+def _state(request: Request, job: Job, address: str | None = None, mine: bool = True) -> JobState:
+    with request.app.state.database.reading() as session:
+        return state(session, job, address or f"/studio/jobs/{job.id}", mine)
+
+
+def _shown(job: Job) -> dict[str, Any]:
+    """What only the page needs."""
+    uploads = [each["upload"] for each in job.inputs if each["role"] == "mixture"]
+    upload = uploads[0] if uploads else None
+    return {"upload": upload, "parameters": job.parameters, "most_sources": MOST_SOURCES}
+
+
+def _adapted(jobs: list[JobState]) -> list[JobState]:
+    """Those that made a model that takes noise off."""
+    return [job for job in jobs if job.kind == "adapt" and job.state == "done"]
+
+
+def _input(request: Request, job: Job, number: int, mine: bool) -> Response:
+    if not 0 <= number < len(job.inputs):
+        raise HTTPException(404, "There is no such recording.")
+    found = job.inputs[number]
+    if found["role"] == "model" or not (mine or found["role"] in SHARED):
+        raise HTTPException(404, "There is no such recording.")
+    return _sent(request, found["key"], f"{found['role']}{number + 1}.flac")
+
+
+def _output(request: Request, job: Job, name: str) -> Response:
+    for each in job.outputs:
+        if each["name"] == name:
+            return _sent(request, each["key"], name)
+    raise HTTPException(404, "There is no such file.")
+
+
+def _sent(request: Request, key: str, name: str) -> Response:
+    kind = KINDS_OF_FILE.get(f".{name.rsplit('.', 1)[-1]}", "application/octet-stream")
+    answer = stored_file(
+        request.app.state.storage, key, kind, name if "save" in request.query_params else None
+    )
+    answer.headers.update(NO_INDEX)
+    return answer
+
+
+def _archive(request: Request, job: Job) -> Response:
+    if not job.outputs:
+        raise HTTPException(404, "There are no voices yet.")
+    headers = {"content-disposition": f'attachment; filename="{archive_name(job)}"', **NO_INDEX}
+    content = archive(request.app.state.storage, job)
+    return StreamingResponse(content, media_type="application/zip", headers=headers)
+
+
+router.include_router(pages)
+router.include_router(api)

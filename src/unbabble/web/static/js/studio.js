@@ -1,0 +1,338 @@
+// The studio's pages: bring recordings and ask for work; see how far it is; listen to what came of it.
+
+import { call, upload, insist } from './api.js';
+import { Player, clock, drawWave } from './player.js';
+
+const POLL_MS = 1000;
+const PATIENT_SHARE = 0.95; // where an estimate of the duration stops
+const LONG_SECONDS = 1200; // decoded as a whole, more would not fit into a phone
+const GO = { separate: 'Separate', enhance: 'Take off noise', extract: 'Find the voice', adapt: 'Adapt' };
+const GOOD = { excellent: 'good', good: 'good', fair: 'warn', poor: 'bad', bad: 'bad' };
+const $ = (selector, root = document) => root.querySelector(selector);
+
+function make(name, properties = {}, ...children) {
+  const element = document.createElement(name);
+  for (const [key, value] of Object.entries(properties)) {
+    if (key in element) element[key] = value; else element.setAttribute(key, value);
+  }
+  element.append(...children);
+  return element;
+}
+
+function wrong(error) {
+  const place = $('#wrong') ?? $('#said');
+  if (!place) throw error;
+  place.textContent = error.message || 'Something went wrong: try again.';
+  place.hidden = false;
+}
+
+/** Where recordings are chosen, dropped or made; `files` holds them until they are sent. */
+class Picker {
+  constructor(root, several) {
+    this.root = root;
+    this.several = several;
+    this.files = [];
+    this.input = make('input', { type: 'file', accept: 'audio/*,video/*,.flac,.wav,.mp3,.ogg,.opus,.m4a', multiple: several() });
+    this.input.addEventListener('change', () => { this.add([...this.input.files]); this.input.value = ''; });
+    this.record = make('button', { type: 'button', textContent: 'Record', onclick: () => this.toggle() });
+    const buttons = make('div', { className: 'row' }, make('label', { className: 'button file' }, 'Choose a file', this.input), this.record);
+    if (root.dataset.role === 'recordings') {
+      buttons.append(make('button', { type: 'button', className: 'plain demo', textContent: 'Use the demo recording', onclick: () => this.demo() }));
+    }
+    this.level = make('meter', { min: 0, max: 1, low: 0.02, high: 0.9, optimum: 0.3, hidden: true, 'aria-label': 'Level of the microphone' });
+    this.state = make('p', { className: 'small', role: 'status' });
+    this.list = make('ul', { className: 'picked' });
+    root.append(buttons, this.level, this.state, this.list);
+    root.addEventListener('dragover', (event) => { event.preventDefault(); root.classList.add('over'); });
+    root.addEventListener('dragleave', () => root.classList.remove('over'));
+    root.addEventListener('drop', (event) => {
+      event.preventDefault();
+      root.classList.remove('over');
+      this.add([...event.dataTransfer.files]);
+    });
+  }
+
+  add(files) {
+    const found = files.map((file) => ({ blob: file, name: file.name || 'recording.wav' }));
+    this.files = this.several() ? [...this.files, ...found] : found.slice(-1);
+    this.show();
+  }
+
+  show() {
+    this.input.multiple = this.several();
+    this.list.replaceChildren(...this.files.map((file, index) => {
+      const size = `${(file.blob.size / 1e6).toFixed(1)} MB`;
+      const remove = make('button', { type: 'button', className: 'plain', onclick: () => { this.files.splice(index, 1); this.show(); this.input.focus(); } }, 'Remove', make('span', { className: 'unseen', textContent: ` ${file.name}` }));
+      const row = make('li', { className: 'row' }, make('b', { textContent: file.name }), make('span', { className: 'soft small', textContent: size }), remove);
+      if (file.recorded) {
+        file.address ??= URL.createObjectURL(file.blob);
+        row.append(make('audio', { controls: true, src: file.address, 'aria-label': file.name }));
+      }
+      return row;
+    }));
+  }
+
+  async demo() {
+    const answer = await fetch('/studio/demo.flac');
+    this.add([new File([await answer.blob()], 'demo.flac')]);
+  }
+
+  async toggle() {
+    try {
+      if (this.recorder) await this.finish(); else await this.begin();
+    } catch (error) {
+      this.recorder?.close();
+      this.recorder = null;
+      this.idle();
+      this.state.textContent = error.message;
+    }
+  }
+
+  async begin() {
+    const { Recorder } = await import('./recorder.js');
+    this.recorder = new Recorder();
+    this.recorder.onLevel = (peak) => { this.level.value = peak; };
+    await this.recorder.open();
+    this.recorder.start();
+    this.level.hidden = false;
+    this.record.textContent = 'Stop';
+    this.record.setAttribute('aria-pressed', 'true');
+    const from = performance.now();
+    this.state.textContent = 'Recording';
+    this.timer = setInterval(() => { this.record.textContent = `Stop (${clock((performance.now() - from) / 1000)})`; }, 500);
+  }
+
+  async finish() {
+    const { blob, seconds, clippedShare } = await this.recorder.stop();
+    this.recorder.close();
+    this.recorder = null;
+    this.idle();
+    const name = `recording-${new Date().toISOString().slice(0, 19).replaceAll(':', '-')}.wav`;
+    this.add([new File([blob], name)]);
+    this.files.at(-1).recorded = true;
+    this.show();
+    this.state.textContent = `Recorded ${seconds.toFixed(1)} s.${clippedShare > 0.001 ? ' It is too loud, and distorted: move away from the microphone.' : ''}`;
+  }
+
+  idle() {
+    clearInterval(this.timer);
+    this.level.hidden = true;
+    this.record.textContent = 'Record';
+    this.record.removeAttribute('aria-pressed');
+  }
+}
+
+/** What the options say, for a kind of job. */
+function chosen(form, kind) {
+  const value = (name) => form.elements[name]?.value ?? 'auto';
+  const number = (text) => (text === 'auto' ? 'auto' : Number(text));
+  const model = kind === 'adapt' ? 'auto' : value(`model-${kind}`);
+  const found = model.startsWith('adapted:') ? { kind, adapted: model.slice(8) } : { kind, model };
+  if (kind === 'separate') found.sources = number(value('sources'));
+  if (kind === 'enhance') found.strength = number(value('strength'));
+  return found;
+}
+
+function ask(form) {
+  const pickers = Object.fromEntries([...form.querySelectorAll('.picker')].map((root) => [
+    root.dataset.role, new Picker(root, () => root.dataset.role !== 'recordings' || kind() === 'adapt'),
+  ]));
+  function kind() { return form.elements.kind.value; }
+  function fit() {
+    for (const each of form.querySelectorAll('[data-for]')) each.hidden = !each.dataset.for.split(' ').includes(kind());
+    const title = [...pickers.recordings.root.querySelectorAll('h2')].find((each) => !each.hidden);
+    title.id = 'recordings-title';
+    for (const each of pickers.recordings.root.querySelectorAll('h2')) if (each !== title) each.removeAttribute('id');
+    $('#go').textContent = GO[kind()];
+    if (kind() !== 'adapt') pickers.recordings.files.splice(0, pickers.recordings.files.length - 1);
+    pickers.recordings.show();
+  }
+  form.addEventListener('change', (event) => { if (event.target.name === 'kind') fit(); });
+  const adapted = new URLSearchParams(location.search).get('adapted');
+  if (adapted && $(`option[value="adapted:${CSS.escape(adapted)}"]`, form)) {
+    form.elements.kind.value = 'enhance';
+    form.elements['model-enhance'].value = `adapted:${adapted}`;
+    $('details', form).open = true;
+  }
+  fit();
+
+  form.addEventListener('submit', async (event) => {
+    event.preventDefault();
+    $('#wrong').hidden = true;
+    const wanted = chosen(form, kind());
+    const roles = ['recordings', ...(kind() === 'extract' ? ['enrollments'] : []), ...(kind() === 'adapt' ? ['clean'] : [])];
+    if (roles.some((role) => pickers[role].recorder)) return wrong(new Error('Stop the recording first.'));
+    for (const role of roles.filter((each) => each !== 'clean')) {
+      if (!pickers[role].files.length) {
+        pickers[role].input.focus();
+        return wrong(new Error(role === 'recordings' ? 'Choose a recording first.' : 'Choose a recording of that person alone, too.'));
+      }
+    }
+    $('#go').disabled = true;
+    $('#sent').hidden = false;
+    $('#sending').textContent = 'Sending …';
+    try {
+      const all = roles.flatMap((role) => pickers[role].files.map((file) => ({ role, file, purpose: pickers[role].root.dataset.purpose })));
+      for (const [index, { role, file, purpose }] of all.entries()) {
+        file.sent ??= (await upload(file.blob, file.name.slice(-200), purpose, (share, waiting) => {
+          $('#sent').value = (index + share) / all.length;
+          $('#sending').textContent = waiting ? 'The connection is lost: trying again …' : share < 1 ? 'Sending …' : 'Reading it …';
+        })).id;
+        (wanted[role] ??= []).push(file.sent);
+      }
+      const job = await insist('POST', '/api/studio/jobs', wanted);
+      location.assign(`/studio/jobs/${job.id}`);
+    } catch (error) {
+      wrong(error);
+      $('#go').disabled = false;
+      $('#sent').hidden = true;
+      $('#sending').textContent = '';
+    }
+    return undefined;
+  });
+}
+
+/** Ask how far it is, until it is done; then show that. */
+async function follow(section) {
+  let begun = null;
+  for (;;) {
+    await new Promise((done) => setTimeout(done, POLL_MS));
+    let job;
+    try {
+      job = await insist('GET', `/api/studio/jobs/${section.dataset.job}`);
+    } catch (error) {
+      if (error.status !== 404) continue;
+      location.assign('/studio'); // deleted elsewhere
+      return;
+    }
+    if (job.state === 'done' || job.state === 'failed') {
+      location.reload();
+      return;
+    }
+    const before = job.ahead === 1 ? 'one recording is before this one' : `${job.ahead} recordings are before this one`;
+    say(job.state === 'waiting' ? (job.ahead ? `Waiting: ${before} …` : 'Waiting: this one is next …') : `${job.stage || 'Beginning'} …`);
+    begun = job.state === 'running' ? begun ?? performance.now() : null;
+    const guess = job.expected_seconds && begun ? Math.min(PATIENT_SHARE, (performance.now() - begun) / 1000 / job.expected_seconds) : null;
+    const share = job.progress ?? guess;
+    if (share === null) $('#share').removeAttribute('value'); else $('#share').value = share;
+  }
+}
+
+/** Only what has changed: a screen reader reads it out. */
+function say(text) {
+  if ($('#stage').textContent !== text) $('#stage').textContent = text;
+}
+
+function scored(score) {
+  if (!score) return [];
+  const [db, low, high] = [score.si_snr_db, score.low_db, score.high_db].map((each) => each.toFixed(1).replace('-', '−'));
+  const text = `${db} dB (${low} to ${high})`;
+  return [make('span', { className: `tag ${GOOD[score.verdict] ?? ''}`, textContent: score.verdict }), make('span', { className: 'small', textContent: text })];
+}
+
+async function listen(root) {
+  const job = JSON.parse($('#known').textContent);
+  const { kind } = job;
+  const scores = job.result.scores ?? [];
+  const mixture = job.files.filter(({ role }) => role === 'mixture').slice(0, 1);
+  const voices = job.files.filter(({ role }) => role === 'voice');
+  const label = (index) => (kind === 'separate' ? `Voice ${index + 1}` : kind === 'enhance' ? 'Without noise' : 'The voice');
+  const tracks = [
+    ...mixture.map(({ address }) => ({ url: address, label: kind === 'separate' ? 'Mixture' : 'Recording', score: job.result.before?.[0], color: '--voice-0' })),
+    ...voices.map(({ address }, index) => ({ url: address, label: label(index), score: scores[index], save: `${address}?save`, color: `--voice-${1 + (index % 4)}` })),
+  ];
+  if ((job.result.audio_seconds ?? 0) > LONG_SECONDS) return alone(root, tracks);
+  let waves = [];
+  const player = new Player(root, tracks, {
+    group: true,
+    onEvent: (name, { seconds }) => { if (name === 'time') for (const wave of waves) wave.setTime(seconds); },
+  });
+  player.controls.forEach(({ row }, index) => {
+    row.append(...scored(tracks[index].score));
+    if (tracks[index].save) row.append(make('a', { href: tracks[index].save, className: 'small save' }, 'Download', make('span', { className: 'unseen', textContent: ` ${tracks[index].label} as FLAC` })));
+  });
+  await player.load();
+  const pictures = player.controls.map(({ row }, index) => {
+    const picture = make('div', { className: 'picture', role: 'img', 'aria-label': `Waveform and spectrogram of ${tracks[index].label}` });
+    row.append(picture);
+    return picture;
+  });
+  const { peak } = player;
+  waves = await Promise.all(pictures.map((picture, index) => drawWave(picture, player.buffers[index], {
+    spectrogram: true, color: tracks[index].color, peak, onSeek: (seconds) => player.seek(seconds),
+  })));
+  root.dataset.ready = 'true';
+  return undefined;
+}
+
+/** Long recordings: streamed, one at a time. */
+function alone(root, tracks) {
+  root.append(
+    make('p', { className: 'note', textContent: 'This recording is long: its voices are streamed, and play one at a time.' }),
+    ...tracks.map(({ url, label, score, save }) => make('div', { className: 'card row' }, make('b', { textContent: label }), ...scored(score),
+      make('audio', { controls: true, preload: 'none', src: url, 'aria-label': label }), ...(save ? [make('a', { href: save, className: 'small', textContent: 'Download' })] : []))),
+  );
+  const all = [...root.querySelectorAll('audio')];
+  for (const one of all) {
+    one.addEventListener('play', () => {
+      for (const other of all) {
+        if (other === one || other.paused) continue;
+        one.currentTime = other.currentTime;
+        other.pause();
+      }
+    });
+  }
+}
+
+async function share(button) {
+  const { address } = await call('POST', `/api/studio/jobs/${button.dataset.job}/share`);
+  const whole = new URL(address, location.href).href;
+  $('#link a').href = address;
+  $('#link').hidden = false;
+  button.textContent = 'Copy the link';
+  try {
+    await navigator.clipboard.writeText(whole);
+    $('#said').textContent = 'The link is copied.';
+  } catch {
+    $('#said').textContent = whole; // no clipboard without https
+  }
+}
+
+for (const button of document.querySelectorAll('.delete')) {
+  button.addEventListener('click', async () => {
+    if (!confirm('Delete this recording, and what was made of it?')) return;
+    try {
+      await insist('DELETE', `/api/studio/jobs/${button.dataset.job}`);
+      location.assign('/studio');
+    } catch (error) { wrong(error); }
+  });
+}
+$('#everything')?.addEventListener('click', async () => {
+  if (!confirm('Delete all your recordings here, and what was made of them?')) return;
+  try {
+    await insist('DELETE', '/api/studio/everything');
+    location.assign('/studio');
+  } catch (error) { wrong(error); }
+});
+$('#share-link')?.addEventListener('click', (event) => share(event.currentTarget).catch(wrong));
+$('#unshare')?.addEventListener('click', async (event) => {
+  try {
+    await insist('DELETE', `/api/studio/jobs/${event.currentTarget.dataset.job}/share`);
+    $('#link').hidden = true;
+    $('#share-link').textContent = 'Share a link';
+    $('#said').textContent = 'The link leads nowhere any more.';
+    $('#share-link').focus();
+  } catch (error) { wrong(error); }
+});
+$('#again')?.addEventListener('submit', async (event) => {
+  event.preventDefault();
+  const form = event.currentTarget;
+  try {
+    const job = await insist('POST', '/api/studio/jobs', { ...chosen(form, form.dataset.kind), recordings: [form.dataset.upload] });
+    location.assign(`/studio/jobs/${job.id}`);
+  } catch (error) { wrong(error); }
+});
+if ($('#ask')) ask($('#ask'));
+if ($('#again')) for (const each of $('#again').querySelectorAll('[data-for]')) each.hidden = !each.dataset.for.split(' ').includes($('#again').dataset.kind);
+if ($('#progress')) follow($('#progress'));
+if ($('#player')) listen($('#player')).catch(() => {}); // the player says what is wrong

@@ -1,0 +1,272 @@
+"""The studio's jobs: what may be asked for, what is told of them, and their files in one archive."""
+
+import io
+import json
+import re
+import zipfile
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from fastapi import HTTPException, Request
+from pydantic import BaseModel, Field
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from unbabble.web import queue
+from unbabble.web.database import now
+from unbabble.web.studio_models import AUTO, is_choice
+from unbabble.web.tables.jobs import Job
+from unbabble.web.tables.people import Visit
+from unbabble.web.tables.uploads import Upload
+
+KINDS = ("separate", "enhance", "extract", "adapt")
+MOST_WAITING = 20
+"""Jobs of one visitor that are not yet done."""
+MOST_FILES, MOST_SOURCES, MOST_ITERATIONS, MOST_STEPS = 20, 8, 1000, 1000
+MOST_STRENGTH_DB = 100.0
+ROLES = {"adapt": "recording"}
+"""What recordings are to a job; otherwise the mixture."""
+SHARED = ("mixture",)
+"""Inputs that whoever has the link may hear; nobody's enrollment."""
+BLOCK_BYTES = 1 << 18
+TOLD_RATES = 20
+"""Jobs by which the duration of the next is estimated."""
+
+Upload_ID = Field(min_length=1, max_length=32)
+Key = str
+
+
+class NewJob(BaseModel):
+    """What is asked for: uploads by their ids, and the options of the kind."""
+
+    kind: Literal["separate", "enhance", "extract", "adapt"] = "separate"
+    recordings: list[str] = Field(min_length=1, max_length=MOST_FILES)
+    enrollments: list[str] = Field(default=[], max_length=MOST_FILES)
+    clean: list[str] = Field(default=[], max_length=MOST_FILES)
+    model: str = Field(default=AUTO, max_length=100)
+    adapted: str | None = Field(default=None, max_length=32)
+    sources: Literal["auto"] | int = "auto"
+    iterations: int | None = Field(default=None, ge=1, le=MOST_ITERATIONS)
+    strength: Literal["auto"] | float = "auto"
+    steps: int = Field(default=200, ge=1, le=MOST_STEPS)
+
+
+class JobFile(BaseModel):
+    """A file of a job: what it is called, what it is (``mixture``, ``voice`` ...), and where to fetch it."""
+
+    name: str
+    role: str
+    address: str
+    bytes: int | None = None
+
+
+class JobState(BaseModel):
+    """How far a job is, and what came of it."""
+
+    id: str
+    kind: str
+    state: Literal["waiting", "running", "done", "failed"]
+    name: str
+    ahead: int
+    progress: float | None
+    stage: str
+    expected_seconds: float | None
+    error: str | None
+    result: dict[str, Any]
+    files: list[JobFile]
+    archive: str | None
+    shared: str | None
+    created: datetime
+    expires: datetime | None
+
+
+def ask(request: Request, visit: Visit, new: NewJob) -> Job:
+    """Put a job in the queue.
+
+    Raises:
+        HTTPException: 404 for uploads that are not this visitor's; 422 for what makes no sense; 429 for too many.
+    """
+    _check(new)
+    expires = now() + timedelta(days=request.app.state.settings.kept_days)
+    role = ROLES.get(new.kind, "mixture")
+    wanted = [(role, key) for key in new.recordings]
+    wanted += [("enrollment", key) for key in new.enrollments] + [("clean", key) for key in new.clean]
+    parameters: dict[str, Any] = {"model": new.model}
+    if new.kind == "separate":
+        parameters |= {"sources": new.sources, "iterations": new.iterations}
+    elif new.kind == "enhance":
+        parameters |= {"strength": new.strength}
+    elif new.kind == "adapt":
+        parameters |= {"steps": new.steps}
+    with request.app.state.database.writing() as session:
+        own = (Job.visit_id == visit.id, Job.state.in_(("waiting", "running")))
+        if (session.scalar(select(func.count()).where(*own)) or 0) >= MOST_WAITING:
+            raise HTTPException(429, "Too many jobs at once: wait until some are done.")
+        inputs = [queue.heard(_own_upload(session, visit, key, expires), role) for role, key in wanted]
+        if new.adapted is not None:
+            inputs.append(_adapted(session, visit, new.adapted))
+            parameters["adapted"] = new.adapted
+        parameters["seconds"] = sum(_seconds(session, each) for each in inputs if each["role"] == role)
+        return queue.enqueue(session, new.kind, visit.id, parameters, inputs, expires)
+
+
+def _check(new: NewJob) -> None:
+    """Whether what is asked for makes sense together."""
+    if not is_choice(new.kind, new.model):
+        raise HTTPException(422, "There is no such model for this.")
+    if new.sources != "auto" and not 1 <= new.sources <= MOST_SOURCES:
+        raise HTTPException(422, f"The number of talkers is between 1 and {MOST_SOURCES}.")
+    if new.strength != "auto" and not 0 <= new.strength <= MOST_STRENGTH_DB:
+        raise HTTPException(422, f"The strength is between 0 and {MOST_STRENGTH_DB:g} dB.")
+    if new.kind != "adapt" and len(new.recordings) > 1:
+        raise HTTPException(422, "Name one recording.")
+    if (new.kind == "extract") != bool(new.enrollments):
+        raise HTTPException(
+            422,
+            "Whom to listen to is told by a recording of that person alone."
+            if new.kind == "extract"
+            else "Only extraction takes recordings of the person alone.",
+        )
+    if new.clean and new.kind != "adapt":
+        raise HTTPException(422, "Only adaptation takes clean recordings.")
+    if new.adapted is not None and new.kind != "enhance":
+        raise HTTPException(422, "An adapted model takes noise off.")
+    every = [*new.recordings, *new.enrollments, *new.clean]
+    if len(set(every)) < len(every):
+        raise HTTPException(422, "The same recording is named twice.")
+
+
+def _own_upload(session: Session, visit: Visit, key: str, expires: datetime) -> Upload:
+    """This visitor's upload, which stays as long as the job does."""
+    upload = session.get(Upload, key)
+    if upload is None or upload.visit_id != visit.id:
+        raise HTTPException(404, "There is no such upload.")
+    if upload.state != "stored":
+        raise HTTPException(409, upload.error or "This upload has not finished.")
+    if upload.expires is not None:
+        upload.expires = max(upload.expires, expires)
+    return upload
+
+
+def _adapted(session: Session, visit: Visit, key: str) -> dict[str, Any]:
+    job = session.get(Job, key)
+    if job is None or job.visit_id != visit.id or job.kind != "adapt" or job.state != "done":
+        raise HTTPException(404, "There is no such adapted model.")
+    return {"role": "model", "name": "the adapted model", "key": job.outputs[0]["key"]}
+
+
+def _seconds(session: Session, each: dict[str, Any]) -> float:
+    upload = session.get(Upload, each["upload"])
+    return (upload.seconds or 0.0) if upload is not None else 0.0
+
+
+def state(session: Session, job: Job, address: str, mine: bool = True) -> JobState:
+    """What is told of a job, to its owner or to who has the link.
+
+    Args:
+        session: a reading one.
+        job: of the studio.
+        address: under which its files are: ``/studio/jobs/ID`` or ``/studio/shared/TOKEN``.
+        mine: whether it is the owner who asks.
+    """
+    files = [
+        JobFile(name=each["name"], role=each["role"], address=f"{address}/inputs/{number}")
+        for number, each in enumerate(job.inputs)
+        if each["role"] in SHARED or (mine and each["role"] != "model")
+    ]
+    files += [
+        JobFile(
+            name=each["name"], role="voice", address=f"{address}/files/{each['name']}", bytes=each["bytes"]
+        )
+        for each in job.outputs
+    ]
+    return JobState(
+        id=job.id if mine else "",
+        kind=job.kind,
+        state=job.state,  # type: ignore[arg-type]
+        name=title(job),
+        ahead=queue.position(session, job),
+        progress=job.progress,
+        stage=job.stage,
+        expected_seconds=_expected(session, job) if job.state in ("waiting", "running") else None,
+        error=job.error,
+        result=job.result,
+        files=files,
+        archive=f"{address}/all.zip" if job.outputs else None,
+        shared=f"/studio/shared/{job.share}" if mine and job.share else None,
+        created=job.created,
+        expires=job.expires,
+    )
+
+
+def title(job: Job) -> str:
+    """What the job is about, by its first recording."""
+    names = [each["name"] for each in job.inputs if each["role"] in ("mixture", "recording")]
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"{names[0]}{more}" if names else "Recording"
+
+
+def _expected(session: Session, job: Job) -> float | None:
+    """How long such jobs take, by those of late; None where there were none."""
+    same = (Job.kind == job.kind, Job.state == "done")
+    late = session.scalars(select(Job).where(*same).order_by(Job.finished.desc()).limit(TOLD_RATES)).all()
+    rates = sorted(
+        (each.finished - each.started).total_seconds() / max(1.0, each.parameters["seconds"])
+        for each in late
+        if each.parameters.get("model") == job.parameters.get("model")
+        and each.parameters.get("seconds")
+        and each.finished
+        and each.started
+    )
+    if not rates or not job.parameters.get("seconds"):
+        return None
+    return rates[len(rates) // 2] * max(1.0, job.parameters["seconds"])
+
+
+def archive_name(job: Job) -> str:
+    """Of all its files, for a header."""
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "_", title(job).rsplit(".", 1)[0]).strip("._") or "recording"
+    return f"{stem[:80]}-{job.kind}.zip"
+
+
+def archive(storage: Any, job: Job) -> Iterator[bytes]:
+    """A zip of all outputs and ``unbabble.json``, what is known of them; made while it is sent.
+
+    Raises:
+        InputError: an output is no longer there.
+    """
+    first = storage.open(job.outputs[0]["key"])  # an answer that has begun cannot turn into a sentence
+    return _zipped(storage, job, first)
+
+
+def _zipped(storage: Any, job: Job, first: Any) -> Iterator[bytes]:
+    pipe = _Pipe()
+    with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED) as packed:
+        for number, each in enumerate(job.outputs):
+            info = zipfile.ZipInfo(each["name"], job.created.timetuple()[:6])
+            with first if number == 0 else storage.open(each["key"]) as file, packed.open(info, "w") as into:
+                while block := file.read(BLOCK_BYTES):
+                    into.write(block)
+                    yield pipe.taken()
+        known = {"recording": title(job), "kind": job.kind, **job.result}
+        packed.writestr("unbabble.json", json.dumps(known, indent=2, ensure_ascii=False) + "\n")
+    yield pipe.taken()
+
+
+class _Pipe(io.RawIOBase):
+    """What is written can be taken once; it cannot be sought in, and zipfile knows how to do without."""
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._held += data
+        return len(data)
+
+    def taken(self) -> bytes:
+        held, self._held = bytes(self._held), bytearray()
+        return held
