@@ -22,6 +22,8 @@ score       inputs ``mixture``, and ``estimate`` (any number; where there is non
             perhaps ``reference``; parameter ``channel`` (1). Result: ``scores`` in the order of the estimates,
             ``scorer``, ``warnings``, ``audio_seconds``; with references also ``metrics``: ``voices`` (per reference:
             ``estimate``, ``si_sdr`` ...), ``mean``, ``mixture``, as ``unbabble score --references`` has them.
+board       a test set of the leaderboard, or a system's outputs on one: see ``board_work``.
+export      a data set of accepted contributions: see ``datasets``, which makes it.
 """
 
 import secrets
@@ -38,7 +40,7 @@ from unbabble.web.disposal import doom, spare
 from unbabble.web.tables.jobs import Job
 from unbabble.web.tables.uploads import Upload
 
-KINDS = ("separate", "enhance", "extract", "adapt", "score")
+KINDS = ("separate", "enhance", "extract", "adapt", "score", "export", "board")
 LEASE_SECONDS = 60.0
 MOST_ATTEMPTS = 3
 RETRY_SECONDS = 10.0

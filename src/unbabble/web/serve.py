@@ -62,7 +62,7 @@ def serve(
         OutputError: the data folder cannot be written to.
         UsageError: settings that make no sense.
     """
-    _require()
+    require()
     import uvicorn
 
     from unbabble.web.app import create_app
@@ -166,7 +166,7 @@ def administrator(
         MissingExtraError: without the extra.
         UsageError: a password that is too short, or not the same twice.
     """
-    _require()
+    require()
     from unbabble.web.database import Database
     from unbabble.web.rooms.accounts import add_user
     from unbabble.web.settings import Settings
@@ -188,6 +188,11 @@ def administrator(
     print(f"'{name}' may log in as administrator.")
 
 
-def _require() -> None:
+def require() -> None:
+    """Refuse without the extra.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
     if not all(map(find_spec, LIBRARIES)):
         raise MissingExtraError("The site", EXTRA)

@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 from unbabble.base.errors import InputError, UnbabbleError
 from unbabble.base.report import FileReport, Report, plain
-from unbabble.jobs import NO_MEMORY, listening
+from unbabble.jobs import NO_MEMORY, listening, report_progress
 
 logger = logging.getLogger(__name__)
 STAGES = {
@@ -29,6 +29,8 @@ STAGES = {
     "extract": "Looking for the voice",
     "adapt": "Learning from the recordings",
     "score": "Listening",
+    "export": "Exporting",
+    "board": "Scoring",
 }
 TELL_SECONDS = 0.5
 ADAPTED = "me.unbabble"
@@ -180,12 +182,36 @@ def _score(folder: Path, parameters: dict[str, Any], roles: dict[str, list[Path]
     return result, []
 
 
+def _export(folder: Path, parameters: dict[str, Any], roles: dict[str, list[Path]]):
+    from unbabble.web.database import Database
+    from unbabble.web.datasets import make
+    from unbabble.web.storage import Storage
+
+    settings = parameters["site"]
+    database, storage = Database(settings.database), Storage(settings.storage)
+    try:
+        result, path = make(
+            parameters, database, storage, settings.secret, folder, lambda share: report_progress(share, 1.0)
+        )
+    finally:
+        database.close()
+    return result, [path]
+
+
+def _board(folder: Path, parameters: dict[str, Any], roles: dict[str, list[Path]]):
+    from unbabble.web.board_work import board
+
+    return board(folder, parameters, roles)
+
+
 _KINDS: dict[str, Callable[..., tuple[dict[str, Any], list[Path]]]] = {
     "separate": _separate,
     "enhance": _enhance,
     "extract": _extract,
     "adapt": _adapt,
     "score": _score,
+    "export": _export,
+    "board": _board,
 }
 
 

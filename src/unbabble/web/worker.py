@@ -29,6 +29,7 @@ from unbabble.web import queue
 from unbabble.web.database import Database
 from unbabble.web.disposal import sweep
 from unbabble.web.expiry import purge
+from unbabble.web.judging import settle
 from unbabble.web.queue import Claim
 from unbabble.web.settings import Settings
 from unbabble.web.storage import Storage
@@ -40,6 +41,8 @@ IDLE_SECONDS = 0.5
 AGAIN_SECONDS = 2.0
 """Between calls to a database that does not answer."""
 SWEEP_SECONDS, PURGE_SECONDS = 60.0, 600.0
+OF_SITE = ("export", "board")
+"""Kinds of jobs that are told the settings: they read the database and the storage, or have limits."""
 MOST_HOURS = 6.0
 """That a job may take."""
 FELL = "What worked on this ended unexpectedly, perhaps for lack of memory."
@@ -140,7 +143,8 @@ class Worker:
         """How it ended; None where this worker has nothing more to say of the job."""
         if self._hands is None:
             self._hands = Hands()
-        self._hands.begin(claimed.kind, folder, claimed.parameters, files)
+        parameters = claimed.parameters | ({"site": self.settings} if claimed.kind in OF_SITE else {})
+        self._hands.begin(claimed.kind, folder, parameters, files)
         deadline, share, beat = time.monotonic() + 3600 * MOST_HOURS, None, 0.0
         while True:
             if self.stopping.is_set():
@@ -209,6 +213,7 @@ class Worker:
             self._next_sweep = 0.0
         if at >= self._next_sweep:
             self._next_sweep = at + SWEEP_SECONDS
+            settle(self.database)
             sweep(self.database, self.storage)
 
 
@@ -247,7 +252,7 @@ def _own_folder(root: Path) -> tuple[Path, Any]:
     root.mkdir(parents=True, exist_ok=True)
     with open(root / ".lock", "w") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
-        for other in root.glob("*.lock"):
+        for other in root.glob("[!.]*.lock"):
             with open(other) as file:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
