@@ -105,6 +105,20 @@ def test_means_over_long_recordings_are_exact(tmp_path):
     assert torch.allclose(OnnxEstimate(tmp_path / "x.onnx")(mixture), wanted, atol=2e-5)
 
 
+def test_what_keeps_silence_from_nothing_is_not_left_out(tmp_path):
+    """ONNX Script's optimizer takes 1e-8 for zero: in silence that would be 0 in place of 0.06, or NaN."""
+
+    class Compressed(Recurrent):
+        def estimate(self, mixture):
+            power = mixture[:, None].repeat(1, 2, 1).square()
+            return (power + 1e-8) ** 0.15 + power / (1e-9 + power)
+
+    network = Compressed().eval()
+    export(network, tmp_path / "x.onnx")
+    silent = torch.zeros(1, 100)
+    torch.testing.assert_close(OnnxEstimate(tmp_path / "x.onnx")(silent), network.estimate(silent))
+
+
 def test_a_network_that_depends_on_the_length_leaves_no_file(tmp_path):
     class Odd(Recurrent):
         def estimate(self, mixture):
