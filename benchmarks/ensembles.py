@@ -5,9 +5,11 @@
       --from runs/ensemble_snr/best.safetensors --out runs/ensemble_snr_joint
     python benchmarks/ensembles.py --by snr=runs/ensemble_snr/best.safetensors \\
       "snr, together=runs/ensemble_snr_joint/best.safetensors"
+    python benchmarks/ensembles.py --by packaged=sparse_ensemble.16k --name ensembles_live
 
-Test speakers in test noises, as in ``enhance.py``. *gate*: the specialist that the gate takes; *oracle*: the best of
-all for each recording, which nobody knows; *worst* likewise. Beside them the generalist of the size of one specialist,
+Test speakers in test noises, as in ``enhance.py``. *gate*: the specialist that the gate takes for a whole recording;
+*live*: those that it takes in a stream, second after second; *oracle*: the best of all for each recording, which nobody
+knows; *worst* likewise. Beside them the generalist of the size of one specialist,
 the noisy recording and the ideal ratio mask. Operations are counted by running the network: with a gate, one
 specialist and the gate. By sex and by speaker; the worst tenth of the speakers is what the least lucky get.
 """
@@ -63,7 +65,8 @@ def main() -> None:
             found[name] = gained(network.estimate(noisy[None])[0, 0], noisy, true)
         for name, network in ensembles.items():
             network.chosen = -1
-            found[f"{name}: gate"] = gained(network.estimate(noisy[None])[0, 0], noisy, true)
+            for kind, network.live in ((": gate, live", True), (": gate", False)):
+                found[name + kind] = gained(network.estimate(noisy[None])[0, 0], noisy, true)
             each = []
             for number in range(len(network.specialists)):
                 network.chosen = number

@@ -43,7 +43,7 @@ def typical(rounds: int, call, *arguments) -> float:
 
 def streamed(network, samples: torch.Tensor) -> None:
     streamer = network.streamer()
-    for block in samples.split(network.hop_length):
+    for block in samples.split(network.frames.hop_length):
         streamer.push(block)
     streamer.flush()
 

@@ -1,7 +1,7 @@
 """One step of a network that computes frame by frame, as an ONNX file: for programs that play while they record.
 
-What the network remembers comes in as arguments and goes out as results (see ``methods.enhancement.gru``), so that the
-file has no state. It is only left behind when its steps agree with the network's whole ``estimate``.
+What the network remembers comes in as arguments and goes out as results (``nn.live_masks.LiveStep``), so that the file
+has no state. It is only left behind when its steps agree with the network's stream.
 """
 
 import json
@@ -17,8 +17,12 @@ from torch import Tensor
 from unbabble.base.errors import UsageError
 from unbabble.base.files import atomic
 from unbabble.base.weights import CARD_KEY, WeightsCard
-from unbabble.nn.live_masks import Frames
-from unbabble.onnx_networks import TOLERANCE, quiet, require_extra
+from unbabble.nn.live_masks import Frames, LiveStep
+from unbabble.nn.streaming import Streamer
+from unbabble.onnx_networks import TOLERANCE, keep_small_sums, quiet, require_extra
+
+CHECKED_SECONDS = 3.0
+"""Of noise, silent in its second second: long enough for what is decided every second."""
 
 
 class Stepwise(Protocol):
@@ -27,12 +31,12 @@ class Stepwise(Protocol):
     sample_rate: int
     frames: Frames
 
-    def estimate(self, mixture: Float[Tensor, "batch time"]) -> Float[Tensor, "batch source time"]:
-        """The whole at once."""
+    def streamer(self) -> Streamer:
+        """Its estimate, in pieces."""
         ...
 
-    def step(self) -> Any:
-        """A module with ``INPUTS``, ``OUTPUTS`` and ``start()``; its first input and output are samples."""
+    def step(self) -> LiveStep:
+        """One frame."""
         ...
 
 
@@ -48,7 +52,7 @@ def export_step(
         int8: weights of matrix products in eight bits.
 
     Returns:
-        The largest difference between steps of the file and the network's ``estimate``, in units of its level.
+        The largest difference between steps of the file and the network's stream, in units of its level.
 
     Raises:
         UsageError: it cannot be exported, or would differ (in 32 bits).
@@ -60,10 +64,11 @@ def export_step(
     try:
         with quiet(), torch.no_grad():
             exported = torch.export.export(step, step.start(), strict=False)
+            keep_small_sums(exported)
             program = torch.onnx.export(
                 exported,
                 input_names=list(step.INPUTS),
-                output_names=list(step.OUTPUTS),
+                output_names=list(step.outputs),
                 dynamo=True,
                 verbose=False,
             )
@@ -86,10 +91,13 @@ def export_step(
                 quantize_dynamic(temporary, temporary, weight_type=QuantType.QInt8)
             finally:
                 logging.disable(logging.NOTSET)
-        mixture = torch.randn(1, network.sample_rate, generator=torch.Generator().manual_seed(0))
-        with torch.no_grad():
-            wanted = network.estimate(mixture)[0, 0]
-        found = run_steps(temporary, network, mixture[0])
+        mixture = torch.randn(
+            round(CHECKED_SECONDS * network.sample_rate), generator=torch.Generator().manual_seed(0)
+        )
+        mixture[network.sample_rate : 2 * network.sample_rate] = 0
+        streamer = network.streamer()
+        wanted = torch.cat([streamer.push(mixture), streamer.flush()], -1)[0]
+        found = run_steps(temporary, network, mixture)
         difference = float((found - wanted).abs().max() / wanted.square().mean().sqrt().clamp(min=1e-30))
         if not int8 and not difference <= TOLERANCE:
             raise UsageError(

@@ -67,6 +67,38 @@ def test_one_step_of_a_live_network(call, enhancer, tmp_path):
     torch.testing.assert_close(run_steps("step.onnx", network, mixture), wanted, rtol=0, atol=1e-5)
 
 
+def test_one_step_of_an_ensemble(call, tmp_path):
+    from unbabble.onnx_steps import run_steps
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = registry.create("sparse_ensemble", specialists=3, hidden=8, gate_hidden=4, joint=True)
+    file = tmp_path / "ensemble.safetensors"
+    weights.save(
+        file, network.state_dict(), weights.WeightsCard("sparse_ensemble", network.resolved_options())
+    )
+    code, text = call(file, "--out", "step.onnx", "--streaming")
+    assert code == 0, text
+    network = load_network(str(file)).network
+    mixture = torch.randn(40000, generator=torch.Generator().manual_seed(1))
+    mixture[20000:] *= 1e-3
+    streamer = network.streamer()
+    wanted = torch.cat([streamer.push(mixture), streamer.flush()], 1)[0]
+    torch.testing.assert_close(run_steps("step.onnx", network, mixture), wanted, rtol=0, atol=1e-5)
+    assert call(file, "--out", "small.onnx", "--streaming", "--int8")[0] == 0
+    code, text = call(file, "--out", "whole.onnx")
+    assert (code, "--streaming" in text, len(text.splitlines())) == (2, True, 1), text
+    assert call(file, "--out", "one.onnx", "--set", "chosen=2")[0] == 0
+
+
+@pytest.mark.parametrize("options", [(), ("--streaming",)])
+def test_the_packaged_enhancer(call, tmp_path, options):
+    """Its features take the 0.15th power of next to nothing, where rounding is not small."""
+    code, text = call("gru.2x64", "--out", "gru.onnx", *options)
+    assert code == 0, text
+    assert float(text.split()[-1].rstrip(".")) < 2e-5
+
+
 def test_in_eight_bits_it_is_smaller_and_nearly_the_same(call, enhancer, tmp_path):
     assert call(enhancer, "--out", "step.onnx", "--streaming")[0] == 0
     code, text = call(enhancer, "--out", "small.onnx", "--streaming", "--int8")

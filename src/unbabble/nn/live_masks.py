@@ -7,6 +7,8 @@ recording makes no difference.
 """
 
 from abc import abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -19,6 +21,7 @@ from unbabble.nn.streaming import RecordingStreamer, remembering
 COMPRESSION = 0.3
 LEAST_POWER = 1e-8
 """Of features, over the mean so far."""
+RECURRENT_WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 MEMORY_FRAMES = 1875
 """The level so far is the mean of this many frames, 30 s, then fades: a stream has no end."""
 
@@ -202,12 +205,87 @@ class Recurrence(nn.Module):
         """From now on, calls go on where the last one ended."""
         self.kept, self.remembers = None, True
 
+    def forget(self) -> None:
+        """The next call begins anew."""
+        self.kept = None
+
+    @property
+    def weights(self) -> list[tuple[Tensor, ...]]:
+        """Of each layer, as ``recurrent_step`` takes them."""
+        return [
+            tuple(self.layers.get_parameter(f"{name}_l{layer}") for name in RECURRENT_WEIGHTS)
+            for layer in range(self.layers.num_layers)
+        ]
+
     def forward(self, x: Float[Tensor, "batch frame feature"]) -> Float[Tensor, "batch frame unit"]:
         """The last layer's units."""
         found, state = self.layers(x, self.kept)
         if self.remembers:
             self.kept = state
         return found
+
+
+def recurrent_step(
+    x: Float[Tensor, "1 feature"], state: Float[Tensor, "layer unit"], weights: Sequence[Sequence[Tensor]]
+) -> Float[Tensor, "layer unit"]:
+    """The units of all layers after one frame: PyTorch's equations, a product for what comes in and for what was.
+
+    Args:
+        x: features of the frame.
+        state: the units before.
+        weights: of each layer, in the order of ``RECURRENT_WEIGHTS``.
+    """
+    states = []
+    for before, (weight_in, weight_before, bias_in, bias_before) in zip(state.split(1), weights, strict=True):
+        new = nn.functional.linear(x, weight_in, bias_in).chunk(3, -1)
+        old = nn.functional.linear(before, weight_before, bias_before).chunk(3, -1)
+        reset, update = (new[0] + old[0]).sigmoid(), (new[1] + old[1]).sigmoid()
+        x = (1 - update) * (new[2] + reset * old[2]).tanh() + update * before
+        states.append(x)
+    return torch.cat(states)
+
+
+class LiveStep(nn.Module):
+    """A frame in; what is heard of it, and what to bring along with the next frame, out.
+
+    Frames are the last ``window_length`` samples, every ``hop_length``; pieces overlap, each ``hop_length`` after the
+    one before, and add up to the voice. What is brought along is zeros to begin with: of all methods the mean power
+    so far and how many frames it is of, and what else the method remembers.
+    """
+
+    INPUTS: ClassVar[tuple[str, ...]]
+    """Names of the arguments: the frame, then what is brought along."""
+
+    def __init__(self, frames: Frames) -> None:
+        super().__init__()
+        self.frames = frames
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of what is returned: the piece, then what is brought along."""
+        return ("piece", *(f"next_{name}" for name in self.INPUTS[1:]))
+
+    @abstractmethod
+    def start(self) -> tuple[Tensor, ...]:
+        """Arguments for silence, before anything was heard."""
+
+    def heard(
+        self, frame: Float[Tensor, "1 window"], mean: Float[Tensor, "1 1"], count: Float[Tensor, "1 1"]
+    ) -> tuple[Float[Tensor, "1 frequency 2"], Float[Tensor, "1 frequency"], Tensor, Tensor]:
+        """Spectrum, features, and the next ``mean`` and ``count``."""
+        spectrum = torch.view_as_real(torch.fft.rfft(frame * self.frames.analysis))
+        power = spectrum.square().sum(-1)
+        count = (count + 1).clamp(max=MEMORY_FRAMES)
+        mean = mean + (power.mean(-1, keepdim=True) - mean) / count
+        return spectrum, compressed(power, mean), mean, count
+
+    def piece(
+        self, mask: Float[Tensor, "1 frequency"], spectrum: Float[Tensor, "1 frequency 2"]
+    ) -> Float[Tensor, "1 heard"]:
+        """What is heard of the frame."""
+        masked = torch.view_as_complex(mask[..., None] * spectrum)
+        voice = torch.fft.irfft(masked, n=self.frames.window_length)
+        return voice[:, -self.frames.heard_length :] * self.frames.synthesis
 
 
 class MaskStreamer:

@@ -52,7 +52,7 @@ def export(
         out: The file, ending in .onnx.
         opset: Version of ONNX's operators, for a program that needs a certain one.
         streaming: Write one step, from a frame to a piece of the voice, with all that is remembered as inputs and
-            outputs: for programs that play while they record. For networks of the method gru.
+            outputs: for programs that play while they record. For networks of the methods gru and sparse_ensemble.
         int8: With --streaming, weights in eight bits: smaller and quicker, and a little different.
         set: Any option of the network, in place of those with which it was trained, as name=value.
         overwrite: Replace the file.
@@ -81,7 +81,9 @@ def export(
     network, found = load_separator(model, **parse_assignments(set or []))
     if streaming:
         if not hasattr(network, "step"):
-            raise UsageError(f"'{model}' does not compute step by step: --streaming is for the method gru.")
+            raise UsageError(
+                f"'{model}' does not compute step by step: --streaming is for the methods gru and sparse_ensemble."
+            )
         difference = export_step(network, out, card=found.card, int8=int8)  # type: ignore[arg-type]
     else:
         difference = write(network, out, card=found.card, opset=opset)

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from unbabble.base.errors import UsageError
 from unbabble.base.registry import register
-from unbabble.nn.live_masks import MEMORY_FRAMES, LiveMasks, Recurrence, compressed
+from unbabble.nn.live_masks import LiveMasks, LiveStep, Recurrence, recurrent_step
 
 
 @register(
@@ -90,49 +90,25 @@ class GRU(LiveMasks):
         return GruStep(self)
 
 
-class GruStep(nn.Module):
-    """A frame in; what is heard of it, and what to bring along with the next frame, out.
-
-    To begin with, ``mean``, ``count`` and ``state`` are zeros. Frames are the last ``window_length`` samples, every
-    ``hop_length``; pieces overlap, each ``hop_length`` after the one before, and add up to the voice.
-    """
+class GruStep(LiveStep):
+    """See ``LiveStep``; ``state`` is the units of all layers."""
 
     INPUTS: ClassVar[tuple[str, ...]] = ("frame", "mean", "count", "state")
-    OUTPUTS: ClassVar[tuple[str, ...]] = ("piece", "next_mean", "next_count", "next_state")
 
     def __init__(self, network: GRU) -> None:
-        super().__init__()
+        super().__init__(network.frames)
         self.network = network
 
     def start(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Arguments for silence, before anything was heard."""
-        frames, layers = self.network.frames, self.network.recurrence.layers
+        layers = self.network.recurrence.layers
         state = torch.zeros(layers.num_layers, layers.hidden_size)
-        return torch.zeros(1, frames.window_length), torch.zeros(1, 1), torch.zeros(1, 1), state
+        return torch.zeros(1, self.frames.window_length), torch.zeros(1, 1), torch.zeros(1, 1), state
 
     def forward(
         self, frame: Float[Tensor, "1 time"], mean: Tensor, count: Tensor, state: Float[Tensor, "layer unit"]
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """(1, heard), and the next ``mean``, ``count`` and ``state``."""
-        network, frames = self.network, self.network.frames
-        spectrum = torch.view_as_real(torch.fft.rfft(frame * frames.analysis))
-        power = spectrum.square().sum(-1)
-        count = (count + 1).clamp(max=MEMORY_FRAMES)
-        mean = mean + (power.mean(-1, keepdim=True) - mean) / count
-        x = compressed(power, mean)
-        states = []
-        for layer in range(len(state)):
-            x = self._cell(layer, x, state[layer : layer + 1])
-            states.append(x)
-        mask = network.to_mask(x).sigmoid()
-        voice = torch.fft.irfft(torch.view_as_complex(mask[..., None] * spectrum), n=frames.window_length)
-        return voice[:, -frames.heard_length :] * frames.synthesis, mean, count, torch.cat(states)
-
-    def _cell(self, layer: int, x: Tensor, h: Tensor) -> Tensor:
-        """The layer's equations, as PyTorch has them: a matrix product each for what comes in and what was."""
-        weights = self.network.recurrence.layers
-        get = weights.get_parameter
-        inner = nn.functional.linear(x, get(f"weight_ih_l{layer}"), get(f"bias_ih_l{layer}")).chunk(3, -1)
-        before = nn.functional.linear(h, get(f"weight_hh_l{layer}"), get(f"bias_hh_l{layer}")).chunk(3, -1)
-        reset, update = (inner[0] + before[0]).sigmoid(), (inner[1] + before[1]).sigmoid()
-        return (1 - update) * (inner[2] + reset * before[2]).tanh() + update * h
+        spectrum, features, mean, count = self.heard(frame, mean, count)
+        state = recurrent_step(features, state, self.network.recurrence.weights)
+        return self.piece(self.network.to_mask(state[-1:]).sigmoid(), spectrum), mean, count, state
