@@ -36,7 +36,7 @@ NAME, SEED, RATE = "adapt", 0, 16000
 LEAST_NOISE_SECONDS = 10.0
 TEST_SECONDS, PIECE_SECONDS, CLEAN_SECONDS, MOST_SECONDS = 60.0, 4.0, 10.0, 180.0
 SNRS_DB = (-5.0, 0.0, 5.0, 10.0)
-SPEAKERS = 10
+SPEAKERS, BATCH = 10, 5
 PUBLISHED = (
     "Published (Kim & Kim, WASPAA 2021; LibriSpeech in WHAM! noises of 10 places; student 2x32, teacher 3x1024, 0 dB): "
     "4.51 dB before, 7.34 dB after, teacher 8.61 dB."
@@ -87,11 +87,10 @@ def pieces(mixture: np.ndarray, voice: np.ndarray) -> Iterator[tuple[Tensor, Ten
 @torch.no_grad()
 def gained(network, mixture: np.ndarray, voice: np.ndarray) -> float:
     """Mean SI-SDR improvement over the pieces of the test."""
-    found = []
-    for heard, true in pieces(mixture, voice):
-        estimate = network.estimate(heard / heard.square().mean().sqrt())[:, 0]
-        found.append(float(si_sdr(estimate, true) - si_sdr(heard, true)))
-    return float(np.mean(found))
+    heard, true = (torch.cat(each) for each in zip(*pieces(mixture, voice), strict=True))
+    level = heard.square().mean(-1, keepdim=True).sqrt()
+    estimate = torch.cat([network.estimate(each)[:, 0] for each in (heard / level).split(BATCH)])
+    return float((si_sdr(estimate, true) - si_sdr(heard, true)).mean())
 
 
 def speakers_of(split: str, count: int) -> list[corpora.Utterance]:
