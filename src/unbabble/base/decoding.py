@@ -4,7 +4,7 @@ import io
 import math
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -160,16 +160,16 @@ def _open_av(source: Path | BinaryIO, name: str) -> Iterator[Decoder]:
     import av.logging
 
     av.logging.set_level(None)
-    try:
-        # Local files only: a playlist or a crafted container must not make FFmpeg open network addresses.
-        target = f"file:{source}" if isinstance(source, Path) else source
-        container = av.open(
-            target, options={"protocol_whitelist": "file"} if isinstance(source, Path) else {}
-        )
-    except (av.error.FFmpegError, ValueError, OSError) as error:
-        raise InputError(f"{name} is not a recording that can be read (damaged, or not audio).") from error
-    with container:
-        yield AvDecoder(container, name)
+    with open(source, "rb") if isinstance(source, Path) else nullcontext(source) as file:
+        try:
+            # Of all protocols none: a playlist or a crafted container must not make FFmpeg open anything else.
+            container = av.open(file, options={"protocol_whitelist": "none"})
+        except (av.error.FFmpegError, ValueError, OSError) as error:
+            raise InputError(
+                f"{name} is not a recording that can be read (damaged, or not audio)."
+            ) from error
+        with container:
+            yield AvDecoder(container, name)
 
 
 def _sniff(source: Path | BinaryIO, name: str) -> None:

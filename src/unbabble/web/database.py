@@ -29,7 +29,9 @@ class Database:
         url = url.replace("postgresql://", "postgresql+psycopg://", 1)
         try:
             if url.startswith("sqlite"):
-                self.engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+                self.engine = create_engine(
+                    url, connect_args={"timeout": BUSY_SECONDS}, pool_size=CONNECTIONS
+                )
                 _prepare_sqlite(self.engine)
             else:
                 self.engine = create_engine(
@@ -87,8 +89,10 @@ class Moment(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
-        """Tell that it is UTC."""
-        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+        """In UTC, whatever the server's time zone is."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 def now() -> datetime:

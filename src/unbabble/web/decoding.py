@@ -1,29 +1,37 @@
 """Reading what strangers send: in a process of its own, with little time and memory, by no library of ours.
 
-    python -m unbabble.web.decoding SOURCE TARGET MOST_SECONDS
-
-writes FLAC of 24 bits to TARGET and what was found as JSON to standard output. A file that makes the decoder grow,
-loop or fall ends that process, not the site.
+A file that makes the decoder grow, loop or fall ends that process, not the site. Starting Python and its libraries for
+each file would take longer than to read it, so there is one process that has them loaded and touches no file; for each
+file it forks one that does, under limits, and ends.
 """
 
+import atexit
+import contextlib
+import errno
 import json
 import os
 import resource
+import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
 from unbabble.base.errors import InputError
 from unbabble.web.settings import Settings
 
-REFUSED = 3
-"""Exit code for what is no recording, with the reason."""
 FLAC_CHANNELS = 8
+CLIPPED = 0.999
 WAIT_FACTOR = 4
 """Wall time over processor time, for a busy machine."""
+MESSAGE_BYTES = 1 << 16
+LIMITED = (errno.EFBIG,)
+"""What the operating system says of a file that reached its own limit; everything else means the disk."""
 _turns = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
 
 
@@ -38,50 +46,193 @@ class Heard:
     clipped_share: float
 
 
-def decode(source: Path, target: Path, settings: Settings) -> Heard:
-    """Write the recording in ``source`` to ``target`` as FLAC.
+def decode(source: Path, target: Path, settings: Settings, exact: bool = False) -> Heard:
+    """Write the recording in ``source`` to ``target`` as FLAC of 24 bits, within full scale.
+
+    Args:
+        source: what was sent.
+        target: is written.
+        settings: for their limits.
+        exact: as WAV of 32-bit float instead, beyond full scale where the recording is.
 
     Raises:
         InputError: it is no recording, too long, or takes too much to read.
+        OSError: ``target`` cannot be written, for want of space say.
     """
-    command = [sys.executable, "-m", "unbabble.web.decoding", source, target, str(settings.most_seconds)]
-
-    def bounded() -> None:
-        resource.setrlimit(resource.RLIMIT_AS, (settings.decode_bytes, settings.decode_bytes))
-        resource.setrlimit(
-            resource.RLIMIT_CPU, (round(settings.decode_seconds), round(settings.decode_seconds) + 5)
-        )
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-    environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    wall = WAIT_FACTOR * settings.decode_seconds
+    request = {
+        "source": os.fspath(source),
+        "target": os.fspath(target),
+        "most_seconds": settings.most_seconds,
+        "exact": exact,
+        "cpu": round(settings.decode_seconds),
+        "bytes": settings.decode_bytes,
+        "wall": round(wall),
+    }
     with _turns:
+        begun = time.monotonic()
+        told = _readers.ask(json.dumps(request).encode(), wall)
+        late = time.monotonic() - begun >= wall
+    if told is None:
+        reason = "takes too long to read" if late else "takes too much memory or time, or is damaged"
+        raise InputError(f"This file cannot be read: it {reason}.")
+    if "errno" in told:
+        raise OSError(told["errno"], os.strerror(told["errno"]))
+    if "refused" in told:
+        raise InputError(told["refused"])
+    return Heard(**told)
+
+
+class _Readers:
+    """The process that forks readers, started when it is first needed, and again should it have ended."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen | None = None
+        self._control: socket.socket | None = None
+        atexit.register(self.close)
+
+    def ask(self, request: bytes, seconds: float) -> dict[str, Any] | None:
+        """What a reader says; None if it ended without a word, or is not done after ``seconds``."""
+        here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with here:
+            with there:
+                self._send(request, there)
+            here.settimeout(seconds + 1)
+            try:
+                answer = here.recv(MESSAGE_BYTES)
+            except (TimeoutError, ConnectionError):
+                return None
+        return json.loads(answer) if answer else None
+
+    def _send(self, request: bytes, channel: socket.socket) -> None:
+        with self._lock:
+            for last in (False, True):
+                control = self._running()
+                try:
+                    socket.send_fds(control, [request], [channel.fileno()])
+                    return
+                except OSError:  # it was killed, by lack of memory say
+                    if last:
+                        raise
+                    self._stop()
+
+    def _running(self) -> socket.socket:
+        if self._control is None:
+            self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+            environment |= {
+                "OMP_NUM_THREADS": "1",
+                "OPENBLAS_NUM_THREADS": "1",
+                "PYTHONDONTWRITEBYTECODE": "1",
+            }
+            with theirs:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "unbabble.web.decoding", str(theirs.fileno())],
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    env=environment,
+                    start_new_session=True,  # Ctrl-C is for the site, which closes this one
+                )
+        return self._control
+
+    def _stop(self) -> None:
+        if self._control is not None and self._process is not None:
+            self._control.close()
+            self._process.kill()
+            self._process.wait()
+        self._control = self._process = None
+
+    def close(self) -> None:
+        """End it; readers that are at work come to their end."""
+        with self._lock:
+            self._stop()
+
+
+_readers = _Readers()
+
+
+def _serve(control: socket.socket) -> None:
+    """Fork a reader for each request, until the site is gone."""
+    import av  # noqa: F401  (so that no reader has to load it)
+    import numpy as np  # noqa: F401
+    import soundfile  # noqa: F401
+
+    from unbabble.base import decoding  # noqa: F401
+
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for readers
+    while True:
+        request, channels, _, _ = socket.recv_fds(control, MESSAGE_BYTES, 1)
+        if not channels:
+            return
+        channel = socket.socket(fileno=channels[0])
+        if os.fork() == 0:
+            try:
+                control.close()
+                _limit(asked := json.loads(request))
+                answer = _read(asked)
+                channel.send(json.dumps(answer).encode())
+            finally:
+                os._exit(0)
+        channel.close()
+
+
+def _limit(asked: dict[str, Any]) -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (asked["bytes"], asked["bytes"]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (asked["bytes"], asked["bytes"]))
+    resource.setrlimit(resource.RLIMIT_CPU, (asked["cpu"], asked["cpu"] + 5))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.alarm(asked["wall"])  # which ends this process
+
+
+def _read(asked: dict[str, Any]) -> dict[str, Any]:
+    """What is told to the site: the fields of ``Heard``, or why not."""
+    try:
+        raw = open(asked["target"], "wb", buffering=0)  # noqa: SIM115
+    except OSError as error:
+        return {"errno": error.errno}
+    with raw:
+        file = _Target(raw)
         try:
-            done = subprocess.run(
-                [os.fspath(each) for each in command],
-                capture_output=True,
-                timeout=WAIT_FACTOR * settings.decode_seconds,
-                preexec_fn=bounded,
-                env=environment,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise InputError("This file takes too long to read.") from None
-    if done.returncode == REFUSED:
-        raise InputError(done.stderr.decode(errors="replace").strip())
-    if done.returncode:
-        raise InputError("This file cannot be read: it takes too much memory or time, or is damaged.")
-    return Heard(**json.loads(done.stdout))
+            found = _convert(Path(asked["source"]), file, asked["most_seconds"], asked["exact"])
+        except InputError as refusal:
+            found = {"refused": str(refusal)}
+        except Exception:
+            if file.failed is None:
+                raise
+            found = {}
+    if file.failed is None:
+        return found
+    return {"refused": "The recording is too large."} if file.failed in LIMITED else {"errno": file.failed}
 
 
-def _main(source: str, target: str, most_seconds: float) -> None:
+class _Target:
+    """A file for libsndfile that remembers why it could not be written."""
+
+    def __init__(self, file: FileIO) -> None:
+        self.file = file
+        self.failed: int | None = None
+        self.seek, self.tell, self.read = file.seek, file.tell, file.read
+
+    def write(self, data: Any) -> int:
+        left = memoryview(data)
+        try:
+            while left:
+                left = left[self.file.write(left) :]
+        except OSError as error:
+            self.failed = error.errno or errno.EIO
+        return len(data) - len(left)
+
+
+def _convert(source: Path, target: Any, most_seconds: float, exact: bool) -> dict[str, Any]:
     import numpy as np
     import soundfile
 
     from unbabble.base.decoding import open_decoder
 
-    found: dict[str, Any] = {}
-    with open_decoder(Path(source), "The file") as decoder:
+    with open_decoder(source, "The file") as decoder:
         info = decoder.info
         if info.channels > FLAC_CHANNELS:
             raise InputError(
@@ -91,9 +242,10 @@ def _main(source: str, target: str, most_seconds: float) -> None:
         long = InputError(f"The recording is longer than {most_seconds / 60:g} minutes.")
         if (info.seconds or 0.0) > most_seconds:
             raise long
-        with soundfile.SoundFile(
-            target, "w", info.sample_rate, info.channels, format="FLAC", subtype="PCM_24"
-        ) as file:
+        options: dict[str, Any] = {"format": "FLAC", "subtype": "PCM_24"}
+        if exact:
+            options = {"format": "WAV", "subtype": "FLOAT"}
+        with soundfile.SoundFile(target, "w", info.sample_rate, info.channels, **options) as file:
             for block in decoder.blocks():
                 count += block.shape[1]
                 if count > most:
@@ -101,26 +253,20 @@ def _main(source: str, target: str, most_seconds: float) -> None:
                 if not np.isfinite(block).all():
                     raise InputError("The file contains samples that are not numbers (NaN or infinity).")
                 magnitudes = np.abs(block)
-                peak, clipped = (
-                    max(peak, float(magnitudes.max(initial=0))),
-                    clipped + int((magnitudes >= 0.999).sum()),
-                )
-                file.write(block.T.clip(-1, 1))
+                peak = max(peak, float(magnitudes.max(initial=0)))
+                clipped += int((magnitudes >= CLIPPED).sum())
+                file.write(block.T if exact else block.T.clip(-1, 1))
         if not count:
             raise InputError("The file has no samples.")
-        found = {
-            "sample_rate": info.sample_rate,
-            "channels": info.channels,
-            "seconds": count / info.sample_rate,
-            "peak": peak,
-            "clipped_share": clipped / (count * info.channels),
-        }
-    print(json.dumps(found))
+    return {
+        "sample_rate": info.sample_rate,
+        "channels": info.channels,
+        "seconds": count / info.sample_rate,
+        "peak": peak,
+        "clipped_share": clipped / (count * info.channels),
+    }
 
 
 if __name__ == "__main__":
-    try:
-        _main(sys.argv[1], sys.argv[2], float(sys.argv[3]))
-    except InputError as refusal:
-        print(refusal, file=sys.stderr)
-        sys.exit(REFUSED)
+    with contextlib.suppress(KeyboardInterrupt):
+        _serve(socket.socket(fileno=int(sys.argv[1])))

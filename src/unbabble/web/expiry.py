@@ -14,8 +14,8 @@ from unbabble.web.tables.jobs import Job
 from unbabble.web.tables.people import Visit
 from unbabble.web.tables.uploads import Upload
 
-PURPOSES = ("studio", "enrollment")
-"""Uploads that expire; those of other rooms do so only while they are open."""
+PURPOSES = ("studio", "enrollment", "archive")
+"""Uploads that expire; those of other rooms do so only while they are open. Archives that a room has taken never do."""
 PARTIAL_DAYS = 2.0
 AT_ONCE = 500
 

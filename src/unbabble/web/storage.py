@@ -47,7 +47,7 @@ class Storage:
                 with open(partial, "rb+") as file:
                     os.fsync(file.fileno())
                 os.replace(partial, path)
-                _sync_folder(Path(path).parent)
+                sync_folder(Path(path).parent)
             else:
                 self.files.put_file(os.fspath(source), partial)
                 self.files.mv(partial, path)
@@ -102,7 +102,7 @@ class Storage:
         return f"{self.root}/{key}"
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """So that a name survives the machine's end, too."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
