@@ -214,7 +214,7 @@ def _own_job(request: Request, visit: Visit, key: str) -> Job:
     """
     with request.app.state.database.reading() as session:
         job = session.get(Job, key)
-    if job is None or job.visit_id != visit.id or job.expires is None:
+    if job is None or job.visit_id != visit.id or job.expires is None or job.kind not in KINDS:
         raise HTTPException(404, "There is no such job here: it was deleted, or it is somebody else's.")
     return job
 
@@ -229,8 +229,8 @@ def _shared_job(request: Request, token: str) -> Job:
 
 def _own_jobs(request: Request, visit: Visit) -> list[JobState]:
     with request.app.state.database.reading() as session:
-        own = select(Job).where(Job.visit_id == visit.id, Job.expires.is_not(None))
-        found = session.scalars(own.order_by(Job.created.desc()).limit(LATEST)).all()
+        own = (Job.visit_id == visit.id, Job.expires.is_not(None), Job.kind.in_(KINDS))
+        found = session.scalars(select(Job).where(*own).order_by(Job.created.desc()).limit(LATEST)).all()
         return [state(session, job, f"/studio/jobs/{job.id}") for job in found]
 
 

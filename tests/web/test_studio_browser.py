@@ -1,0 +1,169 @@
+"""The studio as somebody uses it: in a real browser, on a phone, by keyboard, with a microphone."""
+
+import io
+import re
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+
+import pytest
+import soundfile
+
+pytest.importorskip("playwright.sync_api")
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.web.conftest import DEMO
+from unbabble.web.worker import Worker
+
+PATIENCE = 120_000
+"""Milliseconds: on a slow machine a first job loads its libraries."""
+STARTS = """
+window.starts = [];
+const start = AudioBufferSourceNode.prototype.start;
+AudioBufferSourceNode.prototype.start = function (when, offset) {
+  window.starts.push([when, offset]);
+  return start.call(this, when, offset);
+};
+"""
+
+
+@pytest.fixture
+def studio(live) -> Iterator[Callable]:
+    """Serves a site with a worker; gives its address."""
+    workers = []
+
+    def start() -> str:
+        address, app = live()
+        worker = Worker(app.state.settings)
+        thread = threading.Thread(target=worker.run)
+        thread.start()
+        workers.append((worker, thread))
+        return address
+
+    yield start
+    for worker, thread in workers:
+        worker.stopping.set()
+        thread.join()
+        worker.close()
+
+
+def is_accessible(page: Page, errors: list[str] | None = None) -> None:
+    """No violation, nothing wider than the window, and no error so far (axe itself offends against the policy)."""
+    assert not errors
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    if errors is not None:
+        errors.clear()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_from_an_upload_to_a_zip_with_the_voices_of_the_command_line(studio, chromium, tmp_path):
+    """On a phone, by keyboard where there is something to play."""
+    from unbabble.verbs.separate import separate
+
+    address = studio()
+    context = chromium(viewport={"width": 390, "height": 844}, accept_downloads=True)
+    context.add_init_script(STARTS)
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    errors: list[str] = []
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(f"{address}/studio")
+    is_accessible(page, errors)
+    page.get_by_role("button", name="Separate").click()
+    expect(page.get_by_role("alert")).to_have_text("Choose a recording first.")
+    page.get_by_label("Choose a file").first.set_input_files(DEMO / "mixture.flac")
+    page.get_by_text("Options").click()
+    page.get_by_role("combobox", name="Model").select_option("auxiva.iss")
+    page.get_by_role("combobox", name="Talkers").select_option("2")
+    is_accessible(page, errors)
+    page.get_by_role("button", name="Separate").click()
+
+    page.wait_for_url(re.compile("/studio/jobs/"))
+    expect(page.locator("#player[data-ready]")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_role("heading", level=1)).to_have_text("mixture.flac")
+    expect(page.get_by_role("img", name="Waveform and spectrogram of Voice 2")).to_be_visible()
+    expect(page.locator(".player-track").nth(1)).to_contain_text("dB (")
+    is_accessible(page, errors)
+
+    voice, mixture = (
+        page.get_by_role("button", name="Voice 2", exact=True),
+        page.get_by_role("button", name="Mixture", exact=True),
+    )
+    page.get_by_role("button", name="Play").focus()
+    page.keyboard.press("Enter")
+    pause = page.get_by_role("button", name="Pause")
+    expect(pause).to_be_focused()
+    starts = page.evaluate("starts")
+    assert len(starts) == 3
+    assert len(set(map(tuple, starts))) == 1  # all at one time, from one place
+    page.keyboard.press("3")
+    expect(voice).to_have_attribute("aria-pressed", "true")
+    expect(mixture).to_have_attribute("aria-pressed", "false")
+    assert page.evaluate("starts.length") == 3  # switched without starting again
+    position = page.get_by_role("slider", name="Position")
+    expect(position).to_have_attribute("aria-valuetext", re.compile("0:0[1-9] of 0:09"))
+    page.keyboard.press("p")
+    expect(page.get_by_role("button", name="Play")).to_be_visible()
+    solo = page.get_by_role("button", name="Solo Mixture")
+    solo.press("Enter")
+    page.get_by_role("button", name="Solo Voice 1").press("Enter")
+    page.get_by_role("button", name="Mute Mixture").press("Enter")
+    audible = page.locator(".player-track.audible")
+    expect(audible).to_have_count(1)
+    expect(audible).to_contain_text("Voice 1")
+
+    with page.expect_download() as waiting:
+        page.get_by_role("link", name="Download all (zip)").click()
+    made = zipfile.ZipFile(io.BytesIO(waiting.value.path().read_bytes()))
+    separate(
+        DEMO / "mixture.flac", out=tmp_path / "cli", model="auxiva.iss", sources=2, format="flac", quiet=True
+    )
+    for name in ("source1.flac", "source2.flac"):
+        assert made.read(name) == (tmp_path / "cli" / "mixture" / name).read_bytes()
+
+    page.get_by_role("button", name="Share a link").click()
+    link = page.get_by_role("link", name="this link")
+    expect(link).to_be_visible()
+    shared = f"{address}{link.get_attribute('href')}"
+    other = chromium(viewport={"width": 390, "height": 844}).new_page()
+    other.goto(shared)
+    expect(other.locator("#player[data-ready]")).to_be_visible(timeout=PATIENCE)
+    expect(other.get_by_role("button", name="Delete this recording")).to_have_count(0)
+    is_accessible(other)
+
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Delete this recording").click()
+    page.wait_for_url(f"{address}/studio")
+    expect(page.get_by_text("None yet.")).to_be_visible()
+    answer = other.goto(shared)
+    assert answer
+    assert answer.status == 404
+    assert errors == []
+
+
+def test_noise_is_taken_off_what_a_microphone_hears(studio, chromium, tmp_path):
+    voice, rate = soundfile.read(DEMO / "reference1.flac")
+    soundfile.write(tmp_path / "voice.wav", voice, rate, subtype="PCM_16")
+    page = chromium(microphone=tmp_path / "voice.wav", color_scheme="dark").new_page()
+    page.set_default_timeout(PATIENCE)
+    page.goto(f"{studio()}/studio")
+    page.get_by_role("radio", name="Take off noise").check()
+    page.get_by_role("button", name="Record", exact=True).click()
+    stop = page.get_by_role("button", name="Stop (0:02)")
+    expect(stop).to_be_visible()
+    is_accessible(page)
+    stop.click()
+    expect(page.get_by_text(re.compile(r"Recorded \d\.\d s"))).to_be_visible()
+    page.get_by_text("Options").click()
+    page.get_by_role("combobox", name="Model").select_option("gru.2x64")
+    page.get_by_role("combobox", name="How much noise goes").select_option("12")
+    page.get_by_role("button", name="Take off noise").click()
+    page.wait_for_url(re.compile("/studio/jobs/"))
+    expect(page.locator("#player[data-ready]")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_role("button", name="Without noise", exact=True)).to_be_visible()
+    expect(page.locator("main")).to_contain_text("noise 12 dB softer at most")
+    is_accessible(page)
