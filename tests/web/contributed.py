@@ -8,6 +8,7 @@ from datetime import timedelta
 import soundfile
 
 from tests.web.conftest import wav
+from unbabble.web import judging, queue
 from unbabble.web.database import now
 from unbabble.web.tables.collect import Assignment, Campaign, Consent, Contribution, Participant, Prompt
 from unbabble.web.tables.uploads import Upload
@@ -25,6 +26,11 @@ TRACK = {
     "noiseSuppression": False,
     "autoGainControl": False,
 }
+
+SCORES = [
+    {"si_snr_db": 12.0, "low_db": 9.0, "high_db": 14.0, "verdict": "fair"},
+    {"si_snr_db": 6.0, "low_db": 3.0, "high_db": 9.0, "verdict": "poor"},
+]
 
 
 def add_campaign(app, slug: str = "pilot", name: str = "Pilot", **others) -> str:
@@ -104,3 +110,21 @@ def contribute(
     app.state.storage.put(upload.heard_key, heard)
     heard.unlink()
     return contribution.id
+
+
+def separate(app) -> None:
+    """Be the worker for everything that is to be separated: two voices, half as loud as the recording."""
+    judging.settle(app.state.database)
+    path = app.state.settings.data / "voice.flac"
+    while claimed := queue.claim(app.state.database, "test"):
+        assert claimed.kind == "separate"
+        with app.state.storage.open(claimed.inputs[0]["key"]) as file:
+            samples, rate = soundfile.read(io.BytesIO(file.read()), dtype="int32", always_2d=True)
+        soundfile.write(path, samples // 2, rate, subtype="PCM_24")
+        outputs = []
+        for number in (1, 2):
+            key = f"jobs/{claimed.id}/source{number}.flac"
+            app.state.storage.put(key, path)
+            outputs.append({"name": f"source{number}.flac", "key": key, "bytes": path.stat().st_size})
+        queue.finish(app.state.database, claimed, {"model": "sepformer.tiny", "scores": SCORES}, outputs)
+    judging.settle(app.state.database)

@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from tests.web.conftest import log_in, visit, wav
-from tests.web.contributed import add_campaign, add_participant, contribute
+from tests.web.conftest import log_in, visit
+from tests.web.contributed import add_campaign, add_participant, contribute, separate
 from unbabble.web import judging, queue
 from unbabble.web.disposal import sweep
 from unbabble.web.tables.collect import Contribution
@@ -14,10 +14,6 @@ from unbabble.web.tables.people import Event
 from unbabble.web.tables.review import Judgement
 
 PAGE = {"accept": "text/html"}
-SCORES = [
-    {"si_snr_db": 12.0, "low_db": 9.0, "high_db": 14.0, "verdict": "fair"},
-    {"si_snr_db": 6.0, "low_db": 3.0, "high_db": 9.0, "verdict": "poor"},
-]
 
 
 def decide(browser, key: str, status: str = "accepted", reason: str = "", seen: str | None = None, query=""):
@@ -28,20 +24,6 @@ def decide(browser, key: str, status: str = "accepted", reason: str = "", seen: 
 def get(app, model, key):
     with app.state.database.reading() as session:
         return session.get(model, key)
-
-
-def separate(app, tmp_path) -> None:
-    """Be the worker for every job that waits."""
-    voice = tmp_path / "voice.wav"
-    voice.write_bytes(wav(1.0))
-    while claimed := queue.claim(app.state.database, "test"):
-        assert claimed.kind == "separate"
-        outputs = []
-        for number in (1, 2):
-            key = f"jobs/{claimed.id}/source{number}.flac"
-            app.state.storage.put(key, voice)
-            outputs.append({"name": f"source{number}.flac", "key": key, "bytes": voice.stat().st_size})
-        queue.finish(app.state.database, claimed, {"model": "sepformer.tiny", "scores": SCORES}, outputs)
 
 
 def test_a_reviewer_accepts_and_rejects_and_gets_the_next(site):
@@ -170,7 +152,7 @@ def test_the_queue_shows_page_after_page(light_site, monkeypatch):
     assert ">More<" not in shown
 
 
-def test_a_score_is_asked_for_when_a_recording_arrives_and_shown_when_it_is_there(site, tmp_path):
+def test_a_score_is_asked_for_when_a_recording_arrives_and_shown_when_it_is_there(site):
     key = contribute(site, add_participant(site, add_campaign(site)))
     reviewer = log_in(site, "reviewer")
     for _ in range(2):  # asked for once
@@ -178,7 +160,7 @@ def test_a_score_is_asked_for_when_a_recording_arrives_and_shown_when_it_is_ther
     with site.state.database.reading() as session:
         (job,) = session.query(Job).all()
     assert job.inputs[0]["upload"] == get(site, Contribution, key).upload_id
-    separate(site, tmp_path)
+    separate(site)
     state = reviewer.get(f"/api/review/contributions/{key}").json()
     assert state["judging"] == "done"
     assert state["blind"]["scores"] == [12.0, 6.0]
@@ -186,12 +168,13 @@ def test_a_score_is_asked_for_when_a_recording_arrives_and_shown_when_it_is_ther
     shown = reviewer.get(f"/review/contributions/{key}", headers=PAGE).text
     assert "12.0 dB" in shown
     assert "(3.0 to 9.0)" in shown
-    assert reviewer.get(f"/review/contributions/{key}/voices/2").content == wav(1.0)
+    with site.state.storage.open(get(site, Contribution, key).blind["voices"][1]) as file:
+        assert reviewer.get(f"/review/contributions/{key}/voices/2").content == file.read()
     assert reviewer.get(f"/review/contributions/{key}/voices/3").status_code == 404
     assert "9.0 dB" in reviewer.get("/review", headers=PAGE).text
 
 
-def test_what_could_not_be_scored_is_tried_again_on_demand(light_site, tmp_path):
+def test_what_could_not_be_scored_is_tried_again_on_demand(light_site):
     key = contribute(light_site, add_participant(light_site, add_campaign(light_site)))
     reviewer = log_in(light_site, "reviewer")
     reviewer.get("/review", headers=PAGE)
@@ -202,7 +185,7 @@ def test_what_could_not_be_scored_is_tried_again_on_demand(light_site, tmp_path)
     assert (state["judging"], state["blind"]) == ("failed", {"error": "There is no separator."})
     assert "There is no separator." in reviewer.get(f"/review/contributions/{key}", headers=PAGE).text
     assert reviewer.post(f"/api/review/contributions/{key}/score").json()["judging"] == "waiting"
-    separate(light_site, tmp_path)
+    separate(light_site)
     assert reviewer.get(f"/api/review/contributions/{key}").json()["judging"] == "done"
     assert reviewer.post(f"/api/review/contributions/{key}/score").json()["judging"] == "done"  # not twice
 
@@ -230,10 +213,10 @@ def test_servers_that_look_at_once_ask_for_a_score_once(site):
 
 
 @pytest.mark.parametrize("told", [True, False])
-def test_withdrawal_takes_the_voices_along(site, tmp_path, told):
+def test_withdrawal_takes_the_voices_along(site, told):
     key = contribute(site, add_participant(site, add_campaign(site)))
     judging.settle(site.state.database)
-    separate(site, tmp_path)
+    separate(site)
     judging.settle(site.state.database)
     (voice, _) = get(site, Contribution, key).blind["voices"]
     with site.state.database.writing() as session:
@@ -247,7 +230,7 @@ def test_withdrawal_takes_the_voices_along(site, tmp_path, told):
         assert session.query(Judgement).count() == session.query(Job).count() == 0
 
 
-def test_contributors_are_counted(site, tmp_path):
+def test_contributors_are_counted(site):
     pilot = add_campaign(site)
     ann, ben = add_participant(site, pilot, provider="prolific-1"), add_participant(site, pilot)
     doubt = [{"name": "one voice", "passed": False, "value": 0.9, "advice": "Read both at once."}]
@@ -333,12 +316,12 @@ FOR_ADMINISTRATORS = [
 ]
 
 
-def test_every_route_with_every_role(light_site, tmp_path):
+def test_every_route_with_every_role(light_site):
     from unbabble.web.rooms import datasets, review
 
     key = contribute(light_site, add_participant(light_site, add_campaign(light_site)))
     judging.settle(light_site.state.database)
-    separate(light_site, tmp_path)
+    separate(light_site)
     judging.settle(light_site.state.database)
     administrator, reviewer, nobody = (
         log_in(light_site, "administrator"),

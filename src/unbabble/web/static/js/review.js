@@ -68,7 +68,6 @@ function reject() {
 element('accept').addEventListener('click', () => decide('accepted'));
 element('reject').addEventListener('click', () => ask(why.hidden));
 element('cancel').addEventListener('click', () => ask(false));
-element('play').addEventListener('click', () => player?.toggle());
 words.addEventListener('input', () => { if (!why.querySelector(':checked')) element('other').checked = true; });
 why.addEventListener('submit', (event) => { event.preventDefault(); reject(); });
 why.addEventListener('keydown', (event) => {
@@ -95,34 +94,40 @@ document.addEventListener('keydown', (event) => {
   event.preventDefault();
 });
 
-const again = element('again');
-again?.addEventListener('click', async () => {
-  again.disabled = true;
+element('judged').addEventListener('click', async ({ target }) => {
+  if (target.id !== 'again') return;
+  target.disabled = true;
   try {
     await call('POST', `/api${page}/score`);
     location.reload();
   } catch (error) {
-    again.disabled = false;
+    target.disabled = false;
     say(error.message);
   }
 });
 
-/** While it is being judged: show it when it is there, unless that would interrupt somebody. */
-async function watch() {
+/** While it is being separated and scored: show that when it is there, but interrupt nobody who listens. */
+async function arrive() {
   while (['waiting', 'running'].includes(review.dataset.judging)) {
     await new Promise((done) => setTimeout(done, POLL_MS));
     const state = await call('GET', `/api${page}`).catch(() => null);
     if (state) review.dataset.judging = state.judging;
   }
-}
-
-async function arrived() {
-  if (!['waiting', 'running'].includes(review.dataset.judging)) return;
-  await watch();
   const answer = await fetch(`${page}?${query}`, { headers: { accept: 'text/html' } });
   if (!answer.ok) return;
   const fresh = new DOMParser().parseFromString(await answer.text(), 'text/html');
   element('judged').replaceChildren(...fresh.getElementById('judged').childNodes);
+  for (const name of ['voices', 'scores', 'verdicts']) review.dataset[name] = fresh.getElementById('review').dataset[name];
+  if (review.dataset.voices === '0') return;
+  while (!player?.buffers.length || player.playing) await new Promise((done) => setTimeout(done, POLL_MS / 4));
+  const [before, at] = [element('player'), player.seconds];
+  const focused = before.contains(document.activeElement);
+  player.destroy();
+  before.replaceWith(before.cloneNode(false)); // without what listens to its keys
+  element('wave').replaceChildren();
+  await listen();
+  player.seek(at);
+  if (focused) element('player').querySelector('button').focus();
 }
 
 async function listen() {
@@ -135,14 +140,11 @@ async function listen() {
   }));
   let wave = null;
   player = new Player(element('player'), [{ url: `${page}/audio`, label: 'Recording' }, ...voices], {
-    onEvent: (name, detail) => {
-      if (name === 'time') wave?.setTime(detail.seconds);
-      element('play').firstChild.textContent = player?.playing ? 'Pause ' : 'Play ';
-    },
+    onEvent: (name, detail) => { if (name === 'time') wave?.setTime(detail.seconds); },
   });
   await player.load();
   wave = await drawWave(element('wave'), player.buffers[0], { spectrogram: true, height: 72, onSeek: (seconds) => player.seek(seconds) });
 }
 
 listen().catch(() => say('The recording cannot be played: load the page again.'));
-arrived();
+if (['waiting', 'running'].includes(review.dataset.judging)) arrive().catch(() => say('The score is there: load the page again.'));
