@@ -342,3 +342,18 @@ def test_jobs_of_other_rooms_are_not_the_studios(light_site, browser):
     assert browser.delete("/api/studio/everything").status_code == 204
     with light_site.state.database.reading() as session:
         assert session.get(Job, key) is not None
+
+
+def test_what_a_database_cannot_keep_is_refused(site):
+    browser = visit(site)
+    for answer in (
+        browser.get("/studio/shared/%00"),
+        browser.get("/api/studio/jobs/%00"),
+        browser.post("/api/studio/jobs", json={"recordings": ["\x00"]}),
+        browser.post(
+            "/api/studio/jobs",
+            content=b'{"recordings": ["\\ud800"]}',
+            headers={"content-type": "application/json"},
+        ),
+    ):
+        assert answer.status_code in (404, 422)
