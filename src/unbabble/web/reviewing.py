@@ -76,7 +76,9 @@ def count(session: Session, wanted: Wanted) -> dict[str, int]:
     everything = Wanted(wanted.campaign, None, wanted.participant)
     query = select(Contribution.status, func.count()).join(Campaign, Contribution.campaign_id == Campaign.id)
     counts: dict[str, int] = dict.fromkeys(STATUSES, 0)
-    for status, number in session.execute(query.where(*everything.conditions()).group_by(Contribution.status)):
+    for status, number in session.execute(
+        query.where(*everything.conditions()).group_by(Contribution.status)
+    ):
         counts[status] = number
     return counts
 
@@ -157,32 +159,39 @@ class Contributor:
 
 def contributors(session: Session, campaign: str | None = None) -> list[Contributor]:
     """Everybody who has sent a recording, most recordings first."""
-    query = (
-        select(Participant, Campaign, Contribution)
-        .join(Participant, Contribution.participant_id == Participant.id)
+    of = Contribution
+    query = (  # not whole contributions: there are many
+        select(of.participant_id, of.status, of.seconds, of.checks, of.blind)
         .join(Campaign, Contribution.campaign_id == Campaign.id)
         .where(*Wanted(campaign).conditions())
     )
-    found: dict[str, Contributor] = {}
-    for participant, of, contribution in session.execute(query):
-        one = found.setdefault(participant.id, Contributor(participant, of))
-        one.statuses[contribution.status] += 1
-        one.seconds += contribution.seconds
-        for check in failed_checks(contribution):
-            one.failed[check["name"]] = one.failed.get(check["name"], 0) + 1
-        if (score := mean_score(contribution)) is not None:
-            one.scores.append(score)
-    return sorted(found.values(), key=lambda one: (-one.count, one.participant.created))
+    people = (
+        select(Participant, Campaign)
+        .join(Campaign, Participant.campaign_id == Campaign.id)
+        .where(*Wanted(campaign).conditions())
+    )
+    found = {person.id: Contributor(person, to) for person, to in session.execute(people)}
+    for participant_id, status, seconds, checks, blind in session.execute(query):
+        if (sender := found.get(participant_id)) is None:
+            continue  # came in between
+        sender.statuses[status] += 1
+        sender.seconds += seconds
+        for check in failed_checks(checks):
+            sender.failed[check["name"]] = sender.failed.get(check["name"], 0) + 1
+        if (score := mean_score(blind)) is not None:
+            sender.scores.append(score)
+    senders = (each for each in found.values() if each.count)
+    return sorted(senders, key=lambda each: (-each.count, each.participant.created))
 
 
-def failed_checks(contribution: Contribution) -> list[dict[str, Any]]:
-    """Those that a reviewer should look at."""
-    return [check for check in contribution.checks if not check.get("passed")]
+def failed_checks(checks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of a contribution: those that a reviewer should look at."""
+    return [check for check in checks if not check.get("passed")]
 
 
-def mean_score(contribution: Contribution) -> float | None:
-    """In dB, over the voices; None where it is not known of each."""
-    scores: Sequence[float | None] = contribution.blind.get("scores") or [None]
+def mean_score(blind: dict[str, Any]) -> float | None:
+    """Of a contribution, in dB, over its voices; None where it is not known of each."""
+    scores: Sequence[float | None] = blind.get("scores") or [None]
     known = [score for score in scores if score is not None]
     return sum(known) / len(known) if len(known) == len(scores) else None
 
