@@ -16,6 +16,7 @@ from unbabble.web.tables.board import Entry, TestSet
 from unbabble.web.tables.jobs import Job
 from unbabble.web.tables.uploads import Upload
 
+OPINION_STUDIES = ("realm", "acr")
 RESERVED = ("manage", "entries")
 ABOUT = {
     "mixture": "The mixture itself in place of every voice: what doing nothing scores.",
@@ -188,15 +189,38 @@ def tables(database: Database, slug: str | None = None) -> list[Table]:
             .options(joinedload(Entry.test_set))
             .where(Entry.published, Entry.state == "scored", Entry.set_id.in_([each.id for each in sets]))
         ).all()
+    opinions = {each.id: opinions_of(database, each.study_slug) for each in sets if each.study_slug}
     own = {each.id: [entry for entry in entries if entry.set_id == each.id] for each in sets}
-    return [table(each, own[each.id]) for each in sets if own[each.id] or each.state == "open" or slug]
+    return [
+        table(each, own[each.id], opinions.get(each.id, {}))
+        for each in sets
+        if own[each.id] or each.state == "open" or slug
+    ]
 
 
-def table(test_set: TestSet, entries: Sequence[Entry]) -> Table:
+def opinions_of(database: Database, slug: str) -> dict[str, Figure]:
+    """Of each system in a listening study that has ended, on the scale of 1 to 5; nothing of any other."""
+    from unbabble.web.results import summary
+    from unbabble.web.tables.rate import Study
+
+    with database.reading() as session:
+        study = session.scalar(select(Study).where(Study.slug == slug, Study.state == "closed"))
+    if study is None or study.kind not in OPINION_STUDIES:
+        return {}
+    found = {}
+    for told in summary(database, study)["opinions"]:
+        low, high = told.by_listeners or told.by_votes or (None, None)
+        found[told.system] = Figure(told.mean, low, high, told.votes)
+    return found
+
+
+def table(test_set: TestSet, entries: Sequence[Entry], opinions: dict[str, Figure]) -> Table:
     """Of one set; the first metric that there is decides the order."""
     told = []
     for entry in entries:
         figures = {key: Figure(**scores) for key, scores in entry.scores.items() if key in BY_KEY}
+        if entry.system in opinions:
+            figures["opinion"] = opinions[entry.system]
         told.append(figures)
     metrics = [metric for metric in METRICS if any(metric.key in figures for figures in told)]
     placed = {metric.key: ranks([figures.get(metric.key) for figures in told]) for metric in metrics}

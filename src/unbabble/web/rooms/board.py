@@ -22,6 +22,8 @@ from unbabble.web.visitors import Administrator, Visitor, limited, log
 
 MOST_WAITING = 5
 """Entries of one visitor that are not scored yet."""
+MOST_FULL = 3
+"""Sets that are shown with all measures on the first page; of more, those that are open."""
 
 
 def _settled(request: Request) -> None:
@@ -70,7 +72,7 @@ def board_page(request: Request) -> Response:
     tables = standings.tables(request.app.state.database)
     systems = sorted({row.entry.system for table in tables for row in table.rows})
     cells = {(row.entry.system, table.test_set.id): row for table in tables for row in table.rows}
-    return page(request, "board/board.html", tables=tables, systems=systems, cells=cells)
+    return page(request, "board/board.html", tables=tables, systems=systems, cells=cells, most_full=MOST_FULL)
 
 
 @pages.get("/manage")
