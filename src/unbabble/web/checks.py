@@ -1,9 +1,9 @@
-"""What can be told of a recording at once: whether two people read both sentences at the same time, and are heard well.
+"""What can be told of a recording at once: whether two people read both sentences at the same time, heard well.
 
 Pure functions of samples. A check that *blocks* refuses the recording; any other is a doubt, which the contributor is
 told with advice, may overrule, and which the reviewer sees. What each follows:
 
-- ``too short``, ``too long``: Common Voice refuses clips under 0.3 s and over 10 s; here two people read whole sentences.
+- ``too short``, ``too long``: Common Voice refuses clips under 0.3 s and over 10 s; here two read whole sentences.
 - ``clipped``: share of samples at full scale (0.999 and above). Even a few are audible in loud vowels.
 - ``silent``, ``too quiet``: active level, the mean power of frames that are at most 30 dB below the loudest ones,
   after the idea of ITU-T P.56 (a level of speech, not of pauses).
@@ -96,7 +96,7 @@ def examine(
     clipped = float(np.mean(np.abs(samples) >= FULL_SCALE)) if samples.size else 0.0
     found = [
         _check("too short", seconds >= LEAST_SECONDS, True, seconds),
-        _check("too long", seconds <= MOST_SECONDS, True, seconds),
+        too_long(seconds),
         _check("silent", level > SILENT_DBFS, True, level),
     ]
     if not all(each.passed for each in found):
@@ -109,6 +109,11 @@ def examine(
         _one_voice(mono, sample_rate),
         _processed(track),
     ]
+
+
+def too_long(seconds: float) -> Check:
+    """The check of that name, for who knows the duration before anything is read."""
+    return _check("too long", seconds <= MOST_SECONDS, True, seconds)
 
 
 def duplicate(known: bool) -> Check:
