@@ -11,7 +11,7 @@ import pytest
 from fastapi.routing import APIRoute
 from sqlalchemy import select, update
 
-from tests.web.conftest import Browser, log_in, visit, wav
+from tests.web.conftest import PASSWORD, Browser, log_in, visit, wav
 from unbabble.web import expiry, queue
 from unbabble.web.database import now
 from unbabble.web.disposal import sweep
@@ -357,3 +357,12 @@ def test_what_a_database_cannot_keep_is_refused(site):
         ),
     ):
         assert answer.status_code in (404, 422)
+
+
+def test_who_logs_in_keeps_what_they_have(light_site, browser):
+    job = ask(browser)
+    log_in(light_site, "reviewer")
+    answer = browser.post("/login", data={"name": "reviewer", "password": PASSWORD})
+    assert answer.status_code == 303
+    assert [each["id"] for each in browser.get("/api/studio/jobs").json()] == [job["id"]]
+    ask(browser, recording=upload_of(light_site))

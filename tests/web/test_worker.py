@@ -189,6 +189,27 @@ def test_each_kind_leaves_what_it_promises(light_site, worker):
     assert job(light_site, short).state == "failed"
 
 
+def test_how_far_it_is_is_told_while_it_goes_on(light_site, worker, monkeypatch):
+    told = []
+    keep = queue.keep
+
+    def noted(database, claimed, share, stage):
+        told.append(share)
+        return keep(database, claimed, share, stage)
+
+    monkeypatch.setattr(queue, "keep", noted)
+    monkeypatch.setattr("unbabble.web.worker.HEARTBEAT_SECONDS", 0.1)
+    voice = soundfile.read(DEMO / "reference1.flac", dtype="float32")[0]
+    file = io.BytesIO()
+    soundfile.write(file, np.tile(voice, 5), 16000, format="FLAC")
+    key = asked(light_site, {"model": "gru.2x64", "strength": 12}, "enhance", mixture=file.getvalue())
+    assert worker.step()
+    assert job(light_site, key).state == "done"
+    shares = [share for share in told if share is not None]
+    assert shares == sorted(shares)
+    assert 0 < shares[0] < 1
+
+
 def test_an_adapted_model_takes_noise_off(light_site, worker):
     voice = soundfile.read(DEMO / "reference1.flac", dtype="float32")[0]
     noise = np.random.default_rng(0).standard_normal(len(voice)).astype("float32")

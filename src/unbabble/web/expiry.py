@@ -4,7 +4,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from unbabble.web import queue
@@ -61,6 +61,15 @@ def remove_job(session: Session, job: Job) -> None:
         upload = session.get(Upload, key)
         if upload is not None and upload.purpose in PURPOSES and upload.visit_id == job.visit_id:
             remove_upload(session, key)
+
+
+def hand_over(session: Session, before: str, after: str) -> None:
+    """What a visitor has in the studio is theirs after logging in, too, when they are another visit."""
+    session.execute(
+        update(Job).where(Job.visit_id == before, Job.expires.is_not(None)).values(visit_id=after)
+    )
+    own = (Upload.visit_id == before, Upload.purpose.in_(PURPOSES))
+    session.execute(update(Upload).where(*own).values(visit_id=after))
 
 
 def remove_everything(session: Session, visit_id: str) -> None:

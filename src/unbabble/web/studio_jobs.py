@@ -77,6 +77,8 @@ class JobState(BaseModel):
     files: list[JobFile]
     archive: str | None
     shared: str | None
+    sample_rate: int
+    channels: int
     created: datetime
     expires: datetime | None
 
@@ -107,7 +109,7 @@ def ask(request: Request, visit: Visit, new: NewJob) -> Job:
         if new.adapted is not None:
             inputs.append(_adapted(session, visit, new.adapted))
             parameters["adapted"] = new.adapted
-        parameters["seconds"] = sum(_seconds(session, each) for each in inputs if each["role"] == role)
+        parameters |= _heard(session, [key for each, key in wanted if each == role])
         return queue.enqueue(session, new.kind, visit.id, parameters, inputs, expires)
 
 
@@ -156,9 +158,11 @@ def _adapted(session: Session, visit: Visit, key: str) -> dict[str, Any]:
     return {"role": "model", "name": "the adapted model", "key": job.outputs[0]["key"]}
 
 
-def _seconds(session: Session, each: dict[str, Any]) -> float:
-    upload = session.get(Upload, each["upload"])
-    return (upload.seconds or 0.0) if upload is not None else 0.0
+def _heard(session: Session, keys: list[str]) -> dict[str, Any]:
+    """What is known of the recordings: seconds of all; rate and channels of the first."""
+    uploads = [session.get_one(Upload, key) for key in keys]
+    seconds = sum(upload.seconds or 0.0 for upload in uploads)
+    return {"seconds": seconds, "sample_rate": uploads[0].sample_rate, "channels": uploads[0].channels}
 
 
 def state(session: Session, job: Job, address: str, mine: bool = True) -> JobState:
@@ -195,6 +199,8 @@ def state(session: Session, job: Job, address: str, mine: bool = True) -> JobSta
         files=files,
         archive=f"{address}/all.zip" if job.outputs else None,
         shared=f"/studio/shared/{job.share}" if mine and job.share else None,
+        sample_rate=job.parameters["sample_rate"],
+        channels=job.parameters["channels"],
         created=job.created,
         expires=job.expires,
     )

@@ -11,9 +11,10 @@ from sqlalchemy.exc import IntegrityError
 
 from unbabble.base.errors import UsageError
 from unbabble.web.database import Database
+from unbabble.web.expiry import hand_over
 from unbabble.web.pages import page
 from unbabble.web.tables.people import Event, User, Visit
-from unbabble.web.visitors import Administrator, Visitor, begin_visit, limited, log
+from unbabble.web.visitors import Administrator, Visitor, begin_visit, limited, log, visitor
 
 LEAST_PASSWORD = 10
 LATEST_EVENTS = 200
@@ -37,7 +38,7 @@ def login(
     password: Annotated[str, Form(max_length=1000)],
     next: Annotated[str, Form()] = "/",
 ) -> Response:
-    """Log in; the visit of before is over."""
+    """Log in; the visit of before is over, and what it has in the studio belongs to the new one."""
     with request.app.state.database.reading() as session:
         user = session.scalar(select(User).where(User.name == name))
     try:
@@ -46,7 +47,10 @@ def login(
         user = None
     if user is None:
         return page(request, "login.html", 403, next=_inside(next), sentence="Name or password is wrong.")
-    begin_visit(request, user)
+    before = visitor(request)
+    after = begin_visit(request, user)
+    with request.app.state.database.writing() as session:
+        hand_over(session, before.id, after.id)
     return RedirectResponse(_inside(next), 303)
 
 

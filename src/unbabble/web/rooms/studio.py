@@ -43,6 +43,8 @@ DEMO = Path(unbabble.__file__).parent / "demo" / "mixture.flac"
 LATEST = 100
 """Jobs in the list."""
 KINDS_OF_FILE = {".flac": "audio/flac", ".zip": "application/zip"}
+ASKED_AGAIN = ("mixture", "enrollment")
+"""Inputs with which a job is done another way."""
 NO_INDEX = {"x-robots-tag": "noindex", "cache-control": "private, no-store"}
 
 router = APIRouter()
@@ -241,9 +243,13 @@ def _state(request: Request, job: Job, address: str | None = None, mine: bool = 
 
 def _shown(job: Job) -> dict[str, Any]:
     """What only the page needs."""
-    uploads = [each["upload"] for each in job.inputs if each["role"] == "mixture"]
-    upload = uploads[0] if uploads else None
-    return {"upload": upload, "parameters": job.parameters, "most_sources": MOST_SOURCES}
+    found = {role: [each["upload"] for each in job.inputs if each["role"] == role] for role in ASKED_AGAIN}
+    return {
+        "upload": next(iter(found["mixture"]), None),
+        "enrollments": found["enrollment"],
+        "parameters": job.parameters,
+        "most_sources": MOST_SOURCES,
+    }
 
 
 def _adapted(jobs: list[JobState]) -> list[JobState]:

@@ -5,7 +5,8 @@ import { Player, clock, drawWave } from './player.js';
 
 const POLL_MS = 1000;
 const PATIENT_SHARE = 0.95; // where an estimate of the duration stops
-const LONG_SECONDS = 1200; // decoded as a whole, more would not fit into a phone
+const MEMORY_SHARE = 1 / 8; // of the device's, for decoded tracks; what needs more is streamed
+const MEMORY_GB = 4; // where the browser does not tell
 const GO = { separate: 'Separate', enhance: 'Take off noise', extract: 'Find the voice', adapt: 'Adapt' };
 const GOOD = { excellent: 'good', good: 'good', fair: 'warn', poor: 'bad', bad: 'bad' };
 const $ = (selector, root = document) => root.querySelector(selector);
@@ -37,7 +38,7 @@ class Picker {
     this.record = make('button', { type: 'button', textContent: 'Record', onclick: () => this.toggle() });
     const buttons = make('div', { className: 'row' }, make('label', { className: 'button file' }, 'Choose a file', this.input), this.record);
     if (root.dataset.role === 'recordings') {
-      buttons.append(make('button', { type: 'button', className: 'plain demo', textContent: 'Use the demo recording', onclick: () => this.demo() }));
+      buttons.append(make('button', { type: 'button', className: 'plain', 'data-for': 'separate', textContent: 'Use the demo recording', onclick: () => this.demo() }));
     }
     this.level = make('meter', { min: 0, max: 1, low: 0.02, high: 0.9, optimum: 0.3, hidden: true, 'aria-label': 'Level of the microphone' });
     this.state = make('p', { className: 'small', role: 'status' });
@@ -241,7 +242,8 @@ async function listen(root) {
     ...mixture.map(({ address }) => ({ url: address, label: kind === 'separate' ? 'Mixture' : 'Recording', score: job.result.before?.[0], color: '--voice-0' })),
     ...voices.map(({ address }, index) => ({ url: address, label: label(index), score: scores[index], save: `${address}?save`, color: `--voice-${1 + (index % 4)}` })),
   ];
-  if ((job.result.audio_seconds ?? 0) > LONG_SECONDS) return alone(root, tracks);
+  const needed = (tracks.length + job.channels) * (job.result.audio_seconds ?? 0) * job.sample_rate * 4;
+  if (needed > (navigator.deviceMemory ?? MEMORY_GB) * 1e9 * MEMORY_SHARE) return alone(root, tracks);
   let waves = [];
   const player = new Player(root, tracks, {
     group: true,
@@ -328,7 +330,9 @@ $('#again')?.addEventListener('submit', async (event) => {
   event.preventDefault();
   const form = event.currentTarget;
   try {
-    const job = await insist('POST', '/api/studio/jobs', { ...chosen(form, form.dataset.kind), recordings: [form.dataset.upload] });
+    const { kind, upload: recording, enrollments } = form.dataset;
+    const more = enrollments ? { enrollments: enrollments.split(' ') } : {};
+    const job = await insist('POST', '/api/studio/jobs', { ...chosen(form, kind), recordings: [recording], ...more });
     location.assign(`/studio/jobs/${job.id}`);
   } catch (error) { wrong(error); }
 });
