@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import tarfile
 from pathlib import Path
 
@@ -107,7 +108,7 @@ def test_a_data_set_holds_what_was_accepted_and_no_more(site, tmp_path):
     assert (first.recipe["licence"], first.recipe["consent"]) == ("CC BY 4.0", "pilot-1")
     assert (tmp_path / "set" / "consent" / "pilot-1.txt").read_text() == "I agree to Pilot."
     card = (tmp_path / "set" / "README.md").read_text()
-    assert "12 recordings, 0.00 hours, by 6 contributors" in card
+    assert "12 recordings, 0.1 minutes, by 6 contributors" in card
     assert "estimated SI-SNR of the voices 9.0 dB" in card
 
 
@@ -177,17 +178,23 @@ def test_shards_hold_every_recording_once_within_their_size(light_site, tmp_path
     assert sorted(found) == sorted(f"{key}.{kind}" for key in entries for kind in ("wav", "json"))
 
 
-def test_score_and_bench_read_a_data_set(light_site, tmp_path, packaged_scorer, package):
+@pytest.mark.parametrize("layout", ["manifest", "realm"])
+def test_score_and_bench_read_a_data_set_as_its_card_says(
+    light_site, tmp_path, packaged_scorer, package, monkeypatch, layout
+):
     package(two={"sources": 2, "sample_rate": 8000})
     fill(light_site, 2, 1, voices=True)
-    assert collected(light_site, tmp_path / "set") == 0
-    place, told = tmp_path / "set", tmp_path / "told.json"
-    assert cli.run(["score", str(place / "manifest.jsonl"), "--json", str(told), "--quiet"]) == 0
-    scored = json.loads(told.read_text())["files"]
-    assert [len(file["details"]["voices"]) for file in scored] == [2, 2]
-    arguments = ["bench", "folder", "--data", str(place / "manifest.jsonl"), "--models", "conv_tasnet.two"]
-    assert cli.run([*arguments, "--json", str(told), "--quiet"]) == 0
-    assert json.loads(told.read_text())["models"]["conv_tasnet.two"]["recordings"] == 2
+    assert collected(light_site, tmp_path / "set", "--layout", layout) == 0
+    monkeypatch.chdir(tmp_path / "set")
+    commands = re.findall(r"^    unbabble (.+)$", Path("README.md").read_text(), re.M)
+    found = {}
+    for command in commands:
+        if not command.startswith("train"):
+            assert cli.run([*command.split(), "--json", "../told.json", "--quiet"]) == 0, command
+            found[command.split()[0]] = json.loads(Path("../told.json").read_text())
+    assert [len(file["details"]["voices"]) for file in found["score"]["files"]] == [2, 2]
+    assert found["bench"]["models"]["conv_tasnet.two"]["recordings"] == 2
+    assert Path(commands[-1].split()[-1]).is_file()  # what `train` is told to validate on
 
 
 def test_a_separator_is_chosen_on_a_data_set(light_site, tmp_path, packaged_scorer):

@@ -9,7 +9,7 @@ from unbabble.web.shards import SHARD_BYTES
 from unbabble.web.splits import SPLITS
 
 LayoutName = Literal["manifest", "realm"]
-SECONDS_PER_HOUR = 3600
+SECONDS_PER_MINUTE, SECONDS_PER_HOUR = 60, 3600
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ def card(how: How, lines: Sequence[dict[str, Any]], versions: Sequence[str]) -> 
     parts = [
         _header(how.title, licences),
         f"# {_plain(how.title)}",
-        f"{_count(len(lines), 'recording')}, {_hours(lines)} hours, by {_count(_people(lines), 'contributor')}: "
-        "two people read aloud at the same time, in rooms of their own. Nobody knows the clean voices; what each "
-        "read is known.",
+        f"{_count(len(lines), 'recording')}, {_duration(lines)}, by {_count(_people(lines), 'contributor')}. A "
+        "contributor is two people in a room of their own, who read aloud at the same time. Nobody knows the clean "
+        "voices; what each read is known.",
         _table(lines),
         "\n".join(
             [
@@ -60,14 +60,14 @@ def card(how: How, lines: Sequence[dict[str, Any]], versions: Sequence[str]) -> 
                 f"- Separated by the site: {separated} of {len(lines)}"
                 + (f"; estimated SI-SNR of the voices {sum(scores) / len(scores):.1f} dB" if scores else ""),
                 f"- Splits: by contributor, so that none is in two; seed {how.seed}. More recordings move nobody. "
-                "Who read beside a contributor is not known.",
+                "Whether somebody came twice, as two contributors, is not known.",
                 "- Contributors and recordings have pseudonyms, the same in every export of the site.",
             ]
         ),
         "## Files",
-        _files(how, separated),
+        _files(how, lines, separated),
         "## Use",
-        _use(how, separated),
+        _use(how, lines, separated),
         "## Withdrawal",
         "Contributors may withdraw at any time. Before you pass this on, export it again: what was withdrawn is gone.",
     ]
@@ -86,17 +86,16 @@ def _header(title: str, licences: Sequence[str]) -> str:
 
 
 def _table(lines: Sequence[dict[str, Any]]) -> str:
-    rows = ["| split | recordings | hours | contributors |", "|-|-|-|-|"]
+    rows = ["| split | recordings | duration | contributors |", "|-|-|-|-|"]
     for split in SPLITS:
         part = [each for each in lines if each["split"] == split]
-        rows.append(f"| {split} | {len(part)} | {_hours(part)} | {_people(part)} |")
+        rows.append(f"| {split} | {len(part)} | {_duration(part)} | {_people(part)} |")
     return "\n".join(rows)
 
 
-def _files(how: How, separated: int) -> str:
-    rows = [
-        "- `manifest.jsonl`: all recordings, a JSON object a line; `train.jsonl`, `dev.jsonl`, `test.jsonl`."
-    ]
+def _files(how: How, lines: Sequence[dict[str, Any]], separated: int) -> str:
+    parts = ", ".join(f"`{split}.jsonl`" for split in _splits(lines))
+    rows = [f"- `manifest.jsonl`: all recordings, a JSON object a line; {parts}: those of a split."]
     if how.layout == "realm":
         rows += [
             "- `audio_files_converted_8000Hz/`: the recordings at 8 kHz, as REAL-M has them.",
@@ -113,13 +112,14 @@ def _files(how: How, separated: int) -> str:
     return "\n".join(rows)
 
 
-def _use(how: How, separated: int) -> str:
+def _use(how: How, lines: Sequence[dict[str, Any]], separated: int) -> str:
     commands = ["unbabble bench folder --data manifest.jsonl"]
     if how.layout == "realm":
         commands = ["unbabble bench realm --data ."]
     if separated:
         commands += ["unbabble score manifest.jsonl"]
-    commands += ["unbabble train RECIPE.yaml --validate-blind dev.jsonl"]
+    chosen_on = "dev" if "dev" in _splits(lines) else "manifest"
+    commands += [f"unbabble train RECIPE.yaml --validate-blind {chosen_on}.jsonl"]
     return "\n".join(f"    {command}" for command in commands)
 
 
@@ -127,8 +127,17 @@ def _people(lines: Sequence[dict[str, Any]]) -> int:
     return len({each["recipe"]["contributor"] for each in lines})
 
 
-def _hours(lines: Sequence[dict[str, Any]]) -> str:
-    return f"{sum(each['seconds'] for each in lines) / SECONDS_PER_HOUR:.2f}"
+def _splits(lines: Sequence[dict[str, Any]]) -> list[str]:
+    """Those with recordings."""
+    there = {each["split"] for each in lines}
+    return [split for split in SPLITS if split in there]
+
+
+def _duration(lines: Sequence[dict[str, Any]]) -> str:
+    seconds = sum(each["seconds"] for each in lines)
+    if seconds < SECONDS_PER_HOUR:
+        return f"{seconds / SECONDS_PER_MINUTE:.1f} minutes"
+    return f"{seconds / SECONDS_PER_HOUR:.1f} hours"
 
 
 def _count(count: int, what: str) -> str:
