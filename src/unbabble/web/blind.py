@@ -30,7 +30,7 @@ def ask_for_scores(database: Database, study: Study) -> int:
             held = session.scalars(select(Clip).where(Clip.id.in_([clip.id for clip in voices]))).all()
             old = {clip.blind_job for clip in held if clip.blind_job}
             jobs = session.scalars(select(Job).where(Job.id.in_(old))).all()
-            if any(job.state in ("waiting", "running", "done") for job in jobs):
+            if any(job.state != "failed" for job in jobs):
                 continue
             for job in jobs:
                 queue.remove(session, job.id)
@@ -48,15 +48,18 @@ def collect_scores(database: Database, study: Study) -> dict[str, int]:
         jobs = session.scalars(
             select(Job).where(Job.id.in_(of_study), Job.state.in_(("done", "failed")))
         ).all()
-    failed = {job.id for job in jobs if job.state == "failed"}
+    failed = set()
     for job in jobs:
-        if job.state == "done":
-            keys = [each["key"] for each in job.inputs if each["role"] == "estimate"]
-            scores = dict(zip(keys, job.result.get("scores", []), strict=False))
-            with database.writing() as session:
-                for clip in session.scalars(select(Clip).where(Clip.blind_job == job.id)):
-                    clip.blind_db, clip.blind_job = _decibels(scores.get(clip.key)), None
-                queue.remove(session, job.id)
+        keys = [each["key"] for each in job.inputs if each["role"] == "estimate"]
+        scores = [_decibels(score) for score in job.result.get("scores") or []]
+        if job.state == "failed" or len(scores) != len(keys) or None in scores:
+            failed.add(job.id)
+            continue
+        by_key = dict(zip(keys, scores, strict=True))
+        with database.writing() as session:
+            for clip in session.scalars(select(Clip).where(Clip.blind_job == job.id)):
+                clip.blind_db, clip.blind_job = by_key[clip.key], None
+            queue.remove(session, job.id)
     clips = [clip for clip in clips_of(database, study) if clip.role == "estimate"]
     return {
         "all": len(clips),

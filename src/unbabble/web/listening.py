@@ -39,7 +39,7 @@ that there is (as Emiya et al., "Subjective and objective quality assessment of 
 INSTRUCTIONS = {
     "realm": (
         "Listen to the mixture, then to each separated voice, to its end. Rate each voice from 1 (bad) to 5 "
-        "(excellent): 5 if you hear one person, clearly, and nothing of anybody else.\n"
+        "(excellent): 5 if you hear one person, clearly, and nothing of anybody else.\n\n"
         "If you hear the same person in two voices, somebody from the mixture is missing: rate the clearer one as "
         "you hear it, and give the other 1."
     ),
@@ -254,8 +254,9 @@ def draw(
         For each trial its stimulus and the order in which its clips are presented.
     """
     random = np.random.default_rng(seed)
-    pools = {role: sorted((c for c in choices if c.role == role), key=lambda c: c.id) for role in CHECKS}
-    places = {choice.id: place for place, choice in enumerate(sorted(choices, key=lambda c: c.id))}
+    ordered = sorted(choices, key=_by_content)
+    pools = {role: [choice for choice in ordered if choice.role == role] for role in CHECKS}
+    places = {choice.id: place for place, choice in enumerate(ordered)}
     left = [choice for choice in pools["rate"] if given.get(choice.id, 0) < wanted]
     random.shuffle(left)  # type: ignore[arg-type]
     chosen: list[Choice] = []
@@ -281,6 +282,12 @@ def draw(
 
 
 CHECKS = ("rate", "gold", "trap")
+
+
+def _by_content(choice: Choice) -> tuple:
+    """Keys are random, so that the same study in another place would not be drawn alike by them."""
+    clips = tuple((clip["part"], clip.get("system", ""), clip.get("number", 0)) for clip in choice.clips)
+    return choice.role, choice.item, choice.group, clips, choice.id
 
 
 def presented(

@@ -91,6 +91,6 @@ def _ticks(low: float, high: float) -> list[float]:
     first = -(-low // step)
     found = []
     while first * step <= high + 1e-9:
-        found.append(round(first * step, 6))
+        found.append(round(first * step, 6) + 0.0)  # no -0
         first += 1
     return found

@@ -47,7 +47,6 @@ class Trial {
     const { answered, total, trial } = state;
     byId('progress').max = total;
     byId('progress').value = answered;
-    byId('count').textContent = `${answered + 1} of ${total}`;
     byId('heading').textContent = `Trial ${answered + 1} of ${total}`;
     await this.show(trial);
     if (focus) { byId('heading').focus(); scrollTo(0, 0); }
@@ -57,12 +56,14 @@ class Trial {
     this.trial = trial;
     this.player?.destroy();
     const fresh = make('div', { id: 'player', 'aria-label': 'Recordings of this trial' });
+    fresh.addEventListener('click', (event) => { if (event.target.closest('.player-play')) this.advance(); }, true);
     byId('player').replaceWith(fresh);
     this.player = new Player(fresh, trial.clips, { onEvent: (name, detail) => this.happened(name, detail) });
     this.done = trial.clips.map(() => false);
     this.ask();
     try {
       await this.player.load();
+      tell(this.missing());
     } catch {
       tell('A recording could not be loaded: load the page again.', 'bad');
     }
@@ -71,8 +72,15 @@ class Trial {
   happened(name, { index } = {}) {
     if (name !== 'heard' || this.done[index] || this.player.heard[index] < this.least) return;
     this.done[index] = true;
-    this.player.root.querySelectorAll('.player-track')[index].append(make('span', { className: 'tag good', textContent: 'heard' }));
+    this.player.root.querySelectorAll('.player-track')[index].append(make('span', { className: 'tag good' }, make('span', { textContent: '✓', 'aria-hidden': 'true' }), make('span', { className: 'unseen', textContent: 'heard' })));
     tell(this.missing() ?? '');
+  }
+
+  // Whoever plays again after the end of a recording goes on to one that was not heard yet.
+  advance() {
+    const { player } = this;
+    const left = this.done.indexOf(false);
+    if (!player.playing && left >= 0 && this.done[player.selected] && player.position >= player.duration - 0.01) player.select(left);
   }
 
   // The questions, as the kind of study asks them.
@@ -88,7 +96,7 @@ class Trial {
   }
 
   choices(legend, name, options, numbered) {
-    const row = make('div', { className: 'votes' });
+    const row = make('div', { className: numbered ? 'votes five' : 'votes' });
     for (const [value, word] of options) {
       row.append(make('label', { className: 'vote' },
         make('input', { type: 'radio', name, value }),
@@ -101,8 +109,8 @@ class Trial {
     const bands = ['bad', 'poor', 'fair', 'good', 'excellent'];
     const set = make('fieldset', { className: 'stack' }, make('legend', { textContent: this.root.dataset.question }));
     questions.forEach((place, number) => {
-      const value = make('output', { textContent: 'not rated' });
-      const slider = make('input', { type: 'range', min: 0, max: 100, step: 1, value: 50, name: `vote${number}` });
+      const value = make('span', { className: 'value', textContent: 'not rated', 'aria-hidden': 'true' });
+      const slider = make('input', { type: 'range', min: 0, max: 100, step: 1, value: 50, name: `vote${number}`, id: `vote${number}` });
       const moved = () => {
         slider.dataset.moved = 'yes';
         const text = `${slider.value}, ${bands[Math.min(4, Math.floor(slider.value / 20))]}`;
@@ -113,7 +121,7 @@ class Trial {
       slider.addEventListener('input', moved);
       slider.addEventListener('click', moved); // also where it stands already
       slider.addEventListener('focus', () => this.player.select(place));
-      set.append(make('label', { className: 'slider' }, make('span', {}, clips[place].label, ' ', value), slider));
+      set.append(make('div', { className: 'slider' }, make('label', { htmlFor: slider.id, textContent: clips[place].label }), value, slider));
     });
     set.append(make('p', { className: 'small soft scale' }, ...bands.map((word) => make('span', { textContent: word }))));
     return set;
@@ -171,7 +179,7 @@ class Trial {
     const onVote = within.matches('#votes input');
     const { key } = event;
     if (/^[0-9]$/.test(key) && this.kind !== 'mushra') this.vote(key);
-    else if (key === ' ' && !within.matches('button, a') && !(onVote && within.type === 'radio' && !within.checked)) this.player.toggle();
+    else if (key === ' ' && !within.matches('button, a') && !(onVote && within.type === 'radio' && !within.checked)) { this.advance(); this.player.toggle(); }
     else if (onVote) return; // the arrows are the control's own
     else if (key === 'ArrowDown') this.switch(1);
     else if (key === 'ArrowUp') this.switch(-1);
