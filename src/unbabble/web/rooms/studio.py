@@ -253,8 +253,8 @@ def _shown(job: Job) -> dict[str, Any]:
 
 
 def _adapted(jobs: list[JobState]) -> list[JobState]:
-    """Those that made a model that takes noise off."""
-    return [job for job in jobs if job.kind == "adapt" and job.state == "done"]
+    """Those that made a model that is better for somebody."""
+    return [job for job in jobs if job.kind == "adapt" and job.state == "done" and job.result["kept"]]
 
 
 def _input(request: Request, job: Job, number: int, mine: bool) -> Response:
