@@ -23,6 +23,7 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from pydantic import BaseModel, Field
 from sqlalchemy import select
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 
 from unbabble.base.errors import InputError
 from unbabble.web.database import now
@@ -101,10 +102,13 @@ async def piece(request: Request, key: Key, offset: Annotated[int, Query(ge=0)])
     if upload.state != "open":
         raise HTTPException(409, "This upload is finished.")
     body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > 4 * PIECE_BYTES or offset + len(body) > upload.bytes:
-            raise HTTPException(413, "More was sent than was announced.")
+    try:
+        async for part in request.stream():
+            body += part
+            if len(body) > 4 * PIECE_BYTES or offset + len(body) > upload.bytes:
+                raise HTTPException(413, "More was sent than was announced.")
+    except ClientDisconnect:
+        raise HTTPException(400, "The connection was lost.") from None
     return await run_in_threadpool(_appended, request, upload, offset, body)
 
 
