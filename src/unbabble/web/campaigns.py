@@ -248,7 +248,7 @@ def pairs_of(session: Session, participant_id: str) -> list[Pair]:
     ).all()
     wanted = {key for row in rows for key in (row[0].first_id, row[0].second_id)}
     found = session.execute(select(Prompt.id, Prompt.text).where(Prompt.id.in_(wanted)))
-    texts = dict(found.tuples().all())
+    texts = {row[0]: row[1] for row in found}
     return [Pair(each, texts[each.first_id], texts[each.second_id], made) for each, made in rows]
 
 
@@ -324,7 +324,7 @@ def _uses(session: Session, campaign_id: str) -> dict[str, dict[str, int]]:
             .where(Participant.campaign_id == campaign_id, _counts())
             .group_by(column)
         )
-        found[name] = dict(rows.tuples().all())
+        found[name] = {row[0]: row[1] for row in rows}
     return found
 
 

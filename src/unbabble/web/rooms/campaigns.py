@@ -234,4 +234,4 @@ def _counts(session: Session, table: Any, column: str, campaign_id: str) -> dict
     rows = session.execute(
         select(grouped, func.count()).where(table.campaign_id == campaign_id).group_by(grouped)
     )
-    return dict(rows.tuples().all())
+    return {row[0]: row[1] for row in rows}

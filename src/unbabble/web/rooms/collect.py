@@ -175,17 +175,17 @@ def agree(
 ) -> Response:
     """Agree to the text that was shown, or leave; a text that has changed meanwhile is shown again."""
     with request.app.state.database.reading() as session:
-        participant, campaign = own(session, visit.id, key)
+        before, campaign = own(session, visit.id, key)
     try:
         with request.app.state.database.writing() as session:
-            participant, campaign = own(session, visit.id, key)
+            participant, _ = own(session, visit.id, key)
             consent = campaigns.current_consent(session, campaign.id)
             if participant.state == "consent" and agreed == "no":
                 participant.state, participant.answers = "screened out", {}
             elif participant.state == "consent" and consent is not None and consent.sha256 == sha256:
                 campaigns.agree(session, participant, consent)
     except Full:
-        return _ended(request, campaign, "full", campaigns.ids_of(participant))
+        return _ended(request, campaign, "full", campaigns.ids_of(before))
     return RedirectResponse(f"/collect/at/{key}", 303)
 
 

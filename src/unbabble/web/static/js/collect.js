@@ -141,9 +141,10 @@ function begin() {
   say('');
   recorder.start();
   began = performance.now();
+  at('clock').textContent = 'Recording';
   ticking = setInterval(() => {
     const seconds = (performance.now() - began) / 1000;
-    at('clock').textContent = `${seconds.toFixed(0)} s`;
+    at('clock').textContent = `Recording, ${seconds.toFixed(0)} s`;
     if (seconds > MOST_SECONDS) end();
   }, 250);
   show('recording');
