@@ -16,6 +16,8 @@ from unbabble.web.tables.uploads import Upload
 
 PURPOSES = ("studio", "enrollment", "archive")
 """Uploads that expire; those of other rooms do so only while they are open. Archives that a room has taken never do."""
+COLLECT = "collect"
+"""As long as they are no contribution, uploads for the room "Collect" expire, too; after that they have no end."""
 PARTIAL_DAYS = 2.0
 AT_ONCE = 500
 
@@ -25,7 +27,8 @@ def purge(database: Database, data: Path) -> int:
     gone = 0
     while True:
         with database.writing() as session:
-            expired = (Upload.expires <= now(), or_(Upload.purpose.in_(PURPOSES), Upload.state == "open"))
+            passing = Upload.purpose.in_((*PURPOSES, COLLECT))
+            expired = (Upload.expires <= now(), or_(passing, Upload.state == "open"))
             uploads = session.scalars(select(Upload.id).where(*expired).limit(AT_ONCE)).all()
             jobs = session.scalars(select(Job.id).where(Job.expires <= now()).limit(AT_ONCE)).all()
             for key in jobs:
