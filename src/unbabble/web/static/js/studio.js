@@ -43,11 +43,14 @@ class Picker {
     this.level = make('meter', { min: 0, max: 1, low: 0.02, high: 0.9, optimum: 0.3, hidden: true, 'aria-label': 'Level of the microphone' });
     this.state = make('p', { className: 'small', role: 'status' });
     this.list = make('ul', { className: 'picked' });
+    this.time = make('span', { className: 'player-time', 'aria-hidden': 'true' }); // not read out every second
+    buttons.append(this.time);
     root.append(buttons, this.level, this.state, this.list);
     root.addEventListener('dragover', (event) => { event.preventDefault(); root.classList.add('over'); });
     root.addEventListener('dragleave', () => root.classList.remove('over'));
     root.addEventListener('drop', (event) => {
       event.preventDefault();
+      event.stopPropagation();
       root.classList.remove('over');
       this.add([...event.dataTransfer.files]);
     });
@@ -100,7 +103,7 @@ class Picker {
     this.record.setAttribute('aria-pressed', 'true');
     const from = performance.now();
     this.state.textContent = 'Recording';
-    this.timer = setInterval(() => { this.record.textContent = `Stop (${clock((performance.now() - from) / 1000)})`; }, 500);
+    this.timer = setInterval(() => { this.time.textContent = clock((performance.now() - from) / 1000); }, 500);
   }
 
   async finish() {
@@ -117,6 +120,7 @@ class Picker {
 
   idle() {
     clearInterval(this.timer);
+    this.time.textContent = '';
     this.level.hidden = true;
     this.record.textContent = 'Record';
     this.record.removeAttribute('aria-pressed');
@@ -156,6 +160,11 @@ function ask(form) {
     $('details', form).open = true;
   }
   fit();
+  document.addEventListener('dragover', (event) => event.preventDefault());
+  document.addEventListener('drop', (event) => { // beside the box; the browser would leave the page for the file
+    event.preventDefault();
+    pickers.recordings.add([...event.dataTransfer.files]);
+  });
 
   form.addEventListener('submit', async (event) => {
     event.preventDefault();
