@@ -8,6 +8,7 @@ from sqlalchemy import select
 from tests.web.conftest import PASSWORD, log_in, visit
 from unbabble import cli
 from unbabble.base.errors import UsageError
+from unbabble.web import visitors
 from unbabble.web.database import Database
 from unbabble.web.rooms.accounts import add_user
 from unbabble.web.tables.people import Event, User, Visit
@@ -132,11 +133,13 @@ def test_after_logging_in_the_way_leads_into_this_site_only(light_site):
         assert answer.headers["location"] == led
 
 
-def test_guessing_passwords_is_slowed_down(light_settings):
+def test_guessing_passwords_is_slowed_down(light_settings, monkeypatch):
     from dataclasses import replace
+    from types import SimpleNamespace
 
     from unbabble.web.app import create_app
 
+    monkeypatch.setattr(visitors, "time", SimpleNamespace(monotonic=lambda: 0.0))
     app = create_app(replace(light_settings, limits=True))
     browser = visit(app)
     answers = [
@@ -164,6 +167,7 @@ def test_every_answer_has_strict_headers(light_site):
         assert "unsafe" not in headers["content-security-policy"]
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["x-frame-options"] == "DENY"
+        assert ("no-store" in headers.get("cache-control", "")) == (not path.startswith("/static/"))
 
 
 def test_what_falls_here_is_a_sentence_without_secrets_under_the_same_headers(light_site):

@@ -14,7 +14,8 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -29,7 +30,19 @@ from unbabble.web.storage import Storage
 from unbabble.web.visitors import COOKIE, VISIT_DAYS, Limiter, guarded
 
 logger = logging.getLogger(__name__)
-ROOMS = ("home", "accounts", "studio", "collect", "review", "rate", "board")
+ROOMS = (
+    "home",
+    "accounts",
+    "studio",
+    "campaigns",
+    "collect",
+    "recordings",
+    "review",
+    "datasets",
+    "studies",
+    "rate",
+    "board",
+)
 MOST_BODY_BYTES = 8_000_000
 """Of any one call; files come in pieces."""
 
@@ -89,7 +102,9 @@ class Frame:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
-                headers = dict(self._headers(state))
+                headers = self._headers(state)
+                if not scope["path"].startswith("/static/"):
+                    headers["cache-control"] = "private, no-store"
                 kept = [
                     pair for pair in message.get("headers", []) if pair[0].decode().lower() not in headers
                 ]
@@ -168,6 +183,10 @@ def _unusable(request: Request, error: InputError) -> Response:
     return _told(request, 422, str(error))
 
 
+def _unkeepable(request: Request, error: Exception) -> Response:
+    return _told(request, 422, "The call holds characters or numbers that cannot be kept.")
+
+
 def _unavailable(request: Request, error: Exception) -> Response:
     logger.error("The database does not answer: %s", type(error).__name__)
     return _told(request, 503, "The database does not answer: try again in a moment.", {"retry-after": "5"})
@@ -189,7 +208,10 @@ HANDLERS: dict[int | type[Exception], Any] = {
     HTTPException: _refused,
     RequestValidationError: _misunderstood,
     InputError: _unusable,
+    DataError: _unkeepable,
+    UnicodeEncodeError: _unkeepable,
     OperationalError: _unavailable,
     InterfaceError: _unavailable,
+    PoolTimeoutError: _unavailable,
     OSError: _full,
 }

@@ -134,7 +134,9 @@ class Workers:
                 process.wait()
 
     def _start(self) -> subprocess.Popen:
-        return subprocess.Popen(self.command, stdin=subprocess.DEVNULL)
+        threads = max(1, (os.cpu_count() or 1) // self.count)
+        environment = {"OMP_NUM_THREADS": str(threads)} | os.environ
+        return subprocess.Popen(self.command, stdin=subprocess.DEVNULL, env=environment)
 
     def _watch(self) -> None:
         while not self.stopping.wait(RESTART_SECONDS):
