@@ -52,14 +52,10 @@ from unbabble.signal.metrics import si_sdr
 
 NAME, SEED, SPEAKERS, STEPS = "distillation", 0, 10, 100
 ROWS = Path("runs") / f"{NAME}.jsonl"
-STUDENTS = {
-    "2x32": "runs/gru_2x32/best.safetensors",
-    "2x64": "gru.2x64",
-    "2x128": "runs/gru_2x128/best.safetensors",
-    "2x256": "runs/gru_2x256/best.safetensors",
-    "2x512": "runs/gru_2x512/best.safetensors",
-    "2x1024": "runs/gru_2x1024/best.safetensors",
-}
+SIZES = ("2x32", "2x64", "2x128", "2x256", "2x512", "2x1024")
+PACKAGED = "2x64, packaged"
+"""Has had more training than those of ``SIZES``, which had equally many steps."""
+STUDENTS = {size: f"runs/equal_{size}/best.safetensors" for size in SIZES} | {PACKAGED: "gru.2x64"}
 TEACHERS = {"Conv-TasNet": "runs/conv_large/best.safetensors", "3x1024": "runs/gru_3x1024/best.safetensors"}
 QUICK = ({"2x64": "gru.2x64"}, {"band-split": "bsrnn.1talker_16k"})
 """Packaged networks, to see that it works."""
@@ -233,7 +229,7 @@ def per_doubling(gained_by: Mapping[str, Values]) -> list[float]:
         points = [
             (np.log2(int(size.split("x")[1])), each[speaker].mean())
             for size, each in gained_by.items()
-            if speaker in each
+            if size in SIZES and speaker in each
         ]
         if len(points) > 1:
             x, y = np.array(points).T
@@ -441,6 +437,8 @@ def notes(result: dict) -> list[str]:
                 f"{training.get('steps', '?'):g} steps of {training.get('batch', '?')} pieces of 2 s, "
                 f"{60 * training.get('hours', np.nan):.0f} minutes of one core or less."
             )
+    if result["note"]:
+        lines += ["", result["note"]]
     if fewer:
         lines += [
             "",
@@ -464,7 +462,7 @@ def report(arguments: argparse.Namespace, students: dict[str, str], teachers: di
         "seed": SEED,
         "steps": arguments.steps,
     }
-    result |= {"snrs_db": SNRS_DB, "split": arguments.split, "rows": rows}
+    result |= {"snrs_db": SNRS_DB, "split": arguments.split, "note": arguments.note, "rows": rows}
     for key, named in (("students", students), ("teachers", teachers)):
         result[key] = {}
         for name, weights in named.items():
@@ -497,6 +495,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--shard", default="0/1", metavar="K/N", help="every N-th speaker, from the K-th on")
     parser.add_argument("--rows", type=Path, default=ROWS, help="where rows are kept, and found again")
+    parser.add_argument("--note", default="", help="what else there is to say of these runs, for the table")
     parser.add_argument("--report", action="store_true", help="only make the table")
     parser.add_argument(
         "--quick", action="store_true", help="one dev speaker, packaged networks; saves nothing"
