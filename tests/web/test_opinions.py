@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -24,6 +24,7 @@ def test_the_t_interval_is_the_textbook_s():
     assert t_interval([3]) is None
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 5), min_size=2, max_size=30))
 def test_the_t_interval_is_scipy_s(values):
     low, high = t_interval(values)
@@ -60,6 +61,7 @@ def test_the_binomial_interval_is_exact(wins, trials, low, high):
     assert binomial_interval(wins, trials) == (pytest.approx(low, abs=1e-4), pytest.approx(high, abs=1e-4))
 
 
+@settings(deadline=None)
 @given(st.integers(1, 200).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_the_binomial_interval_is_scipy_s(case):
     wins, trials = case
@@ -76,6 +78,7 @@ def test_a_preference_leaves_out_who_heard_no_difference():
     assert (nothing.share, nothing.interval, nothing.p_value, nothing.ties) == (None, None, None, 5)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(-9, 9), st.integers(1, 5)), min_size=4, max_size=15))
 def test_correlations_are_scipy_s(points):
     x, y = zip(*points, strict=True)

@@ -3,7 +3,7 @@
 from statistics import fmean, pstdev
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unbabble.web.screening import Answer, Record, outliers, screen
@@ -100,6 +100,7 @@ def test_outliers_are_beyond_3_29_standard_deviations():
     assert outliers([2, 2, 2]) == [False] * 3
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=11))
 def test_eleven_votes_have_no_outlier(values):
     # the largest possible z among n values is sqrt(n - 1)

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Form, HTTPException, Path, Request
 from fastapi.responses import RedirectResponse, Response
 from pydantic import BaseModel, Field
 from sqlalchemy import delete, func, select
+from sqlalchemy.exc import IntegrityError
 
 from unbabble.web.blind import ask_for_scores, collect_scores
 from unbabble.web.disposal import doom
@@ -138,6 +139,40 @@ def manage(request: Request, slug: Slug, user: Administrator) -> Response:
     )
 
 
+@router.post("/{slug}/edit")
+def edit(
+    request: Request,
+    slug: Slug,
+    user: Administrator,
+    trials_each: Annotated[int, Form(ge=1, le=500)],
+    ratings_wanted: Annotated[int, Form(ge=1, le=10000)],
+    link_completed: Link = "",
+    link_screened: Link = "",
+    link_full: Link = "",
+    instructions: Annotated[str, Form(max_length=10_000, pattern=Words)] = "",
+    consent: Annotated[str, Form(max_length=10_000, pattern=Words)] = "",
+) -> Response:
+    """Change links and counts; what listeners read and agree to, in a draft only."""
+    study = _study(request, slug)
+    changes = {
+        "trials_each": trials_each,
+        "ratings_wanted": ratings_wanted,
+        "link_completed": link_completed,
+        "link_screened": link_screened,
+        "link_full": link_full,
+    }
+    with request.app.state.database.writing() as session:
+        held = session.get_one(Study, study.id, with_for_update=True)
+        if held.state == "draft":
+            changes |= {"instructions": instructions.strip() or INSTRUCTIONS[study.kind]}
+            changes |= {"consent": consent.strip() or CONSENT}
+        changed = {name: value for name, value in changes.items() if getattr(held, name) != value}
+        for name, value in changed.items():
+            setattr(held, name, value)
+        log(session, user, "changed study", study.name, **changed)
+    return RedirectResponse(f"/rate/studies/{slug}", 303)
+
+
 @router.post("/{slug}/fill")
 def fill_study(
     request: Request, slug: Slug, user: Administrator, visit: Visitor, what: Archive
@@ -152,7 +187,10 @@ def fill_study(
     if upload is None or upload.visit_id != visit.id or upload.purpose != "archive" or upload.key is None:
         raise HTTPException(404, "There is no such upload.")
     folder = unpacked(state.storage, state.settings, upload.id, upload.key)
-    progress = fill(state.database, state.storage, state.settings, study, folder)
+    try:
+        progress = fill(state.database, state.storage, state.settings, study, folder)
+    except IntegrityError:
+        raise HTTPException(409, "Somebody else is filling this study at this moment: try again.") from None
     if progress.done == progress.total:
         with state.database.writing() as session:
             log(session, user, "filled study", study.name, archive=upload.name, groups=progress.total)
