@@ -12,6 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.web import test_rate as rating
 from tests.web.conftest import log_in, visit
 from unbabble.base.errors import InputError
 from unbabble.web import standings
@@ -447,3 +448,26 @@ def test_numbers_from_elsewhere_are_loaded_and_replaced(light_site):
     with light_site.state.database.reading() as session:
         key = session.query(TestSet).first().id
     assert administrator.post(f"/leaderboard/manage/sets/{key}/open").status_code == 409
+
+
+def test_opinions_come_from_a_listening_study_that_has_ended(light_site):
+    administrator, visitor = log_in(light_site), visit(light_site)
+    study = rating.make(administrator)
+    listener = rating.begin(light_site, study)
+    slug = make_set(light_site, administrator, a_set(1), study=study)
+    key = submit(visitor, slug, outputs(1), system="good").json()["id"]
+    run_jobs(light_site)
+    assert administrator.post(f"/leaderboard/manage/entries/{key}/publish").status_code == 303
+    rating.go_through(light_site, listener, study, rating.sensible)
+
+    def shown() -> dict[str, dict]:
+        (told,) = visitor.get("/api/leaderboard").json()
+        return {row["system"]: row["scores"].get("opinion") for row in told["systems"]}
+
+    assert set(shown().values()) == {None}
+    assert administrator.post(f"/rate/studies/{study}/state", data={"state": "closed"}).status_code == 303
+    opinions = shown()
+    assert opinions["good"]["mean"] == 4.5
+    assert opinions["good"]["low"] < 4.5 < opinions["good"]["high"]
+    assert opinions["mixture"] is None
+    assert "Opinion" in visitor.get(f"/leaderboard/{slug}").text
