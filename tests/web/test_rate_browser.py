@@ -46,6 +46,8 @@ def make_study(
     page.get_by_label("Trials of each listener").fill("2")
     page.get_by_label("Listeners must pass the headphone check").set_checked(headphones)
     page.get_by_role("button", name="Make study").click()
+    expect(page.get_by_label("Zip", exact=True)).to_be_visible()
+    axe(page)
     path = tmp_path / "study.zip"
     path.write_bytes(zipped(folder(1, references=references)))
     page.get_by_label("Zip", exact=True).set_input_files(path)
@@ -105,7 +107,6 @@ def test_a_listener_s_whole_way(live, chromium, tmp_path, monkeypatch):
     desk = chromium().new_page()
     log_in(desk, app, address)
     make_study(desk, address, "REAL-M", tmp_path, headphones=True)
-    axe(desk)
     desk.goto(f"{address}/rate/studies")
     axe(desk)
 
