@@ -1,5 +1,8 @@
 """Each fault of a recording is found, and a good recording passes; on voices made by a computer, and on people's."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import soundfile
@@ -155,3 +158,13 @@ def test_of_people_in_measured_rooms_most_alone_are_found_and_few_pairs_suspecte
     assert np.mean(alone) >= 0.5
     assert np.mean(["one voice" in each for each in pairs]) <= 0.2
     assert np.mean(["both sentences" in each for each in pairs]) <= 0.1
+
+
+def test_checking_loads_no_pytorch():
+    code = (
+        "import sys, numpy, unbabble.web.contributing as it\n"
+        "noise = 0.1 * numpy.random.default_rng(0).standard_normal((1, 32000)).astype('float32')\n"
+        "assert len(it.examine(noise, 16000, (4, 4), {})) == 8\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -2,8 +2,9 @@
 
 import io
 import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from unbabble.web.database import now
 from unbabble.web.decoding import Heard
 from unbabble.web.expiry import purge
 from unbabble.web.rooms.campaigns import blank
-from unbabble.web.tables.collect import Assignment, Consent, Contribution, Participant, WorkStamp
+from unbabble.web.tables.collect import Assignment, Campaign, Consent, Contribution, Participant, WorkStamp
 from unbabble.web.tables.people import Event
 from unbabble.web.tables.uploads import Upload
 
@@ -319,30 +320,29 @@ def test_administrators_alone_make_campaigns_and_use_stamps(light_site):
     assert boss.get(page).status_code == 200
 
 
-@pytest.mark.parametrize(
-    ("changes", "told"),
-    [
-        ({"slug": "campaigns"}, "address"),
-        ({"slug": "../x"}, "address"),
-        ({"slug": "english"}, "already"),
-        ({"slug": "b1", "name": " "}, "name"),
-        ({"slug": "b1", "text": "one sentence is here"}, "sentences"),
-        ({"slug": "b1", "pairs_each": 61}, "none twice"),
-        ({"slug": "b1", "pairs_total": 0}, "pairs"),
-        ({"slug": "b1", "stamp_days": 0}, "days"),
-        ({"slug": "b1", "consent": "  "}, "consent"),
-        ({"slug": "b1", "link_full": "javascript:alert(1)"}, "no address"),
-    ],
-)
-def test_campaigns_that_make_no_sense_are_refused_and_the_form_keeps_what_was_typed(
-    light_site, changes, told
-):
+NONSENSE = [
+    ({"slug": "campaigns"}, "address"),
+    ({"slug": "../x"}, "address"),
+    ({"slug": "english"}, "already"),
+    ({"name": " "}, "name"),
+    ({"text": "one sentence is here"}, "sentences"),
+    ({"pairs_each": 61}, "none twice"),
+    ({"pairs_total": 0}, "pairs"),
+    ({"stamp_days": 0}, "days"),
+    ({"consent": "  "}, "consent"),
+    ({"link_full": "javascript:alert(1)"}, "no address"),
+]
+
+
+def test_campaigns_that_make_no_sense_are_refused_and_the_form_keeps_what_was_typed(light_site):
     boss, _ = campaign(light_site)
-    form = blank().model_dump() | {"language": "Klingon"} | changes
-    answer = boss.post("/collect/campaigns", data=form, headers=HTML)
-    assert answer.status_code == 422
-    assert told in re.search(r'role="alert">([^<]+)<', answer.text)[1]
-    assert "Klingon" in answer.text
+    for changes, told in NONSENSE:
+        form = blank().model_dump() | {"slug": "another", "language": "Klingon"} | changes
+        answer = boss.post("/collect/campaigns", data=form, headers=HTML)
+        assert answer.status_code == 422
+        assert told in re.search(r'role="alert">([^<]+)<', answer.text)[1]
+        assert "Klingon" in answer.text
+    assert len(every(light_site, Campaign)) == 1
 
 
 def test_links_can_be_changed_but_only_to_addresses(light_site):
@@ -427,6 +427,45 @@ def test_sentences_are_handed_out_evenly(light_site):
     assert {abs(first - second) for first, second in uses.values()} == {1}
 
 
+def at_once(*calls):
+    """What each call returns when all are made at the same time."""
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return [each.result() for each in [pool.submit(call) for call in calls]]
+
+
+def test_who_agree_at_the_same_moment_get_different_sentences_and_no_more_than_are_wanted(site):
+    text = "\n".join(f"This is the sentence number {number}." for number in range(16))
+    campaign(site, text=text, pairs_each=2, pairs_total=8)
+    people = []
+    for _ in range(5):
+        browser, at = come(site)
+        browser.post(f"{at}/answers", data=ANSWERS)
+        people.append((browser, f"{at}/consent", {"sha256": consent_hash(browser, at), "agreed": "yes"}))
+    browser_tokens = [browser.token() for browser, _, _ in people]
+    answers = at_once(
+        *(
+            partial(browser.post, path, data=data, headers={"x-csrf-token": token})
+            for (browser, path, data), token in zip(people, browser_tokens, strict=True)
+        )
+    )
+    assert sorted(answer.status_code for answer in answers) == [200, 303, 303, 303, 303]
+    read = [key for each in every(site, Assignment) for key in (each.first_id, each.second_id)]
+    assert len(read) == len(set(read)) == 16
+
+
+def test_one_recording_that_two_send_at_the_same_moment_is_kept_once(site):
+    campaign(site)
+    calls = []
+    for _ in range(3):
+        browser, _, key = agreed(site)
+        new = {"position": 0, "upload": browser.upload(recording(), purpose="collect")["id"], "track": {}}
+        headers = {"x-csrf-token": browser.token()}
+        calls.append(partial(browser.post, f"/api/collect/{key}/recordings", json=new, headers=headers))
+    answers = at_once(*calls)
+    assert sorted(answer.json()["kept"] for answer in answers) == [False, False, True]
+    assert len(every(site, Contribution)) == len(every(site, Upload)) == 1
+
+
 def test_a_cookie_resumes_and_a_provider_s_number_alone_does_not(light_site):
     campaign(light_site)
     browser, at, _ = agreed(light_site, participant="p-1")
@@ -449,6 +488,19 @@ def test_before_consent_another_browser_may_take_over_a_provider_s_number(light_
     _, other_at = come(light_site, participant="p-1")
     assert other_at != at
     assert phone.get(at).status_code == 404
+
+
+def test_answers_of_who_never_agreed_are_forgotten(light_site):
+    campaign(light_site)
+    browser, at = come(light_site)
+    browser.post(f"{at}/answers", data=ANSWERS)
+    _, _, key = agreed(light_site)
+    long_ago = now() - campaigns.UNDECIDED - timedelta(minutes=1)
+    with light_site.state.database.writing() as session:
+        session.execute(update(Participant).values(created=long_ago))
+    _, new_at = come(light_site)
+    assert {each.id for each in every(light_site, Participant)} == {key, new_at.rsplit("/", 1)[1]}
+    assert browser.get(at).status_code == 404
 
 
 def test_after_finishing_others_may_begin_in_the_same_browser(light_site):

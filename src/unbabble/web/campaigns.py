@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import and_, delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from unbabble.base.errors import UsageError
@@ -41,6 +41,8 @@ MOST_PAIRS_EACH, MOST_PAIRS_TOTAL = stamps.MOST_COUNT, 1_000_000
 MOST_STAMP_DAYS = 3650
 HOLD = timedelta(hours=2)
 """Sentences that were handed out are waited for so long; then others get them, too."""
+UNDECIDED = timedelta(days=7)
+"""Who has not agreed by then is forgotten, with their answers."""
 COUNTED = ("pending", "accepted")
 TOKEN_BYTES = 16
 
@@ -155,6 +157,9 @@ def enter(session: Session, campaign: Campaign, visit_id: str, ids: Ids) -> Part
         Full: newcomers are not needed.
         Taken: see above.
     """
+    before_consent = Participant.state.in_(("questions", "consent"))
+    undecided = (Participant.campaign_id == campaign.id, before_consent)
+    session.execute(delete(Participant).where(*undecided, Participant.created < now() - UNDECIDED))
     mine = select(Participant).where(Participant.campaign_id == campaign.id)
     if ids.participant is not None:
         found = session.scalar(mine.where(Participant.provider_participant == ids.participant))

@@ -107,7 +107,7 @@ def example(request: Request, slug: str) -> Response:
     """Two voices at once, to listen to."""
     with request.app.state.database.reading() as session:
         _campaign(session, slug)
-    return Response(_example(), media_type="audio/flac", headers={"cache-control": "max-age=86400"})
+    return Response(_example(), media_type="audio/flac")
 
 
 @router.post("/{slug}/begin", dependencies=[Depends(limited("collect", 60))])

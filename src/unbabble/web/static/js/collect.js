@@ -3,7 +3,7 @@
 import { call, insist, Refused, upload } from './api.js';
 import { microphones, Recorder } from './recorder.js';
 import { forget, keep, kept } from './unsent.js';
-import './copy.js';
+import './personal.js';
 
 const QUIET_DBFS = -45, CLIPPED = 0.999, LEAST_SECONDS = 1, MOST_SECONDS = 30;
 const MOST_CLIPPED_SHARE = 0.01, DOUBTFUL_CLIPPED_SHARE = 1e-4; // as in checks.py
@@ -98,6 +98,8 @@ function told({ sampleRate, echoCancellation, noiseSuppression, autoGainControl 
 }
 
 function trouble(sentence) {
+  clearInterval(ticking);
+  show('stop', false);
   show('setup');
   show('task', false);
   at('trouble').textContent = sentence;

@@ -1,4 +1,7 @@
-// Buttons that copy, and a personal link's token, which stands behind the # of its address.
+// Buttons that copy; a personal link's token, which stands behind the # of its address; and forms after which nothing
+// that was not sent stays in this browser.
+
+import { forget } from './unsent.js';
 
 for (const button of document.querySelectorAll('[data-copy]')) {
   const source = document.getElementById(button.dataset.copy);
@@ -21,4 +24,14 @@ if (field) {
     history.replaceState(null, '', location.pathname);
   }
   field.form.addEventListener('submit', () => { field.value = field.value.split('#').pop().trim(); });
+}
+
+for (const form of document.querySelectorAll('form[data-forget]')) {
+  form.addEventListener('submit', async (event) => {
+    if (form.dataset.forgotten) return;
+    event.preventDefault();
+    await forget(form.dataset.forget);
+    form.dataset.forgotten = 'yes';
+    form.requestSubmit(event.submitter);
+  });
 }
