@@ -64,11 +64,12 @@ for _verb, _group, _help in (
     ("serve", SITE, "Serve the studio, the recorder, listening studies and the leaderboard to browsers."),
     ("administrator", SITE, "Make an administrator's account for the site."),
     ("collected", SITE, "Export the recordings that a site has collected and accepted as a data set."),
+    ("fill", SITE, "Fill a listening study of the site from a folder."),
     ("doctor", TOOLS, "Check what works on this machine."),
 ):
     _place = f"unbabble.verbs.{_verb}"
     if _group is SITE:
-        _place = "unbabble.web.collected" if _verb == "collected" else "unbabble.web.serve"
+        _place = f"unbabble.web.{'serve' if _verb == 'administrator' else _verb}"
     app.command(f"{_place}:{_verb}", name=_verb, group=_group, help=_help)
 app.command(
     "unbabble.verbs.adapt:forget",

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from tests.web.conftest import log_in, visit
+from unbabble import cli
 from unbabble.base.errors import InputError
 from unbabble.web import queue, tones
 from unbabble.web.layouts import read_folder
@@ -838,22 +839,21 @@ def test_voices_are_matched_to_their_references(order, seed):
 
 
 def test_a_study_is_filled_from_a_folder_on_the_server(light_site, tmp_path, capsys):
-    from unbabble.web.fill import main
+    def fill_from(folder):
+        return cli.run(["fill", slug, str(folder), "--data", str(light_site.state.settings.data)])
 
-    settings = light_site.state.settings
-    where = ["--data", str(settings.data)]
     administrator = log_in(light_site)
     slug = administrator.post("/rate/studies", data=NEW).headers["location"].rsplit("/", 1)[1]
     files = folder(1) | {"i0/bad/notes.wav": b""}
     for name, content in files.items():
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "in" / name).write_bytes(content)
-    assert main([slug, str(tmp_path / "in"), *where]) == 0
+    assert fill_from(tmp_path / "in") == 0
     told = capsys.readouterr()
     assert told.out == "3 groups of recordings are in the study.\n"
     assert told.err == "Left out, not understood: i0/bad/notes.wav\n"
     assert {each.group for each in every(light_site, Stimulus) if each.role == "rate"} == {"good", "bad"}
     administrator.post(f"/rate/studies/{slug}/state", data={"state": "open"})
-    assert main([slug, str(tmp_path / "in"), *where]) == 1
-    assert main([slug, str(tmp_path / "nowhere"), *where]) == 1
+    assert fill_from(tmp_path / "in") == 1
+    assert fill_from(tmp_path / "nowhere") == 1
     assert capsys.readouterr().err.count("\n") == 2
