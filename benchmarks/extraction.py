@@ -3,6 +3,7 @@
     unbabble train configs/personal_bsrnn.yaml configs/corpora/enrolled_8k.yaml --out runs/personal_bsrnn
     python benchmarks/extraction.py --models runs/personal_bsrnn/best.safetensors bsrnn.2talkers_8k
     python benchmarks/extraction.py --thresholds      # on dev: from what likeness on voices are of one person
+    python benchmarks/extraction.py --several         # on dev: what an enrollment of several at once is told by
 
 Test speakers two at a time, clean, and in test noises and rooms; the enrollment is another 4 s of the person, clean.
 A model that separates is followed by the packaged embedder, which tells whose voices they are.
@@ -16,14 +17,27 @@ import argparse
 import os
 import time
 from collections import defaultdict
+from itertools import product
 from pathlib import Path
 
 import common
 import numpy as np
 import torch
+from scipy.signal import fftconvolve
 
+from unbabble.base.audio import Audio, read, resample
+from unbabble.data import corpora
 from unbabble.data.dynamic import DynamicMixing, DynamicMixtures
-from unbabble.extracting import EMBEDDER, likeness_of_parts, load_extractor
+from unbabble.data.mixing import MixtureSet
+from unbabble.data.rooms import MeasuredRooms
+from unbabble.extracting import (
+    EMBEDDER,
+    Several,
+    counted_by_array,
+    likeness_of_parts,
+    load_extractor,
+    probability_of_several,
+)
 from unbabble.networks import load_network, load_separator
 from unbabble.nn.chosen_voice import ChosenVoice
 from unbabble.nn.embedder import NeuralEmbedder
@@ -35,6 +49,8 @@ RESULTS = Path(__file__).parent / "results"
 DATA = Path(os.environ.get("UNBABBLE_DATA", "../shared/data"))
 NAME, SEED, RATE, SECONDS, ENROLLED_SECONDS = "extraction", 0, 8000, 4.0, 4.0
 SEPARATOR = "bsrnn.2talkers_8k"
+ARRAY, ARRAY_RATE = (0, 1, 2, 5, 3, 4, 6), 16000
+"""Microphones in the order in which they join, as in ``mixtures.py``."""
 PUBLISHED = """\
 Published: VoiceFilter 2.5 to 12.6 dB median SDR with LibriSpeech (Wang et al., Interspeech 2019), of which reruns
 reached 4.5 to 10.2 dB; trained for days with a hundred times as much speech and ten times as many speakers."""
@@ -95,6 +111,7 @@ def main() -> None:
     )
     parser.add_argument("--models", nargs="+", default=["auto"])
     parser.add_argument("--thresholds", action="store_true")
+    parser.add_argument("--several", action="store_true")
     parser.add_argument("--each", type=int, default=50, help="mixtures for each condition")
     parser.add_argument("--split", default="test")
     parser.add_argument("--name", default=NAME)
@@ -102,6 +119,9 @@ def main() -> None:
     torch.set_num_threads(1)
     if arguments.thresholds:
         thresholds(arguments)
+        return
+    if arguments.several:
+        several(arguments)
         return
     extractors = {}
     for name in arguments.models:
@@ -192,6 +212,71 @@ def thresholds(arguments: argparse.Namespace) -> None:
     lines += ["", f"{common.machine()['cpu']}; seed {SEED}. Made by", "", f"    {common.command()}"]
     text = "\n".join(lines) + "\n"
     (RESULTS / f"{NAME}_thresholds.md").write_text(text)
+    print(text)
+
+
+def enrollments(each: int):
+    """(talkers, recording of seven microphones at 16 kHz) of dev speakers, half in noise."""
+    speech = tuple(corpora.speech(DATA / "speech.csv", "dev"))
+    noise = tuple(corpora.noises(DATA / "noise.csv", "train"))
+    places = tuple(corpora.responses(DATA / "rir.csv", "dev"))
+    room = MeasuredRooms(places, channels=ARRAY, distance_m=(1.0, 2.0))
+    for seconds, talkers, (around, snr_db) in product((4.0, 10.0), (1, 2, 3), (((), 30.0), (noise, 10.0))):
+        scenes = MixtureSet(
+            speech=speech,
+            room=room,
+            talkers=talkers,
+            microphones=len(ARRAY),
+            seconds=seconds,
+            count=each,
+            seed=SEED + 1,
+            noise=around,
+            snr_db=snr_db,
+        )
+        for number in range(each):
+            yield talkers, torch.from_numpy(scenes[number].mixture).float()
+    rng = np.random.default_rng(SEED)
+    for seconds, snr_db, _ in product((4.0, 10.0), (10.0, 20.0), range(each)):
+        heard = room.draw(rng, 2, len(ARRAY), ARRAY_RATE)
+        utterance = read(speech[rng.integers(len(speech))].path).samples[0]
+        sound = read(noise[rng.integers(len(noise))].path)
+        sound = resample(sound.samples[0], sound.sample_rate, ARRAY_RATE)
+        samples = round(seconds * ARRAY_RATE)
+        voice, disturbance = (
+            np.stack([fftconvolve(np.resize(each, samples), path)[:samples] for path in paths])
+            for each, paths in zip((utterance.numpy(), sound.numpy()), heard.responses, strict=True)
+        )
+        gain = np.sqrt(np.mean(voice**2) / np.mean(disturbance**2) * 10 ** (-snr_db / 10))
+        yield 1, torch.from_numpy(voice + gain * disturbance).float()
+
+
+def several(arguments: argparse.Namespace) -> None:
+    """Which enrollments are doubted and refused because several talk at once, by the number of microphones."""
+    rows = []
+    for talkers, samples in enrollments(arguments.each):
+        probability = probability_of_several(Audio(samples[:1], ARRAY_RATE))
+        for microphones in (1, 3, 4, 7):
+            told = Several(probability, counted_by_array(Audio(samples[:microphones], ARRAY_RATE)))
+            rows.append((microphones, talkers, told.perhaps or told.surely, told.surely))
+    lines = [
+        "Enrollments that are doubted (or worse) and refused because several talk at once: dev speakers in a measured "
+        "room, 4 and 10 s, half in noise of 10 dB; of the single ones as many again beside one noise, 10 or 20 dB.",
+        "",
+        "| microphones | one talks: doubted | refused | two: doubted | refused | three: doubted | refused |",
+        "|-|-|-|-|-|-|-|",
+    ]
+    for microphones in sorted({row[0] for row in rows}):
+        cells = []
+        for talkers in (1, 2, 3):
+            there = [row[2:] for row in rows if row[:2] == (microphones, talkers)]
+            cells += [f"{100 * share:.1f} %" for share in np.mean(there, 0)]
+        lines.append(f"| {microphones} | " + " | ".join(cells) + " |")
+    counts = ", ".join(
+        f"{sum(row[:2] == (1, talkers) for row in rows)} of {talkers}" for talkers in (1, 2, 3)
+    )
+    lines += ["", f"Recordings: {counts} talking. {common.machine()['cpu']}; seed {SEED + 1}. Made by", ""]
+    text = "\n".join([*lines, f"    {common.command()}"]) + "\n"
+    (RESULTS / f"{NAME}_several.md").write_text(text)
     print(text)
 
 

@@ -251,6 +251,8 @@ def test_a_mono_recording_in_a_stereo_file(installed, mixture, tmp_path):
     assert intake.is_one_microphone(stereo)
     assert not intake.is_one_microphone(mixture)
     assert not intake.is_one_microphone(torch.stack([mixture[0], mixture[0] + 0.01 * mixture[1]]))
+    both = torch.stack([mixture[0], mixture[1], mixture[0] - mixture[1], torch.zeros_like(mixture[0])])
+    assert [intake.independent_microphones(both[:count]) for count in (1, 2, 3, 4)] == [1, 2, 2, 2]
     model = hub.load(device="cpu", sources=2)
     assert model(stereo, sample_rate=RATE).model == "conv_tasnet.two"
     write(tmp_path / "stereo.wav", stereo, RATE)

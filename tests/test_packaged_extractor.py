@@ -1,10 +1,13 @@
 """The packaged extractor on real voices: whose comes out, and enrollments that are no good."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import soundfile
 import torch
 
+import unbabble
 from unbabble.base.errors import InputError
 from unbabble.data.dynamic import DynamicMixing, DynamicMixtures
 from unbabble.extracting import EMBEDDER, enrollment_of, likeness_of_parts, load_extractor
@@ -51,6 +54,12 @@ def test_people_who_take_turns_are_less_alike_than_one(scenes):
     one = [likeness_of_parts(network, each, RATE) for _, _, said in scenes for each in said]
     turns = [likeness_of_parts(network, torch.cat([a[:half], b[:half]]), RATE) for _, _, (a, b) in scenes]
     assert np.median(one) > np.median(turns) + 0.15
+
+
+def test_the_three_of_the_demo_are_no_enrollment():
+    """By their four microphones; the network that counts is not sure of any of them."""
+    with pytest.raises(InputError, match="its microphones hear 3"):
+        enrollment_of([Path(unbabble.__file__).parent / "demo" / "mixture.flac"], RATE)
 
 
 def test_hardly_anybody_who_talks_alone_is_refused(scenes, tmp_path):

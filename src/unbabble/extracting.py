@@ -4,6 +4,7 @@ Either a network learnt to extract, or one that separates all voices is followed
 """
 
 import json
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,10 +19,11 @@ from torch import Tensor
 from unbabble.base import audio as audio_files
 from unbabble.base.audio import Audio
 from unbabble.base.errors import InputError, UsageError
+from unbabble.base.registry import create
 from unbabble.base.weights import packaged
 from unbabble.enhancing import loudest_part, write_pieces
 from unbabble.hub import COUNTER, choose_device, windows_to_count
-from unbabble.intake import clipped_share
+from unbabble.intake import clipped_share, independent_microphones
 from unbabble.networks import counter, load_network
 from unbabble.nn.chosen_voice import ChosenVoice
 from unbabble.nn.embedder import NeuralEmbedder
@@ -44,6 +46,12 @@ PART_SECONDS = 1.6
 PERHAPS_SEVERAL, SURELY_SEVERAL = 0.5, 0.8
 """Probability of two talkers or more, from which an enrollment is doubted, and refused. Of single speakers of the dev
 split, clean, in rooms or in noise of 5 dB, 7 in 100 are doubted and 1 is refused; of two at once half are refused."""
+COUNTING_MICROPHONES = 3
+"""From so many on, blind separation also counts talkers: with two it often hears one where there are three."""
+WHERE_COUNTED = {1: (0.8, math.inf), 2: (0.3, 0.7), 3: (0.3, 0.4)}
+"""The same two probabilities where so many talkers (the last: or more) were counted by an array: less is enough, but
+not where it hears one alone. Fewer single dev speakers are doubted and refused than without the array, and more of two
+and three at once (``extraction_several.md``)."""
 PERHAPS_UNLIKE, SURELY_UNLIKE = 0.45, 0.25
 """Likeness of the parts of an enrollment, below which it is doubted, and refused. Of four seconds of single dev
 speakers 5 in 100 are doubted and 1 is refused, of two by turns 4 and 2 in 10 (``extraction_thresholds.md``)."""
@@ -125,12 +133,12 @@ def enrollment_of(
             raise InputError(
                 f"The enrollment '{name}' is clipped in {100 * share:.0f} % of its samples: record it softer."
             )
-        if (several := probability_of_several(recording)) > SURELY_SEVERAL:
+        several = Several(probability_of_several(recording), counted_by_array(recording))
+        if several.surely:
             raise InputError(
-                f"Several people talk in the enrollment '{name}' (sure by {100 * several:.0f} %): "
-                "record one person alone."
+                f"Several people talk in the enrollment '{name}' ({several.reason}): record one person alone."
             )
-        if several > PERHAPS_SEVERAL and warnings is not None:
+        if several.perhaps and warnings is not None:
             warnings.append(
                 f"Perhaps several people talk in the enrollment '{name}': it should be one alone."
             )
@@ -166,6 +174,54 @@ def likeness_of_parts(embedder: NeuralEmbedder, heard: Float[Tensor, " time"], r
         return 1.0
     vectors = embedder(parts)
     return float((vectors @ vectors.mT)[~torch.eye(len(parts), dtype=torch.bool)].mean())
+
+
+@dataclass(frozen=True)
+class Several:
+    """What speaks for several talkers at once.
+
+    Attributes:
+        probability: by the network that counts talkers.
+        counted: talkers, by blind separation of several microphones; None where that cannot be.
+    """
+
+    probability: float
+    counted: int | None = None
+
+    @property
+    def perhaps(self) -> bool:
+        """Whether an enrollment is to be doubted."""
+        return self.probability > self._limits[0]
+
+    @property
+    def surely(self) -> bool:
+        """Whether it is to be refused."""
+        return self.probability > self._limits[1]
+
+    @property
+    def reason(self) -> str:
+        """In a few words."""
+        if self.counted is None:
+            return f"sure by {100 * self.probability:.0f} %"
+        return f"its microphones hear {self.counted}"
+
+    @property
+    def _limits(self) -> tuple[float, float]:
+        if self.counted is None:
+            return PERHAPS_SEVERAL, SURELY_SEVERAL
+        return WHERE_COUNTED[min(self.counted, max(WHERE_COUNTED))]
+
+
+def counted_by_array(recording: Audio) -> int | None:
+    """How many talk, by blind separation of the first half minute; None of few microphones or too little."""
+    heard = recording.samples[:, : round(MOST_ENROLLED_SECONDS * recording.sample_rate)]
+    if independent_microphones(heard) < COUNTING_MICROPHONES:
+        return None
+    separator = create("auxiva.ip", iterations=0)
+    try:
+        return len(separator(heard[None], sample_rate=recording.sample_rate)[0])
+    except InputError:  # shorter than a window
+        return None
 
 
 def probability_of_several(recording: Audio) -> float:

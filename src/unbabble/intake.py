@@ -19,12 +19,17 @@ CLIPPED_PEAK = 0.5
 
 def is_one_microphone(samples: Float[Tensor, "channel time"]) -> bool:
     """Whether all channels are one, copied: a mono recording in a stereo file."""
+    return independent_microphones(samples) < 2
+
+
+def independent_microphones(samples: Float[Tensor, "channel time"]) -> int:
+    """How many channels there are, without those that are mixtures of others: copies, or silent ones; at least 1."""
     if len(samples) == 1:
-        return True
+        return 1
     centred = samples - samples.mean(-1, keepdim=True)
     parts = (part.double() for part in centred.split(SAMPLES_AT_ONCE, dim=1))
     powers = torch.linalg.eigvalsh(torch.stack([part @ part.mT for part in parts]).sum(0))
-    return bool(powers[-2] <= COPY_RATIO * powers[-1])
+    return max(1, int((powers > COPY_RATIO * powers[-1]).sum()))
 
 
 def as_audio(source: Tensor | Audio | Source, sample_rate: int | None) -> Audio:

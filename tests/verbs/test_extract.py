@@ -10,8 +10,9 @@ import torch
 
 from unbabble import cli, extracting
 from unbabble.base import audio, weights
+from unbabble.base.audio import Audio
 from unbabble.base.registry import create, method
-from unbabble.extracting import likeness_of_parts
+from unbabble.extracting import counted_by_array, likeness_of_parts
 from unbabble.networks import Weighted
 from unbabble.nn.embedder import NeuralEmbedder
 from unbabble.nn.extractor import NeuralExtractor
@@ -178,6 +179,46 @@ def test_an_enrollment_of_several_people(call, tmp_path, monkeypatch, several, c
     assert ("record one person alone" in text) == (code == 1)
     doubted = [text for entry in entries for text in entry["warnings"] if "Perhaps several" in text]
     assert bool(doubted) == (several == 0.6)
+
+
+@pytest.mark.parametrize(
+    ("several", "counted", "code", "doubted"),
+    [
+        (0.45, 3, 1, False),
+        (0.45, 2, 0, True),
+        (0.75, 2, 1, False),
+        (0.2, 4, 0, False),
+        (0.75, 1, 0, False),
+        (0.95, 1, 0, True),
+    ],
+)
+def test_an_enrollment_by_an_array(call, tmp_path, monkeypatch, several, counted, code, doubted):
+    """Where microphones count several, less probability is enough; where they hear one, more is needed."""
+    make(tmp_path / "talk.wav")
+    monkeypatch.setattr(extracting, "probability_of_several", lambda recording: several)
+    monkeypatch.setattr(extracting, "counted_by_array", lambda recording: counted)
+    found, entries, text = call("talk.wav")
+    assert found == code
+    assert (f"its microphones hear {counted}" in text) == (code == 1)
+    assert any("Perhaps several" in text for entry in entries for text in entry["warnings"]) == doubted
+
+
+def test_an_array_counts(tmp_path):
+    """Two who come and go, each at another place; copies of one microphone, and short recordings, tell nothing."""
+    rng = np.random.default_rng(0)
+    gates = np.repeat(rng.random((2, 24)) > 0.4, RATE // 4, 1)
+    voices = rng.laplace(size=gates.shape) * gates
+    delays = np.array([[0, 2, 5], [6, 3, 0]])
+    heard = sum(np.stack([np.roll(voices[k], delay) for delay in delays[k]]) for k in range(2))
+    array = Audio(torch.from_numpy(heard + 0.01 * rng.normal(size=heard.shape)).float(), RATE)
+    assert counted_by_array(array) == 2
+    one = np.stack([np.roll(voices[0], delay) for delay in delays[0]])
+    assert (
+        counted_by_array(Audio(torch.from_numpy(one + 0.01 * rng.normal(size=one.shape)).float(), RATE)) == 1
+    )
+    assert counted_by_array(Audio(array.samples[:2], RATE)) is None
+    assert counted_by_array(Audio(array.samples[[0, 1, 0, 1]], RATE)) is None
+    assert counted_by_array(Audio(array.samples[:, :500], RATE)) is None
 
 
 @pytest.mark.parametrize(("alike", "code"), [(0.05, 1), (0.3, 0), (0.9, 0)])
