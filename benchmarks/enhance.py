@@ -1,16 +1,18 @@
 """How much noise do the enhancers take off voices and noises that they never heard, and at what cost?
 
     python benchmarks/enhance.py
+    python benchmarks/enhance.py --merge --models speech_nmf.universal --peers DeepFilterNet3    # other rows stay
 
 Test speakers in the test noises (``duan``, with which the literature on personal enhancement works, and a running tap),
 6 s at -5, 0, 5 and 10 dB. Beside the packaged networks: NMF with dictionaries of 20 training speakers, the noisy
-recording, the ideal ratio mask, which knows the truth, and RNNoise, DTLN and GTCRN where ``peers.sh`` has installed
-them. Real-time factors with one thread.
+recording, the ideal ratio mask, which knows the truth, and RNNoise, DTLN, GTCRN and DeepFilterNet where ``peers.sh``
+has installed them. Real-time factors with one thread.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import tempfile
@@ -41,7 +43,7 @@ NMF = ("speech_nmf.semi", "speech_nmf.universal", "speech_nmf.local")
 ONLINE = "speech_nmf.semi, online"
 EXAMPLES, EXAMPLE_SECONDS = 20, 20.0
 NOISY, IDEAL = "noisy", "ideal ratio mask"
-OTHERS = ("RNNoise", "DTLN", "GTCRN")
+OTHERS = ("RNNoise", "DTLN", "GTCRN", "DeepFilterNet3")
 SEXES, WORST_SHARE = ("F", "M"), 0.1
 LEVEL = 0.05
 """Of recordings for those that expect one, over full scale."""
@@ -103,28 +105,35 @@ def enhancers(names: list[str]) -> dict:
     return found
 
 
-def others(heard: list[torch.Tensor]) -> dict[str, tuple[torch.Tensor, float]]:
+def others(heard: list[torch.Tensor], names: list[str]) -> dict[str, tuple[torch.Tensor, float]]:
     """What other people's enhancers make of recordings, and their real-time factors."""
     python = common.PEERS / "enhancers" / "bin" / "python"
+    if not names:
+        return {}
     if not (common.PEERS / "enhancers" / "complete").is_file():
-        print("RNNoise, DTLN and GTCRN are not here: benchmarks/peers.sh installs them.")
+        print("Other people's enhancers are not here: benchmarks/peers.sh installs them.")
         return {}
     with tempfile.TemporaryDirectory() as folder:
         noisy, enhanced = Path(folder) / "noisy.npy", Path(folder) / "enhanced.npz"
         np.save(noisy, LEVEL * torch.stack(heard).numpy())
         runner = Path(__file__).parent / "peers" / "run_enhancers.py"
-        subprocess.run([str(python), str(runner), str(noisy), str(enhanced)], check=True)
+        subprocess.run([str(python), str(runner), str(noisy), str(enhanced), *names], check=True)
         found = np.load(enhanced)
         seconds = len(heard) * SECONDS
         return {
             name: (torch.from_numpy(found[name]).float(), float(found[f"{name}_seconds"]) / seconds)
-            for name in OTHERS
+            for name in names
         }
+
+
+def gained(voice: torch.Tensor, noisy: torch.Tensor, true: torch.Tensor) -> float:
+    """SI-SDR improvement in dB."""
+    return float(si_sdr(voice[None], true[None]) - si_sdr(noisy[None], true[None]))
 
 
 def measured(estimate: torch.Tensor, noisy: torch.Tensor, voice: torch.Tensor) -> dict[str, float]:
     return {
-        "si_sdri_db": float(si_sdr(estimate[None], voice[None]) - si_sdr(noisy[None], voice[None])),
+        "si_sdri_db": gained(estimate, noisy, voice),
         "pesq": float(pesq(estimate[None], voice[None], RATE)),
         "estoi": float(estoi(estimate[None], voice[None], RATE)),
     }
@@ -137,6 +146,10 @@ def main() -> None:
     tiny = ("gru.", "sparse_ensemble.")
     networks = [name for name in packaged() if name in enhancing.DEFAULTS or name.startswith(tiny)]
     parser.add_argument("--models", nargs="*", default=[*networks, *NMF, ONLINE])
+    parser.add_argument("--peers", nargs="*", default=OTHERS, choices=OTHERS)
+    parser.add_argument(
+        "--merge", action="store_true", help="keep the rows of what is not run, and all real-time factors"
+    )
     parser.add_argument("--each", type=int, default=30, help="recordings for each SNR")
     parser.add_argument("--split", default="test")
     parser.add_argument(
@@ -149,7 +162,8 @@ def main() -> None:
     rows: list[dict] = []
     for snr_db in SNRS_DB:
         found = list(recordings(arguments.split, arguments.each, snr_db))
-        for name, (voices, factor) in others([noisy for noisy, _, _ in found]).items():
+        heard = [noisy for noisy, _, _ in found]
+        for name, (voices, factor) in others(heard, arguments.peers).items():
             for estimate, (noisy, voice, about) in zip(voices, found, strict=True):
                 rows.append(about | {"model": name, "factor": factor} | measured(estimate, noisy, voice))
         for noisy, voice, about in found:
@@ -168,6 +182,8 @@ def main() -> None:
             table[name] |= {"parameters": parameter_count(network), "gmacs": macs_per_second(network) / 1e9}
     result = {"machine": common.machine(), "command": common.command(), "seed": SEED, "models": table}
     result = common.rounded(result | {"recordings": len(SNRS_DB) * arguments.each}, 3)
+    if arguments.merge:
+        result = merged(json.loads((RESULTS / f"{arguments.name}.json").read_text()), result)
     common.save(arguments.name, result)
     for name in arguments.cards:
         row = result["models"][name]
@@ -176,6 +192,19 @@ def main() -> None:
     text = text_of(result)
     (RESULTS / f"{arguments.name}.md").write_text(text)
     print(text)
+
+
+def merged(before: dict, now: dict) -> dict:
+    """The rows of now in the place of those of before, each with the real-time factor that it had, if any."""
+    if before["recordings"] != now["recordings"]:
+        raise SystemExit(f"The rows that are there are of {before['recordings']} recordings.")
+    rows = dict(before["models"])
+    for name, row in now["models"].items():
+        timed = {"factor": rows[name]["factor"]} if "factor" in rows.get(name, {}) else {}
+        rows[name] = {key: value for key, value in row.items() if key != "factor"} | timed
+    last = rows.pop(IDEAL)
+    commands = [*before["command"].splitlines(), now["command"]]
+    return before | {"models": rows | {IDEAL: last}, "command": "\n".join(commands)}
 
 
 def summary(rows: list[dict]) -> dict:
@@ -226,12 +255,12 @@ def text_of(result: dict) -> str:
     lines += [
         "",
         f"{result['recordings']} recordings of {SECONDS:g} s. The dictionaries of `speech_nmf` are from {EXAMPLES} "
-        "training speakers. RNNoise, DTLN (500 h) and GTCRN (DNS Challenge) have weights of their authors, and heard "
-        "a hundred times as much speech and noise as the networks here (4.4 hours, 19 noises).",
+        "training speakers. RNNoise, DTLN (500 h), GTCRN and DeepFilterNet3 (DNS Challenge) have weights of their "
+        "authors, and heard a hundred times as much speech and noise as the networks here (4.4 hours, 19 noises).",
         "",
         f"{result['machine']['cpu']}, {result['machine']['date']}; seed {result['seed']}. Made by",
         "",
-        f"    {result['command']}",
+        *(f"    {line}" for line in result["command"].splitlines()),
     ]
     return "\n".join(lines) + "\n"
 

@@ -22,11 +22,10 @@ from pathlib import Path
 
 import common
 import torch
-from enhance import SECONDS, SEED, SNRS_DB, fairness, fairness_cells, ideal, recordings
+from enhance import SECONDS, SEED, SNRS_DB, fairness, fairness_cells, gained, ideal, recordings
 
 from unbabble.networks import load_separator
 from unbabble.nn.macs import macs_per_second, parameter_count
-from unbabble.signal.metrics import si_sdr
 
 RESULTS = Path(__file__).parent / "results"
 NAME = "ensembles"
@@ -34,10 +33,6 @@ GENERALIST = "gru.2x64"
 PUBLISHED = """\
 Published (Sivaraman & Kim, WASPAA 2021; LibriSpeech and MUSAN at 8 kHz, GRU 2x64, SI-SDR improvement): generalist
 5.69 dB; K = 2, 5, 10 groups of speakers, fine-tuned together: 7.03, 7.42, 7.69 dB."""
-
-
-def gained(voice: torch.Tensor, noisy: torch.Tensor, true: torch.Tensor) -> float:
-    return float(si_sdr(voice[None], true[None]) - si_sdr(noisy[None], true[None]))
 
 
 @torch.no_grad()
