@@ -69,9 +69,6 @@ class Database:
             with self.engine.begin() as connection:
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
-                from unbabble.web.tables import all_tables  # until there is a migration
-
-                all_tables().create_all(connection)
         except CommandError as error:
             raise InputError(f"The database was made by another version of Unbabble ({error}).") from error
         except SQLAlchemyError as error:
