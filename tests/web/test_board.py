@@ -149,6 +149,7 @@ def test_tables_of_the_benchmarks_are_read():
         [], None, 3, {}, {"models": {}}, {"models": []}, {"models": {"a": {"sets": {"b": {}}}}},
         {"models": {"a": {"sets": {"b": {"si_snri": 1, "si_snri_low": 2, "si_snri_high": 3, "items": 4}}}}},
         {"models": {"a": {"sets": {"b": {"si_snri": float("nan"), "si_snri_low": 0, "si_snri_high": 3, "items": 4}}}}},
+        {"models": {"a": {"sets": {"b": {"si_snri": 1, "si_snri_low": 0, "si_snri_high": 3, "items": float("inf")}}}}},
         {"files": [], "models": {}}, {"files": [], "models": {"a": {"si_snr_db": "x"}}, "config": {}},
     ],
 )  # fmt: skip
@@ -408,6 +409,12 @@ def test_an_archive_is_used_once_and_by_whom_it_belongs_to(light_site):
     assert submit(visitor, slug, outputs(1)).status_code == 429
 
 
+def test_characters_that_a_database_does_not_take_are_no_fault(site):
+    new = {"name": "a\x00b", "bytes": 9}
+    answer = visit(site).post("/api/uploads", json=new)
+    assert answer.status_code in (201, 422)  # SQLite takes them
+
+
 def test_a_closed_set_takes_nothing_and_gives_nothing(light_site):
     administrator, visitor = log_in(light_site), visit(light_site)
     slug = make_set(light_site, administrator, a_set(1))
@@ -442,7 +449,7 @@ def test_numbers_from_elsewhere_are_loaded_and_replaced(light_site):
     systems = [row["system"] for row in told["separation: clean"]["systems"]]
     assert len(systems) == len(set(systems))
     assert {"mixture", "sepformer.2talkers_8k"} <= set(systems)
-    for wrong in (b"{}", b"no json", b"\xff\xfe"):
+    for wrong in (b"{}", b"no json", b"\xff\xfe", b"[" * 100_000):
         answer = administrator.post("/leaderboard/manage/load", files={"file": ("a.json", wrong)})
         assert answer.status_code == 422
     with light_site.state.database.reading() as session:

@@ -123,7 +123,7 @@ def read_table(content: Any, name: str) -> list[Loaded]:
         if "files" in content and "models" in content:
             return [_bench(content, name)]
         return _separation(content, name)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(
             "This is not what benchmarks/separation.py or `unbabble bench --json` writes."
         ) from error

@@ -91,7 +91,7 @@ def load(request: Request, user: Administrator, file: Annotated[UploadFile, File
     """Enter a table that was made elsewhere."""
     try:
         content = json.loads(file.file.read())
-    except ValueError:
+    except (ValueError, RecursionError):
         raise HTTPException(422, "This file is not JSON.") from None
     tables = read_table(content, (file.filename or "table").rsplit(".", 1)[0][:60])
     with request.app.state.database.writing() as session:
