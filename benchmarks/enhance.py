@@ -148,7 +148,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="*", default=[*networks, *NMF, ONLINE])
     parser.add_argument("--peers", nargs="*", default=OTHERS, choices=OTHERS)
     parser.add_argument(
-        "--merge", action="store_true", help="keep the rows of what is not run, and all real-time factors"
+        "--merge", action="store_true", help="keep the rows of what is not run; takes no times"
     )
     parser.add_argument("--each", type=int, default=30, help="recordings for each SNR")
     parser.add_argument("--split", default="test")
@@ -195,13 +195,13 @@ def main() -> None:
 
 
 def merged(before: dict, now: dict) -> dict:
-    """The rows of now in the place of those of before, each with the real-time factor that it had, if any."""
+    """The rows of now in the place of those of before, without real-time factors: who merges has no idle machine."""
     if before["recordings"] != now["recordings"]:
         raise SystemExit(f"The rows that are there are of {before['recordings']} recordings.")
     rows = dict(before["models"])
     for name, row in now["models"].items():
-        timed = {"factor": rows[name]["factor"]} if "factor" in rows.get(name, {}) else {}
-        rows[name] = {key: value for key, value in row.items() if key != "factor"} | timed
+        if name not in (NOISY, IDEAL):
+            rows[name] = {key: value for key, value in row.items() if key != "factor"}
     last = rows.pop(IDEAL)
     commands = [*before["command"].splitlines(), now["command"]]
     return before | {"models": rows | {IDEAL: last}, "command": "\n".join(commands)}
@@ -256,7 +256,8 @@ def text_of(result: dict) -> str:
         "",
         f"{result['recordings']} recordings of {SECONDS:g} s. The dictionaries of `speech_nmf` are from {EXAMPLES} "
         "training speakers. RNNoise, DTLN (500 h), GTCRN and DeepFilterNet3 (DNS Challenge) have weights of their "
-        "authors, and heard a hundred times as much speech and noise as the networks here (4.4 hours, 19 noises).",
+        "authors, and heard a hundred times as much speech and noise as the networks here (4.4 hours, 19 noises). "
+        "Without a real-time factor: run later, beside other work.",
         "",
         f"{result['machine']['cpu']}, {result['machine']['date']}; seed {result['seed']}. Made by",
         "",
