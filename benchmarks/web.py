@@ -136,6 +136,8 @@ class Process:
         self.process = subprocess.Popen(self.words, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + PATIENCE_SECONDS
         while self.ready is not None and time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise RuntimeError("the server ended")
             try:
                 if httpx.get(self.ready, timeout=60).status_code == 200:
                     return
@@ -229,25 +231,27 @@ def measure(kind: str, count: int, killing: bool) -> dict:
         with DATABASES[kind](data) as url:
             server, address = serve(data, url)
             workers: list[Process] = []
+            killer = None
             try:
                 if killing:
                     ask(data, url)
                     words = ("-m", "unbabble.web.worker", str(data), url, str(data / "recordings"))
                     workers = [Process(*words) for _ in range(2)]
+                    killer = threading.Thread(target=kill_at_work, args=(url, workers[0]))
+                    killer.start()
                 before = os.getloadavg()[0]
                 people = Contributors(address, count)
                 if killing:
                     people.wait_for("piece", count)
                     server.again()
-                    wait_for_work(url, workers[0].process.pid)
-                    workers[0].again()
                     people.wait_for("finish", count // 3)
                     server.again()
                 people.join()
                 found = judged(people.result, data, url, count) | {"load": before}
                 found["server_cpu_per_recording"] = cpu_seconds(server.process.pid) / count
-                if killing:
-                    wait_for_jobs(data, url, JOBS)
+                if killer is not None:
+                    killer.join()
+                    wait_for_jobs(url, JOBS)
                     found |= jobs_judged(data, url)
                     found["kills"] = {"server": server.kills, "worker": workers[0].kills}
             finally:
@@ -310,21 +314,25 @@ def ask(data: Path, url: str) -> None:
     database.close()
 
 
-def wait_for_work(url: str, pid: int) -> None:
-    """Until this worker has a job in its hands."""
+def kill_at_work(url: str, worker: Process) -> None:
+    """Kill this worker when it has a job in its hands, and start it again."""
     from sqlalchemy import select
 
     from unbabble.web.database import Database
     from unbabble.web.tables.jobs import Job
 
-    database, deadline = Database(url), time.monotonic() + PATIENCE_SECONDS
-    held = select(Job.id).where(Job.state == "running", Job.worker.endswith(f":{pid}"))
-    found = None
-    while found is None and time.monotonic() < deadline:
-        time.sleep(0.02)
+    database = Database(url)
+    held = select(Job.id).where(Job.state == "running", Job.worker.endswith(f":{worker.process.pid}"))
+    left = select(Job.id).where(Job.state.in_(("waiting", "running")))
+    while True:
         with database.reading() as session:
-            found = session.scalar(held.limit(1))
+            if session.scalar(held.limit(1)) is not None:
+                break
+            if session.scalar(left.limit(1)) is None:
+                raise RuntimeError("the worker had nothing to do")
+        time.sleep(0.02)
     database.close()
+    worker.again()
 
 
 def cpu_seconds(pid: int) -> float:
@@ -333,7 +341,7 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def wait_for_jobs(data: Path, url: str, count: int) -> None:
+def wait_for_jobs(url: str, count: int) -> None:
     """Until so many are finished."""
     from sqlalchemy import func, select
 
@@ -389,7 +397,8 @@ def report(result: dict) -> str:
         f"come in one moment, so that the last waits for all others. `{result['command']}`, {made['date']}.",
         "",
         "| database | killed | load before | recordings/s | MB/s | server's processor time "
-        "| piece p50 / p95 / p99 | finish p50 / p95 / p99 | accepted | lost | lost acknowledged pieces | jobs finished once |",
+        "| piece p50 / p95 / p99 | finish p50 / p95 / p99 | accepted | lost "
+        "| lost acknowledged pieces | jobs finished once |",
         "|-|-|-|-|-|-|-|-|-|-|-|-|",
     ]
     for run in result["runs"]:
@@ -400,6 +409,7 @@ def report(result: dict) -> str:
         killed = (
             f"server {run['kills']['server']}, worker {run['kills']['worker']}" if run["killed"] else "no"
         )
+        cpu = "" if run["killed"] else f"{1000 * run['server_cpu_per_recording']:.0f} ms a recording"
         jobs = (
             f"{run['jobs_finished_once']} of {run['jobs']}, {run['jobs_tried_again']} tried again"
             if run["killed"]
