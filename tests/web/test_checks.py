@@ -9,8 +9,8 @@ import soundfile
 import soxr
 
 from tests.web.conftest import DEMO
-from unbabble.web.checks import active, content_hash, duplicate, examine
-from unbabble.web.counting import talkers
+from unbabble.web.collect.checks import active, content_hash, duplicate, examine
+from unbabble.web.collect.counting import talkers
 
 RATE = 16000
 WORDS = (20, 20)
@@ -162,7 +162,7 @@ def test_of_people_in_measured_rooms_most_alone_are_found_and_few_pairs_suspecte
 
 def test_checking_loads_no_pytorch():
     code = (
-        "import sys, numpy, unbabble.web.contributing as it\n"
+        "import sys, numpy, unbabble.web.collect.contributing as it\n"
         "noise = 0.1 * numpy.random.default_rng(0).standard_normal((1, 32000)).astype('float32')\n"
         "assert len(it.examine(noise, 16000, (4, 4), {})) == 8\n"
         "assert 'torch' not in sys.modules\n"

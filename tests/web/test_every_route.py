@@ -50,7 +50,9 @@ def test_what_does_not_exist_is_never_a_fault(light_site, role):
         for method in route.methods:
             for accept in ("text/html", "application/json"):
                 answer = browser.request(method, address(route), headers={"accept": accept})
-                assert answer.status_code < 500, f"{method} {route.path}: {answer.status_code} {answer.text[:200]}"
+                assert answer.status_code < 500, (
+                    f"{method} {route.path}: {answer.status_code} {answer.text[:200]}"
+                )
                 if "{" in route.path and method not in SAFE_METHODS:
                     assert answer.status_code >= 400, f"{method} {route.path} did something to nothing"
 

@@ -18,10 +18,11 @@ from unbabble import cli
 from unbabble.base import registry
 from unbabble.base.errors import InputError
 from unbabble.data import manifest
-from unbabble.web import judging, queue
-from unbabble.web.datasets import make
-from unbabble.web.disposal import sweep
-from unbabble.web.splits import SPLITS, pseudonym, split_of
+from unbabble.web.jobs import queue
+from unbabble.web.jobs.disposal import sweep
+from unbabble.web.review import judging
+from unbabble.web.review.datasets import make
+from unbabble.web.review.splits import SPLITS, pseudonym, split_of
 from unbabble.web.tables.collect import Contribution, Participant
 from unbabble.web.tables.jobs import Job
 
@@ -268,7 +269,7 @@ def test_who_withdrew_is_in_no_export(site, tmp_path):
 
 def test_who_withdraws_while_it_is_exported_is_left_out(light_site, tmp_path, monkeypatch):
     people, turns = fill(light_site, 3), []
-    from unbabble.web import export
+    from unbabble.web.review import export
 
     before = export.read_stored
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from unbabble.web.opinions import (
+from unbabble.web.rate.opinions import (
     binomial_interval,
     correlation,
     listener_interval,
@@ -14,7 +14,7 @@ from unbabble.web.opinions import (
     preference,
     t_interval,
 )
-from unbabble.web.scatter import scatter
+from unbabble.web.rate.scatter import scatter
 
 
 def test_the_t_interval_is_the_textbook_s():

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unbabble.base.errors import UsageError
-from unbabble.web.pairing import plan
-from unbabble.web.prompts import english, sentences
+from unbabble.web.collect.pairing import plan
+from unbabble.web.collect.prompts import english, sentences
 
 
 @st.composite

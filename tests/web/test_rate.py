@@ -18,12 +18,13 @@ from sqlalchemy import select
 from tests.web.conftest import log_in, visit
 from unbabble import cli
 from unbabble.base.errors import InputError
-from unbabble.web import queue, tones
-from unbabble.web.layouts import read_folder
-from unbabble.web.listeners import link, preferred_of
-from unbabble.web.listening import Choice, Sound, draw, least_seconds, plan, whats_wrong, williams_row
-from unbabble.web.results import COLUMNS, as_csv, summary
-from unbabble.web.studies import fill
+from unbabble.web.jobs import queue
+from unbabble.web.rate import tones
+from unbabble.web.rate.layouts import read_folder
+from unbabble.web.rate.listeners import link, preferred_of
+from unbabble.web.rate.listening import Choice, Sound, draw, least_seconds, plan, whats_wrong, williams_row
+from unbabble.web.rate.results import COLUMNS, as_csv, summary
+from unbabble.web.rate.studies import fill
 from unbabble.web.tables.jobs import Doomed, Job
 from unbabble.web.tables.people import Event
 from unbabble.web.tables.rate import Clip, Listener, Stimulus, Study, Trial, Vote
@@ -72,7 +73,7 @@ def decoded_here(request, monkeypatch):
         samples, rate = soundfile.read(source)
         soundfile.write(target, samples, rate, format="FLAC", subtype="PCM_24")
 
-    monkeypatch.setattr("unbabble.web.studies.decode", decode)
+    monkeypatch.setattr("unbabble.web.rate.studies.decode", decode)
 
 
 def zipped(files: dict[str, bytes]) -> bytes:

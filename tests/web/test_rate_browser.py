@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from tests.web.conftest import PASSWORD
 from tests.web.test_rate import decoded_here, every, folder, one, real_decoding, zipped  # noqa: F401
-from unbabble.web import tones
+from unbabble.web.rate import tones
 from unbabble.web.rooms.accounts import add_user
 from unbabble.web.tables.rate import Clip, Listener, Stimulus, Trial
 

@@ -6,8 +6,9 @@ import pytest
 
 from tests.web.conftest import log_in, visit
 from tests.web.contributed import add_campaign, add_participant, contribute, separate
-from unbabble.web import judging, queue
-from unbabble.web.disposal import sweep
+from unbabble.web.jobs import queue
+from unbabble.web.jobs.disposal import sweep
+from unbabble.web.review import judging
 from unbabble.web.tables.collect import Contribution
 from unbabble.web.tables.jobs import Job
 from unbabble.web.tables.people import Event
@@ -240,7 +241,7 @@ def test_contributors_are_counted(site):
     contribute(site, ann, blind={"error": "no"})
     contribute(site, ben)
     with site.state.database.reading() as session:
-        from unbabble.web.reviewing import contributors
+        from unbabble.web.review.reviewing import contributors
 
         first, second = contributors(session)
     assert first.participant.id == ann

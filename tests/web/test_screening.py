@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unbabble.web.screening import Answer, Record, outliers, screen
+from unbabble.web.rate.screening import Answer, Record, outliers, screen
 
 
 def honest(**changes) -> Record:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unbabble.web.stamps import (
+from unbabble.web.collect.stamps import (
     ALPHABET,
     EPOCH,
     LETTERS,

@@ -12,11 +12,11 @@ from fastapi.routing import APIRoute
 from sqlalchemy import select, update
 
 from tests.web.conftest import PASSWORD, Browser, log_in, visit, wav
-from unbabble.web import expiry, queue
 from unbabble.web.database import now
-from unbabble.web.disposal import sweep
+from unbabble.web.jobs import expiry, queue
+from unbabble.web.jobs.disposal import sweep
 from unbabble.web.rooms import studio
-from unbabble.web.studio_models import choices
+from unbabble.web.studio.studio_models import choices
 from unbabble.web.tables.jobs import Job
 from unbabble.web.tables.people import Visit
 from unbabble.web.tables.uploads import Upload

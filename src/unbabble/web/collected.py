@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from unbabble.base.errors import InputError, OutputError, UsageError
 from unbabble.base.files import PARTIAL_SUFFIX, writable_folder
 from unbabble.base.report import FileReport, Report, plain, timestamp
-from unbabble.web.card import How, LayoutName
+from unbabble.web.review.card import How, LayoutName
+from unbabble.web.review.splits import DEV_SHARE, TEST_SHARE
 from unbabble.web.serve import require
-from unbabble.web.splits import DEV_SHARE, TEST_SHARE
 
 if TYPE_CHECKING:
-    from unbabble.web.export import Written
+    from unbabble.web.review.export import Written
 
 MARKS = ("README.md", "manifest.jsonl")
 """By which a folder is known that may be replaced."""
@@ -76,12 +76,12 @@ def collected(
     """
     require()
     from unbabble.web.database import Database
-    from unbabble.web.datasets import without_withdrawn
-    from unbabble.web.export import export
+    from unbabble.web.review.datasets import without_withdrawn
+    from unbabble.web.review.export import export
+    from unbabble.web.review.shards import FolderSink
+    from unbabble.web.review.takes import Choice, find_takes
     from unbabble.web.settings import Settings
-    from unbabble.web.shards import FolderSink
     from unbabble.web.storage import Storage
-    from unbabble.web.takes import Choice, find_takes
 
     if shard_megabytes < LEAST_SHARD_MEGABYTES:
         raise UsageError(f"A shard has at least {LEAST_SHARD_MEGABYTES} MB.")

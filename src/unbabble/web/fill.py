@@ -37,9 +37,9 @@ def fill(
     from sqlalchemy import select
 
     from unbabble.web.database import Database
+    from unbabble.web.rate.studies import fill as take
     from unbabble.web.settings import Settings
     from unbabble.web.storage import Storage
-    from unbabble.web.studies import fill as take
     from unbabble.web.tables.rate import Study
 
     if not folder.is_dir():
@@ -50,7 +50,9 @@ def fill(
     with store.reading() as session:
         draft = session.scalar(select(Study).where(Study.slug == study, Study.state == "draft"))
     if draft is None:
-        raise InputError(f"There is no draft '{study}': make the study first, and fill it before it is opened.")
+        raise InputError(
+            f"There is no draft '{study}': make the study first, and fill it before it is opened."
+        )
     progress = take(store, Storage(settings.storage), settings, draft, folder, seconds=None)
     store.close()
     for name in progress.left_out:

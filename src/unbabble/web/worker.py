@@ -25,15 +25,15 @@ from typing import Any, TypeVar
 from sqlalchemy.exc import SQLAlchemyError
 
 from unbabble.base.errors import InputError
-from unbabble.web import queue
 from unbabble.web.database import Database
-from unbabble.web.disposal import sweep
-from unbabble.web.expiry import purge
-from unbabble.web.judging import settle
-from unbabble.web.queue import Claim
+from unbabble.web.jobs import queue
+from unbabble.web.jobs.disposal import sweep
+from unbabble.web.jobs.expiry import purge
+from unbabble.web.jobs.queue import Claim
+from unbabble.web.jobs.work import STAGES, File, Told, serve
+from unbabble.web.review.judging import settle
 from unbabble.web.settings import Settings
 from unbabble.web.storage import Storage
-from unbabble.web.work import STAGES, File, Told, serve
 
 logger = logging.getLogger(__name__)
 HEARTBEAT_SECONDS = 2.0

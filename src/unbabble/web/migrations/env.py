@@ -1,6 +1,6 @@
 """Alembic's entry: migrations run on the connection that ``Database.migrate`` gives."""
 
-from typing import Any
+from typing import Any, Literal
 
 from alembic import context
 
@@ -8,7 +8,7 @@ from unbabble.web.database import Moment
 from unbabble.web.tables import all_tables
 
 
-def _plain(kind: str, thing: Any, _: Any) -> str | bool:
+def _plain(kind: str, thing: Any, _: Any) -> str | Literal[False]:
     """Migrations name no classes of ours, which may change."""
     return "sa.DateTime(timezone=True)" if kind == "type" and isinstance(thing, Moment) else False
 

@@ -9,9 +9,9 @@ from pydantic import BaseModel, Field, field_validator
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from unbabble.web import standings
-from unbabble.web.board import METRICS, read_table
-from unbabble.web.board_work import MOST_TALKERS
+from unbabble.web.leaderboard import standings
+from unbabble.web.leaderboard.board import METRICS, read_table
+from unbabble.web.leaderboard.board_work import MOST_TALKERS
 from unbabble.web.pages import page, stored_file
 from unbabble.web.tables.board import Entry, TestSet
 from unbabble.web.tables.jobs import Job

@@ -9,11 +9,11 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from unbabble.base.errors import UsageError
-from unbabble.web import campaigns, stamps
+from unbabble.web.collect import campaigns, stamps
+from unbabble.web.collect.prompts import HERE as PROMPTS
+from unbabble.web.collect.prompts import english
 from unbabble.web.database import now
 from unbabble.web.pages import page
-from unbabble.web.prompts import HERE as PROMPTS
-from unbabble.web.prompts import english
 from unbabble.web.tables.collect import Campaign, Consent, Contribution, Participant, Prompt, WorkStamp
 from unbabble.web.visitors import Administrator, log
 

@@ -12,8 +12,8 @@ from pydantic import BaseModel, Field
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from unbabble.web import campaigns, contributing
-from unbabble.web.campaigns import Full, Ids, Taken
+from unbabble.web.collect import campaigns, contributing
+from unbabble.web.collect.campaigns import Full, Ids, Taken
 from unbabble.web.pages import HERE, page
 from unbabble.web.tables.collect import Campaign, Contribution, Participant, WorkStamp
 from unbabble.web.visitors import Visitor, limited

@@ -13,8 +13,9 @@ from fastapi.responses import RedirectResponse, Response
 from pydantic import BaseModel, Field
 from sqlalchemy import func, select
 
-from unbabble.web import tones
-from unbabble.web.listeners import (
+from unbabble.web.pages import page, stored_file
+from unbabble.web.rate import tones
+from unbabble.web.rate.listeners import (
     answer_headphones,
     begin,
     headphone_seed,
@@ -23,8 +24,7 @@ from unbabble.web.listeners import (
     next_trial,
     vote,
 )
-from unbabble.web.listening import BANDS, KINDS, LEAST_PLAYED, QUESTIONS, TRAP_WORDS, WORDS, rated
-from unbabble.web.pages import page, stored_file
+from unbabble.web.rate.listening import BANDS, KINDS, LEAST_PLAYED, QUESTIONS, TRAP_WORDS, WORDS, rated
 from unbabble.web.tables.people import Visit
 from unbabble.web.tables.rate import Clip, Listener, Stimulus, Study, Trial
 from unbabble.web.visitors import Visitor, limited

@@ -8,8 +8,8 @@ from pydantic import BaseModel, Field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from unbabble.web import campaigns, contributing
-from unbabble.web.campaigns import Pair
+from unbabble.web.collect import campaigns, contributing
+from unbabble.web.collect.campaigns import Pair
 from unbabble.web.pages import stored_file
 from unbabble.web.tables.collect import Contribution, Participant
 from unbabble.web.tables.uploads import Upload
@@ -46,7 +46,7 @@ class NewRecording(BaseModel):
 
 
 class CheckResult(BaseModel):
-    """See ``unbabble.web.checks``."""
+    """See ``unbabble.web.collect.checks``."""
 
     name: str
     passed: bool

@@ -21,10 +21,10 @@ from pydantic import AwareDatetime, BaseModel, Field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from unbabble.web import judging, reviewing
 from unbabble.web.pages import page, stored_file
-from unbabble.web.reviewing import MOST_SHOWN, Wanted
-from unbabble.web.splits import pseudonym
+from unbabble.web.review import judging, reviewing
+from unbabble.web.review.reviewing import MOST_SHOWN, Wanted
+from unbabble.web.review.splits import pseudonym
 from unbabble.web.tables.collect import Campaign, Consent, Contribution, Participant
 from unbabble.web.tables.jobs import Job
 from unbabble.web.tables.people import Event

@@ -10,14 +10,14 @@ from pydantic import BaseModel, Field
 from sqlalchemy import delete, func, select
 from sqlalchemy.exc import IntegrityError
 
-from unbabble.web.blind import ask_for_scores, collect_scores
-from unbabble.web.disposal import doom
-from unbabble.web.listeners import given
-from unbabble.web.listening import CONSENT, INSTRUCTIONS, KINDS
+from unbabble.web.jobs.disposal import doom
 from unbabble.web.pages import page
-from unbabble.web.results import as_csv, raw_votes, summary
-from unbabble.web.scatter import mark, scatter
-from unbabble.web.studies import clips_of, delete_study, fill, slug_for, unpacked
+from unbabble.web.rate.blind import ask_for_scores, collect_scores
+from unbabble.web.rate.listeners import given
+from unbabble.web.rate.listening import CONSENT, INSTRUCTIONS, KINDS
+from unbabble.web.rate.results import as_csv, raw_votes, summary
+from unbabble.web.rate.scatter import mark, scatter
+from unbabble.web.rate.studies import clips_of, delete_study, fill, slug_for, unpacked
 from unbabble.web.tables.rate import Listener, Stimulus, Study, Trial
 from unbabble.web.tables.uploads import Upload
 from unbabble.web.visitors import Administrator, Visitor, log

@@ -20,10 +20,10 @@ from pydantic import BaseModel
 from sqlalchemy import select
 
 import unbabble
-from unbabble.web import expiry
-from unbabble.web.disposal import sweep
+from unbabble.web.jobs import expiry
+from unbabble.web.jobs.disposal import sweep
 from unbabble.web.pages import page, stored_file
-from unbabble.web.studio_jobs import (
+from unbabble.web.studio.studio_jobs import (
     KINDS,
     MOST_SOURCES,
     SHARED,
@@ -34,7 +34,7 @@ from unbabble.web.studio_jobs import (
     ask,
     state,
 )
-from unbabble.web.studio_models import choices
+from unbabble.web.studio.studio_models import choices
 from unbabble.web.tables.jobs import Job
 from unbabble.web.tables.people import Visit
 from unbabble.web.visitors import Visitor, limited

@@ -52,7 +52,7 @@ class Entry(Base):
 
     ``kind``: ``baseline``, ``submission`` or ``loaded``. ``state``: ``waiting`` for its job, ``scored``, or ``failed``.
     Shown to everybody once ``published``. ``contact`` is for administrators alone. ``scores``: for each metric
-    ``{"mean", "low", "high", "count"}`` (``web/board.py``). ``items``: scores of each recording. ``made``: how these
+    ``{"mean", "low", "high", "count"}`` (``leaderboard/board.py``). ``items``: scores of each recording. ``made``: how these
     numbers came to be.
     """
 

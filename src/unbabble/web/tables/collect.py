@@ -117,7 +117,7 @@ class Contribution(Base):
 
     ``status``: ``pending``, ``accepted`` or ``rejected``, then with ``reviewer`` (a user's name), ``reason`` and
     ``decided``. ``checks``: a list of ``{"name": str, "passed": bool, "value": float | None, "advice": str}`` (see
-    ``web/checks.py``); those that were not passed are doubts that a reviewer should look at. ``track``: the real
+    ``collect/checks.py``); those that were not passed are doubts that a reviewer should look at. ``track``: the real
     settings of the microphone's track (``sampleRate``, ``echoCancellation`` ... as ``getSettings()`` gave them) and its
     ``label``. ``blind``: what a job of the queue found without references, ``{}`` before: ``{"scores": [dB of each
     voice], ...}``; written by whoever runs the job (the review room), shown there. ``sha256`` is of the samples as

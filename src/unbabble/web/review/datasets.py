@@ -13,12 +13,12 @@ from typing import Any
 
 from unbabble.base.errors import InputError
 from unbabble.web.database import Database
-from unbabble.web.export import How, Written, export
-from unbabble.web.reviewing import gone
-from unbabble.web.shards import TarSink, open_tar
-from unbabble.web.splits import SPLITS, fingerprint
+from unbabble.web.review.export import How, Written, export
+from unbabble.web.review.reviewing import gone
+from unbabble.web.review.shards import TarSink, open_tar
+from unbabble.web.review.splits import SPLITS, fingerprint
+from unbabble.web.review.takes import Choice, find_takes
 from unbabble.web.storage import Storage
-from unbabble.web.takes import Choice, find_takes
 
 MOST_TURNS = 5
 """In each of which somebody withdrew."""

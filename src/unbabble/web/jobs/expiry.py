@@ -7,9 +7,9 @@ from pathlib import Path
 from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session
 
-from unbabble.web import queue
 from unbabble.web.database import Database, now
-from unbabble.web.disposal import doom
+from unbabble.web.jobs import queue
+from unbabble.web.jobs.disposal import doom
 from unbabble.web.tables.jobs import Job
 from unbabble.web.tables.people import Visit
 from unbabble.web.tables.uploads import Upload

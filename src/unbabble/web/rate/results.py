@@ -9,11 +9,11 @@ from typing import Any
 from sqlalchemy import select
 
 from unbabble.web.database import Database
-from unbabble.web.listening import MADE, REFERENCE
-from unbabble.web.opinions import Correlation, Opinion, Preference, correlation, opinion, preference
-from unbabble.web.screening import Answer, Record, Screened, outliers, screen
+from unbabble.web.rate.listening import MADE, REFERENCE
+from unbabble.web.rate.opinions import Correlation, Opinion, Preference, correlation, opinion, preference
+from unbabble.web.rate.screening import Answer, Record, Screened, outliers, screen
+from unbabble.web.rate.tones import HEADPHONE_CORRECT
 from unbabble.web.tables.rate import Clip, Listener, Stimulus, Study, Trial, Vote
-from unbabble.web.tones import HEADPHONE_CORRECT
 
 COLUMNS = (
     "study", "kind", "listener", "participant", "trial", "position", "role", "item", "system", "source", "order",

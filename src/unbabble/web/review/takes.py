@@ -9,9 +9,9 @@ from sqlalchemy.orm import Session
 
 from unbabble.base.errors import InputError
 from unbabble.web.database import Database
-from unbabble.web.export import Take
-from unbabble.web.reviewing import allowed
-from unbabble.web.splits import DEV_SHARE, TEST_SHARE, check_shares, pseudonym, split_of
+from unbabble.web.review.export import Take
+from unbabble.web.review.reviewing import allowed
+from unbabble.web.review.splits import DEV_SHARE, TEST_SHARE, check_shares, pseudonym, split_of
 from unbabble.web.tables.collect import Campaign, Consent, Contribution, Participant
 from unbabble.web.tables.uploads import Upload
 

@@ -36,7 +36,7 @@ from sqlalchemy import CursorResult, delete, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from unbabble.web.database import Database, now
-from unbabble.web.disposal import doom, spare
+from unbabble.web.jobs.disposal import doom, spare
 from unbabble.web.tables.jobs import Job
 from unbabble.web.tables.uploads import Upload
 

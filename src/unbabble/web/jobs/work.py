@@ -184,7 +184,7 @@ def _score(folder: Path, parameters: dict[str, Any], roles: dict[str, list[Path]
 
 def _export(folder: Path, parameters: dict[str, Any], roles: dict[str, list[Path]]):
     from unbabble.web.database import Database
-    from unbabble.web.datasets import make
+    from unbabble.web.review.datasets import make
     from unbabble.web.storage import Storage
 
     settings = parameters["site"]
@@ -199,7 +199,7 @@ def _export(folder: Path, parameters: dict[str, Any], roles: dict[str, list[Path
 
 
 def _board(folder: Path, parameters: dict[str, Any], roles: dict[str, list[Path]]):
-    from unbabble.web.board_work import board
+    from unbabble.web.leaderboard.board_work import board
 
     return board(folder, parameters, roles)
 

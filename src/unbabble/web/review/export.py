@@ -5,7 +5,7 @@
     audio/CONTRIBUTOR/NAME.wav                            the recording, sample by sample
     voices/CONTRIBUTOR/NAME/source1.flac ...              what the site's separator made of it, where it did
     consent/VERSION.txt                                   what was agreed to
-    shards/train-000000.tar ...                           on demand: NAME.wav and NAME.json of each (``shards.py``)
+    shards/train-000000.tar ...                           on demand: NAME.wav and NAME.json of each (``shards``)
 
 In REAL-M's layout (``data/layouts/real_m.py``) the recordings have 8 kHz and lie in
 ``audio_files_converted_8000Hz/CAMPAIGN``, and ``transcriptions/CAMPAIGN.csv`` tells what was read.
@@ -27,9 +27,9 @@ from jaxtyping import Integer
 
 from unbabble.base.errors import InputError
 from unbabble.data.layouts import real_m
-from unbabble.web.card import How, card
-from unbabble.web.shards import Shards, Sink, json_line
-from unbabble.web.splits import SPLITS
+from unbabble.web.review.card import How, card
+from unbabble.web.review.shards import Shards, Sink, json_line
+from unbabble.web.review.splits import SPLITS
 from unbabble.web.storage import Storage
 
 REAL_M_RATE = 8000

@@ -10,9 +10,9 @@ from sqlalchemy import and_, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from unbabble.web import tones
 from unbabble.web.database import Database, now
-from unbabble.web.listening import Choice, draw, least_seconds, listener_seed, rated, whats_wrong
+from unbabble.web.rate import tones
+from unbabble.web.rate.listening import Choice, draw, least_seconds, listener_seed, rated, whats_wrong
 from unbabble.web.tables.rate import Clip, Listener, Stimulus, Study, Trial, Vote
 
 ABANDONED_HOURS = 3.0

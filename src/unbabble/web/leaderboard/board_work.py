@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from unbabble.base.errors import InputError
 from unbabble.jobs import report_progress
 from unbabble.web.archives import extract_archive
-from unbabble.web.board import IN_DB, limited_db, summary
 from unbabble.web.decoding import decode
+from unbabble.web.leaderboard.board import IN_DB, limited_db, summary
 from unbabble.web.settings import Settings
 
 if TYPE_CHECKING:

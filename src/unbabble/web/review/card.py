@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from unbabble.web.shards import SHARD_BYTES
-from unbabble.web.splits import SPLITS
+from unbabble.web.review.shards import SHARD_BYTES
+from unbabble.web.review.splits import SPLITS
 
 LayoutName = Literal["manifest", "realm"]
 SECONDS_PER_MINUTE, SECONDS_PER_HOUR = 60, 3600

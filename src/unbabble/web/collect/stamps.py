@@ -14,11 +14,11 @@ task or session does not verify. All that is needed to verify one, on any machin
 Stamp(serial='00000000', count=5, expires=datetime.date(2030, 1, 31))
 >>> verify(key, code, "english", "session-8", today=date(2030, 1, 31))
 Traceback (most recent call last):
-unbabble.web.stamps.StampError: This stamp is not genuine, or is for another task or session.
+unbabble.web.collect.stamps.StampError: This stamp is not genuine, or is for another task or session.
 >>> used.add("00000000")
 >>> verify(key, code, "english", "session-7", today=date(2030, 1, 31), used=used)
 Traceback (most recent call last):
-unbabble.web.stamps.StampError: This stamp has been used.
+unbabble.web.collect.stamps.StampError: This stamp has been used.
 
 The signature is HMAC-SHA256 (RFC 2104), of which the first 64 bits are kept (RFC 2104, section 5, asks for half of the
 hash, 128; here, whoever guesses must ask a person or a page of administrators each time, and 2^64 tries are out of

@@ -12,11 +12,19 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from unbabble.base.errors import InputError
-from unbabble.web import judging
-from unbabble.web.campaigns import Pair
-from unbabble.web.checks import MOST_SECONDS, Check, content_hash, duplicate, examine, too_long, word_count
+from unbabble.web.collect.campaigns import Pair
+from unbabble.web.collect.checks import (
+    MOST_SECONDS,
+    Check,
+    content_hash,
+    duplicate,
+    examine,
+    too_long,
+    word_count,
+)
 from unbabble.web.database import Database
-from unbabble.web.disposal import doom, sweep
+from unbabble.web.jobs.disposal import doom, sweep
+from unbabble.web.review import judging
 from unbabble.web.storage import Storage
 from unbabble.web.tables.collect import Assignment, Contribution, Participant, WorkStamp
 from unbabble.web.tables.people import Event

@@ -17,13 +17,14 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from unbabble.base.errors import InputError
-from unbabble.web import queue, tones
 from unbabble.web.archives import extract_archive
 from unbabble.web.database import Database, now
 from unbabble.web.decoding import decode
-from unbabble.web.disposal import doom, spare
-from unbabble.web.layouts import Found, read_folder
-from unbabble.web.listening import Sound, plan
+from unbabble.web.jobs import queue
+from unbabble.web.jobs.disposal import doom, spare
+from unbabble.web.rate import tones
+from unbabble.web.rate.layouts import Found, read_folder
+from unbabble.web.rate.listening import Sound, plan
 from unbabble.web.settings import Settings
 from unbabble.web.storage import Storage
 from unbabble.web.tables.base import new_key

@@ -13,9 +13,9 @@ from pydantic import BaseModel, Field
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from unbabble.web import queue
 from unbabble.web.database import now
-from unbabble.web.studio_models import AUTO, is_choice
+from unbabble.web.jobs import queue
+from unbabble.web.studio.studio_models import AUTO, is_choice
 from unbabble.web.tables.jobs import Job
 from unbabble.web.tables.people import Visit
 from unbabble.web.tables.uploads import Upload

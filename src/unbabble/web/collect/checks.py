@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unbabble.web.counting import talkers
+from unbabble.web.collect.counting import talkers
 
 LEAST_SECONDS, MOST_SECONDS = 1.0, 30.0
 FULL_SCALE = 0.999

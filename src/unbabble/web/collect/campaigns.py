@@ -18,10 +18,10 @@ from sqlalchemy import and_, delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from unbabble.base.errors import UsageError
-from unbabble.web import stamps
+from unbabble.web.collect import stamps
+from unbabble.web.collect.pairing import plan
+from unbabble.web.collect.prompts import sentences
 from unbabble.web.database import Database, now
-from unbabble.web.pairing import plan
-from unbabble.web.prompts import sentences
 from unbabble.web.tables.collect import (
     Assignment,
     Campaign,

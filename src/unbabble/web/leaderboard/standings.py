@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session, joinedload
 
-from unbabble.web import queue
-from unbabble.web.board import BY_KEY, METRICS, Figure, Loaded, Metric, ranks
 from unbabble.web.database import Database
-from unbabble.web.disposal import doom
-from unbabble.web.expiry import remove_upload
+from unbabble.web.jobs import queue
+from unbabble.web.jobs.disposal import doom
+from unbabble.web.jobs.expiry import remove_upload
+from unbabble.web.leaderboard.board import BY_KEY, METRICS, Figure, Loaded, Metric, ranks
 from unbabble.web.tables.board import Entry, TestSet
 from unbabble.web.tables.jobs import Job
 from unbabble.web.tables.uploads import Upload
@@ -200,7 +200,7 @@ def tables(database: Database, slug: str | None = None) -> list[Table]:
 
 def opinions_of(database: Database, slug: str) -> dict[str, Figure]:
     """Of each system in a listening study that has ended, on the scale of 1 to 5; nothing of any other."""
-    from unbabble.web.results import summary
+    from unbabble.web.rate.results import summary
     from unbabble.web.tables.rate import Study
 
     with database.reading() as session:

@@ -1,0 +1,1 @@
+"""Campaigns, those who take part, and the rules of what they record."""

@@ -1,0 +1,1 @@
+"""Test sets, what systems made of them, and their standing."""

@@ -1,0 +1,1 @@
+"""Listening studies: trials, screening, opinions."""

@@ -1,0 +1,1 @@
+"""Judging what was recorded, and data sets of what was accepted."""

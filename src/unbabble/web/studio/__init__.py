@@ -1,0 +1,1 @@
+"""What the studio asks of the queue, and of which models."""
