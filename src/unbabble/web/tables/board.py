@@ -52,8 +52,8 @@ class Entry(Base):
 
     ``kind``: ``baseline``, ``submission`` or ``loaded``. ``state``: ``waiting`` for its job, ``scored``, or ``failed``.
     Shown to everybody once ``published``. ``contact`` is for administrators alone. ``scores``: for each metric
-    ``{"mean", "low", "high", "count"}`` (``leaderboard/board.py``). ``items``: scores of each recording. ``made``: how these
-    numbers came to be.
+    ``{"mean", "low", "high", "count"}`` (``leaderboard/board.py``). ``items``: scores of each recording. ``made``: how
+    these numbers came to be.
     """
 
     __tablename__ = "board_entries"
