@@ -28,6 +28,7 @@ from unbabble.verbs.separate import separate
 from unbabble.verbs.simulate import simulate
 from unbabble.verbs.stream import stream
 from unbabble.verbs.train import train
+from unbabble.web.serve import serve
 
 REPOSITORY = Path(__file__).parent.parent
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
@@ -42,6 +43,7 @@ VERBS = {
     "simulate": simulate,
     "stream": stream,
     "train": train,
+    "serve": serve,
 }
 PAGE_OF = {"adapt": "enhance"}
 """Of verbs that share a page."""
