@@ -5,7 +5,7 @@ import re
 import pytest
 from sqlalchemy import select
 
-from tests.web.conftest import PASSWORD, log_in, visit
+from tests.web.conftest import PASSWORD, log_in, visit, wav
 from unbabble import cli
 from unbabble.base.errors import UsageError
 from unbabble.web import visitors
@@ -214,3 +214,16 @@ def test_wrong_options_are_one_sentence(tmp_path, monkeypatch, capsys, words, co
     error = capsys.readouterr().err.strip()
     assert told in error
     assert "\n" not in error
+
+
+def test_the_log_has_no_secrets(light_site, caplog):
+    caplog.set_level("DEBUG")
+    browser = log_in(light_site)
+    cookie, token = browser.cookies[COOKIE], browser.token()
+    browser.post("/login", data={"name": "administrator", "password": "not the password"})
+    key = browser.upload(wav(0.2))["id"]
+    browser.get("/studio/shared/a-link-that-opens-something?PROLIFIC_PID=someone")
+    text = "\n".join(record.getMessage() for record in caplog.records if record.name.startswith("unbabble"))
+    assert "GET /studio/shared/* 404" in text
+    for secret in (PASSWORD, "not the password", cookie, token, key, "a-link-that", "someone"):
+        assert secret not in text

@@ -5,6 +5,7 @@ whatever goes wrong is one sentence, as a page for people and as ``{"detail": ..
 """
 
 import logging
+import re
 import secrets
 from http import HTTPStatus
 from importlib import import_module
@@ -43,6 +44,7 @@ ROOMS = (
     "rate",
     "board",
 )
+LONG = re.compile(r"[\w-]{16,}")
 MOST_BODY_BYTES = 8_000_000
 """Of any one call; files come in pieces."""
 
@@ -102,6 +104,7 @@ class Frame:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
+                logger.info("%s %s %s", scope["method"], told(scope["path"]), message["status"])
                 headers = self._headers(state)
                 if not scope["path"].startswith("/static/"):
                     headers["cache-control"] = "private, no-store"
@@ -202,6 +205,11 @@ def _full(request: Request, error: OSError) -> Response:
 def _failed(request: Request, error: Exception) -> Response:
     logger.exception("Unexpected", exc_info=error)
     return _told(request, 500, "Something went wrong here. It has been written down.")
+
+
+def told(path: str) -> str:
+    """An address as the log has it: without keys, some of which open what they name, and without what is asked."""
+    return LONG.sub("*", path)
 
 
 HANDLERS: dict[int | type[Exception], Any] = {

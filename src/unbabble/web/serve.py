@@ -95,6 +95,7 @@ def serve(
             host=host,
             port=port,
             log_level="warning" if quiet else "info",
+            access_log=False,  # ours has no keys in it
             server_header=False,
             proxy_headers=bool(proxy),
             forwarded_allow_ips=proxy or None,

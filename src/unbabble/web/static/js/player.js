@@ -11,6 +11,8 @@
 // does space, but on a button that presses it), 1 to 9 switch, the arrows seek. Tracks start at one time of one clock (Web Audio), and switching moves gains alone.
 // Of more than two microphones, the first is played: what the voices are heard by.
 
+import { make } from './dom.js';
+
 const FADE_SECONDS = 0.005; // no click when switching
 const BINS_PER_SECOND = 20; // by which `heard` counts
 const SEEK_SECONDS = 5;
@@ -20,15 +22,6 @@ const playing = new Set(); // one at a time on a page
 export function clock(seconds) {
   const whole = Math.floor(Math.max(0, seconds));
   return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, '0')}`;
-}
-
-function make(name, properties = {}, ...children) {
-  const element = document.createElement(name);
-  for (const [key, value] of Object.entries(properties)) {
-    if (key in element) element[key] = value; else element.setAttribute(key, value);
-  }
-  element.append(...children);
-  return element;
 }
 
 /** Hz of a FLAC or WAV file; 0 of any other. */

@@ -1,5 +1,6 @@
 // The studio's pages: bring recordings and ask for work; see how far it is; listen to what came of it.
 
+import { make } from './dom.js';
 import { call, upload, insist } from './api.js';
 import { Player, clock, drawWave } from './player.js';
 
@@ -10,15 +11,6 @@ const MEMORY_GB = 4; // where the browser does not tell
 const GO = { separate: 'Separate', enhance: 'Take off noise', extract: 'Find the voice', adapt: 'Adapt' };
 const GOOD = { excellent: 'good', good: 'good', fair: 'warn', poor: 'bad', bad: 'bad' };
 const $ = (selector, root = document) => root.querySelector(selector);
-
-function make(name, properties = {}, ...children) {
-  const element = document.createElement(name);
-  for (const [key, value] of Object.entries(properties)) {
-    if (key in element) element[key] = value; else element.setAttribute(key, value);
-  }
-  element.append(...children);
-  return element;
-}
 
 function wrong(error) {
   const place = $('#wrong') ?? $('#said');
