@@ -201,6 +201,7 @@ def test_the_first_account_is_made_by_command(tmp_path, capsys, monkeypatch):
     ("words", "code", "told"),
     [
         (["--port", "0"], 2, "port"),
+        (["--host", "192.0.2.1"], 2, "Cannot listen"),
         (["--workers", "-1"], 2, "workers"),
         (["--database", "nonsense"], 2, "no database"),
         (["--storage", "nonsense://x"], 2, "nonsense"),

@@ -4,9 +4,11 @@ import getpass
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
+from contextlib import closing, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -76,7 +78,7 @@ def serve(
         data,
         database,
         storage,
-        address or f"http://{host}:{port}",
+        address or f"http://{f'[{host}]' if ':' in host else host}:{port}",
         workers=workers,
         kept_days=kept_days,
         most_seconds=60 * most_minutes,
@@ -87,20 +89,37 @@ def serve(
             "The site's pages lack their player: install npm, then install Unbabble again (make web)."
         )
     logging.getLogger().setLevel(logging.WARNING if quiet else logging.INFO)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     app = create_app(settings)
-    print(f"Serving at {settings.address}", file=sys.stderr)
-    with Workers(settings_arguments(settings), workers):
-        uvicorn.run(
-            app,
-            host=host,
-            port=port,
-            log_level="warning" if quiet else "info",
-            access_log=False,  # ours has no keys in it
-            server_header=False,
-            proxy_headers=bool(proxy),
-            forwarded_allow_ips=proxy or None,
-            timeout_graceful_shutdown=5,
-        )
+    config = uvicorn.Config(
+        app,
+        log_level="warning" if quiet else "info",
+        access_log=False,  # ours has no keys in it
+        server_header=False,
+        proxy_headers=bool(proxy),
+        forwarded_allow_ips=proxy or None,
+        timeout_graceful_shutdown=5,
+    )
+    with closing(_open(host, port)) as door, Workers(settings_arguments(settings), workers):
+        print(f"Serving at {settings.address}", file=sys.stderr)
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=[door])
+
+
+def _open(host: str, port: int) -> socket.socket:
+    """Where calls arrive.
+
+    Raises:
+        UsageError: somebody else listens there, or it is no address of this machine.
+    """
+    door = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        door.bind((host, port))
+    except OSError as error:
+        door.close()
+        raise UsageError(f"Cannot listen at {host}:{port}: {error.strerror}.") from error
+    return door
 
 
 def settings_arguments(settings) -> list[str]:
