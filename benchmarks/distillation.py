@@ -268,8 +268,14 @@ def claim(
         if falls := [-each for each in per_doubling(by_student)]:
             word, (mean, low, high) = judged(falls)
             slopes[teacher] = word, (-mean, -high, -low)
+    missing = [
+        f"{student} by {teacher}"
+        for student, teacher in itertools.product(students, teachers)
+        if (student, teacher) not in improved
+    ]
     found: dict[str, Any] = {
-        "improves": (together([word for word, _ in improves.values()]), improves),
+        "missing": missing,
+        "improves": (together([word for word, _ in improves.values()] + [OPEN] * bool(missing)), improves),
         "small": (together([word for word, _ in slopes.values()]), slopes),
     }
     if sides := by_advantage(rows, improved):
@@ -292,6 +298,7 @@ def paragraph(found: dict[str, Any], speakers: int) -> str:
         f"{len(by_word[CONFIRMED])} gain surely"
         + (f"; not surely: {', '.join(by_word[OPEN])}" if by_word[OPEN] else "")
         + (f"; surely worse: {', '.join(by_word[REFUTED])}" if by_word[REFUTED] else "")
+        + (f"; not adapted so far: {', '.join(found['missing'])}" if found["missing"] else "")
         + "."
     ]
     if "by_teacher" in found:
@@ -407,12 +414,12 @@ def notes(result: dict) -> list[str]:
     ]
     alike = np.corrcoef([row["told_db"] for row in made], true)[0, 1] if len(made) > 2 else np.nan
     kept = [gain for row, gain in zip(made, true, strict=True) if row["kept"]]
-    fewer = {
-        name: count
-        for name in result["students"]
-        if (count := len({row["speaker"] for row in made if row["network"] == name}))
-        < len({row["speaker"] for row in made})
+    speakers = len({row["speaker"] for row in made})
+    counts = {
+        f"{name} by {teacher}": len(values(made, name, teacher))
+        for name, teacher in itertools.product(result["students"], result["teachers"])
     }
+    fewer = {pair: count for pair, count in counts.items() if count < speakers}
     seconds = {
         name: np.median([row["core_seconds"] for row in made if row["network"] == name])
         for name in result["students"]

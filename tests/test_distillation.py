@@ -80,6 +80,15 @@ def test_what_intervals_do_not_tell_stays_open(distillation):
     assert "not surely: 2x32 by" in distillation.paragraph(found, len(SPEAKERS))
 
 
+def test_what_was_not_adapted_confirms_nothing(distillation):
+    gain = {"2x32": 4.0, "2x64": 3.0, "2x1024": 1.0}
+    some = [row for row in rows(BEFORE, gain) if not (row["network"] == "2x1024" and row["teacher"])]
+    found = distillation.claim(some, SIZES, TEACHERS, MACS)
+    assert found["improves"][0] == "neither confirmed nor refuted"
+    assert found["missing"] == ["2x1024 by Conv-TasNet", "2x1024 by 3x1024"]
+    assert found["reaches"][0] == "confirmed"
+
+
 def test_a_student_with_fewer_speakers_is_compared_with_itself(distillation):
     gain = {"2x32": 4.0, "2x64": 3.0, "2x1024": 1.0}
     some = [
