@@ -442,15 +442,13 @@ def notes(result: dict) -> list[str]:
             lines.append(
                 f"- {role} {name}: {card['parameters']:,} parameters, {card['gmacs_per_second']:.3g} GMAC/s, "
                 f"{training.get('steps', '?'):g} steps of {training.get('batch', '?')} pieces of 2 s, "
-                f"{60 * training.get('hours', np.nan):.0f} minutes of one core or less."
+                f"{60 * training.get('hours', np.nan):.0f} minutes by the clock."
             )
     if result["note"]:
         lines += ["", result["note"]]
     if fewer:
-        lines += [
-            "",
-            "Fewer speakers: " + ", ".join(f"{name} {count}" for name, count in fewer.items()) + ".",
-        ]
+        told = ", ".join(f"{pair} {count}" for pair, count in fewer.items())
+        lines += ["", f"Not all {speakers} speakers: {told}."]
     return [
         *lines,
         "",
