@@ -329,13 +329,14 @@ def figures(numbers: tuple[float, float, float]) -> str:
     return f"{mean:+.2f} ({low:+.2f} to {high:+.2f})"
 
 
-def cell(found: Values, column: int | None = None) -> str:
-    """Mean and interval over speakers, at one SNR or over all."""
+def cell(found: Values, column: int | None = None, speakers: int = 0) -> str:
+    """Mean and interval over speakers, at one SNR or over all; how many, where these are fewer than ``speakers``."""
     numbers = [each.mean() if column is None else each[column] for each in found.values()]
     if not numbers:
         return ""
     mean, low, high = common.interval(numbers)
-    return f"{mean:.2f} ({low:.2f} to {high:.2f})"
+    few = f"; {len(numbers)} speakers" if len(numbers) < speakers else ""
+    return f"{mean:.2f} ({low:.2f} to {high:.2f}){few}"
 
 
 def better(found: Values, column: int | None = None) -> str:
@@ -365,10 +366,14 @@ def text_of(result: dict) -> str:
     ]
     for name, card in students.items():
         cells = [name, f"{card['parameters']:,}", f"{1000 * card['gmacs_per_second']:.3g}"]
-        cells.append(cell(values(rows, name)))
+        cells.append(cell(values(rows, name), None, count))
         for teacher in teachers:
             gain = gained_by[name, teacher]
-            cells += [cell(adapted[name, teacher]), cell(gain), better(gain) if gain else ""]
+            cells += [
+                cell(adapted[name, teacher], None, count),
+                cell(gain, None, count),
+                better(gain) if gain else "",
+            ]
         lines.append(f"| {' | '.join(cells)} |")
     for column, snr_db in enumerate(result["snrs_db"]):
         lines += ["", f"Input SNR {snr_db:g} dB.", ""]
@@ -377,14 +382,14 @@ def text_of(result: dict) -> str:
         ]
         lines += ["|-" * (2 + 2 * len(teachers)) + "|"]
         for name in students:
-            cells = [name, cell(values(rows, name), column)]
+            cells = [name, cell(values(rows, name), column, count)]
             for teacher in teachers:
                 gain = gained_by[name, teacher]
-                cells += [cell(adapted[name, teacher], column), better(gain, column) if gain else ""]
+                cells += [cell(adapted[name, teacher], column, count), better(gain, column) if gain else ""]
             lines.append(f"| {' | '.join(cells)} |")
         for name in teachers:
             lines.append(
-                f"| teacher {name} | {cell(values(rows, name), column)} |" + " |" * 2 * len(teachers)
+                f"| teacher {name} | {cell(values(rows, name), column, count)} |" + " |" * 2 * len(teachers)
             )
         lines.append(f"| {IDEAL} | {cell(values(rows, IDEAL), column)} |" + " |" * 2 * len(teachers))
         lines.append(
