@@ -60,6 +60,8 @@ TEACHERS = {"Conv-TasNet": "runs/conv_large/best.safetensors", "3x1024": "runs/g
 QUICK = ({"2x64": "gru.2x64"}, {"band-split": "bsrnn.1talker_16k"})
 """Packaged networks, to see that it works."""
 SMALL, LARGE, CLAIMED_TEACHER, CLAIMED_RATIO = "2x64", "2x1024", "Conv-TasNet", 66
+LEAST_SPEAKERS = 5
+"""Of fewer, an interval says nothing."""
 NOISY = "noisy"
 CONFIRMED, REFUTED, OPEN = "confirmed", "refuted", "neither confirmed nor refuted"
 Values = dict[str, np.ndarray]
@@ -214,6 +216,8 @@ def gains(before: Values, after: Values) -> Values:
 def judged(numbers: Sequence[float]) -> tuple[str, tuple[float, float, float]]:
     """Is the mean surely above zero (confirmed), surely below (refuted)? And its interval."""
     mean, low, high = common.interval(numbers)
+    if len(numbers) < LEAST_SPEAKERS:
+        return OPEN, (mean, low, high)
     return (CONFIRMED if low > 0 else REFUTED if high < 0 else OPEN), (mean, low, high)
 
 
@@ -315,7 +319,8 @@ def paragraph(found: dict[str, Any], speakers: int) -> str:
         words.append(word)
         said.append(
             f"*{SMALL} adapted by {CLAIMED_TEACHER} reaches {LARGE} as it was, with {CLAIMED_RATIO} times fewer "
-            f"operations*: {word}. It is {figures(numbers)} from it, with {found['ratio']:.0f} times fewer operations."
+            f"operations*: {word}. It is {figures(numbers)} from it, with {found['ratio']:.0f} times fewer operations"
+            + (": level, as far as so many speakers can tell." if word == OPEN else ".")
         )
     said.append(
         f"The claim as a whole: {together(words)}. Figures are dB, mean over four input SNRs and {speakers} speakers, "
@@ -434,7 +439,8 @@ def notes(result: dict) -> list[str]:
         f"Every adaptation is that of `unbabble adapt` with {result['steps']} steps, taken whatever it found itself; "
         f"by that, it would have kept {len(kept)} of {len(made)}, of which {sum(gain < 0 for gain in kept)} are truly "
         "worse. "
-        f"The gain that it tells correlates with the true one with {alike:.2f}. One takes on a core "
+        f"The gain that it tells correlates with the true one with {alike:.2f}. One "
+        "takes on a core, for the first student of a speaker with all that the teacher hears, "
         + ", ".join(f"{value:.0f} s ({name})" for name, value in seconds.items())
         + ".",
         "",
@@ -468,7 +474,7 @@ def report(arguments: argparse.Namespace, students: dict[str, str], teachers: di
     rows = collected(read(arguments.rows), hashes, arguments.split, arguments.steps)
     result = {
         "machine": common.machine(),
-        "command": common.command(),
+        "command": common.command().partition(" --note")[0],
         "seed": SEED,
         "steps": arguments.steps,
     }
