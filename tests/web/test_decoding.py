@@ -265,3 +265,15 @@ def test_links_are_not_followed_by_containers(read, tmp_path):
     movie = b"\0\0\0\x14ftypqt  \0\0\0\0qt  " + struct.pack(">I", len(atom) + 8) + b"moov" + atom
     with pytest.raises(InputError):
         read(movie, "a.mov")
+
+
+def test_names_are_those_of_the_caller_s_folder(light_settings, tmp_path, monkeypatch):
+    for folder in (
+        tmp_path / "a",
+        tmp_path / "b",
+    ):  # the second after the process that reads has been started
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        Path("in.wav").write_bytes(wav(0.5))
+        assert decode(Path("in.wav"), Path("out.flac"), light_settings).seconds == 0.5
+        assert (folder / "out.flac").is_file()

@@ -61,8 +61,8 @@ def decode(source: Path, target: Path, settings: Settings, exact: bool = False) 
     """
     wall = WAIT_FACTOR * settings.decode_seconds
     request = {
-        "source": os.fspath(source),
-        "target": os.fspath(target),
+        "source": os.path.abspath(source),  # the process that reads it may be in another folder
+        "target": os.path.abspath(target),
         "most_seconds": settings.most_seconds,
         "exact": exact,
         "cpu": round(settings.decode_seconds),
