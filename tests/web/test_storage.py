@@ -9,6 +9,7 @@ import soundfile
 from tests.web.conftest import visit, wav
 from unbabble.base.errors import InputError, UsageError
 from unbabble.web.app import create_app
+from unbabble.web.pages import stored_file
 from unbabble.web.storage import Storage
 
 
@@ -55,6 +56,15 @@ def test_keys_lead_nowhere_else(url, key, tmp_path):
     for use in (storage.open, storage.size, storage.delete):
         with pytest.raises(ValueError, match="not a key"):
             use(key)
+
+
+def test_a_name_to_save_under_stays_a_name(url, tmp_path):
+    storage, source = Storage(url), tmp_path / "source"
+    source.write_bytes(b"sound")
+    storage.put("a.wav", source)
+    headers = stored_file(storage, "a.wav", "audio/wav", 'ü";\r\nset-cookie: a=b.wav').headers
+    assert list(headers).count("set-cookie") == 0
+    assert "%22%3B%0D%0A" in headers["content-disposition"]
 
 
 def test_unknown_storage_is_one_sentence():

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import Request
 from fastapi.responses import FileResponse, HTMLResponse, Response, StreamingResponse
@@ -44,5 +45,5 @@ def stored_file(storage: Storage, key: str, media_type: str, name: str | None = 
             while block := file.read(BLOCK_BYTES):
                 yield block
 
-    headers = {"content-disposition": f'attachment; filename="{name}"'} if name else {}
+    headers = {"content-disposition": f"attachment; filename*=utf-8''{quote(name, safe='')}"} if name else {}
     return StreamingResponse(blocks(), media_type=media_type, headers=headers)
