@@ -94,7 +94,20 @@ def fill(app, folder: Path) -> None:
     boss.post("/login", data={"name": "anna", "password": PASSWORD})
     boss.post("/rate/studies/english/score")
 
-    room = ("--room", "5x4x2.7", "--rt60", "0.2", "--talkers", "2", "--count", "4", "--seed", "3", "--duration", "6")
+    room = (
+        "--room",
+        "5x4x2.7",
+        "--rt60",
+        "0.2",
+        "--talkers",
+        "2",
+        "--count",
+        "4",
+        "--seed",
+        "3",
+        "--duration",
+        "6",
+    )
     speech = folder / "speech"
     for number, name in enumerate(("alice", "bob", "carol"), 1):
         (speech / name).mkdir(parents=True)
