@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -256,6 +257,28 @@ def save(name: str, result: dict) -> None:
     part = RESULTS / f".{name}.part"
     part.write_text(json.dumps(result, indent=1) + "\n")
     part.replace(RESULTS / f"{name}.json")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a long benchmark has so far, an object a line: it goes on where it was, also in several processes."""
+
+    path: Path
+
+    def read(self) -> list[dict]:
+        return (
+            [json.loads(line) for line in self.path.read_text().splitlines()] if self.path.is_file() else []
+        )
+
+    def add(self, key: dict, make: Callable[[], dict]) -> None:
+        """What ``make`` finds of ``key``, unless that is there."""
+        if any(key.items() <= row.items() for row in self.read()):
+            return
+        row = rounded(key | make(), 4)
+        self.path.parent.mkdir(exist_ok=True)
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        print(row, flush=True)
 
 
 def rounded(value, digits: int = 4):

@@ -17,11 +17,10 @@ from __future__ import annotations
 import argparse
 import hashlib
 import itertools
-import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,12 +49,12 @@ from unbabble.base.weights import packaged
 from unbabble.data.corpora import Noise, Utterance
 from unbabble.signal.metrics import si_sdr
 
-NAME, SEED, SPEAKERS, STEPS = "distillation", 0, 10, 100
+NAME, SEED, SPEAKERS, STEPS, PRECISION = "distillation", 0, 10, 100, "bfloat16"
 ROWS = Path("runs") / f"{NAME}.jsonl"
 SIZES = ("2x32", "2x64", "2x128", "2x256", "2x512", "2x1024")
 PACKAGED = "2x64, packaged"
 """Has had more training than those of ``SIZES``, which had equally many steps."""
-STUDENTS = {size: f"runs/equal_{size}/best.safetensors" for size in SIZES} | {PACKAGED: "gru.2x64"}
+STUDENTS = {size: f"runs/gru_{size}_1200/best.safetensors" for size in SIZES} | {PACKAGED: "gru.2x64"}
 TEACHERS = {"Conv-TasNet": "runs/conv_large/best.safetensors", "3x1024": "runs/gru_3x1024/best.safetensors"}
 QUICK = ({"2x64": "gru.2x64"}, {"band-split": "bsrnn.1talker_16k"})
 """Packaged networks, to see that it works."""
@@ -83,10 +82,6 @@ def sha256(name: str) -> str:
 def there(named: Mapping[str, str]) -> dict[str, str]:
     """Those that have weights yet."""
     return {name: path for name, path in named.items() if path in packaged() or Path(path).is_file()}
-
-
-def read(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
 
 
 @dataclass
@@ -136,6 +131,7 @@ class Scene:
                 teacher=teacher,
                 steps=steps,
                 seed=SEED,
+                precision=PRECISION,
                 keep=True,
                 report=lambda text: None,
             )
@@ -145,7 +141,7 @@ class Scene:
 
 
 def run(
-    path: Path,
+    rows: common.Rows,
     students: dict[str, str],
     teachers: dict[str, str],
     *,
@@ -154,7 +150,7 @@ def run(
     steps: int,
     shard: tuple[int, int],
 ) -> None:
-    """Append what is not there yet to ``path``, speaker by speaker."""
+    """Add to ``rows`` what is not there yet, speaker by speaker."""
     # Each process has a cache of its own: what one forgets may be another's work.
     os.environ["UNBABBLE_CACHE"] = tempfile.mkdtemp(prefix="unbabble-distillation-")
     loaded = {name: networks.load_separator(weights)[0] for name, weights in (students | teachers).items()}
@@ -163,25 +159,17 @@ def run(
     for number, person in list(enumerate(speakers_of(split, speakers)))[shard[0] :: shard[1]]:
         scene = Scene.of(person, places[number % len(places)], split)
 
-        def add(key: dict[str, Any], make: Callable[[], dict[str, Any]], scene: Scene = scene) -> None:
-            key = scene.about | key
-            if any(key.items() <= row.items() for row in read(path)):
-                return
-            row = common.rounded(key | make(), 4)
-            with open(path, "a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
-            print(row, flush=True)
-
         for name in (NOISY, IDEAL):
-            add({"network": name}, lambda name=name, scene=scene: {"db": scene.trivial()[name]})
+            key = scene.about | {"network": name}
+            rows.add(key, lambda name=name, scene=scene: {"db": scene.trivial()[name]})
         for name, network in loaded.items():
-            key = {"network": name, "sha256": hashes[name], "teacher": ""}
-            add(key, lambda network=network, scene=scene: {"db": scene.gained(network)})
+            key = scene.about | {"network": name, "sha256": hashes[name], "teacher": ""}
+            rows.add(key, lambda network=network, scene=scene: {"db": scene.gained(network)})
         for student, teacher in itertools.product(students, teachers):
-            key = {"network": student, "sha256": hashes[student], "teacher": teacher}
+            key = scene.about | {"network": student, "sha256": hashes[student], "teacher": teacher}
             key |= {"teacher_sha256": hashes[teacher], "steps": steps}
             pair = students[student], teachers[teacher], steps
-            add(key, lambda pair=pair, scene=scene: scene.adapted(*pair))
+            rows.add(key, lambda pair=pair, scene=scene: scene.adapted(*pair))
         adapting.forget()
 
 
@@ -436,9 +424,9 @@ def notes(result: dict) -> list[str]:
         if any(row["network"] == name for row in made)
     }
     lines = [
-        f"Every adaptation is that of `unbabble adapt` with {result['steps']} steps, taken whatever it found itself; "
-        f"by that, it would have kept {len(kept)} of {len(made)}, of which {sum(gain < 0 for gain in kept)} are truly "
-        "worse. "
+        f"Every adaptation is that of `unbabble adapt --precision {PRECISION}` with {result['steps']} steps, taken "
+        f"whatever it found itself; by that, it would have kept {len(kept)} of {len(made)}, of which "
+        f"{sum(gain < 0 for gain in kept)} are truly worse. "
         f"The gain that it tells correlates with the true one with {alike:.2f}. One "
         "takes on a core, for the first student of a speaker with all that the teacher hears, "
         + ", ".join(f"{value:.0f} s ({name})" for name, value in seconds.items())
@@ -471,7 +459,7 @@ def notes(result: dict) -> list[str]:
 def report(arguments: argparse.Namespace, students: dict[str, str], teachers: dict[str, str]) -> None:
     """Write the table of the rows that there are."""
     hashes = {name: sha256(weights) for name, weights in (students | teachers).items()}
-    rows = collected(read(arguments.rows), hashes, arguments.split, arguments.steps)
+    rows = collected(common.Rows(arguments.rows).read(), hashes, arguments.split, arguments.steps)
     result = {
         "machine": common.machine(),
         "command": common.command().partition(" --note")[0],
@@ -522,7 +510,7 @@ def main() -> None:
     if arguments.quick:
         with tempfile.TemporaryDirectory() as folder:
             rows = Path(folder) / "rows.jsonl"
-            run(rows, *QUICK, speakers=1, split="dev", steps=10, shard=(0, 1))
+            run(common.Rows(rows), *QUICK, speakers=1, split="dev", steps=10, shard=(0, 1))
         return
     students, teachers = (
         there(dict(each.split("=", 1) for each in named))
@@ -530,9 +518,8 @@ def main() -> None:
     )
     first, count = map(int, arguments.shard.split("/"))
     if not arguments.report:
-        arguments.rows.parent.mkdir(exist_ok=True)
         run(
-            arguments.rows,
+            common.Rows(arguments.rows),
             students,
             teachers,
             speakers=arguments.speakers,

@@ -130,6 +130,18 @@ def test_every_way_goes_on_as_if_it_had_not_been_killed(recording, networks, tmp
     assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in whole.state_dict().items())
 
 
+def test_in_half_precision_it_learns_nearly_the_same(recording, networks):
+    start = load_separator(networks["student"])[0].to_mask.weight
+    exact, coarse = (
+        adapting.adapt([recording], steps=STEPS, keep=True, precision=precision, **networks)[0].to_mask.weight
+        for precision in ("float32", "bfloat16")
+    )
+    assert exact.dtype == coarse.dtype == torch.float32
+    assert not torch.equal(exact, coarse)
+    turned = torch.nn.functional.cosine_similarity((exact - start).flatten(), (coarse - start).flatten(), 0)
+    assert turned > 0.9
+
+
 def test_an_unknown_way_is_refused(recording, networks):
     with pytest.raises(adapting.UsageError, match="data_purification"):
         adapting.adapt([recording], method="magic", steps=STEPS, **networks)
