@@ -8,7 +8,8 @@
     python benchmarks/ensembles.py --by packaged=sparse_ensemble.16k --name ensembles_live
 
 Test speakers in test noises, as in ``enhance.py``. *gate*: the specialist that the gate takes for a whole recording;
-*live*: those that it takes in a stream, second after second; *oracle*: the best of all for each recording, which nobody
+*live*: those that it takes in a stream, second after second; *soft*: all specialists, weighed by the gate (a mixture of
+local experts, which costs what all of them cost); *oracle*: the best of all for each recording, which nobody
 knows; *worst* likewise. Beside them the generalist of the size of one specialist,
 the noisy recording and the ideal ratio mask. Operations are counted by running the network: with a gate, one
 specialist and the gate. By sex and by speaker; the worst tenth of the speakers is what the least lucky get.
@@ -30,6 +31,9 @@ from unbabble.nn.macs import macs_per_second, parameter_count
 RESULTS = Path(__file__).parent / "results"
 NAME = "ensembles"
 GENERALIST = "gru.2x64"
+GATE, SOFT = "gate", "soft"
+KINDS = ((f"{GATE}, live", True, False), (SOFT, False, True), (GATE, False, False))
+"""What is tried of each ensemble: live, soft."""
 PUBLISHED = """\
 Published (Sivaraman & Kim, WASPAA 2021; LibriSpeech and MUSAN at 8 kHz, GRU 2x64, SI-SDR improvement): generalist
 5.69 dB; K = 2, 5, 10 groups of speakers, fine-tuned together: 7.03, 7.42, 7.69 dB."""
@@ -60,9 +64,9 @@ def main() -> None:
             found[name] = gained(network.estimate(noisy[None])[0, 0], noisy, true)
         for name, network in ensembles.items():
             network.chosen = -1
-            for kind, network.live in ((": gate, live", True), (": gate", False)):
-                found[name + kind] = gained(network.estimate(noisy[None])[0, 0], noisy, true)
-            each = []
+            for kind, network.live, network.soft in KINDS:
+                found[f"{name}: {kind}"] = gained(network.estimate(noisy[None])[0, 0], noisy, true)
+            each, network.soft = [], False
             for number in range(len(network.specialists)):
                 network.chosen = number
                 each.append(gained(network.estimate(noisy[None])[0, 0], noisy, true))
@@ -70,9 +74,13 @@ def main() -> None:
         rows += [about | {"model": name, "si_sdri_db": value} for name, value in found.items()]
     names = list(dict.fromkeys(row["model"] for row in rows))
     table = {name: summary([row for row in rows if row["model"] == name]) for name in names}
-    for name, network in [*generalists.items(), *ensembles.items()]:
-        network.chosen = -1
-        label = name if name in generalists else f"{name}: gate"
+    measured = dict(generalists)
+    for name, network in ensembles.items():
+        network.chosen, network.live = -1, False
+        measured |= {f"{name}: {GATE}": network, f"{name}: {SOFT}": network}
+    for label, network in measured.items():
+        if label not in generalists:
+            network.soft = label.endswith(SOFT)
         table[label] |= {"parameters": parameter_count(network), "mmacs": macs_per_second(network) / 1e6}
     result = {"machine": common.machine(), "command": common.command(), "seed": SEED, "models": table}
     result = common.rounded(result | {"recordings": len(SNRS_DB) * arguments.each}, 3)

@@ -103,6 +103,22 @@ def test_one_specialist_runs():
     assert live < 2 * macs_per_second(built(chosen=0))
 
 
+def test_softly_all_run_and_are_weighed(mixture):
+    network = built(soft=True)
+    frames = network.frames
+    assert macs_per_second(network) > 2.5 * macs_per_second(built(chosen=0))
+    with torch.no_grad():
+        features = frames.features(frames.spectra(frames.cut(mixture[None])))
+        shares = (network.sharpness * network.gate(features)[0]).softmax(-1)
+        wanted = sum(share * built(chosen=number).masks(features) for number, share in enumerate(shares))
+        torch.testing.assert_close(network.masks(features), wanted)
+        streamer, live = network.streamer(), built(soft=True, live=True)
+        found = torch.cat([streamer.push(mixture), streamer.flush()], 1)
+        torch.testing.assert_close(found, live.estimate(mixture[None])[0], rtol=0, atol=1e-5)
+    with pytest.raises(UsageError, match="soft"):
+        network.step()
+
+
 def test_who_takes_over_has_heard_nothing(mixture):
     """From a choice of another on, masks are those of a recording that begins there."""
     network = built(live=True)

@@ -9,7 +9,7 @@ papers   code               meaning
 ======== ================== ================================================================
 K        ``specialists``    masks of two recurrent layers each, as ``gru``
 z        ``gate``           a recurrent ear, and a linear layer on its last state
-p        ``shares``         softmax(gamma z); at inference all of it is the largest one's
+p        ``shares``         softmax(gamma z); at inference, unless ``soft``, all of it is the largest one's
 M        ``masks``          sum_k p_k M_k while all learn together
 gamma    ``sharpness``      5 + 5 sigmoid(0.01 (n - 500)) at step n of that, 10 in the end
 ======== ================== ================================================================
@@ -18,6 +18,9 @@ Learns in two runs. *Apart* (``joint=False``): items come with the label of thei
 ``labels``), which learns from them alone, and the gate learns the labels. *Together* (``joint=True``, from the weights
 of the first): nothing but the voice is known, and the gate's shares weigh the masks; as gamma rises the mixture becomes
 a choice.
+
+``soft=True`` keeps the shares at inference, as the mixture of local experts that the papers compare with does
+(Interspeech 2020, section 2.2): all specialists run.
 
 The gate hears the whole recording before it chooses. *Live* (``live=True``, and in a stream) it chooses at the first
 frame and again every second, by what it has heard so far, and stays where the gain is small: a specialist that takes
@@ -130,6 +133,7 @@ class SparseEnsemble(LiveMasks):
         joint: whether all learn together, which is the second run.
         chosen: the specialist that is taken, from 0; -1 leaves that to the gate.
         live: whether the gate chooses again and again, as in a stream, rather than once by all of a recording.
+        soft: whether all specialists run, and the gate weighs their masks.
         window_length: samples that a frame looks at.
         heard_length: samples at its end that it writes.
         hop_length: samples between frames.
@@ -157,6 +161,7 @@ class SparseEnsemble(LiveMasks):
         joint: bool = False,
         chosen: int = -1,
         live: bool = False,
+        soft: bool = False,
         window_length: int = 1024,
         heard_length: int = 512,
         hop_length: int = 256,
@@ -175,7 +180,7 @@ class SparseEnsemble(LiveMasks):
         if not -1 <= chosen < specialists:
             raise UsageError(f"There is no specialist {chosen}: they are 0 to {specialists - 1}.")
         bins = self.frames.bins
-        self.joint, self.chosen, self.live = joint, chosen, live
+        self.joint, self.chosen, self.live, self.soft = joint, chosen, live, soft
         self.ITEM = ("mixture", "sources") if joint else ("mixture", "sources", "label")
         self.specialists = nn.ModuleList(Specialist(bins, hidden, layers) for _ in range(specialists))
         self.gate = Gate(bins, gate_hidden, gate_layers, specialists)
@@ -198,6 +203,10 @@ class SparseEnsemble(LiveMasks):
         """
         if self.chosen >= 0:
             return self.specialists[self.chosen](features)
+        if self.soft:
+            return self._weighed(
+                self.gate.so_far(features) if self.live else self.gate(features)[:, None], features
+            )
         if torch.compiler.is_exporting():
             raise UsageError(
                 "A whole ensemble cannot be exported, as only the specialist that its gate chooses runs: export one "
@@ -214,8 +223,20 @@ class SparseEnsemble(LiveMasks):
         self.live, self.running = True, -1
 
     def step(self) -> "EnsembleStep":
-        """One frame of a stream, with all that is remembered as arguments: for programs without PyTorch."""
+        """One frame of a stream, with all that is remembered as arguments: for programs without PyTorch.
+
+        Raises:
+            UsageError: all specialists run.
+        """
+        if self.soft:
+            raise UsageError("One step of an ensemble runs one specialist: export it without soft=true.")
         return EnsembleStep(self)
+
+    def _weighed(self, scores: Float[Tensor, "batch #frame specialist"], features: Features) -> Features:
+        """All specialists, each by its share."""
+        shares = (self.sharpness * scores.float()).softmax(-1)
+        each = torch.stack([specialist(features) for specialist in self.specialists], -1)
+        return (shares[:, :, None] * each).sum(-1)
 
     def _in_turns(self, turns: Sequence[int], features: Features) -> Features:
         """One recording by one specialist after the other."""
@@ -249,9 +270,7 @@ class SparseEnsemble(LiveMasks):
         features = self.frames.features(spectra)
         scores = self.gate(features)
         if label is None:
-            shares = (self.sharpness * scores.float()).softmax(-1)
-            each = torch.stack([specialist(features) for specialist in self.specialists], 1)
-            masks = (shares[:, :, None, None] * each).sum(1)
+            masks = self._weighed(scores[:, None], features)
             wrong = scores.new_zeros(())
             if self.training:
                 self.annealed += 1
