@@ -23,6 +23,7 @@ from pathlib import Path
 import common
 import numpy as np
 import torch
+from enhance import fairness, fairness_cells
 from scipy.signal import fftconvolve
 
 from unbabble.base.audio import Audio, read, resample
@@ -57,7 +58,7 @@ reached 4.5 to 10.2 dB; trained for days with a hundred times as much speech and
 
 
 def recordings(each: int, split: str):
-    """(condition, mixture, voices, enrollments)."""
+    """(condition, who talks, mixture, voices, enrollments)."""
     speech = DATA / "speech.csv"
     noises = split if split == "test" else "train"
     conditions = {
@@ -86,10 +87,10 @@ def recordings(each: int, split: str):
                 torch.from_numpy(alone.drawn(rng, [speaker], drawn.excerpts).item.mixture)
                 for speaker in drawn.speakers
             ]
-            sexes = {mixtures.sex_of(str(speaker)) for speaker in drawn.speakers}
+            people = [{"speaker": name, "sex": mixtures.sex_of(name)} for name in map(str, drawn.speakers)]
             yield (
                 condition,
-                "same sex" if len(sexes) == 1 else "both sexes",
+                people,
                 torch.from_numpy(drawn.item.mixture),
                 torch.from_numpy(drawn.item.sources),
                 enrolled,
@@ -129,7 +130,8 @@ def main() -> None:
         extractors[f"{label}, {EMBEDDER}" if isinstance(network, ChosenVoice) else label] = network
     separator, _ = load_separator(SEPARATOR)
     rng, rows = np.random.default_rng(SEED), []
-    for condition, sexes, mixture, voices, enrolled in recordings(arguments.each, arguments.split):
+    for condition, people, mixture, voices, enrolled in recordings(arguments.each, arguments.split):
+        sexes = "same sex" if people[0]["sex"] == people[1]["sex"] else "both sexes"
         separated = separator.estimate(mixture[None])[0]
         guess = int(rng.integers(2))
         for number, voice in enumerate(voices):
@@ -152,9 +154,8 @@ def main() -> None:
                 )
                 about = {"model": name, "condition": condition, "sexes": sexes, "factor": factor}
                 silent = not estimate.any()
-                rows.append(
-                    about | {"db": right - before, "wrong": not silent and wrong > right, "silent": silent}
-                )
+                told_of = {"si_sdri_db": right - before, "wrong": not silent and wrong > right}
+                rows.append(about | people[number] | told_of | {"silent": silent})
     names = list(dict.fromkeys(row["model"] for row in rows))
     table = {name: summary([row for row in rows if row["model"] == name]) for name in names}
     for name, network in extractors.items():
@@ -287,10 +288,10 @@ def summary(rows: list[dict]) -> dict:
         for value in values:
             there = [row for row in rows if row[key] == value]
             shares = [float(np.mean([row[kind] for row in there])) for kind in ("wrong", "silent")]
-            heard = [row["db"] for row in there if not row["silent"]]
+            heard = [row["si_sdri_db"] for row in there if not row["silent"]]
             found[value] = [*common.interval(heard), *shares]
     found["factor"] = float(np.median([row["factor"] for row in rows]))
-    return found
+    return found | fairness([row for row in rows if not row["silent"]])
 
 
 def text_of(result: dict) -> str:
@@ -298,10 +299,12 @@ def text_of(result: dict) -> str:
     columns = ["clean", "noisy, reverberant", "same sex", "both sexes"]
     lines = [
         "SI-SDR improvement in dB (95 % interval over voices that came out) / how often the other talker comes out / "
-        "how often nobody.",
+        "how often nobody; SI-SDR improvement of women, of men, of the worst tenth of the speakers.",
         "",
-        "| model | parameters | real-time factor | " + " | ".join(columns) + " |",
-        "|-" * (3 + len(columns)) + "|",
+        "| model | parameters | real-time factor | "
+        + " | ".join(columns)
+        + " | women | men | worst speakers |",
+        "|-" * (6 + len(columns)) + "|",
     ]
     for name, row in result["models"].items():
         cells = [name, row.get("parameters", ""), row["factor"] or ""]
@@ -312,7 +315,7 @@ def text_of(result: dict) -> str:
             mean, low, high, *shares = row[column]
             told = " / ".join(f"{100 * share:.0f} %" for share in shares)
             cells.append(f"{mean:.2f} ({low:.2f} to {high:.2f}) / {told}")
-        lines.append("| " + " | ".join(map(str, cells)) + " |")
+        lines.append("| " + " | ".join(map(str, [*cells, *fairness_cells(row)])) + " |")
     lines += [
         "",
         f"{result['mixtures']} mixtures of {SECONDS:g} s, each of its voices extracted once.",
