@@ -143,7 +143,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    tiny = ("gru.", "sparse_ensemble.")
+    tiny = ("gru.", "sparse_ensemble.", "adaptive_dae.")
     networks = [name for name in packaged() if name in enhancing.DEFAULTS or name.startswith(tiny)]
     parser.add_argument("--models", nargs="*", default=[*networks, *NMF, ONLINE])
     parser.add_argument("--peers", nargs="*", default=OTHERS, choices=OTHERS)
@@ -158,6 +158,9 @@ def main() -> None:
     parser.add_argument("--name", default=NAME)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    before = json.loads((RESULTS / f"{arguments.name}.json").read_text()) if arguments.merge else {}
+    if before.get("recordings", len(SNRS_DB) * arguments.each) != len(SNRS_DB) * arguments.each:
+        raise SystemExit(f"The rows that are there are of {before['recordings']} recordings.")
     models = enhancers(arguments.models)
     rows: list[dict] = []
     for snr_db in SNRS_DB:
@@ -183,7 +186,7 @@ def main() -> None:
     result = {"machine": common.machine(), "command": common.command(), "seed": SEED, "models": table}
     result = common.rounded(result | {"recordings": len(SNRS_DB) * arguments.each}, 3)
     if arguments.merge:
-        result = merged(json.loads((RESULTS / f"{arguments.name}.json").read_text()), result)
+        result = merged(before, result)
     common.save(arguments.name, result)
     for name in arguments.cards:
         row = result["models"][name]
@@ -196,8 +199,6 @@ def main() -> None:
 
 def merged(before: dict, now: dict) -> dict:
     """The rows of now in the place of those of before, without real-time factors: who merges has no idle machine."""
-    if before["recordings"] != now["recordings"]:
-        raise SystemExit(f"The rows that are there are of {before['recordings']} recordings.")
     rows = dict(before["models"])
     for name, row in now["models"].items():
         if name not in (NOISY, IDEAL):

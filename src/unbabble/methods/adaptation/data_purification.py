@@ -18,9 +18,11 @@ from torch import Tensor
 
 from unbabble.base.registry import register
 from unbabble.nn.adaptation import EPS, MIXED_SNR_DB, Material, Way, batched, mixed
+from unbabble.nn.live_masks import Frames
 from unbabble.nn.separator import NeuralSeparator
 
-FRAME, HOP = 1024, 256
+WINDOW, HOP = 1024, 256
+"""Of frames, as in ``frame_snr``."""
 LIMIT_DB = 30.0
 """Of E of a frame: silence would count without end."""
 
@@ -63,10 +65,8 @@ class DataPurification(Way):
 
 
 def frames(samples: Float[Tensor, "batch time"]) -> Float[Tensor, "batch frame sample"]:
-    """Windowed, with zeros behind the end."""
-    missing = max(FRAME - samples.shape[-1], (FRAME - samples.shape[-1]) % HOP)
-    window = torch.hann_window(FRAME, device=samples.device)
-    return window * torch.nn.functional.pad(samples, (0, missing)).unfold(-1, FRAME, HOP)
+    """Windowed, those that ``frame_snr`` tells the SNR of."""
+    return torch.hann_window(WINDOW, device=samples.device) * Frames(WINDOW, WINDOW, HOP).cut(samples)
 
 
 def frame_snr_db(
