@@ -11,6 +11,7 @@ from unbabble.data import corpora
 from unbabble.data.dynamic import DynamicMixing, DynamicMixtures
 from unbabble.enhancing import DEFAULTS
 from unbabble.networks import load_separator
+from unbabble.nn.macs import macs_per_second
 from unbabble.signal.metrics import si_sdr
 
 RATE, COUNT, STEPS = 16000, 8, 24
@@ -42,7 +43,14 @@ def gain(network, scenes) -> float:
 
 
 @pytest.mark.parametrize(
-    ("name", "least"), [(DEFAULTS[0], 3.0), (DEFAULTS[1], 2.0), ("sparse_ensemble.16k", 2.0)]
+    ("name", "least"),
+    [
+        (DEFAULTS[0], 3.0),
+        (DEFAULTS[1], 2.0),
+        ("sparse_ensemble.16k", 2.0),
+        ("gru.2x32", 1.0),
+        ("adaptive_dae.16k", 1.0),
+    ],
 )
 def test_noise_comes_off_and_clean_speech_stays(name, least, scenes):
     network = load_separator(name)[0]
@@ -55,6 +63,13 @@ def test_noise_comes_off_and_clean_speech_stays(name, least, scenes):
 def test_the_large_one_takes_off_more_than_the_tiny_one(scenes):
     large, tiny = (gain(load_separator(name)[0], scenes) for name in DEFAULTS)
     assert large > tiny
+
+
+def test_the_budget_chooses_the_student():
+    costs = {name: macs_per_second(load_separator(name)[0]) / 1e6 for name in ("gru.2x32", "gru.2x64")}
+    assert costs["gru.2x32"] < 5 < costs["gru.2x64"] < 11
+    assert adapting.student_within(5) == "gru.2x32"
+    assert adapting.student_within(11) == adapting.student_within() == "gru.2x64"
 
 
 def test_all_weights_together_stay_within_their_budget():

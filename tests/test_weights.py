@@ -13,7 +13,11 @@ from unbabble.signal.metrics import si_sdr
 from unbabble.signal.permutation import align
 
 PACKAGED = weights.packaged()
-ENHANCERS = [name for name in PACKAGED if name.startswith(("gru.", "sparse_ensemble.")) or "1talker" in name]
+ENHANCERS = [
+    name
+    for name in PACKAGED
+    if name.startswith(("gru.", "sparse_ensemble.", "adaptive_dae.")) or "1talker" in name
+]
 """Of one voice, see ``test_packaged_enhancers.py``."""
 SEPARATORS = [
     name for name in PACKAGED if registry.find(name)[0].contract == "separator" and name not in ENHANCERS
@@ -39,6 +43,12 @@ def test_a_packaged_network_says_what_it_is(name, capsys):
     assert f"{score:g}" in capsys.readouterr().out
     if name in SEPARATORS:
         assert {"clean", "noisy", "reverberant", "both"} <= {each.removesuffix("3") for each in card.scores}
+
+
+def test_a_bare_name_means_its_default():
+    card, tag = registry.find("gru")
+    assert (card.models[0], tag) == ("gru.2x64", "2x64"), "not the first by name, 2x32"
+    assert set(card.models) == {name for name in PACKAGED if name.startswith("gru.")}
 
 
 @pytest.mark.parametrize("name", COUNTERS)

@@ -36,6 +36,7 @@ class Card:
         citation: authors, title, venue, year.
         tags: variants; a model is ``name.tag``, the first tag is the default.
         network: its models are trained weights, ``tags`` is empty.
+        default: of a network, the tag of the weights that its bare name means; without, those first by name.
         family: the folder under ``methods``.
     """
 
@@ -45,13 +46,15 @@ class Card:
     citation: str
     tags: tuple[str, ...] = ()
     network: bool = False
+    default: str = ""
     family: str = field(default="", compare=False)
 
     @property
     def models(self) -> tuple[str, ...]:
         """Full model names, default first; of a network those whose weights are here."""
         if self.network:
-            return tuple(name for name in packaged() if name.partition(".")[0] == self.name)
+            here = (name for name in packaged() if name.partition(".")[0] == self.name)
+            return tuple(sorted(here, key=lambda name: (name.partition(".")[2] != self.default, name)))
         return tuple(f"{self.name}.{tag}" for tag in self.tags) or (self.name,)
 
 
@@ -63,6 +66,7 @@ def register(
     citation: str,
     tags: tuple[str, ...] = (),
     network: bool = False,
+    default: str = "",
 ) -> Callable[[_T], _T]:
     """Class decorator that makes a method loadable by ``name`` or ``name.tag``.
 
@@ -71,7 +75,7 @@ def register(
     """
 
     def bind(cls: _T) -> _T:
-        cls.card = Card(name, contract, summary, citation, tags, network)  # type: ignore[attr-defined]
+        cls.card = Card(name, contract, summary, citation, tags, network, default)  # type: ignore[attr-defined]
         _classes[name] = cls
         return cls
 
