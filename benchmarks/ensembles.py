@@ -5,7 +5,6 @@
       --from runs/ensemble_snr/best.safetensors --out runs/ensemble_snr_joint
     python benchmarks/ensembles.py --by snr=runs/ensemble_snr/best.safetensors \\
       "snr, together=runs/ensemble_snr_joint/best.safetensors"
-    python benchmarks/ensembles.py --by packaged=sparse_ensemble.16k --name ensembles_live
 
 Test speakers in test noises, as in ``enhance.py``. *gate*: the specialist that the gate takes for a whole recording;
 *live*: those that it takes in a stream, second after second; *soft*: all specialists, weighed by the gate (a mixture of
