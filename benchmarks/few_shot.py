@@ -194,6 +194,8 @@ def report(arguments: argparse.Namespace, rows: list[dict], students: dict[str, 
         and (row["student"] in (NOISY, IDEAL) or row["sha256"] == hashes.get(row["student"]))
         and row.get("steps", 0) == wanted.get(row.get("way", "").removeprefix(BEFORE), -1)
     ]
+    people = {row["speaker"] for row in there if row["student"] in students}
+    there = [row for row in there if row["speaker"] in people]
     cards = {
         name: about(weights, network) | {"training": found.card.training}
         for name, weights in students.items()
@@ -252,7 +254,7 @@ def text_of(result: dict) -> str:
         training = card["training"]
         lines.append(
             f"- {name}: {card['parameters']:,} parameters, {card['gmacs_per_second']:.3g} GMAC/s; "
-            f"{training.get('steps', '?'):g} steps of {training.get('batch', '?')} pieces of 2 s."
+            f"{training.get('steps', '?'):g} steps of {training.get('batch', '?')} pieces of 2 s before."
         )
     lines += [
         "",
