@@ -24,6 +24,7 @@ from separation import put_scores
 from unbabble.base.weights import packaged
 from unbabble.enhancing import BLIND, DEFAULTS, load_chooser
 from unbabble.methods.adaptation.data_purification import frame_snr_db
+from unbabble.methods.quality.frame_snr import LIMIT_DB, SILENT_DB
 from unbabble.networks import load_network
 from unbabble.signal.metrics import pesq
 
@@ -31,7 +32,6 @@ RESULTS = Path(__file__).parent / "results"
 NAME, FRAMES, QUALITY = "meters", "frame_snr.16k", "quality_net.16k"
 LARGE = DEFAULTS[0]
 MODELS = ("gru.2x64", "sparse_ensemble.16k", LARGE)
-LIMIT_DB, SILENT_DB = 30.0, -50.0
 
 
 @torch.no_grad()

@@ -130,6 +130,19 @@ def test_every_way_goes_on_as_if_it_had_not_been_killed(recording, networks, tmp
     assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in whole.state_dict().items())
 
 
+def test_other_weights_under_the_same_name_begin_anew(recording, networks):
+    """What was learnt from, and by, the file that lay there before is not gone on with."""
+    first, _ = adapting.adapt([recording], steps=STEPS, keep=True, **networks)
+    for role in ("student", "teacher"):
+        card, tensors = weights.read_card(networks[role]), weights.read_tensors(networks[role])
+        weights.save(networks[role], {name: 0.9 * each for name, each in tensors.items()}, card)
+        said: list[str] = []
+        second, _ = adapting.adapt([recording], steps=STEPS, keep=True, report=said.append, **networks)
+        assert not any(text.startswith("Goes on") for text in said)
+        assert not torch.equal(first.to_mask.weight, second.to_mask.weight)
+        first = second
+
+
 def test_in_half_precision_it_learns_nearly_the_same(recording, networks):
     start = load_separator(networks["student"])[0].to_mask.weight
     exact, coarse = (

@@ -163,7 +163,8 @@ def adapt(
     if method not in ways():
         raise UsageError(f"There is no way to adapt called '{method}', but {', '.join(ways())}.")
     network, _ = load_separator(student)
-    if network.sources != 1 or load_separator(teacher)[0].sources != 1:
+    teaching, _ = load_separator(teacher)
+    if network.sources != 1 or teaching.sources != 1:
         raise UsageError("Student and teacher take noise off one voice: name networks that return one.")
     warnings: list[str] = []
     rate = network.sample_rate
@@ -171,9 +172,13 @@ def adapt(
     voices = [heard for path in clean if (heard := _heard(path, rate, warnings)) is not None]
     _check(noisy, voices)
     learnt, held = _split(noisy, rate)
-    folder = user_cache() / "adapt" / _key((student, teacher, method, steps, seed, precision), noisy, voices)
+    folder = (
+        user_cache()
+        / "adapt"
+        / _key((_digest(network), _digest(teaching), method, steps, seed, precision), noisy, voices)
+    )
     folder.mkdir(parents=True, exist_ok=True)
-    taught = _taught([*learnt, *held], teacher, rate, report)
+    taught = _taught([*learnt, *held], teaching, teacher, rate, report)
     targets, told = taught[: len(learnt)], taught[len(learnt) :]
     clean_parts = [_parted(voice.samples)[0] for voice in voices]
     material = Material(learnt, targets, round(CROP_SECONDS * rate), clean_parts)
@@ -286,20 +291,29 @@ def _split(noisy: list[Heard], rate: int) -> tuple[list[Tensor], list[Tensor]]:
     return [each for each in learnt if len(each) >= least], held
 
 
+def _digest(network: NeuralSeparator) -> str:
+    """Of options and weights: what is cached for others under the same name is not theirs."""
+    found = hashlib.sha256(json.dumps(network.resolved_options(), default=str).encode())
+    for name, tensor in network.state_dict().items():
+        found.update(name.encode() + tensor.numpy().tobytes())
+    return found.hexdigest()
+
+
 def _key(settings: tuple[str | int, ...], noisy: list[Heard], voices: list[Heard]) -> str:
     parts = [*settings, [each.sha256 for each in noisy], [each.sha256 for each in voices]]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:20]
 
 
-def _taught(heard: list[Tensor], teacher: str, rate: int, report: Callable[[str], None]) -> list[Tensor]:
+def _taught(
+    heard: list[Tensor], network: NeuralSeparator, name: str, rate: int, report: Callable[[str], None]
+) -> list[Tensor]:
     """What the teacher makes of each piece, kept in the cache for every student and way to learn."""
-    network, _ = load_separator(teacher)
     if network.sample_rate != rate:
         raise UsageError(f"The teacher works at {network.sample_rate} Hz and the student at {rate}.")
-    report(f"{teacher} listens to {sum(map(len, heard)) / rate:.0f} seconds.")
+    report(f"{name} listens to {sum(map(len, heard)) / rate:.0f} seconds.")
     folder = user_cache() / "adapt" / "taught"
     folder.mkdir(parents=True, exist_ok=True)
-    found = []
+    found, teacher = [], _digest(network)
     for samples in heard:
         digest = hashlib.sha256(teacher.encode() + samples.numpy().tobytes()).hexdigest()
         path = folder / f"{digest[:20]}.npy"
