@@ -10,11 +10,14 @@ from unbabble.base.contracts import Separator
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.registry import cards, create, method
 
+VARIANTS = {"td_speakerbeam with an embedder": {"embedder_channels": 4, "embedder_dimension": 6}}
 EXTRACTORS = [card.name for card in cards().values() if card.network and card.contract == "extractor"]
-pytestmark = pytest.mark.parametrize("name", EXTRACTORS)
+pytestmark = pytest.mark.parametrize("name", [*EXTRACTORS, *VARIANTS])
 
 
 def build(name: str, seed: int = 0, **changes: object):
+    changes |= VARIANTS.get(name, {})
+    name = name.partition(" ")[0]
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return create(name, **method(name).TINY | changes).eval()
@@ -112,9 +115,21 @@ def test_a_few_steps_lower_the_loss(name):
 
 def test_saved_and_loaded_it_gives_the_same(name, tmp_path):
     network, mixture, enrollment = build(name), noise(1, 1, 3000), noise(3000, seed=1)
-    path = tmp_path / f"{name}.tiny.safetensors"
-    weights.save(path, network.state_dict(), weights.WeightsCard(name, network.resolved_options()))
+    path = tmp_path / f"{network.card.name}.tiny.safetensors"
+    weights.save(path, network.state_dict(), weights.WeightsCard(network.card.name, network.resolved_options()))
     card = weights.read_card(path)
     again = create(card.method, **card.options).eval()
     again.load_state_dict(weights.read_tensors(path))
     assert torch.equal(again(mixture, enrollment=enrollment), network(mixture, enrollment=enrollment))
+
+
+def test_an_embedder_that_is_given_does_not_learn(name):
+    network = build(name)
+    embedder = getattr(network, "embedder", None)
+    if embedder is None:
+        pytest.skip("learns what it knows of voices by itself")
+    before = {key: tensor.clone() for key, tensor in embedder.state_dict().items()}
+    network.train()
+    network.loss(noise(2, 2000), noise(2, 2500, seed=1), noise(2, 1, 2000, seed=2)).sum().backward()
+    assert all(torch.equal(tensor, before[key]) for key, tensor in embedder.state_dict().items())
+    assert all(each.grad is None for each in embedder.parameters())

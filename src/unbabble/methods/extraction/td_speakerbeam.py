@@ -3,6 +3,8 @@
 M. Delcroix et al., "Improving speaker discrimination of target speech extraction with time-domain SpeakerBeam", ICASSP
 2020; K. Zmolikova et al., "SpeakerBeam", IEEE JSTSP 13(4), 2019. An auxiliary network of one repeat hears the
 enrollment; the mean of its output over time multiplies what the last block of the main network's first repeat says.
+Or, where there is too little speech to learn voices from anew, an embedder that already tells them apart (``xvector``)
+hears it in the auxiliary network's place, stays as it is, and one layer makes the gains of what it says.
 
 ========== =================== ====================================================================
 paper      code                meaning
@@ -20,7 +22,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unbabble.base.errors import UsageError
-from unbabble.base.registry import register
+from unbabble.base.registry import create, register
+from unbabble.nn.embedder import NeuralEmbedder
 from unbabble.nn.extractor import NeuralExtractor, Person
 from unbabble.nn.filterbank import Decoder, Encoder
 from unbabble.nn.prelu import PReLU
@@ -76,6 +79,9 @@ class TDSpeakerBeam(NeuralExtractor):
         blocks: in a repeat; each has twice the dilation of the one before.
         repeats: of the blocks.
         adapted: the block that is weighed, from 1; 0 for the last of the first repeat.
+        embedder_channels: of the ``xvector`` that hears the enrollment, whose weights the recipe's ``parts`` give; 0
+            for an auxiliary network, as published.
+        embedder_dimension: numbers of its embedding.
         sample_rate: Hz, that of its training data.
         reference: see ``NeuralExtractor``.
 
@@ -97,6 +103,8 @@ class TDSpeakerBeam(NeuralExtractor):
         blocks: int = 8,
         repeats: int = 3,
         adapted: int = 0,
+        embedder_channels: int = 0,
+        embedder_dimension: int = 64,
         sample_rate: int = 8000,
         reference: int = 0,
     ) -> None:
@@ -109,11 +117,28 @@ class TDSpeakerBeam(NeuralExtractor):
         self.encoder = Encoder(filters, kernel, kernel // 2)
         self.separator = Stack(filters, bottleneck, hidden, blocks, repeats, filters)
         self.decoder = Decoder(filters, kernel, kernel // 2)
-        self.enrollment_encoder = Encoder(filters, kernel, kernel // 2)
-        self.auxiliary = Stack(filters, bottleneck, hidden, blocks, 1, 2 * bottleneck)
+        self.embedder: NeuralEmbedder | None = None
+        if embedder_channels:
+            self.embedder = create(
+                "xvector", channels=embedder_channels, dimension=embedder_dimension, sample_rate=sample_rate
+            ).requires_grad_(False)
+            self.gains = nn.Linear(embedder_dimension, 2 * bottleneck)
+            nn.init.ones_(self.gains.bias)  # What a separator's blocks say is at first left as it is.
+        else:
+            self.enrollment_encoder = Encoder(filters, kernel, kernel // 2)
+            self.auxiliary = Stack(filters, bottleneck, hidden, blocks, 1, 2 * bottleneck)
+
+    def train(self, mode: bool = True) -> "TDSpeakerBeam":
+        """The embedder does not learn, nor do its running means."""
+        super().train(mode)
+        if self.embedder is not None:
+            self.embedder.eval()
+        return self
 
     def enroll(self, enrollment: Float[Tensor, "batch time"]) -> Person:
         """e, (batch, 1, 2 gain)."""
+        if self.embedder is not None:
+            return self.gains(self.embedder.embed(enrollment))[:, None]
         return self.auxiliary(self.enrollment_encoder(enrollment).mT).mean(1, keepdim=True)
 
     def extract(self, mixture: Float[Tensor, "batch time"], person: Person) -> Float[Tensor, "batch time"]:
