@@ -116,6 +116,14 @@ def test_an_enrollment_is_of_a_talker_and_of_something_else(mixing):
     assert len(heard) > 2
 
 
+def test_of_a_mixture_one_talker_and_then_the_other_is_enrolled(mixing):
+    mixtures = EnrolledMixtures(EnrolledMixing(replace(mixing, talkers=(2,)), mixing), 1)
+    first, second = mixtures[6], mixtures[7]
+    np.testing.assert_array_equal(first.mixture, second.mixture)
+    assert speaker(first.enrollment) != speaker(second.enrollment)
+    np.testing.assert_allclose(first.sources + second.sources, first.mixture[None], atol=1e-5)
+
+
 def test_somebody_absent_is_silent_in_the_mixture(mixing):
     data = EnrolledMixing(replace(mixing, talkers=(2,)), mixing, absent_share=0.999)
     item = EnrolledMixtures(data, 1)[0]

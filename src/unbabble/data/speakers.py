@@ -148,7 +148,11 @@ class EnrolledMixing:
 
 
 class EnrolledMixtures:
-    """``mixtures[i]``: an endless row; the enrollment is of something else that the person said."""
+    """``mixtures[i]``: an endless row; the enrollment is of something else that the person said.
+
+    Two that follow one another are the same mixture, and of several talkers one and another is enrolled: what differs
+    between the two is whom to keep, and nothing else.
+    """
 
     def __init__(self, data: EnrolledMixing, seed: int = 0) -> None:
         self.data, self.seed = data, seed
@@ -159,10 +163,11 @@ class EnrolledMixtures:
             raise UsageError("Enrolled mixtures: enrollment and mixture are of one table of speech.")
 
     def __getitem__(self, index: int) -> EnrolledItem:
-        rng = np.random.default_rng([self.seed, index])
+        rng = np.random.default_rng([self.seed, index // 2])
         drawn = self.mixtures.drawn(rng)
-        place = int(rng.integers(len(drawn.speakers)))
+        place = (int(rng.integers(len(drawn.speakers))) + index) % len(drawn.speakers)
         person, target = drawn.speakers[place], drawn.item.sources[place : place + 1]
+        rng = np.random.default_rng([self.seed, index, 1])
         if rng.random() < self.data.absent_share:
             others = np.setdiff1d(self.mixtures.names, drawn.speakers)
             if len(others):

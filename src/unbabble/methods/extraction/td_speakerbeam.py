@@ -123,7 +123,9 @@ class TDSpeakerBeam(NeuralExtractor):
                 "xvector", channels=embedder_channels, dimension=embedder_dimension, sample_rate=sample_rate
             ).requires_grad_(False)
             self.gains = nn.Linear(embedder_dimension, 2 * bottleneck)
-            nn.init.ones_(self.gains.bias)  # What a separator's blocks say is at first left as it is.
+            # At first what a separator's blocks say is left as it is on average, but differs from voice to voice.
+            nn.init.ones_(self.gains.bias)
+            nn.init.normal_(self.gains.weight, std=0.5)
         else:
             self.enrollment_encoder = Encoder(filters, kernel, kernel // 2)
             self.auxiliary = Stack(filters, bottleneck, hidden, blocks, 1, 2 * bottleneck)
