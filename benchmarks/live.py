@@ -1,10 +1,11 @@
 """How much faster than real time do live enhancers run, frame by frame on one core, and what do eight bits cost?
 
     python benchmarks/live.py
+    python benchmarks/live.py --weights gru.2x128=runs/gru_2x128_1200/best.safetensors ...
 
-Each size of ``gru`` with the packaged weights where there are some, else random ones (the time is the same): PyTorch's
-stream, and the exported step in ONNX Runtime, in 32 bits and in 8. There is a frame every 16 ms; all are 32 ms late.
-The loss of eight bits is SI-SDR on noisy test voices, where there are weights. Idle machine.
+Each size of ``gru`` with the weights that are named, the packaged ones where there are some, else random ones (as
+fast): PyTorch's stream, and the exported step in ONNX Runtime, in 32 bits and in 8. There is a frame every 16 ms; all
+are 32 ms late. The loss of eight bits is SI-SDR on noisy test voices, where there are weights. Idle machine.
 """
 
 from __future__ import annotations
@@ -54,15 +55,19 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--each", type=int, default=10, help="recordings to compare eight bits on")
+    parser.add_argument(
+        "--weights", nargs="*", default=[], metavar="NAME=FILE", help="where not the packaged ones"
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    given = dict(each.split("=", 1) for each in arguments.weights)
     samples = torch.randn(round(SECONDS * RATE), generator=torch.Generator().manual_seed(0))
     rows = []
     for layers, hidden in SIZES:
         name = f"gru.{layers}x{hidden}"
-        here = name in packaged()
+        weights = given.get(name, name if name in packaged() else "")
         network: torch.nn.Module = (
-            load_separator(name)[0] if here else create("gru", hidden=hidden, layers=layers).eval()
+            load_separator(weights)[0] if weights else create("gru", hidden=hidden, layers=layers).eval()
         )
         row = {
             "name": name,
@@ -76,7 +81,7 @@ def main() -> None:
                 export_step(network, path, int8=bits == 8)  # type: ignore[arg-type]
                 row[f"onnx{bits}"] = SECONDS / typical(arguments.rounds, run_steps, path, network, samples)
                 row[f"bytes{bits}"] = path.stat().st_size
-                if here:
+                if weights:
                     row[f"si_sdr{bits}"] = float(
                         np.mean(
                             [

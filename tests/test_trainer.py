@@ -328,10 +328,10 @@ def test_parts_of_a_network_come_from_others(speech, tmp_path):
         for _ in range(2)
     )
 
-    def trained(parts: dict[str, str], name: str):
+    def trained(parts: dict[str, str], name: str, start: str | None = None):
         config.write_text(yaml.safe_dump(content(speech, **ensemble, parts=parts)))
-        found = train(config, out=tmp_path / name, device="cpu", quiet=True).folder / "last.safetensors"
-        return weights.read_tensors(found)
+        run = train(config, from_=start, out=tmp_path / name, device="cpu", quiet=True)
+        return weights.read_tensors(run.folder / "last.safetensors")
 
     found = trained({"specialists.*": str(path)}, "a")
     for number in range(3):
@@ -339,6 +339,8 @@ def test_parts_of_a_network_come_from_others(speech, tmp_path):
         assert torch.equal(mine, one.recurrence.layers.weight_hh_l1)
     one_alone = trained({"specialists.1": str(path)}, "b")["specialists.0.to_mask.weight"]
     assert not torch.equal(one_alone, one.to_mask.weight)
+    goes_on = trained({"specialists.*": str(path)}, "e", start=str(tmp_path / "b" / "last.safetensors"))
+    assert torch.equal(goes_on["specialists.0.to_mask.weight"], one_alone)
     with pytest.raises(UsageError, match="no part 'experts'"):
         trained({"experts": str(path)}, "c")
     with pytest.raises(UsageError, match="fits 'gate'"):

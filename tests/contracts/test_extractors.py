@@ -116,7 +116,9 @@ def test_a_few_steps_lower_the_loss(name):
 def test_saved_and_loaded_it_gives_the_same(name, tmp_path):
     network, mixture, enrollment = build(name), noise(1, 1, 3000), noise(3000, seed=1)
     path = tmp_path / f"{network.card.name}.tiny.safetensors"
-    weights.save(path, network.state_dict(), weights.WeightsCard(network.card.name, network.resolved_options()))
+    weights.save(
+        path, network.state_dict(), weights.WeightsCard(network.card.name, network.resolved_options())
+    )
     card = weights.read_card(path)
     again = create(card.method, **card.options).eval()
     again.load_state_dict(weights.read_tensors(path))

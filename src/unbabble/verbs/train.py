@@ -97,12 +97,12 @@ def train(
         raise UsageError("Name a recipe, or a model and a folder: unbabble train --from MODEL --data DIR.")
     recipe = read_recipe(merge(content, changes))
     network = _fresh(recipe)
+    for name, model in recipe.parts.items():
+        _take_parts(network, name, load_network(model).network, model)
     if start is not None:
         if start.card.name != recipe.method:
             raise UsageError(f"'{from_}' is a {start.card.name}, but the recipe is for {recipe.method}.")
         new = _transfer(start, network)
-    for name, model in recipe.parts.items():
-        _take_parts(network, name, load_network(model).network, model)
     if network.sample_rate != recipe.train.sample_rate:
         raise UsageError(f"The network has {network.sample_rate} Hz, the data {recipe.train.sample_rate} Hz.")
     folder = out or RUNS / ("-".join(config.stem for config in configs) or f"{Path(str(from_)).stem}-tuned")
