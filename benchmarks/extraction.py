@@ -1,12 +1,13 @@
 """How well is one enrolled person extracted from two talkers, and how often does the other one come out?
 
-    unbabble train configs/personal_bsrnn.yaml configs/corpora/enrolled_8k.yaml --out runs/personal_bsrnn
-    python benchmarks/extraction.py --models runs/personal_bsrnn/best.safetensors bsrnn.2talkers_8k
+    python benchmarks/extraction.py --models auto sepformer.2talkers_8k bsrnn.2talkers_8k \\
+      runs/td_speakerbeam/best.safetensors runs/voicefilter/best.safetensors    # as their configs say
     python benchmarks/extraction.py --thresholds      # on dev: from what likeness on voices are of one person
     python benchmarks/extraction.py --several         # on dev: what an enrollment of several at once is told by
 
 Test speakers two at a time, clean, and in test noises and rooms; the enrollment is another 4 s of the person, clean.
-A model that separates is followed by the packaged embedder, which tells whose voices they are.
+A model that separates is followed by the packaged embedder, which tells whose voices they are; ``auto`` is several, of
+which a blind score chooses one for each mixture.
 Beside the extractors: the mixture itself; the separator for two talkers, of whose voices the right one is taken by an
 oracle, or by chance; the ideal ratio mask. *wrong*: the other talker comes out (its SI-SDR is the higher one).
 """
@@ -176,7 +177,7 @@ def thresholds(arguments: argparse.Namespace) -> None:
         assert isinstance(network, ChosenVoice)
         people, kept = [], []
         for _, _, mixture, voices, enrolled in recordings(arguments.each, "dev"):
-            separated = network.separator(mixture[None, None])[0]
+            separated = network.separated(mixture / mixture.square().mean().sqrt())
             order = si_sdr(separated[:, None], voices[None]).argmax(0)
             people.append([network.enrolled(each) for each in enrolled])
             kept.append(separated[order])

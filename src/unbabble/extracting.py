@@ -1,6 +1,7 @@
 """One enrolled person out of recordings of several: whom to listen to is told by a recording of that person alone.
 
-Either a network learnt to extract, or one that separates all voices is followed by one that tells speakers apart.
+Either a network learnt to extract, or one that separates all voices is followed by one that tells speakers apart; of
+several that separate, for each recording the one whose voices a blind score puts highest.
 """
 
 import json
@@ -25,7 +26,7 @@ from unbabble.enhancing import loudest_part, write_pieces
 from unbabble.hub import COUNTER, choose_device, windows_to_count
 from unbabble.intake import clipped_share, independent_microphones
 from unbabble.networks import counter, load_network
-from unbabble.nn.chosen_voice import ChosenVoice
+from unbabble.nn.chosen_voice import ChosenVoice, Judge
 from unbabble.nn.embedder import NeuralEmbedder
 from unbabble.nn.extractor import NeuralExtractor
 from unbabble.nn.scorer import LEAST_SECONDS, unit
@@ -34,8 +35,9 @@ from unbabble.scoring import BlindScorer, VoiceScore, has_scorer
 from unbabble.signal.level import live_channel
 
 AUTO = "auto"
-DEFAULT = "sepformer.2talkers_8k"
-"""What ``auto`` is: the best on dev (``benchmarks/extraction.py --split dev``); in noise the test set prefers BSRNN."""
+DEFAULTS = ("sepformer.2talkers_8k", "bsrnn.2talkers_8k")
+"""What ``auto`` is: on dev (``benchmarks/extraction.py --split dev``) the first is better clean, the second in noise
+and rooms, and what the blind score chooses of both as good as the better one in either."""
 EMBEDDER = "xvector.8k"
 """Tells which of a separator's voices is the enrolled one."""
 LEAST_ENROLLED_SECONDS, MOST_ENROLLED_SECONDS = 1.0, 30.0
@@ -81,22 +83,51 @@ class Extracted:
 def load_extractor(name: str = AUTO, device: str = "auto", **options: Any) -> tuple[str, NeuralExtractor]:
     """The extractor called ``name``, and its full name.
 
+    Args:
+        name: a network that extracts, or one that separates; several that separate, with commas; or ``auto``.
+        device: where it computes.
+        options: of the model.
+
     Raises:
-        InputError: weights that are missing or damaged.
+        InputError: weights that are missing or damaged; several models, but no scorer to choose by.
         UsageError: no such model or option, or one that does something else.
     """
-    name = DEFAULT if name == AUTO else name
+    if name == AUTO:
+        name = ",".join(DEFAULTS if has_scorer() else DEFAULTS[:1])
     return name, _kept(name, device, json.dumps(options, sort_keys=True))
 
 
 @lru_cache(maxsize=1)
-def _kept(name: str, device: str, options: str) -> NeuralExtractor:
-    network = load_network(name, **json.loads(options)).network
-    if isinstance(network, NeuralSeparator) and network.max_sources > 1:
-        network = ChosenVoice(separator=network, embedder=_embedder())
+def _kept(names: str, device: str, options: str) -> NeuralExtractor:
+    each = [name.strip() for name in names.split(",")]
+    if not all(each):
+        raise UsageError(f"A model in the list '{names}' has no name.")
+    found = {name: load_network(name, **json.loads(options)).network for name in each}
+    separators = [n for n in found.values() if isinstance(n, NeuralSeparator) and n.max_sources > 1]
+    network = next(iter(found.values()))
+    if len(separators) == len(found):
+        judge = _judge(separators[0].sample_rate) if len(separators) > 1 else None
+        network = ChosenVoice(separators=separators, embedder=_embedder(), judge=judge)
+    elif len(found) > 1:
+        raise UsageError(
+            f"Of the models '{names}' not all separate talkers: among those alone one is chosen."
+        )
     if not isinstance(network, NeuralExtractor):
-        raise UsageError(f"Model '{name}' extracts nobody: its kind is {network.card.contract}.")
+        raise UsageError(f"Model '{names}' extracts nobody: its kind is {network.card.contract}.")
     return network.to(choose_device(device)).requires_grad_(False)
+
+
+def _judge(rate: int) -> Judge:
+    """The mean blind score of all voices."""
+    scorer = BlindScorer()
+
+    def worth(mixture: Float[Tensor, " time"], voices: Float[Tensor, "source time"]) -> float:
+        if len(mixture) < LEAST_SECONDS * rate:
+            return 0.0
+        scores = scorer(mixture, voices, rate)
+        return sum(score.si_snr_db for score in scores) / len(scores)
+
+    return worth
 
 
 def _embedder() -> NeuralEmbedder:

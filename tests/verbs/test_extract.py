@@ -17,6 +17,7 @@ from unbabble.networks import Weighted
 from unbabble.nn.embedder import NeuralEmbedder
 from unbabble.nn.extractor import NeuralExtractor
 from unbabble.nn.separator import NeuralSeparator
+from unbabble.scoring import VoiceScore
 
 RATE = 8000
 
@@ -250,6 +251,13 @@ class TwoTones(NeuralSeparator):
         return voices.flip(1) if mixture.shape[-1] % 2 else voices
 
 
+class NoSeparator(NeuralSeparator):
+    """Leaves the recording as it is, twice."""
+
+    def estimate(self, mixture):
+        return mixture[:, None].expand(-1, 2, -1)
+
+
 class Pitch(NeuralEmbedder):
     """Turns with the rate of zero crossings."""
 
@@ -269,6 +277,7 @@ class Pitch(NeuralEmbedder):
 def tones(tmp_path, monkeypatch):
     """A separator and an embedder of tones in place of those with weights; tones of 100, 2000 and 3500 Hz."""
     made = {"separator": TwoTones(sources=2, levels="kept"), extracting.EMBEDDER: Pitch()}
+    made["none"] = NoSeparator(sources=2, levels="kept")
     monkeypatch.setattr(extracting, "load_network", lambda name, **options: Weighted(made[name], None))
     monkeypatch.setattr(extracting, "packaged", lambda: {extracting.EMBEDDER: None})
     found = {}
@@ -287,6 +296,32 @@ def test_of_separated_voices_the_one_like_the_enrollment(call, tmp_path, tones, 
     assert not entry["warnings"]
     found, right = voice(tmp_path, "both").samples[0].numpy(), tones[who][:samples]
     assert np.square(found - right).mean() < 0.1 * np.square(right).mean()
+
+
+@pytest.mark.parametrize("models", ["separator,none", "none, separator"])
+@pytest.mark.parametrize("samples", [2 * RATE, RATE // 8])
+def test_of_several_separators_the_one_that_scores_best(call, tmp_path, tones, monkeypatch, models, samples):
+    def scorer():
+        return lambda mixture, voices, rate: [VoiceScore(float((voices[0] - voices[1]).norm()), 0, 0)]
+
+    monkeypatch.setattr(extracting, "BlindScorer", scorer)
+    soundfile.write(tmp_path / "both.wav", (tones["low"] + tones["high"])[:samples], RATE, subtype="FLOAT")
+    code, (entry,), _ = call("both.wav", enroll="high.wav", model=models)
+    assert (code, entry["model"]) == (0, models)
+    found, right = voice(tmp_path, "both").samples[0].numpy(), tones["high"][:samples]
+    separated = np.square(found - right).mean() < 0.2 * np.square(right).mean()
+    too_short_to_score = samples < RATE // 4
+    assert separated == (not too_short_to_score or models.startswith("separator"))
+
+
+def test_several_that_do_not_all_separate_are_refused(call, tmp_path, tones):
+    for models, reason in (
+        ("separator,,none", "has no name"),
+        (f"separator,{extracting.EMBEDDER}", "not all"),
+    ):
+        code, _, text = call("low.wav", model=models)
+        assert code == 2
+        assert reason in text
 
 
 def test_a_voice_unlike_all_others_is_not_there(call, tmp_path, tones):

@@ -48,8 +48,8 @@ def extract(
         enroll: A recording of the person alone, a second and more, better 5; repeat for more.
         out: Folder for the results.
         model: What extracts: a network that learnt to, or one that separates (bsrnn.2talkers_8k), of whose voices the
-            one most like the enrollment is kept; a name, weights (a .safetensors file or a folder), or auto for the
-            best that is installed.
+            one most like the enrollment is kept; a name, weights (a .safetensors file or a folder), several that
+            separate with commas, or auto for the best that are installed.
         set: Any option of the model (`unbabble models info NAME`), as name=value; repeat for more.
         format: wav holds 32-bit floats, flac 24 bits.
         device: auto, cpu, cuda ...
