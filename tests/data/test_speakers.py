@@ -124,6 +124,20 @@ def test_of_a_mixture_one_talker_and_then_the_other_is_enrolled(mixing):
     np.testing.assert_allclose(first.sources + second.sources, first.mixture[None], atol=1e-5)
 
 
+def test_a_voice_is_faster_in_mixture_and_enrollment_alike(mixing):
+    enrolled = replace(mixing, seconds=1.5)
+    slow, fast = (
+        EnrolledMixtures(EnrolledMixing(replace(mixing, talkers=(2,)), enrolled, voices=(speed,)), 1)[4]
+        for speed in (1.0, 1.2)
+    )
+    assert [each.shape for each in fast] == [each.shape for each in slow]
+    assert pitch(fast.enrollment) == pytest.approx(1.2 * pitch(slow.enrollment), rel=0.02)
+    assert pitch(fast.sources[0]) == pytest.approx(1.2 * pitch(slow.sources[0]), rel=0.02)
+    spectrum = np.abs(np.fft.rfft(fast.mixture))
+    there = round(pitch(fast.sources[0]) * len(fast.mixture) / RATE)
+    assert spectrum[there - 3 : there + 4].max() > 0.2 * spectrum.max()
+
+
 def test_somebody_absent_is_silent_in_the_mixture(mixing):
     data = EnrolledMixing(replace(mixing, talkers=(2,)), mixing, absent_share=0.999)
     item = EnrolledMixtures(data, 1)[0]
@@ -167,6 +181,8 @@ def test_what_makes_no_sense(mixing, tmp_path):
         EnrolledMixing(mixing, replace(mixing, sample_rate=16000))
     with pytest.raises(UsageError, match="absent_share"):
         EnrolledMixing(mixing, mixing, absent_share=1.0)
+    with pytest.raises(UsageError, match="speeds"):
+        EnrolledMixing(mixing, mixing, voices=(0.0,))
     with pytest.raises(UsageError, match="table"):
         LabelledMixing(mixing, "group")
     (tmp_path / "groups.csv").write_text("speaker,group\nann,2\n")

@@ -108,12 +108,18 @@ class SpeakerItems:
         samples = round(self.data.mixing.seconds * rate)
         for _ in range(self.data.utterances):
             drawn = self.mixtures.drawn(rng, [speaker], taken)
-            heard = drawn.item.mixture
-            if speed != 1:
-                heard = soxr.resample(heard, speed * rate, rate, quality="MQ")
-            found.append(np.pad(heard, (0, max(0, samples - len(heard))), "wrap")[:samples])
+            found.append(_played(drawn.item.mixture, speed, rate, samples))
             taken += drawn.excerpts
         return np.stack(found)
+
+
+def _played(
+    sound: Float[np.ndarray, " time"], speed: float, rate: int, samples: int
+) -> Float[np.ndarray, " sample"]:
+    """Faster and higher by ``speed``, ``samples`` of it."""
+    if speed != 1:
+        sound = soxr.resample(sound, speed * rate, rate, quality="MQ")
+    return np.pad(sound, (0, max(0, samples - len(sound))), "wrap")[:samples]
 
 
 @dataclass(frozen=True)
@@ -124,16 +130,20 @@ class EnrolledMixing:
         enrollment: how the person is enrolled: alone, with its noise, its room, its duration.
         mixing: mixtures in which the person is one of the talkers.
         absent_share: share of the mixtures in which the person does not talk.
+        voices: mixture and enrollment are played at one of these speeds, drawn: see ``SpeakerGroups``.
 
     Raises:
-        UsageError: several talkers enroll, several microphones hear, or rates differ.
+        UsageError: several talkers enroll, several microphones hear, rates differ, or speeds that are none.
     """
 
     mixing: DynamicMixing
     enrollment: DynamicMixing
     absent_share: float = 0.0
+    voices: tuple[float, ...] = (1.0,)
 
     def __post_init__(self) -> None:
+        if not self.voices or min(self.voices) <= 0:
+            raise UsageError("Enrolled mixtures: the speeds of voices are above 0.")
         if self.enrollment.talkers != (1,) or self.mixing.microphones > 1 or self.enrollment.microphones > 1:
             raise UsageError("Enrolled mixtures: one talker enrolls, and one microphone hears.")
         if self.enrollment.sample_rate != self.mixing.sample_rate:
@@ -157,14 +167,15 @@ class EnrolledMixtures:
     def __init__(self, data: EnrolledMixing, seed: int = 0) -> None:
         self.data, self.seed = data, seed
         self.mixtures, self.enrollments = (
-            DynamicMixtures(part, seed) for part in (data.mixing, data.enrollment)
+            DynamicMixtures(replace(part, seconds=part.seconds * max(data.voices)), seed)
+            for part in (data.mixing, data.enrollment)
         )
         if list(self.mixtures.speech.files) != list(self.enrollments.speech.files):
             raise UsageError("Enrolled mixtures: enrollment and mixture are of one table of speech.")
 
     def __getitem__(self, index: int) -> EnrolledItem:
         rng = np.random.default_rng([self.seed, index // 2])
-        drawn = self.mixtures.drawn(rng)
+        drawn, speed = self.mixtures.drawn(rng), float(rng.choice(self.data.voices))
         place = (int(rng.integers(len(drawn.speakers))) + index) % len(drawn.speakers)
         person, target = drawn.speakers[place], drawn.item.sources[place : place + 1]
         rng = np.random.default_rng([self.seed, index, 1])
@@ -173,7 +184,12 @@ class EnrolledMixtures:
             if len(others):
                 person, target = str(rng.choice(others)), np.zeros_like(target)
         enrolled = self.enrollments.drawn(rng, [person], drawn.excerpts).item.mixture
-        return EnrolledItem(drawn.item.mixture, enrolled, target)
+        rate, length = self.data.sample_rate, round(self.data.mixing.seconds * self.data.sample_rate)
+        return EnrolledItem(
+            _played(drawn.item.mixture, speed, rate, length),
+            _played(enrolled, speed, rate, round(self.data.enrollment.seconds * rate)),
+            _played(target[0], speed, rate, length)[None],
+        )
 
 
 @dataclass(frozen=True)
