@@ -127,7 +127,8 @@ def main() -> None:
         return
     extractors = {}
     for name in arguments.models:
-        label, network = load_extractor(name, "cpu")
+        network = load_extractor(name, "cpu")[1]
+        label = Path(name).parent.name if name.endswith(".safetensors") else name
         extractors[f"{label}, {EMBEDDER}" if isinstance(network, ChosenVoice) else label] = network
     separator, _ = load_separator(SEPARATOR)
     rng, rows = np.random.default_rng(SEED), []
