@@ -78,7 +78,7 @@ def test_it_learns_what_the_teacher_does(recording, networks):
 
 @pytest.mark.parametrize("gain", [adapting.Gain(-0.5, -1.0, -0.1), adapting.Gain(0.4, -0.2, 1.0)])
 def test_what_is_not_surely_better_is_not_kept(recording, networks, monkeypatch, gain):
-    monkeypatch.setattr(adapting, "_proof", lambda *_: gain)
+    monkeypatch.setattr(adapting, "proof", lambda *_: gain)
     network, found = adapting.adapt([recording], steps=STEPS, **networks)
     assert not found.kept
     assert "not surely better" in found.reason

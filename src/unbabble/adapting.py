@@ -38,8 +38,8 @@ from unbabble.nn.adaptation import Material, Way, batched
 from unbabble.nn.macs import macs_per_second, parameter_count
 from unbabble.nn.scorer import unit
 from unbabble.nn.separator import NeuralSeparator
-from unbabble.scoring import BlindScorer, has_scorer
-from unbabble.signal.metrics import si_sdr
+from unbabble.proving import Gain, blind_gain, packaged_voices, parted, proof
+from unbabble.scoring import has_scorer
 
 logger = logging.getLogger(__name__)
 
@@ -50,34 +50,13 @@ HELD_SHARE = 0.25
 """Of the recordings, by which the adapted network is judged."""
 PIECE_SECONDS, CROP_SECONDS = 4.0, 2.0
 CLIPPED_SHARE = 0.001
-LEAST_POWER = 1e-3
-"""Of a voice, over its mean, where it is judged by."""
-DEMO_FOLDER = Path(__file__).parent / "demo"
 METHOD = "distillation"
 """On dev speakers no way does better, with clean speech or without (``few_shot_dev.md``)."""
 PREDICTOR = "frame_snr.16k"
 """What ``data_purification`` trusts recordings by, where it is installed."""
 BATCH, RATE, WARMUP = 16, 5e-4, 20
 KEPT_AVERAGE = 0.98
-RESAMPLES = 2000
 SAVE_EVERY = 50
-
-
-@dataclass(frozen=True)
-class Gain:
-    """A mean over pieces of recordings in dB, and the interval that holds it 95 times in 100 (bootstrap)."""
-
-    mean_db: float
-    low_db: float
-    high_db: float
-
-    @classmethod
-    def of(cls, values: Sequence[float], seed: int = 0) -> "Gain":
-        """Of ``values``, at least one."""
-        numbers = np.asarray(values, float)
-        draws = np.random.default_rng(seed).integers(len(numbers), size=(RESAMPLES, len(numbers)))
-        low, high = np.percentile(numbers[draws].mean(1), [2.5, 97.5])
-        return cls(float(numbers.mean()), float(low), float(high))
 
 
 @dataclass
@@ -180,14 +159,15 @@ def adapt(
     folder.mkdir(parents=True, exist_ok=True)
     taught = _taught([*learnt, *held], teaching, teacher, rate, report)
     targets, told = taught[: len(learnt)], taught[len(learnt) :]
-    clean_parts = [_parted(voice.samples)[0] for voice in voices]
-    material = Material(learnt, targets, round(CROP_SECONDS * rate), clean_parts)
+    parts = [parted(voice.samples) for voice in voices]
+    material = Material(learnt, targets, round(CROP_SECONDS * rate), [first for first, _ in parts])
     adapted, _ = load_separator(student)
     failure = _learn(adapted, _way(method, material, adapted), steps, seed, precision, folder, report)
     method = f"{method} and clean speech" if voices else method
     sources = [{"sha256": each.sha256, "seconds": round(each.seconds, 2)} for each in (*noisy, *voices)]
-    gain = _proof(network, adapted, held, told, _known(voices, rate), seed)
-    blind = _heard_blindly(network, adapted, held, rate) if has_scorer() else None
+    known = [last for _, last in parts] or packaged_voices(rate)
+    gain = proof(network, adapted, held, told, known, seed)
+    blind = blind_gain(network, adapted, held, rate) if has_scorer() else None
     kept = not failure and gain.low_db > 0
     if not kept and not failure:
         failure = (
@@ -384,69 +364,3 @@ def _loss(network: NeuralSeparator, way: Way, rng: np.random.Generator) -> Tenso
         return way.loss(network, rng, BATCH)
     mixture, voice = batched([way.material.clean(rng) for _ in range(BATCH // 2)])
     return (way.loss(network, rng, BATCH // 2) + network.loss(mixture, voice[:, None]).mean()) / 2
-
-
-def _parted(voice: Tensor) -> tuple[Tensor, Tensor]:
-    """Clean speech to learn from, and to be judged by: its last third."""
-    end = len(voice) - len(voice) // 3
-    return voice[:end], voice[end:]
-
-
-def _known(voices: list[Heard], rate: int) -> list[Tensor]:
-    """Clean speech that nothing was learnt from: the person's, or that of the demo recording."""
-    if voices:
-        return [_parted(each.samples)[1] for each in voices]
-    found = [audio_files.read(path) for path in sorted(DEMO_FOLDER.glob("reference*.flac"))]
-    return [unit(audio_files.resample(each.samples[0], each.sample_rate, rate)) for each in found]
-
-
-@torch.no_grad()
-def _proof(
-    before: NeuralSeparator,
-    after: NeuralSeparator,
-    held: list[Tensor],
-    told: list[Tensor],
-    known: list[Tensor],
-    seed: int,
-) -> Gain:
-    """By how much SI-SDR of ``known`` voices rises, in the noise of pieces that were held back, at their levels.
-
-    ``told`` is what the teacher makes of these pieces.
-    """
-    rng = np.random.default_rng([seed, 1])
-    gains = []
-    for piece, taken in zip(held, told, strict=True):
-        if not piece.any():
-            continue
-        noise = piece - taken
-        snr_db = float(10 * torch.log10(taken.square().sum() / noise.square().sum().clamp(min=1e-12)))
-        for voice in known:
-            start = int(rng.integers(max(0, len(voice) - len(noise)) + 1))
-            voice = voice[start : start + len(noise)]
-            if not voice.square().mean() > LEAST_POWER:
-                continue
-            sound = noise[: len(voice)]
-            level = voice.norm() / sound.norm().clamp(min=1e-8) * 10 ** (-min(max(snr_db, -5.0), 15.0) / 20)
-            mixture = voice + level * sound
-            scale = mixture.square().mean().sqrt()
-            first, second = (
-                float(si_sdr(each.eval().estimate((mixture / scale)[None])[0], voice[None]))
-                for each in (before, after)
-            )
-            gains.append(second - first)
-    if not gains:
-        raise InputError("What was held back is silent: there is nothing to judge by.")
-    return Gain.of(gains)
-
-
-@torch.no_grad()
-def _heard_blindly(before: NeuralSeparator, after: NeuralSeparator, held: list[Tensor], rate: int) -> Gain:
-    """By how much the blind score rises on pieces that were held back."""
-    scorer = BlindScorer()
-    gains = []
-    for piece in held:
-        if piece.any():
-            voices = [network.eval().estimate(piece[None])[0] for network in (before, after)]
-            first, second = (scorer(piece, voice, rate)[0].si_snr_db for voice in voices)
-            gains.append(second - first)
-    return Gain.of(gains)

@@ -47,6 +47,7 @@ def extract_archive(path: Path, folder: Path, most_bytes: int, most_files: int) 
             for name, entry in wanted.items():
                 left -= _unpack(archive, entry, folder / name, left)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, RuntimeError) as error:
+        # All that zipfile says of damage: of headers that are no text or number, too, and of flags it does not know.
         raise InputError("The archive is damaged.") from error
     except OSError as error:
         if error.errno != errno.EINVAL:  # which is what a place before the start of the file gives
