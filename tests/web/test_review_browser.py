@@ -59,7 +59,9 @@ def collect(app, count: int = 3) -> list[str]:
 
 def enter(page: Page, address: str, name: str) -> None:
     page.goto(f"{address}/review")
-    page.keyboard.type(name)  # the field has the focus
+    # Without a click, yet only once the page is drawn: what is typed before that is lost.
+    expect(page.get_by_label("Name")).to_be_focused()
+    page.keyboard.type(name)
     page.keyboard.press("Tab")
     page.keyboard.type(PASSWORD)
     page.keyboard.press("Enter")
