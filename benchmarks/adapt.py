@@ -124,15 +124,16 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     student, teacher = (networks.load_separator(name)[0] for name in (arguments.student, arguments.teacher))
-    speakers = [each.speaker for each in speakers_of(arguments.split, arguments.speakers)]
+    speakers = speakers_of(arguments.split, arguments.speakers)
     noises = places_of(arguments.split)
     rows = []
     for snr_db in arguments.snr:
-        for number, speaker in enumerate(speakers):
+        for number, person in enumerate(speakers):
             noise = noises[number % len(noises)]
-            own, clean, mixture, voice = scene(speaker, arguments.split, noise.path, snr_db)
+            own, clean, mixture, voice = scene(person.speaker, arguments.split, noise.path, snr_db)
             row = {
-                "speaker": speaker,
+                "speaker": person.speaker,
+                "sex": person.sex,
                 "noise": noise.label,
                 "snr_db": snr_db,
                 "before": gained(student, mixture, voice),
@@ -216,6 +217,13 @@ def text_of(result: dict) -> str:
         better = sum(row["after"] > row["before"] for row in there)
         kept = sum(row["after_kept"] for row in there)
         lines.append(f"| {snr_db:g} | {' | '.join(cells)} | {better} of {len(there)} | {kept} |")
+    lines += ["", "| | women | men | least lucky speaker |", "|-|-|-|-|"]
+    for kind in kinds:
+        there = [row for row in rows if kind in row]
+        by_sex = [np.mean([row[kind] for row in there if row["sex"] == sex]) for sex in ("F", "M")]
+        lines.append(
+            f"| {titles[kind]} | {by_sex[0]:.2f} | {by_sex[1]:.2f} | {min(row[kind] for row in there):.2f} |"
+        )
     true = [row["after"] - row["before"] for row in rows]
     alike = {
         name: np.corrcoef([row[f"after_{name}_db"] for row in rows], true)[0, 1] if len(rows) > 2 else np.nan

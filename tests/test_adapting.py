@@ -305,3 +305,21 @@ def test_the_student_within_a_budget(package, tmp_path, monkeypatch):
     assert adapting.student_within(50) == adapting.student_within() == "gru.2x64"
     with pytest.raises(adapting.UsageError, match=r"gru\.2x8, takes 1 million"):
         adapting.student_within(0.1)
+
+
+def test_the_student_that_is_fast_enough(package, monkeypatch):
+    folder = package()
+    for hidden in (8, 64):
+        network = create("gru", hidden=hidden)
+        card = weights.WeightsCard("gru", network.resolved_options())
+        weights.save(folder / f"gru.2x{hidden}.safetensors", network.state_dict(), card)
+    weights.packaged.cache_clear()
+    assert adapting.milliseconds(create("gru", hidden=8)) > 0
+    monkeypatch.setattr(
+        adapting, "milliseconds", lambda network: 2.0 if network.recurrence.layers.hidden_size == 64 else 1.0
+    )
+    assert adapting.student_within(frame_ms=2.5) == "gru.2x64"
+    assert adapting.student_within(frame_ms=1.5) == "gru.2x8"
+    assert adapting.student_within(budget=5, frame_ms=2.5) == "gru.2x8"
+    with pytest.raises(adapting.UsageError, match=r"and 1\.00 ms a frame here"):
+        adapting.student_within(frame_ms=0.5)

@@ -1,6 +1,7 @@
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,8 @@ from unbabble import cli, networks, trainer
 from unbabble.base import registry, weights
 from unbabble.base.config import load_yaml, merge
 from unbabble.base.errors import InputError, OutputError, UsageError
+from unbabble.enhancing import load_enhancer
+from unbabble.networks import load_separator
 from unbabble.nn import separator
 from unbabble.nn.network import Network
 from unbabble.recipe import Recipe, learning_rate, read_recipe
@@ -365,7 +368,8 @@ def test_recordings_that_nobody_knows_are_learnt_from(speech, tmp_path):
     soundfile.write(noise, 0.1 * np.random.default_rng(0).standard_normal(8000), 8000)
     basic = content(speech, mixit=True)
     several = basic | {"options": basic["options"] | {"sources": 4}}  # two voices stand for two mixtures
-    enhancing = basic | {"options": basic["options"] | {"sources": 3}}
+    tiny = registry.method("conv_tasnet").TINY | {"sample_rate": RATE, "sources": 3}
+    enhancing = basic | {"method": "conv_tasnet", "options": tiny}
     for section in ("train", "validation"):
         noisy = {"talkers": [1], "noise": str(noise.parent), "noise_share": 1.0}
         enhancing[section] = basic[section] | noisy
@@ -374,6 +378,36 @@ def test_recordings_that_nobody_knows_are_learnt_from(speech, tmp_path):
         config.write_text(yaml.safe_dump(recipe))
         found = train(config, out=tmp_path / name, device="cpu", quiet=True)
         assert all(np.isfinite(each["loss"]) for each in found.validations)
+        assert np.isfinite(found.validations[-1]["si_snri_db"])
+    assert load_separator(str(tmp_path / "several" / "best.safetensors"))[0].sources == 4
+    # What learnt to take noise off returns the voice alone, and goes on learning with all its outputs.
+    assert load_enhancer(str(tmp_path / "enhancing" / "last.safetensors"), "cpu")
+    config.write_text(yaml.safe_dump(enhancing | {"steps": 2 * enhancing["steps"]}))
+    shutil.copytree(tmp_path / "enhancing", tmp_path / "more")
+    (tmp_path / "more" / "recipe.yaml").unlink()
+    train(config, out=tmp_path / "more", device="cpu", quiet=True, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "sentence"),
+    [
+        ("conv_tasnet", {"sources": 1}, "more outputs"),
+        ("bsrnn", {"sources": 3}, "cannot stand alone"),
+        ("deep_clustering", {"sources": 3}, "a loss of its own"),
+    ],
+)
+def test_networks_that_cannot_learn_by_mixture_invariance(speech, tmp_path, method, options, sentence):
+    noise = tmp_path / "noise" / "a.wav"
+    noise.parent.mkdir()
+    soundfile.write(noise, 0.1 * np.random.default_rng(0).standard_normal(8000), 8000)
+    tiny = registry.method(method).TINY | {"sample_rate": 8000} | options
+    recipe = content(speech, method=method, options=tiny, mixit=True)
+    for section in ("train", "validation"):
+        recipe[section] = recipe[section] | {"talkers": [1], "noise": str(noise.parent), "noise_share": 1.0}
+    config = tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump(recipe))
+    with pytest.raises(UsageError, match=sentence):
+        train(config, out=tmp_path / "run", device="cpu", quiet=True)
 
 
 def test_ensembles_learn_from_labels(speech, tmp_path):

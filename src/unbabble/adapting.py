@@ -16,6 +16,7 @@ import logging
 import math
 import os
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -35,6 +36,7 @@ from unbabble.enhancing import DEFAULTS
 from unbabble.intake import usable_channels
 from unbabble.networks import load_network, load_separator
 from unbabble.nn.adaptation import Material, Way, batched
+from unbabble.nn.live_masks import LiveMasks
 from unbabble.nn.macs import macs_per_second, parameter_count
 from unbabble.nn.scorer import unit
 from unbabble.nn.separator import NeuralSeparator
@@ -195,8 +197,12 @@ def _way(name: str, material: Material, network: NeuralSeparator) -> Way:
     return registry.create(name, **options)
 
 
-def student_within(budget: float | None = None) -> str:
-    """The largest packaged student of at most ``budget`` million operations a second; without a budget the default.
+def student_within(budget: float = math.inf, frame_ms: float = math.inf) -> str:
+    """The largest packaged student that takes no more than it may; without any limit the default.
+
+    Args:
+        budget: million operations a second.
+        frame_ms: milliseconds that each of its frames may take one core of this machine, as PyTorch streams.
 
     Raises:
         InputError: none is installed.
@@ -205,13 +211,33 @@ def student_within(budget: float | None = None) -> str:
     names = [name for name in packaged() if name.startswith(STUDENTS)]
     if not names:
         raise InputError("No student is installed: name one with --student (configs/gru.yaml trains them).")
-    if budget is None:
-        return STUDENT if STUDENT in names else names[0]
-    costs = {name: macs_per_second(load_separator(name)[0]) / 1e6 for name in names}
-    if fitting := [name for name in names if costs[name] <= budget]:
-        return max(fitting, key=lambda name: costs[name])
-    least = min(costs, key=lambda name: costs[name])
-    raise UsageError(f"The smallest student, {least}, takes {costs[least]:.0f} million operations a second.")
+    if STUDENT in names and budget == frame_ms == math.inf:
+        return STUDENT
+    networks = {name: network for name in names if isinstance(network := load_separator(name)[0], LiveMasks)}
+    costs = {name: macs_per_second(network) / 1e6 for name, network in networks.items()}
+    for name in sorted(networks, key=lambda name: -costs[name]):
+        if costs[name] <= budget and (frame_ms == math.inf or milliseconds(networks[name]) <= frame_ms):
+            return name
+    least = min(networks, key=lambda name: costs[name])
+    raise UsageError(
+        f"The smallest student, {least}, takes {costs[least]:.0f} million operations a second"
+        + (f", and {milliseconds(networks[least]):.2f} ms a frame here." if frame_ms < math.inf else ".")
+    )
+
+
+def milliseconds(network: LiveMasks) -> float:
+    """That a frame takes one core of this machine: median of a second."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        streamer, taken = network.streamer(), []
+        for block in torch.zeros(network.sample_rate).split(network.frames.hop_length):
+            began = time.perf_counter()
+            streamer.push(block)
+            taken.append(1e3 * (time.perf_counter() - began))
+    finally:
+        torch.set_num_threads(threads)
+    return float(np.median(taken))
 
 
 def forget() -> int:

@@ -139,6 +139,10 @@ class Run:
                     f"The recipe's section '{section}' has mixtures of {voices} known voices, but the network "
                     f"returns {network.sources}: set options.sources."
                 )
+        self.voice_first = recipe.mixit and voices == 1
+        """Noise was put to noisy speech: what is saved is the network's first output."""
+        if recipe.mixit:
+            _check_mixit(network, voices)
         self.loss, *self.optimizers = self.accelerator.prepare(
             _Loss(network, recipe.precision == "bfloat16"), *_optimizers(network, recipe)
         )
@@ -249,9 +253,18 @@ class Run:
             if step % recipe.save_every == 0 or step == recipe.steps:
                 self.save()
         if self.accelerator.is_main_process:
-            weights.save(self.folder / "last.safetensors", self.average, self.card())
+            self._keep("last.safetensors")
             self._calibrate()
         return progress
+
+    def _keep(self, name: str) -> None:
+        """Write the averaged weights."""
+        network = copy.deepcopy(self.network)
+        network.load_state_dict(self.average)
+        if self.voice_first:
+            assert isinstance(network, NeuralSeparator)
+            network = network.first()
+        weights.save(self.folder / name, network.state_dict(), self.card(network))
 
     def _calibrate(self) -> None:
         """Of the weights that are kept, best and last, what is fitted once they stand."""
@@ -323,7 +336,7 @@ class Run:
         better = criterion(measured) < progress.best
         progress.validations.append({"step": float(progress.step), "train_loss": train_loss, **measured})
         if better and self.accelerator.is_main_process:
-            weights.save(self.folder / "best.safetensors", self.average, self.card())
+            self._keep("best.safetensors")
         self.network.load_state_dict(own)
         torch.set_rng_state(random)
         if self.accelerator.is_main_process:
@@ -352,13 +365,13 @@ class Run:
             with atomic(path) as temporary:
                 temporary.write_text("".join(kept), encoding="utf-8")
 
-    def card(self) -> WeightsCard:
-        """What the weights are, as far as the run knows."""
+    def card(self, network: Network) -> WeightsCard:
+        """What the weights of ``network`` are, as far as the run knows."""
         recipe, progress = self.recipe, self.progress
         validated, figure = progress.validations[-1] if progress.validations else {}, self.network.FIGURE[0]
         return WeightsCard(
             method=recipe.method,
-            options=self.network.resolved_options(),
+            options=network.resolved_options(),
             summary=recipe.summary,
             data=recipe.data,
             licence=recipe.licence,
@@ -371,6 +384,19 @@ class Run:
                 "batch": recipe.batch,
                 "hours": round(progress.seconds / 3600, 2),
             },
+        )
+
+
+def _check_mixit(network: Network, recordings: int) -> None:
+    if not isinstance(network, NeuralSeparator) or type(network).loss is not NeuralSeparator.loss:
+        raise UsageError(
+            f"A {network.card.name} has a loss of its own: it cannot learn by mixture invariance."
+        )
+    if recordings == 1 and network.sources > 1:
+        network.first()
+    if network.sources <= recordings:
+        raise UsageError(
+            "Mixture invariant training takes more outputs than there are recordings in a mixture: set options.sources."
         )
 
 

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from unbabble.base.errors import InputError, UsageError
 from unbabble.methods.separation.conv_tasnet import ConvTasNet
+from unbabble.methods.separation.dprnn import DPRNN
+from unbabble.methods.separation.sepformer import SepFormer
 from unbabble.nn.separator import NeuralSeparator, fit_levels
 
 TIME = 2000
@@ -192,3 +194,13 @@ def test_a_silent_voice_stays_silent():
     fitted = fit_levels(torch.stack((voice, torch.zeros(TIME))), 5 * voice)
     assert not fitted[1].any()
     torch.testing.assert_close(fitted[0], 5 * voice, rtol=2e-3, atol=0)
+
+
+@pytest.mark.parametrize("method", [ConvTasNet, DPRNN, SepFormer])
+def test_the_first_output_stands_alone(method):
+    torch.manual_seed(0)
+    several = method(**method.TINY | {"sources": 3}).eval()
+    heard = _noise(2, TIME)
+    alone = several.first()
+    assert alone.sources == 1
+    torch.testing.assert_close(alone.estimate(heard), several.estimate(heard)[:, :1])

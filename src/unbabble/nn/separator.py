@@ -4,16 +4,17 @@ A method's file holds its network and its loss; it implements ``estimate``, from
 sources, and may override ``loss``.
 """
 
+import copy
 import math
 from abc import abstractmethod
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal, Self
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unbabble.base.errors import InputError
+from unbabble.base.errors import InputError, UsageError
 from unbabble.nn.filterbank import Decoder
 from unbabble.nn.losses import mixit_loss, separation_loss
 from unbabble.nn.network import Network
@@ -61,7 +62,7 @@ class NeuralSeparator(Network):
     ) -> Float[Tensor, " batch"]:
         """Training loss of each item: ``separation_loss``, where the paper has no other; or MixIT."""
         if self.mixit:
-            alone = sources.shape[1] == 1
+            alone = self._voice_first(sources)
             mixtures = torch.cat([sources, mixture[:, None] - sources], 1) if alone else sources
             return mixit_loss(self.estimate(mixture), mixtures, soft_db=self.soft_db, first_to_first=alone)
         return separation_loss(
@@ -72,6 +73,32 @@ class NeuralSeparator(Network):
             soft_db=self.soft_db,
             fixed_order=self.fixed_order,
         )
+
+    def _voice_first(self, sources: Float[Tensor, "batch source time"]) -> bool:
+        """Whether one recording is known, and noise was put to it: the first output is the voice, the others noise."""
+        return self.mixit and sources.shape[1] == 1
+
+    @torch.no_grad()
+    def first(self) -> Self:
+        """A network whose one source is the first of this one's.
+
+        Raises:
+            UsageError: a network whose sources depend on how many there are.
+        """
+        options: dict[str, Any] = self.resolved_options() | {"sources": 1}
+        alone, own = type(self)(**options), self.state_dict()
+        fitting = {
+            name: own[name] if own[name].shape == tensor.shape else own[name][: len(tensor)]
+            for name, tensor in alone.state_dict().items()
+        }
+        alone.load_state_dict(fitting)
+        network = copy.deepcopy(self).cpu().eval()
+        heard = torch.randn(1, self.sample_rate // 4, generator=torch.Generator().manual_seed(0))
+        if not torch.allclose(alone.eval().estimate(heard), network.estimate(heard)[:, :1], atol=1e-4):
+            raise UsageError(
+                f"The first output of a {self.card.name} cannot stand alone: it depends on the others."
+            )
+        return alone
 
     @torch.no_grad()
     def settle_level(self, mixtures: Iterable[Float[Tensor, " time"]]) -> None:
@@ -90,9 +117,10 @@ class NeuralSeparator(Network):
     def figure(self, mixture: Float[Tensor, "1 time"], sources: Float[Tensor, "1 source time"]) -> float:
         """SI-SNR improvement in dB, where there is something to separate: two talk, or one in noise."""
         present = sources[:, sources[0].abs().amax(-1) > 0]
-        if present.shape[1] < min(2, self.sources):
+        count = 1 if self._voice_first(sources) else self.sources
+        if present.shape[1] < min(2, count):
             return math.nan
-        found = align(self.estimate(mixture), present).scores.mean()
+        found = align(self.estimate(mixture)[:, :count], present).scores.mean()
         return float(found - si_sdr(mixture[:, None], present).mean())
 
     def forward(

@@ -1,5 +1,6 @@
 """``unbabble adapt``: a tiny enhancer for one person and place; ``unbabble forget`` removes what it kept."""
 
+import math
 import shutil
 import tempfile
 from dataclasses import asdict, dataclass, field, replace
@@ -43,7 +44,8 @@ def adapt(
     student: str = "auto",
     teacher: str = "auto",
     method: str = "auto",
-    budget: float | None = None,
+    budget: float = math.inf,
+    frame_ms: float = math.inf,
     steps: int = 200,
     seed: int = 0,
     precision: Literal["float32", "bfloat16"] = "float32",
@@ -62,11 +64,13 @@ def adapt(
         recordings: Of one person: files, folders, patterns; 20 seconds and more, better 3 minutes.
         out: Folder of the model, me.unbabble say: `unbabble enhance noisy.wav --model me.unbabble`.
         clean: Recordings of the same person without noise, from a second on; repeat for more.
-        student: The network to adapt; auto for the largest within the budget.
+        student: The network to adapt; auto for the largest that takes no more than it may.
         teacher: The network that it learns from, and whose word says what is noise.
         method: The way: distillation (auto), pseudo_enhancement, noisy2noisy, data_purification, contrastive_mixtures,
             remixit, or fine_tuning (by clean speech alone).
         budget: Million operations a second that the student may take.
+        frame_ms: Milliseconds of one core of this machine that the student may take for a frame, of which there are 62
+            a second.
         steps: Updates of the weights.
         seed: Of all draws.
         precision: Of matrix products while it learns; large students learn twice as fast in bfloat16.
@@ -78,7 +82,7 @@ def adapt(
     Raises:
         InputError: too little to learn from, or recordings that cannot be used.
         OutputError: the folder cannot be written to, or has a model already.
-        UsageError: no such networks, or none within the budget.
+        UsageError: no such networks, or none that takes so little.
     """
     from unbabble import adapting
     from unbabble.base.inputs import expand
@@ -91,11 +95,11 @@ def adapt(
         raise UsageError("There is at least 1 step.")
     if onnx:
         require_extra()
-    if student != "auto" and budget is not None:
-        raise UsageError("--budget chooses the student: give one or the other.")
+    if student != "auto" and min(budget, frame_ms) < math.inf:
+        raise UsageError("--budget and --frame-ms choose the student: give them or --student.")
     if not overwrite and any((out / name).exists() for name in NAMES):
         raise OutputError(f"Folder '{out}' has a model already; --overwrite replaces it.")
-    name = adapting.student_within(budget) if student == "auto" else student
+    name = adapting.student_within(budget, frame_ms) if student == "auto" else student
     say = _speaker(quiet)
     with tempfile.TemporaryDirectory(prefix="unbabble-") as spool:
         paths = [task.path for task in expand(recordings, Path(spool), exclude=out)]
