@@ -195,7 +195,11 @@ def report(arguments: argparse.Namespace, rows: list[dict], students: dict[str, 
         and row.get("steps", 0) == wanted.get(row.get("way", "").removeprefix(BEFORE), -1)
     ]
     people = {row["speaker"] for row in there if row["student"] in students}
-    there = [row for row in there if row["speaker"] in people]
+    order = [NOISY, IDEAL, *students], ["", BEFORE, *arguments.ways]
+    there = sorted(
+        (row for row in there if row["speaker"] in people),
+        key=lambda row: (order[0].index(row["student"]), order[1].index(row.get("way", ""))),
+    )
     cards = {
         name: about(weights, network) | {"training": found.card.training}
         for name, weights in students.items()
