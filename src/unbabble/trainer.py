@@ -263,7 +263,7 @@ class Run:
         network.load_state_dict(self.average)
         if self.voice_first:
             assert isinstance(network, NeuralSeparator)
-            network = network.first()
+            network = network.first_source()
         weights.save(self.folder / name, network.state_dict(), self.card(network))
 
     def _calibrate(self) -> None:
@@ -393,7 +393,7 @@ def _check_mixit(network: Network, recordings: int) -> None:
             f"A {network.card.name} has a loss of its own: it cannot learn by mixture invariance."
         )
     if recordings == 1 and network.sources > 1:
-        network.first()
+        network.first_source()
     if network.sources <= recordings:
         raise UsageError(
             "Mixture invariant training takes more outputs than there are recordings in a mixture: set options.sources."

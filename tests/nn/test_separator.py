@@ -201,6 +201,6 @@ def test_the_first_output_stands_alone(method):
     torch.manual_seed(0)
     several = method(**method.TINY | {"sources": 3}).eval()
     heard = _noise(2, TIME)
-    alone = several.first()
+    alone = several.first_source()
     assert alone.sources == 1
     torch.testing.assert_close(alone.estimate(heard), several.estimate(heard)[:, :1])

@@ -79,7 +79,7 @@ class NeuralSeparator(Network):
         return self.mixit and sources.shape[1] == 1
 
     @torch.no_grad()
-    def first(self) -> Self:
+    def first_source(self) -> Self:
         """A network whose one source is the first of this one's.
 
         Raises:
