@@ -385,7 +385,8 @@ def test_recordings_that_nobody_knows_are_learnt_from(speech, tmp_path):
     config.write_text(yaml.safe_dump(enhancing | {"steps": 2 * enhancing["steps"]}))
     shutil.copytree(tmp_path / "enhancing", tmp_path / "more")
     (tmp_path / "more" / "recipe.yaml").unlink()
-    train(config, out=tmp_path / "more", device="cpu", quiet=True, resume=True)
+    more = train(config, out=tmp_path / "more", device="cpu", quiet=True, resume=True)
+    assert [each["step"] for each in more.validations] == [2, 4, 6, 8, 10, 12]
 
 
 @pytest.mark.parametrize(

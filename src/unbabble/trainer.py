@@ -14,7 +14,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +31,8 @@ from unbabble.data.dynamic import Item
 from unbabble.nn.muon import Muon, is_matrix
 from unbabble.nn.network import Network
 from unbabble.nn.separator import NeuralSeparator
-from unbabble.recipe import Items, Recipe, learning_rate, open_data
+from unbabble.progress import Progress, criterion
+from unbabble.recipe import Items, Recipe, open_data
 
 logger = logging.getLogger(__name__)
 VALIDATION_SEED_OFFSET = 10_000
@@ -39,37 +40,6 @@ LEVEL_MIXTURES = 10
 """Of the validation set: the level of weights is settled over so many."""
 MOST_LOST_UPDATES = 50
 """So many updates in a row with gradients that are not finite end a run: it has diverged."""
-
-
-@dataclass
-class Progress:
-    """Where a run is, and what was measured: all of it is in the checkpoint."""
-
-    step: int = 0
-    validations: list[dict[str, float]] = field(default_factory=list)
-    seconds: float = 0.0
-    lost_updates: int = 0
-    recent_loss: float = 0.0
-    recent_steps: int = 0
-
-    @property
-    def train_loss(self) -> float:
-        """Mean training loss since the last validation."""
-        return self.recent_loss / self.recent_steps if self.recent_steps else math.nan
-
-    @property
-    def best(self) -> float:
-        """Lowest validation loss so far, or, where real recordings are listened to, that of their score."""
-        return min(map(criterion, self.validations), default=math.inf)
-
-    def learning_rate(self, recipe: Recipe) -> float:
-        """That of the next step."""
-        return learning_rate(recipe, self.step, [each["loss"] for each in self.validations])
-
-
-def criterion(measured: dict[str, float]) -> float:
-    """What the best weights have least of."""
-    return -measured["blind_db"] if "blind_db" in measured else measured["loss"]
 
 
 class _Loss(nn.Module):
@@ -259,12 +229,14 @@ class Run:
 
     def _keep(self, name: str) -> None:
         """Write the averaged weights."""
-        network = copy.deepcopy(self.network)
-        network.load_state_dict(self.average)
+        network, kept = self.network, self.average
         if self.voice_first:
+            network = copy.deepcopy(self.network)
             assert isinstance(network, NeuralSeparator)
+            network.load_state_dict(self.average)
             network = network.first_source()
-        weights.save(self.folder / name, network.state_dict(), self.card(network))
+            kept = network.state_dict()
+        weights.save(self.folder / name, kept, self.card(network))
 
     def _calibrate(self) -> None:
         """Of the weights that are kept, best and last, what is fitted once they stand."""
@@ -346,7 +318,7 @@ class Run:
             }
             with open(self.folder / "metrics.jsonl", "a", encoding="utf-8") as file:
                 file.write(json.dumps(plain(line)) + "\n")
-            plot(progress, self.folder / "curve.png")
+            progress.plot(self.folder / "curve.png")
             report(
                 f"Step {progress.step} of {recipe.steps}: training loss {train_loss:.2f}, "
                 f"{self._told(measured)}{', the best so far' if better else ''}."
@@ -440,25 +412,6 @@ def _validation_items(network: Network, items: Items, count: int) -> Iterator[tu
     device = next(network.parameters()).device
     for index in range(count):
         yield tuple(torch.from_numpy(np.array(each)).to(device)[None] for each in items[index])
-
-
-def plot(progress: Progress, path: Path) -> None:
-    """The learning curve as a picture."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    steps = [each["step"] for each in progress.validations]
-    figure, axes = pyplot.subplots(figsize=(7, 4), constrained_layout=True)
-    for name, label in (("train_loss", "training"), ("loss", "validation")):
-        axes.plot(steps, [-each[name] for each in progress.validations], marker=".", label=label)
-    axes.set(xlabel="step", ylabel="negative loss, higher is better")
-    axes.grid(alpha=0.3)
-    axes.legend()
-    with atomic(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110)
-    pyplot.close(figure)
 
 
 def _stack(items: list[tuple[np.ndarray, ...]]) -> tuple[Tensor, ...]:
