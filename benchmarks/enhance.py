@@ -261,7 +261,8 @@ def text_of(result: dict) -> str:
         "",
         f"{result['recordings']} recordings of {SECONDS:g} s. The dictionaries of `speech_nmf` are from {EXAMPLES} "
         "training speakers. RNNoise, DTLN (500 h), GTCRN and DeepFilterNet3 (DNS Challenge) have weights of their "
-        "authors, and heard a hundred times as much speech and noise as the networks here (4.4 hours, 19 noises)."
+        "authors, and heard a hundred times as much speech and noise as the networks here (4.4 hours; 19 "
+        "noises, and 320 clips more of `bsrnn.1talker_16k`)."
         + " Without a real-time factor: run later, beside other work."
         * timeless,
         "",

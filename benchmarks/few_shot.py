@@ -67,7 +67,7 @@ class Scene:
             found.append((gain, float(pesq(estimate, true, RATE)), float(estoi(estimate, true, RATE))))
         return dict(zip(METRICS, np.nanmean(found, 0).tolist(), strict=True))
 
-    def adapted(self, student: str, way: str, seconds: float, steps: int) -> dict[str, float]:
+    def adapted(self, student: str, teacher: str, way: str, seconds: float, steps: int) -> dict[str, float]:
         """Of a student that has learnt from the recordings, and from so much clean speech."""
         with tempfile.TemporaryDirectory() as folder:
             recording, enrolled = Path(folder) / "own.wav", Path(folder) / "clean.wav"
@@ -78,6 +78,7 @@ class Scene:
                 [recording],
                 [enrolled] if seconds else [],
                 student=student,
+                teacher=teacher,
                 method=way,
                 steps=steps,
                 seed=SEED,
@@ -113,6 +114,7 @@ def scenes(split: str, speakers: int, snr_db: float) -> list[Scene]:
 def run(
     rows: common.Rows,
     students: dict[str, str],
+    teacher: str,
     ways: list[str],
     durations: list[float],
     steps: int,
@@ -141,9 +143,9 @@ def run(
                 for seconds in durations:
                     if way == ALONE and not seconds:
                         continue
-                    job = weights, way, seconds, steps
+                    job = weights, teacher, way, seconds, steps
                     rows.add(
-                        key | {"way": way, "clean": seconds, "steps": steps},
+                        key | {"teacher": sha256(teacher), "way": way, "clean": seconds, "steps": steps},
                         lambda job=job, scene=scene: scene.adapted(*job),
                     )
         adapting.forget()
@@ -154,6 +156,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--students", nargs="*", metavar="NAME=WEIGHTS", default=[f"2x64={adapting.STUDENT}"])
+    parser.add_argument("--teacher", default=adapting.TEACHER, help="whose word says what is noise")
     parser.add_argument("--ways", nargs="*", default=adapting.ways())
     parser.add_argument("--clean", type=float, nargs="*", default=list(CLEAN_SECONDS), help="seconds")
     parser.add_argument("--speakers", type=int, default=SPEAKERS)
@@ -172,13 +175,21 @@ def main() -> None:
     if arguments.quick:
         with tempfile.TemporaryDirectory() as folder:
             rows = common.Rows(Path(folder) / "rows.jsonl")
-            run(rows, students, ["distillation", ALONE], [0.0, 3.0], 5, scenes("dev", 1, SNR_DB))
+            run(
+                rows,
+                students,
+                arguments.teacher,
+                ["distillation", ALONE],
+                [0.0, 3.0],
+                5,
+                scenes("dev", 1, SNR_DB),
+            )
         return
     first, count = map(int, arguments.shard.split("/"))
     rows = common.Rows(arguments.rows)
     if not arguments.report:
         chosen = scenes(arguments.split, arguments.speakers, arguments.snr)[first::count]
-        run(rows, students, arguments.ways, arguments.clean, arguments.steps, chosen)
+        run(rows, students, arguments.teacher, arguments.ways, arguments.clean, arguments.steps, chosen)
     if count == 1:
         report(arguments, rows.read(), students)
 
@@ -186,12 +197,14 @@ def main() -> None:
 def report(arguments: argparse.Namespace, rows: list[dict], students: dict[str, str]) -> None:
     """Write the tables of the rows that there are of these students and ways."""
     hashes = {name: sha256(weights) for name, weights in students.items()}
+    teacher = sha256(arguments.teacher)
     wanted = {"": 0, **dict.fromkeys(arguments.ways, arguments.steps)}
     there = [
         row
         for row in rows
         if (row["split"], row["snr_db"]) == (arguments.split, arguments.snr)
         and (row["student"] in (NOISY, IDEAL) or row["sha256"] == hashes.get(row["student"]))
+        and row.get("teacher", teacher) == teacher
         and row.get("steps", 0) == wanted.get(row.get("way", "").removeprefix(BEFORE), -1)
     ]
     people = {row["speaker"] for row in there if row["student"] in students}
@@ -212,6 +225,7 @@ def report(arguments: argparse.Namespace, rows: list[dict], students: dict[str, 
         "snr_db": arguments.snr,
         "steps": arguments.steps,
         "note": arguments.note,
+        "teacher": {"name": arguments.teacher, "sha256": teacher},
         "students": cards,
         "rows": there,
     }
@@ -263,7 +277,8 @@ def text_of(result: dict) -> str:
     lines += [
         "",
         f"{len({row['speaker'] for row in rows})} speakers, {result['snr_db']:g} dB, {result['steps']} steps of 16 "
-        "pieces of 2 s, taken whatever `adapt` found itself. Half as much clean speech again is held back and judges.",
+        "pieces of 2 s, taken whatever `adapt` found itself. Half as much clean speech again is held back and judges. "
+        f"Teacher: {result['teacher']['name']}, SHA-256 {result['teacher']['sha256']}.",
     ]
     if result["note"]:
         lines += ["", result["note"]]
