@@ -24,11 +24,12 @@ import soundfile
 import torch
 from torch import Tensor
 
-from unbabble import adapting, networks
 from unbabble.base import audio
 from unbabble.data import corpora
-from unbabble.nn.macs import macs_per_second, parameter_count
+from unbabble.networks import load as networks
+from unbabble.networks.cost import macs_per_second, parameter_count
 from unbabble.signal.metrics import si_sdr
+from unbabble.training import personal as adapting
 
 RESULTS = Path(__file__).parent / "results"
 DATA = Path(os.environ.get("UNBABBLE_DATA", "../shared/data"))

@@ -17,7 +17,7 @@ import common
 import torch
 from enhance import SECONDS, SEED, SNRS_DB, gained, recordings
 
-from unbabble.networks import load_separator
+from unbabble.networks.load import load_separator
 
 RESULTS = Path(__file__).parent / "results"
 NAME, MODEL = "adaptive_dae", "adaptive_dae.16k"

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from blind_score import SINGLE, TEST_ITEMS, sets_to_test, truth
 
-from unbabble.nn.scorer import NeuralScorer, unit
-from unbabble.scoring import BlindScorer
+from unbabble.nn.kinds.scorer import NeuralScorer, unit
+from unbabble.pipelines.score import BlindScorer
 
 NAME, SEED = "attack", 0
 LEVELS_DB = (-40.0, -30.0, -20.0)

@@ -21,9 +21,10 @@ import common
 import numpy as np
 import torch
 
-from unbabble import hub, select
 from unbabble.base.audio import Audio
 from unbabble.data.dynamic import DynamicMixing, DynamicMixtures
+from unbabble.pipelines import choose as select
+from unbabble.pipelines import separate as hub
 from unbabble.signal.metrics import si_sdr_matrix
 from unbabble.signal.permutation import NONE, best_permutation
 

@@ -1,4 +1,4 @@
-"""Where the constants of ``--model auto`` (``select.py``) come from: a search on the development split.
+"""Where the constants of ``--model auto`` (``pipelines/choose.py``) come from: a search on the development split.
 
     python benchmarks/auto_constants.py
 
@@ -18,8 +18,9 @@ import numpy as np
 import torch
 from auto import drawn, improvement, scenes
 
-from unbabble import hub, select
 from unbabble.base.audio import Audio
+from unbabble.pipelines import choose as select
+from unbabble.pipelines import separate as hub
 
 RESULTS = Path(__file__).parent / "results"
 NAME, SPLIT = "auto_constants", "dev"

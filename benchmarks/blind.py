@@ -144,7 +144,7 @@ def curves(result: dict, names: list[str], channels: int, a: argparse.Namespace)
 def separation(result: dict, names: list[str], talkers: int, a: argparse.Namespace) -> None:
     """Our entries go through the public interface, waveform to waveform; peers through their own iterations."""
     from unbabble.base import registry
-    from unbabble.hub import DEFAULT_MULTICHANNEL
+    from unbabble.pipelines.separate import DEFAULT_MULTICHANNEL
 
     found = result.setdefault("separation", {}).setdefault(str(talkers), {})
     found["iterations"] = a.iterations

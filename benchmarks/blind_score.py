@@ -29,11 +29,12 @@ import yaml
 from scipy.stats import pearsonr, spearmanr
 from separation import put_scores
 
-from unbabble import networks
 from unbabble.base.config import load_yaml, parse_assignments
 from unbabble.data.dynamic import DynamicMixing
-from unbabble.nn.scorer import HIGHEST_DB, LOWEST_DB, NeuralScorer, true_db
-from unbabble.separated import (
+from unbabble.networks import load as networks
+from unbabble.nn.kinds.scorer import HIGHEST_DB, LOWEST_DB, NeuralScorer, true_db
+from unbabble.signal.metrics import si_sdr
+from unbabble.training.sets.separated import (
     ScoredItem,
     ScoredItems,
     Separated,
@@ -41,7 +42,6 @@ from unbabble.separated import (
     SeparatedMixtures,
     SeparatedPart,
 )
-from unbabble.signal.metrics import si_sdr
 
 ROOT = Path(__file__).parent.parent
 CORPUS = ROOT / "configs" / "corpora" / "separated.yaml"

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from enhance import RATE, SECONDS, SEED, SNRS_DB, enhancers, fairness, fairness_cells, measured, recordings
 
-from unbabble.enhancing import BLIND, load_chooser
+from unbabble.pipelines.enhance import BLIND, load_chooser
 
 RESULTS = Path(__file__).parent / "results"
 NAME = "choosing"

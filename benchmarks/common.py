@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from unbabble.signal.blind.whitening import Whitened, whiten
 from unbabble.signal.stft import Stft
-from unbabble.signal.whitening import Whitened, whiten
 
 FOLDER = Path(__file__).resolve().parent
 RESULTS = FOLDER / "results"

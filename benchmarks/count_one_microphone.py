@@ -21,11 +21,11 @@ import numpy as np
 import torch
 from separation import put_scores
 
-from unbabble import hub
 from unbabble.data import corpora
 from unbabble.data.dynamic import DynamicMixing, DynamicMixtures
 from unbabble.data.store import Store
-from unbabble.networks import load_network
+from unbabble.networks.load import load_network
+from unbabble.pipelines import separate as hub
 from unbabble.signal import counting
 from unbabble.signal.counting import most_talkers, windows
 

@@ -23,7 +23,7 @@ from unbabble.base import registry
 from unbabble.data import corpora
 from unbabble.data.mixing import MixtureSet
 from unbabble.data.rooms import MeasuredRooms
-from unbabble.hub import DEFAULT_MULTICHANNEL
+from unbabble.pipelines.separate import DEFAULT_MULTICHANNEL
 from unbabble.signal.metrics import pairwise, si_sdr
 from unbabble.signal.permutation import best_permutation
 

@@ -44,10 +44,11 @@ from adapt import (
 )
 from enhance import IDEAL, fairness, fairness_cells, ideal
 
-from unbabble import adapting, networks
 from unbabble.base.weights import packaged
 from unbabble.data.corpora import Noise, Utterance
+from unbabble.networks import load as networks
 from unbabble.signal.metrics import si_sdr
+from unbabble.training import personal as adapting
 
 NAME, SEED, SPEAKERS, STEPS, PRECISION = "distillation", 0, 10, 100, "bfloat16"
 ROWS = Path("runs") / f"{NAME}.jsonl"

@@ -25,13 +25,14 @@ import numpy as np
 import torch
 from separation import put_scores
 
-from unbabble import enhancing, hub
 from unbabble.base import audio
 from unbabble.base.weights import packaged
 from unbabble.data import corpora
 from unbabble.data.dynamic import DynamicMixing, DynamicMixtures
-from unbabble.networks import load_separator
-from unbabble.nn.macs import macs_per_second, parameter_count
+from unbabble.networks.cost import macs_per_second, parameter_count
+from unbabble.networks.load import load_separator
+from unbabble.pipelines import enhance as enhancing
+from unbabble.pipelines import separate as hub
 from unbabble.signal.metrics import estoi, pesq, si_sdr
 from unbabble.signal.stft import Stft
 

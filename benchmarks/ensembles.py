@@ -24,8 +24,8 @@ import common
 import torch
 from enhance import SECONDS, SEED, SNRS_DB, fairness, fairness_cells, gained, ideal, recordings
 
-from unbabble.networks import load_separator
-from unbabble.nn.macs import macs_per_second, parameter_count
+from unbabble.networks.cost import macs_per_second, parameter_count
+from unbabble.networks.load import load_separator
 
 RESULTS = Path(__file__).parent / "results"
 NAME = "ensembles"

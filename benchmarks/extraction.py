@@ -32,7 +32,11 @@ from unbabble.data import corpora
 from unbabble.data.dynamic import DynamicMixing, DynamicMixtures
 from unbabble.data.mixing import MixtureSet
 from unbabble.data.rooms import MeasuredRooms
-from unbabble.extracting import (
+from unbabble.networks.cost import parameter_count
+from unbabble.networks.load import load_network, load_separator
+from unbabble.nn.kinds.embedder import NeuralEmbedder
+from unbabble.pipelines.chosen_voice import ChosenVoice
+from unbabble.pipelines.extract import (
     EMBEDDER,
     Several,
     counted_by_array,
@@ -40,10 +44,6 @@ from unbabble.extracting import (
     load_extractor,
     probability_of_several,
 )
-from unbabble.networks import load_network, load_separator
-from unbabble.nn.chosen_voice import ChosenVoice
-from unbabble.nn.embedder import NeuralEmbedder
-from unbabble.nn.macs import parameter_count
 from unbabble.signal.metrics import si_sdr
 from unbabble.signal.stft import Stft
 

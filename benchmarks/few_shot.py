@@ -30,9 +30,10 @@ from adapt import RATE, RESULTS, about, noisy, pieces, places_of, speakers_of, s
 from distillation import NOISY, sha256
 from enhance import IDEAL, ideal
 
-from unbabble import adapting, networks
 from unbabble.base import audio
+from unbabble.networks import load as networks
 from unbabble.signal.metrics import estoi, pesq, si_sdr
+from unbabble.training import personal as adapting
 
 NAME, SEED, SPEAKERS, SNR_DB, STEPS = "few_shot", 0, 6, 0.0, 40
 ROWS = Path("runs") / "few_shot.jsonl"

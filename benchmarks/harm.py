@@ -23,11 +23,11 @@ import common
 import numpy as np
 import torch
 
-from unbabble import enhancing
 from unbabble.base import audio
 from unbabble.base.audio import Audio
 from unbabble.data import corpora
-from unbabble.enhancing import Enhanced, limited, load_enhancer
+from unbabble.pipelines import enhance as enhancing
+from unbabble.pipelines.enhance import Enhanced, limited, load_enhancer
 from unbabble.signal.metrics import si_sdr
 
 RESULTS = Path(__file__).parent / "results"

@@ -22,9 +22,9 @@ from enhance import RATE, recordings
 
 from unbabble.base.registry import create
 from unbabble.base.weights import packaged
-from unbabble.networks import load_separator
-from unbabble.nn.macs import macs_per_second, parameter_count
-from unbabble.onnx_steps import export_step, run_steps
+from unbabble.networks.cost import macs_per_second, parameter_count
+from unbabble.networks.load import load_separator
+from unbabble.networks.onnx_step import export_step, run_steps
 from unbabble.signal.metrics import si_sdr
 
 RESULTS = Path(__file__).parent / "results"

@@ -22,10 +22,10 @@ from enhance import RATE, SECONDS, SEED, SNRS_DB, enhancers, recordings
 from separation import put_scores
 
 from unbabble.base.weights import packaged
-from unbabble.enhancing import BLIND, DEFAULTS, load_chooser
 from unbabble.methods.adaptation.data_purification import frame_snr_db
 from unbabble.methods.quality.frame_snr import LIMIT_DB, SILENT_DB
-from unbabble.networks import load_network
+from unbabble.networks.load import load_network
+from unbabble.pipelines.enhance import BLIND, DEFAULTS, load_chooser
 from unbabble.signal.metrics import pesq
 
 RESULTS = Path(__file__).parent / "results"

@@ -89,9 +89,9 @@ class Runner:
 
 def macs_per_second(name: str, folder: Path) -> float:
     """Of our network, without computing anything; LSTMs, which would be unrolled, are added up by hand."""
-    from unbabble.foreign import load_foreign
     from unbabble.methods.separation.sepformer import COMPACT, SepFormer
-    from unbabble.nn import macs
+    from unbabble.networks import cost as macs
+    from unbabble.networks.foreign import load_foreign
 
     return macs.macs_per_second(SepFormer(**COMPACT) if name == "compact" else load_foreign(folder))
 
@@ -204,7 +204,7 @@ def loss_of_bfloat16(weights: Path, count: int) -> dict:
     from mixtures import DATA
 
     from unbabble.data.librimix import LibriMixSet
-    from unbabble.networks import load_network
+    from unbabble.networks.load import load_network
     from unbabble.signal.permutation import align
 
     mixtures = LibriMixSet(DATA / "libri2mix_test_subset.csv", DATA / "speech" / "test")

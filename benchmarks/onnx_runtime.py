@@ -18,7 +18,7 @@ from common import command, load, machine, rounded, save
 
 from unbabble.base import registry
 from unbabble.methods.separation.sepformer import COMPACT
-from unbabble.onnx_networks import OnnxEstimate, export
+from unbabble.networks.onnx import OnnxEstimate, export
 
 NETWORKS = {
     "bsrnn, compact": ("bsrnn", {}),

@@ -21,11 +21,11 @@ from blind_score import DATA, TEST_ITEMS, family, sets_to_test, table_line, trut
 from mixtures import load_mixtures
 from scipy.stats import spearmanr
 
-from unbabble import hub
 from unbabble.base import audio as audio_files
 from unbabble.base.errors import InputError
-from unbabble.scoring import BlindScorer
-from unbabble.separated import Separated, matched
+from unbabble.pipelines import separate as hub
+from unbabble.pipelines.score import BlindScorer
+from unbabble.training.sets.separated import Separated, matched
 from unbabble.verbs.bench import MIXTURE, default_models
 
 NAME, SEED, SECONDS, LEAST_OVERLAP, RATE, MICROPHONES = "real", 0, 4.0, 0.25, 8000, 7

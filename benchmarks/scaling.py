@@ -15,7 +15,7 @@ import torch
 from common import OURS, RESULTS, Scene, Worker, command, rounded, save
 from common import machine as describe_machine
 
-from unbabble.signal.whitening import Whitened
+from unbabble.signal.blind.whitening import Whitened
 
 BINS = 2049
 SECONDS = (6, 12, 24, 48, 96, 192)

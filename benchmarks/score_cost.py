@@ -16,8 +16,8 @@ import common
 import torch
 from mixtures import load_mixtures
 
-from unbabble import hub
-from unbabble.scoring import BlindScorer
+from unbabble.pipelines import separate as hub
+from unbabble.pipelines.score import BlindScorer
 
 NAME, SEED, RATE = "score_cost", 0, 16000
 RESULTS = Path(__file__).parent / "results"

@@ -32,9 +32,9 @@ from unbabble.base import registry, weights
 from unbabble.base.weights import WeightsCard
 from unbabble.data.dynamic import DynamicMixing, DynamicMixtures
 from unbabble.data.librimix import LibriMixSet
-from unbabble.networks import load_network
-from unbabble.nn.macs import macs_per_second, parameter_count
-from unbabble.nn.separator import NeuralSeparator
+from unbabble.networks.cost import macs_per_second, parameter_count
+from unbabble.networks.load import load_network
+from unbabble.nn.kinds.separator import NeuralSeparator
 from unbabble.signal.metrics import sdr_sir_sar, si_sdr
 from unbabble.signal.permutation import align
 

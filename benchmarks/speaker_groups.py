@@ -22,8 +22,8 @@ import numpy as np
 import torch
 
 from unbabble.data.dynamic import DynamicMixing, DynamicMixtures
-from unbabble.networks import load_network
-from unbabble.nn.embedder import NeuralEmbedder
+from unbabble.networks.load import load_network
+from unbabble.nn.kinds.embedder import NeuralEmbedder
 
 DATA = Path(os.environ.get("UNBABBLE_DATA", "../shared/data"))
 NAME = "speaker_groups"

@@ -19,8 +19,8 @@ import torch
 from common import RESULTS, Scene, command, interval, machine, save, scenes
 from scipy.stats import spearmanr
 
-from unbabble.signal.blind import random_rotations, vector_analysis
-from unbabble.signal.demixing_fast import FastDemixer
+from unbabble.signal.blind.separator import random_rotations, vector_analysis
+from unbabble.signal.kernels.demixer import FastDemixer
 
 UPDATES = ("ip", "ipa")
 STARTS = 8

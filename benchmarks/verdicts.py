@@ -17,9 +17,9 @@ from scipy.optimize import isotonic_regression
 from scipy.stats import spearmanr
 
 from unbabble.base.config import load_yaml, merge, validate
-from unbabble.scoring import BOUNDS_DB, WORDS
-from unbabble.separated import ScoredItems, SeparatedData
+from unbabble.pipelines.score import BOUNDS_DB, WORDS
 from unbabble.signal.metrics import pesq, si_sdr
+from unbabble.training.sets.separated import ScoredItems, SeparatedData
 
 NAME, SEED, ITEMS = "verdicts", 10_001, 700  # the seed of validation in training
 LOWEST, HIGHEST = 1.02, 4.55

@@ -21,9 +21,9 @@ from separation import put_scores
 from unbabble.base import registry
 from unbabble.base.weights import packaged
 from unbabble.data.dynamic import DynamicMixing, DynamicMixtures
-from unbabble.networks import load_network
-from unbabble.nn.embedder import NeuralEmbedder
-from unbabble.nn.macs import parameter_count
+from unbabble.networks.cost import parameter_count
+from unbabble.networks.load import load_network
+from unbabble.nn.kinds.embedder import NeuralEmbedder
 from unbabble.signal.verification import equal_error_rate
 
 RESULTS = Path(__file__).parent / "results"

@@ -299,7 +299,7 @@ def judged(told: dict, data: Path, url: str, count: int) -> dict:
 def ask(data: Path, url: str) -> None:
     """Jobs for the workers: separations of the demo recording."""
     from unbabble.web.database import Database
-    from unbabble.web.jobs import queue
+    from unbabble.web.queue import queue
     from unbabble.web.storage import Storage
     from unbabble.web.tables import all_tables
 

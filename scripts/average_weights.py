@@ -15,9 +15,9 @@ import torch
 import yaml
 
 from unbabble.base import weights
-from unbabble.networks import load_network
-from unbabble.recipe import open_data, read_recipe
-from unbabble.trainer import VALIDATION_SEED_OFFSET, validate_network
+from unbabble.networks.load import load_network
+from unbabble.training.recipe import open_data, read_recipe
+from unbabble.training.run import VALIDATION_SEED_OFFSET, validate_network
 
 SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from unbabble import hub, networks, scoring
 from unbabble.base import registry, weights
+from unbabble.networks import load as networks
+from unbabble.pipelines import score as scoring
+from unbabble.pipelines import separate as hub
 
 REPOSITORY = Path(__file__).parent.parent
 

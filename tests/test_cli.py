@@ -156,7 +156,7 @@ def test_an_interrupted_run_leaves_only_whole_files_and_goes_on(here, call):
     make_mixture(here / "in" / "b.wav", seed=1)
     # A pause at the second recording, long enough to be interrupted there whatever the machine's speed.
     code = (
-        "import time, sys, unbabble.hub as hub, unbabble.cli as cli\n"
+        "import time, sys, unbabble.pipelines.separate as hub, unbabble.cli as cli\n"
         "call = hub.Model.__call__\n"
         "def slow(self, source, **options):\n"
         "    if 'b.wav' in str(source): print('waiting', flush=True); time.sleep(60)\n"

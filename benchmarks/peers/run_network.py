@@ -31,8 +31,8 @@ def load(who, name, folder):
         network = networks.build(name)
         networks.save(network, name, folder)
         return network, lambda mixture: network(mixture[None])[0]
-    from unbabble.foreign import load_foreign
     from unbabble.methods.separation.sepformer import COMPACT, SepFormer
+    from unbabble.networks.foreign import load_foreign
 
     options = {"precision": "bfloat16"} if who == "ours-bfloat16" and name in ("sepformer", "compact") else {}
     network = SepFormer(**COMPACT, **options).eval() if name == "compact" else load_foreign(folder, **options)

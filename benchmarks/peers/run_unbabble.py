@@ -8,7 +8,7 @@ from worker import nothing, serve
 
 import unbabble
 from unbabble.base import registry
-from unbabble.signal.whitening import Whitened
+from unbabble.signal.blind.whitening import Whitened
 
 ALGORITHMS = {
     **{update: f"auxiva.{update}" for update in ("ip", "ip2", "iss", "iss2", "ipa")},

@@ -16,8 +16,8 @@ from unbabble.base.errors import InputError, MissingExtraError, OutputError, Unb
 if TYPE_CHECKING:
     from unbabble.base.audio import Audio
     from unbabble.base.registry import models
-    from unbabble.hub import Separation
-    from unbabble.select import load
+    from unbabble.pipelines.choose import load
+    from unbabble.pipelines.separate import Separation
     from unbabble.verbs.prepare import prepare
     from unbabble.verbs.pull import pull
     from unbabble.verbs.push import push
@@ -50,8 +50,8 @@ except PackageNotFoundError:  # a source tree that is not installed
 
 _PLACES = {
     "Audio": "unbabble.base.audio",
-    "Separation": "unbabble.hub",
-    "load": "unbabble.select",
+    "Separation": "unbabble.pipelines.separate",
+    "load": "unbabble.pipelines.choose",
     "models": "unbabble.base.registry",
     "pull": "unbabble.verbs.pull",
     "push": "unbabble.verbs.push",

@@ -9,7 +9,7 @@ from unbabble.base import weights
 from unbabble.base.contracts import Scorer
 from unbabble.base.errors import InputError
 from unbabble.base.registry import cards, create, method
-from unbabble.nn.scorer import HIGHEST_DB, LOWEST_DB
+from unbabble.nn.kinds.scorer import HIGHEST_DB, LOWEST_DB
 
 SCORERS = [card.name for card in cards().values() if card.network and card.contract == "scorer"]
 pytestmark = pytest.mark.parametrize("name", SCORERS)

@@ -8,10 +8,11 @@ import pytest
 import soundfile
 import torch
 
-from unbabble import cli, enhancing
+from unbabble import cli
 from unbabble.base import audio, weights
 from unbabble.base.registry import create, method
-from unbabble.scoring import VoiceScore
+from unbabble.pipelines import enhance as enhancing
+from unbabble.pipelines.score import VoiceScore
 
 RATE = 16000
 

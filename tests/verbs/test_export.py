@@ -7,7 +7,7 @@ import torch
 
 from unbabble.base import registry, weights
 from unbabble.cli import run
-from unbabble.networks import load_network
+from unbabble.networks.load import load_network
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -25,7 +25,7 @@ def call(tmp_path, monkeypatch, capsys):
 
 
 def test_a_network(call, tmp_path, save):
-    from unbabble.onnx_networks import OnnxEstimate
+    from unbabble.networks.onnx import OnnxEstimate
 
     file = save(tmp_path / "mine.safetensors", blocks=1, repeats=1)
     code, text = call(file, "--out", "exported/mine.onnx", "--opset", "20")
@@ -55,7 +55,7 @@ def enhancer(tmp_path):
 
 
 def test_one_step_of_a_live_network(call, enhancer, tmp_path):
-    from unbabble.onnx_steps import run_steps
+    from unbabble.networks.onnx_step import run_steps
 
     code, text = call(enhancer, "--out", "step.onnx", "--streaming")
     assert code == 0, text
@@ -68,7 +68,7 @@ def test_one_step_of_a_live_network(call, enhancer, tmp_path):
 
 
 def test_one_step_of_an_ensemble(call, tmp_path):
-    from unbabble.onnx_steps import run_steps
+    from unbabble.networks.onnx_step import run_steps
 
     with torch.random.fork_rng():
         torch.manual_seed(0)

@@ -8,16 +8,17 @@ import pytest
 import soundfile
 import torch
 
-from unbabble import cli, extracting
+from unbabble import cli
 from unbabble.base import audio, weights
 from unbabble.base.audio import Audio
 from unbabble.base.registry import create, method
-from unbabble.extracting import counted_by_array, likeness_of_parts
-from unbabble.networks import Weighted
-from unbabble.nn.embedder import NeuralEmbedder
-from unbabble.nn.extractor import NeuralExtractor
-from unbabble.nn.separator import NeuralSeparator
-from unbabble.scoring import VoiceScore
+from unbabble.networks.load import Weighted
+from unbabble.nn.kinds.embedder import NeuralEmbedder
+from unbabble.nn.kinds.extractor import NeuralExtractor
+from unbabble.nn.kinds.separator import NeuralSeparator
+from unbabble.pipelines import extract as extracting
+from unbabble.pipelines.extract import counted_by_array, likeness_of_parts
+from unbabble.pipelines.score import VoiceScore
 
 RATE = 8000
 
@@ -84,8 +85,8 @@ def test_one_voice_at_the_rate_of_the_recording(call, tmp_path, channels, rate, 
 def test_a_long_recording_is_what_its_pieces_are(call, tmp_path, monkeypatch):
     make(tmp_path / "long.wav", seconds=6)
     asked = []
-    monkeypatch.setattr("unbabble.enhancing.PIECE_SECONDS", 2.0)
-    monkeypatch.setattr("unbabble.enhancing.FADED_SECONDS", 0.25)
+    monkeypatch.setattr("unbabble.pipelines.enhance.PIECE_SECONDS", 2.0)
+    monkeypatch.setattr("unbabble.pipelines.enhance.FADED_SECONDS", 0.25)
     monkeypatch.setattr(
         NeuralExtractor, "_voice", lambda self, channel, person: asked.append(len(channel)) or 0.5 * channel
     )

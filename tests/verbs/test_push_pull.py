@@ -6,8 +6,9 @@ import pytest
 import torch
 
 import unbabble
-from unbabble import cli, networks
+from unbabble import cli
 from unbabble.base import weights
+from unbabble.networks import load as networks
 
 
 @pytest.fixture

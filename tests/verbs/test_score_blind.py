@@ -8,7 +8,7 @@ import soundfile
 
 from unbabble import cli
 from unbabble.base.errors import UsageError
-from unbabble.scoring import UNSURE, WORDS
+from unbabble.pipelines.score import UNSURE, WORDS
 from unbabble.verbs.score import score
 from unbabble.verbs.score_blind import find_blind_tasks
 from unbabble.verbs.separate import separate

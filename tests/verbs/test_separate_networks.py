@@ -8,8 +8,9 @@ import pytest
 import soundfile
 import torch
 
-from unbabble import cli, hub
+from unbabble import cli
 from unbabble.base import audio
+from unbabble.pipelines import separate as hub
 
 RATE = 16000
 
@@ -77,7 +78,7 @@ def test_long_recordings_are_cut_for_networks(call, tmp_path):
 
 
 def test_a_network_is_read_once_for_many_recordings(call, tmp_path, monkeypatch):
-    from unbabble import networks
+    from unbabble.networks import load as networks
 
     count = []
     load = networks.load_network

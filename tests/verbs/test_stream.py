@@ -14,10 +14,10 @@ import pytest
 import soundfile
 import torch
 
-from unbabble import hub
 from unbabble.base.errors import MissingExtraError, OutputError, UsageError
 from unbabble.cli import run
-from unbabble.networks import load_network
+from unbabble.networks.load import load_network
+from unbabble.pipelines import separate as hub
 from unbabble.verbs import stream as verb
 from unbabble.verbs.stream import stream
 

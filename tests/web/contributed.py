@@ -9,7 +9,7 @@ import soundfile
 
 from tests.web.conftest import wav
 from unbabble.web.database import now
-from unbabble.web.jobs import queue
+from unbabble.web.queue import queue
 from unbabble.web.review import judging
 from unbabble.web.tables.collect import Assignment, Campaign, Consent, Contribution, Participant, Prompt
 from unbabble.web.tables.uploads import Upload

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from tests.web import test_rate as rating
 from tests.web.conftest import log_in, visit
 from unbabble.base.errors import InputError
-from unbabble.web.jobs.disposal import sweep
 from unbabble.web.leaderboard import standings
 from unbabble.web.leaderboard.board import Figure, figure, limited_db, ranks, read_table, summary
 from unbabble.web.leaderboard.board_work import MASK, MIXTURE, board, ideal_ratio_masks
+from unbabble.web.queue.disposal import sweep
 from unbabble.web.tables.board import Entry, TestSet
 from unbabble.web.tables.jobs import Job
 from unbabble.web.tables.uploads import Upload

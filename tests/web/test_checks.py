@@ -117,7 +117,7 @@ def test_the_same_samples_have_the_same_hash_in_whichever_file(both, tmp_path):
 def test_the_counter_of_talkers_is_the_one_that_was_trained(samples, both):
     import torch
 
-    from unbabble.networks import counter
+    from unbabble.networks.load import counter
 
     network = counter("countnet.3talkers_8k", torch.device("cpu"))
     heard = soxr.resample(both[0], RATE, 8000)[:samples]

@@ -15,7 +15,7 @@ from tests.web.conftest import DEMO, log_in, visit
 from unbabble.web.collect import campaigns, stamps
 from unbabble.web.database import now
 from unbabble.web.decoding import Heard
-from unbabble.web.jobs.expiry import purge
+from unbabble.web.queue.expiry import purge
 from unbabble.web.rooms.campaigns import blank
 from unbabble.web.tables.collect import Assignment, Campaign, Consent, Contribution, Participant, WorkStamp
 from unbabble.web.tables.people import Event

@@ -18,8 +18,8 @@ from unbabble import cli
 from unbabble.base import registry
 from unbabble.base.errors import InputError
 from unbabble.data import manifest
-from unbabble.web.jobs import queue
-from unbabble.web.jobs.disposal import sweep
+from unbabble.web.queue import queue
+from unbabble.web.queue.disposal import sweep
 from unbabble.web.review import judging
 from unbabble.web.review.datasets import make
 from unbabble.web.review.splits import SPLITS, pseudonym, split_of

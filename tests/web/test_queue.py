@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from tests.web.conftest import visit
 from unbabble.web.database import now
-from unbabble.web.jobs import disposal, queue
+from unbabble.web.queue import disposal, queue
 from unbabble.web.tables.jobs import Doomed, Job
 from unbabble.web.tables.people import Visit
 

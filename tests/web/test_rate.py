@@ -18,7 +18,7 @@ from sqlalchemy import select
 from tests.web.conftest import log_in, visit
 from unbabble import cli
 from unbabble.base.errors import InputError
-from unbabble.web.jobs import queue
+from unbabble.web.queue import queue
 from unbabble.web.rate import tones
 from unbabble.web.rate.layouts import read_folder
 from unbabble.web.rate.listeners import link, preferred_of

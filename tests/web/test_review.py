@@ -6,8 +6,8 @@ import pytest
 
 from tests.web.conftest import log_in, visit
 from tests.web.contributed import add_campaign, add_participant, contribute, separate
-from unbabble.web.jobs import queue
-from unbabble.web.jobs.disposal import sweep
+from unbabble.web.queue import queue
+from unbabble.web.queue.disposal import sweep
 from unbabble.web.review import judging
 from unbabble.web.tables.collect import Contribution
 from unbabble.web.tables.jobs import Job

@@ -13,8 +13,8 @@ from sqlalchemy import select, update
 
 from tests.web.conftest import PASSWORD, Browser, log_in, visit, wav
 from unbabble.web.database import now
-from unbabble.web.jobs import expiry, queue
-from unbabble.web.jobs.disposal import sweep
+from unbabble.web.queue import expiry, queue
+from unbabble.web.queue.disposal import sweep
 from unbabble.web.rooms import studio
 from unbabble.web.studio.studio_models import choices
 from unbabble.web.tables.jobs import Job
@@ -131,8 +131,8 @@ def test_the_models_that_are_offered_do_what_they_are_offered_for(browser):
     assert {"auto", "sepformer.2talkers_8k"} <= names["extract"]
     assert not {"bsrnn.1talker_16k", "auxiva.iss", "gru.2x64"} & names["extract"]
     assert names["adapt"] == {"auto"}
-    from unbabble.enhancing import load_enhancer
-    from unbabble.extracting import load_extractor
+    from unbabble.pipelines.enhance import load_enhancer
+    from unbabble.pipelines.extract import load_extractor
 
     for each in choices("enhance"):
         load_enhancer(each.name, "cpu")

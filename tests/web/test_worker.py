@@ -16,8 +16,8 @@ from sqlalchemy import select, update
 
 from tests.web.conftest import DEMO, visit, wav
 from unbabble.web.database import now
-from unbabble.web.jobs import queue
-from unbabble.web.jobs.disposal import sweep
+from unbabble.web.queue import queue
+from unbabble.web.queue.disposal import sweep
 from unbabble.web.tables.jobs import Doomed, Job
 from unbabble.web.tables.uploads import Upload
 from unbabble.web.worker import FELL, Hands, Worker

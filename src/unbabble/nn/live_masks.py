@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unbabble.base.errors import UsageError
-from unbabble.nn.separator import NeuralSeparator
+from unbabble.nn.kinds.separator import NeuralSeparator
 from unbabble.nn.streaming import RecordingStreamer, remembering
 
 COMPRESSION = 0.3

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unbabble.base.errors import UsageError
-from unbabble.nn.mel_bands import MelBands
+from unbabble.nn.features import MelBands
 
 WINDOW_FRAMES = 160
 

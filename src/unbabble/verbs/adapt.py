@@ -84,12 +84,12 @@ def adapt(
         OutputError: the folder cannot be written to, or has a model already.
         UsageError: no such networks, or none that takes so little.
     """
-    from unbabble import adapting
     from unbabble.base.inputs import expand
-    from unbabble.model_folder import NAMES, write_folder
-    from unbabble.networks import load_separator
-    from unbabble.onnx_networks import require_extra
-    from unbabble.onnx_steps import export_step
+    from unbabble.networks.folder import NAMES, write_folder
+    from unbabble.networks.load import load_separator
+    from unbabble.networks.onnx import require_extra
+    from unbabble.networks.onnx_step import export_step
+    from unbabble.training import personal as adapting
 
     if steps < 1:
         raise UsageError("There is at least 1 step.")
@@ -152,7 +152,7 @@ def forget(*, quiet: bool = False) -> None:
     Args:
         quiet: Say nothing.
     """
-    from unbabble.adapting import forget as remove
+    from unbabble.training.personal import forget as remove
 
     _speaker(quiet)(f"{remove() / 1e6:.1f} MB of what adapt kept are gone.")
 

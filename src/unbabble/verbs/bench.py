@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from unbabble import jobs as executor
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.report import FileReport, Report, timestamp
+from unbabble.jobs import run as executor
 
 MIXTURE = "unchanged"
 """The recording itself in place of every voice: the trivial baseline."""
@@ -99,8 +99,8 @@ def bench(
         UsageError: a request that makes no sense.
         InputError: no recordings, or weights that cannot be used.
     """
-    from unbabble.hub import choose_device, load
-    from unbabble.scoring import BlindScorer
+    from unbabble.pipelines.score import BlindScorer
+    from unbabble.pipelines.separate import choose_device, load
 
     executor.check_jobs(jobs)
     if limit is not None and limit < 1:
@@ -162,9 +162,9 @@ def bench_recording(task: _Recording, models: Sequence[str], scorer: str, device
     Raises:
         InputError: the recording cannot be read, or no model can separate it.
     """
-    from unbabble.hub import load
-    from unbabble.intake import as_audio
-    from unbabble.scoring import BlindScorer
+    from unbabble.pipelines.recording import as_audio
+    from unbabble.pipelines.score import BlindScorer
+    from unbabble.pipelines.separate import load
 
     started, scoring = time.perf_counter(), BlindScorer(scorer, device)
     recording = as_audio(task.path, None)

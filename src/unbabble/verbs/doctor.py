@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from unbabble.base.files import write_json
-from unbabble.jobs import available_cores
+from unbabble.jobs.run import available_cores
 
 State = Literal["ok", "missing", "broken"]
 PYTHON = (3, 11)
@@ -144,7 +144,7 @@ def _torch() -> list[Check]:
 
 def _kernel_cache() -> Check:
     """Compiled kernels go to NUMBA_CACHE_DIR, or to the user's cache folder."""
-    from unbabble.signal.kernels import cache_folder
+    from unbabble.signal.kernels.compile import cache_folder
 
     folder = Path(os.environ.get("NUMBA_CACHE_DIR") or cache_folder())
     with contextlib.suppress(OSError):

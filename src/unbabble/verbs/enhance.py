@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from unbabble import jobs as executor
 from unbabble.base.config import parse_assignments
 from unbabble.base.errors import UsageError
 from unbabble.base.inputs import Input
 from unbabble.base.report import FileReport, Report
-from unbabble.verbs.batch import Batch, once
+from unbabble.jobs import run as executor
+from unbabble.verbs.frame import Batch, once
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def enhance(
         UsageError: a request that makes no sense; no recording was touched.
         OutputError: the folder cannot be written to.
     """
-    from unbabble.enhancing import load_chooser, load_enhancers
+    from unbabble.pipelines.enhance import load_chooser, load_enhancers
 
     if strength != "auto" and not (0 <= strength <= math.inf):
         raise UsageError("The strength is at least 0 dB, or auto.")
@@ -86,7 +86,7 @@ def enhance_one(task: Input, out: Path, settings: Settings, overwrite: bool) -> 
     Raises:
         UnbabbleError: it cannot be done, in one sentence.
     """
-    from unbabble.enhancing import enhance_file, load_chooser, load_enhancers
+    from unbabble.pipelines.enhance import enhance_file, load_chooser, load_enhancers
 
     def make(folder: Path, result: FileReport) -> None:
         path = folder / f"enhanced.{settings.format}"

@@ -64,10 +64,10 @@ def export(
         OutputError: the file cannot be written.
         UsageError: not a network, or one that cannot be exported.
     """
-    from unbabble.networks import is_network, load_separator
-    from unbabble.onnx_networks import export as write
-    from unbabble.onnx_networks import require_extra
-    from unbabble.onnx_steps import export_step
+    from unbabble.networks.load import is_network, load_separator
+    from unbabble.networks.onnx import export as write
+    from unbabble.networks.onnx import require_extra
+    from unbabble.networks.onnx_step import export_step
 
     if out.suffix != SUFFIX:
         raise UsageError(f"The file of --out ends in {SUFFIX}, unlike '{out}'.")

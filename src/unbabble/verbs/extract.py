@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from unbabble import jobs as executor
 from unbabble.base.config import parse_assignments
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.inputs import Input
 from unbabble.base.report import FileReport, Report
-from unbabble.verbs.batch import Batch, once
+from unbabble.jobs import run as executor
+from unbabble.verbs.frame import Batch, once
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def extract(
         UsageError: a request that makes no sense; no recording was touched.
         OutputError: the folder cannot be written to.
     """
-    from unbabble.extracting import enrollment_of, load_extractor
+    from unbabble.pipelines.extract import enrollment_of, load_extractor
 
     executor.check_jobs(jobs)
     if not enroll:
@@ -85,7 +85,7 @@ def extract_one(task: Input, out: Path, settings: Settings, overwrite: bool) -> 
     Raises:
         UnbabbleError: it cannot be done, in one sentence.
     """
-    from unbabble.extracting import enrollment_of, extract_file, load_extractor
+    from unbabble.pipelines.extract import enrollment_of, extract_file, load_extractor
 
     def make(folder: Path, result: FileReport) -> None:
         path = folder / f"voice.{settings.format}"

@@ -89,9 +89,9 @@ def about_weights(name: str) -> dict[str, Any]:
     """
     if name in registry.cards() or (name in registry.models() and not registry.find(name)[0].network):
         return {}
-    from unbabble.model_folder import sha256
-    from unbabble.networks import load_network
-    from unbabble.nn.macs import parameter_count
+    from unbabble.networks.cost import parameter_count
+    from unbabble.networks.folder import sha256
+    from unbabble.networks.load import load_network
 
     found = load_network(name)
     size = {"parameters": parameter_count(found.network)}

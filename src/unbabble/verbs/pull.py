@@ -24,7 +24,7 @@ def pull(
         OutputError: the folder cannot be written.
         UsageError: the name of a model that needs no fetching.
     """
-    from unbabble.networks import HUB_PREFIX
+    from unbabble.networks.load import HUB_PREFIX
 
     if not (source.startswith(HUB_PREFIX) or "/" in source or Path(source).is_dir()):
         raise UsageError(f"'{source}' is neither a folder nor a name on the Hugging Face Hub (org/name).")

@@ -46,8 +46,8 @@ def push(
         OutputError: the target cannot be written.
         UsageError: no such network, or a name that the Hub does not take.
     """
-    from unbabble import networks
-    from unbabble.model_folder import write_folder
+    from unbabble.networks import load as networks
+    from unbabble.networks.folder import write_folder
 
     if not target.startswith(networks.HUB_PREFIX):
         if private:
@@ -71,8 +71,8 @@ def copy_network(name: str, folder: Path, overwrite: bool, quiet: bool) -> Trans
     Raises:
         InputError, OutputError, UsageError: as ``push``.
     """
-    from unbabble import networks
-    from unbabble.model_folder import write_folder
+    from unbabble.networks import load as networks
+    from unbabble.networks.folder import write_folder
 
     folder = folder.expanduser()
     network, found = networks.load_separator(name)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from cyclopts import Parameter
 
-from unbabble import jobs as executor
 from unbabble.base.errors import InputError, MissingExtraError, UsageError
 from unbabble.base.report import FileReport, Report, timestamp
+from unbabble.jobs import run as executor
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,15 +9,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unbabble import jobs as executor
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.files import atomic
 from unbabble.base.inputs import SUFFIXES, unique_stems
 from unbabble.base.report import FileReport, Report, timestamp
+from unbabble.jobs import run as executor
 from unbabble.verbs.score_files import numbered_voices
 
 if TYPE_CHECKING:
-    from unbabble.scoring import VoiceScore
+    from unbabble.pipelines.score import VoiceScore
 
 SHOWN_SECONDS = 60.0
 """Of a recording, in its picture."""
@@ -73,8 +73,8 @@ def score_blind(
     quiet: bool,
 ) -> BlindReport:
     """Score without references; for the arguments see ``score``."""
-    from unbabble.hub import choose_device
-    from unbabble.scoring import BlindScorer
+    from unbabble.pipelines.score import BlindScorer
+    from unbabble.pipelines.separate import choose_device
 
     tasks = find_blind_tasks([*map(Path, files)], mixture and Path(mixture), [*map(Path, estimates)])
     pictures: list[Path | None] = [None] * len(tasks)
@@ -106,7 +106,7 @@ class _Pictured:
 
 def _score_recording(pictured: _Pictured, model: str, channel: int, device: str) -> FileReport:
     from unbabble.base.audio import probe
-    from unbabble.scoring import BlindScorer
+    from unbabble.pipelines.score import BlindScorer
 
     started, task = time.perf_counter(), pictured.task
     if not task.estimates:

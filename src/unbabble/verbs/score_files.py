@@ -14,7 +14,7 @@ from torch import Tensor
 from unbabble.base.audio import read, resample
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.inputs import SUFFIXES
-from unbabble.scoring import LENGTH_TOLERANCE_SECONDS
+from unbabble.pipelines.score import LENGTH_TOLERANCE_SECONDS
 
 Kind = Literal["reference", "source"]
 

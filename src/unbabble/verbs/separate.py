@@ -7,19 +7,19 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from unbabble import jobs as executor
 from unbabble.base.config import merge, parse_assignments
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.files import remove_partial
 from unbabble.base.inputs import Input
 from unbabble.base.report import FileReport, Report
-from unbabble.verbs.batch import Batch
+from unbabble.jobs import run as executor
+from unbabble.verbs.frame import Batch
 from unbabble.verbs.summary import announce_compilation
 
 if TYPE_CHECKING:
-    from unbabble.chunk import LongSeparation
-    from unbabble.hub import Model
-    from unbabble.select import Candidate
+    from unbabble.pipelines.choose import Candidate
+    from unbabble.pipelines.separate import Model
+    from unbabble.pipelines.tracks import LongSeparation
 
 LEAST_SEGMENT_SECONDS = 10.0
 
@@ -98,7 +98,7 @@ def separate(
         UsageError: a request that makes no sense; no recording was touched.
         OutputError: the folder cannot be written to.
     """
-    from unbabble.select import load
+    from unbabble.pipelines.choose import load
 
     if keep_all and model != "auto":
         raise UsageError("--keep-all is for --model auto, which tries several.")
@@ -132,7 +132,7 @@ def separate_file(task: Input, out: Path, settings: Settings, overwrite: bool, s
     Raises:
         UnbabbleError: it cannot be done, in one sentence.
     """
-    from unbabble.select import AutoModel, load
+    from unbabble.pipelines.choose import AutoModel, load
 
     folder, config = out / task.stem, vars(settings)
     if not overwrite and (earlier := executor.done_before(folder, task.path, config)):
@@ -181,7 +181,7 @@ def separate_file(task: Input, out: Path, settings: Settings, overwrite: bool, s
 def _in_segments(
     model: "Model", path: Path, folder: Path, segment: float, settings: Settings
 ) -> "LongSeparation":
-    from unbabble.chunk import separate_long
+    from unbabble.pipelines.tracks import separate_long
 
     return separate_long(
         model,
@@ -196,7 +196,7 @@ def _in_segments(
 
 def _score(path: Path, voices: list[Path], settings: Settings, result: FileReport) -> None:
     """Add what a listener without the true voices says; a recording that cannot be scored is separated all the same."""
-    from unbabble.scoring import BlindScorer, has_scorer
+    from unbabble.pipelines.score import BlindScorer, has_scorer
 
     if not has_scorer():
         return
@@ -215,8 +215,8 @@ def _score(path: Path, voices: list[Path], settings: Settings, result: FileRepor
 def _compiles(model: str, tasks: list[Input]) -> bool:
     """Whether the first recording, at least, is one for the compiled methods."""
     from unbabble.base.audio import probe
-    from unbabble.hub import AUTO
-    from unbabble.networks import is_network
+    from unbabble.networks.load import is_network
+    from unbabble.pipelines.separate import AUTO
 
     if model != AUTO:
         return not is_network(model)
@@ -234,7 +234,7 @@ def _make_room(folder: Path) -> None:
 def _segment(task: Input, settings: Settings, model: "Model") -> float | None:
     """How long the pieces are that this recording is to be cut into; None for the whole."""
     from unbabble.base.audio import probe
-    from unbabble.chunk import is_long, segment_seconds
+    from unbabble.pipelines.tracks import is_long, segment_seconds
 
     if settings.segment == 0:
         return None

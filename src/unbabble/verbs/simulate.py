@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from unbabble import jobs as executor
 from unbabble.base import audio
 from unbabble.base.errors import OutputError, UsageError
 from unbabble.base.files import PARTIAL_SUFFIX, atomic, writable_folder, write_json
@@ -29,6 +28,7 @@ from unbabble.base.report import FileReport, Report, plain, timestamp
 from unbabble.data import corpora
 from unbabble.data.mixing import Mixture, MixtureSet, Reference
 from unbabble.data.rooms import Array, MeasuredRooms, Room, SimulatedRooms
+from unbabble.jobs import run as executor
 from unbabble.verbs.summary import print_summary
 
 

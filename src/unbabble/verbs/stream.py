@@ -15,7 +15,7 @@ from unbabble.base.errors import InputError, MissingExtraError, UnbabbleError, U
 from unbabble.base.files import remove_partial, writable_folder
 from unbabble.base.inputs import STDIN
 from unbabble.base.report import FileReport, Report, timestamp
-from unbabble.jobs import done_before, forget, record_done
+from unbabble.jobs.run import done_before, forget, record_done
 from unbabble.verbs.summary import announce_compilation, print_summary
 
 if TYPE_CHECKING:
@@ -100,8 +100,8 @@ def stream(
         OutputError: the folder cannot be written to.
         MissingExtraError: mic without sounddevice.
     """
-    from unbabble.hub import load
-    from unbabble.networks import is_network
+    from unbabble.networks.load import is_network
+    from unbabble.pipelines.separate import load
 
     if seconds is not None and not seconds > 0:
         raise UsageError("The seconds to stop after must be positive.")
@@ -164,7 +164,7 @@ def _default_model(input: str | Path, channels: int | None) -> str:
     """By the number of microphones, as far as it is known before the recording arrives."""
     from unbabble.base.audio import probe
     from unbabble.base.weights import packaged
-    from unbabble.hub import LIVE_SINGLE
+    from unbabble.pipelines.separate import LIVE_SINGLE
 
     if channels is None and str(input) != STDIN:
         try:

@@ -8,7 +8,7 @@ from unbabble.base.report import FileReport, Report
 
 def announce_compilation(quiet: bool = False) -> None:
     """Say what the first run waits for; ``quiet``: nothing."""
-    from unbabble.signal.kernels import are_compiled
+    from unbabble.signal.kernels.compile import are_compiled
 
     if not quiet and not are_compiled():
         console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)

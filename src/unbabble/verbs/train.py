@@ -11,9 +11,9 @@ from unbabble.base.config import check_arguments, load_yaml, merge, parse_assign
 from unbabble.base.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from unbabble.nn.network import Network
-    from unbabble.recipe import Recipe
-    from unbabble.scoring import Listener
+    from unbabble.nn.kinds.network import Network
+    from unbabble.pipelines.score import Listener
+    from unbabble.training.recipe import Recipe
 
 RUNS = Path("runs")
 TUNING_STEPS = 2000
@@ -78,9 +78,9 @@ def train(
         UsageError: a recipe that makes no sense, or a folder that holds a run already.
         InputError: data that cannot be used.
     """
-    from unbabble.networks import load_network
-    from unbabble.recipe import read_recipe
-    from unbabble.trainer import Run
+    from unbabble.networks.load import load_network
+    from unbabble.training.recipe import read_recipe
+    from unbabble.training.run import Run
 
     changes = parse_assignments(set or [])
     new: list[str] = []
@@ -218,8 +218,8 @@ def _listener(folder: Path, network: "Network") -> "Listener":
     import tempfile
 
     from unbabble.base.inputs import expand
-    from unbabble.nn.separator import NeuralSeparator
-    from unbabble.scoring import Listener
+    from unbabble.nn.kinds.separator import NeuralSeparator
+    from unbabble.pipelines.score import Listener
 
     if not isinstance(network, NeuralSeparator):
         raise UsageError("Only what separates is validated on real recordings.")

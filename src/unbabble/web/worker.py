@@ -26,11 +26,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from unbabble.base.errors import InputError
 from unbabble.web.database import Database
-from unbabble.web.jobs import queue
-from unbabble.web.jobs.disposal import sweep
-from unbabble.web.jobs.expiry import purge
-from unbabble.web.jobs.queue import Claim
-from unbabble.web.jobs.work import STAGES, File, Told, serve
+from unbabble.web.queue import queue
+from unbabble.web.queue.disposal import sweep
+from unbabble.web.queue.expiry import purge
+from unbabble.web.queue.queue import Claim
+from unbabble.web.queue.work import STAGES, File, Told, serve
 from unbabble.web.review.judging import settle
 from unbabble.web.settings import Settings
 from unbabble.web.storage import Storage

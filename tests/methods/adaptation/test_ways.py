@@ -11,8 +11,8 @@ from unbabble.methods.adaptation.data_purification import DataPurification, fram
 from unbabble.methods.adaptation.noisy2noisy import Noisy2Noisy
 from unbabble.methods.adaptation.pseudo_enhancement import PseudoEnhancement
 from unbabble.methods.adaptation.remixit import EVERY, KEPT, RemixIT
-from unbabble.nn.adaptation import Material, batched, mixed, negative_snr_db
-from unbabble.nn.separator import NeuralSeparator
+from unbabble.nn.kinds.separator import NeuralSeparator
+from unbabble.nn.material import Material, batched, mixed, negative_snr_db
 
 SAMPLES = 4000
 WAYS = [card.name for card in cards().values() if card.contract == "adaptation"]

@@ -5,8 +5,8 @@ import torch
 
 from unbabble.base.errors import UsageError
 from unbabble.methods.enhancement.gru import GRU
+from unbabble.networks.cost import macs_per_second, parameter_count
 from unbabble.nn.live_masks import MEMORY_FRAMES, LevelSoFar, windows
-from unbabble.nn.macs import macs_per_second, parameter_count
 
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -5,7 +5,7 @@ import torch
 
 from unbabble.base.errors import UsageError
 from unbabble.methods.enhancement.sparse_ensemble import SparseEnsemble, Turns
-from unbabble.nn.macs import macs_per_second
+from unbabble.networks.cost import macs_per_second
 
 SMALL = {"specialists": 3, "hidden": 8, "gate_hidden": 4, "joint": True}
 SECOND = 16000

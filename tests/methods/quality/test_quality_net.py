@@ -10,9 +10,9 @@ from unbabble.base.errors import UsageError
 from unbabble.base.registry import create
 from unbabble.data.dynamic import DynamicMixing
 from unbabble.methods.quality.quality_net import QualityNet
-from unbabble.nn.macs import parameter_count
-from unbabble.rated import RatedItems, RatedMixing
+from unbabble.networks.cost import parameter_count
 from unbabble.signal.metrics import pesq
+from unbabble.training.sets.rated import RatedItems, RatedMixing
 
 RATE = 16000
 

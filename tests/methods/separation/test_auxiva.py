@@ -14,12 +14,12 @@ from unbabble.data import corpora
 from unbabble.data.mixing import Mixture, MixtureSet
 from unbabble.data.rooms import MeasuredRooms
 from unbabble.methods.separation.auxiva import AuxIVA
-from unbabble.signal.demixing import UPDATES, Demixer
-from unbabble.signal.demixing_fast import FastDemixer
-from unbabble.signal.scaling import images
-from unbabble.signal.source_models import SOURCE_MODELS, weights
+from unbabble.signal.blind.demixing import UPDATES, Demixer
+from unbabble.signal.blind.scaling import images
+from unbabble.signal.blind.source_models import SOURCE_MODELS, weights
+from unbabble.signal.blind.whitening import whiten
+from unbabble.signal.kernels.demixer import FastDemixer
 from unbabble.signal.stft import Stft
-from unbabble.signal.whitening import whiten
 
 RATE = 16000
 MODELS = list(itertools.product(UPDATES, SOURCE_MODELS))

@@ -9,10 +9,10 @@ from unbabble.data import corpora
 from unbabble.data.mixing import MixtureSet
 from unbabble.data.rooms import MeasuredRooms
 from unbabble.methods.separation.ilrma import ILRMA
-from unbabble.signal.demixing import UPDATES, Demixer
-from unbabble.signal.demixing_fast import FastDemixer
-from unbabble.signal.low_rank import LowRank
-from unbabble.signal.low_rank_fast import FastLowRank
+from unbabble.signal.blind.demixing import UPDATES, Demixer
+from unbabble.signal.blind.low_rank import LowRank
+from unbabble.signal.kernels.demixer import FastDemixer
+from unbabble.signal.kernels.low_rank import FastLowRank
 from unbabble.signal.metrics import pairwise, si_sdr
 from unbabble.signal.permutation import best_permutation
 

@@ -9,9 +9,9 @@ from unbabble.data import corpora
 from unbabble.data.mixing import MixtureSet
 from unbabble.data.rooms import MeasuredRooms
 from unbabble.methods.separation.overiva import OverIVA
+from unbabble.signal.blind.source_models import SOURCE_MODELS
 from unbabble.signal.metrics import pairwise, si_sdr
 from unbabble.signal.permutation import best_permutation
-from unbabble.signal.source_models import SOURCE_MODELS
 
 RATE = 16000
 TAGS = ("ip", "ip2")

@@ -7,7 +7,7 @@ from unbabble.base.config import load_yaml
 from unbabble.base.errors import UsageError
 from unbabble.methods.separation import sepformer
 from unbabble.methods.separation.sepformer import COMPACT, SepFormer, positions
-from unbabble.nn.macs import macs_per_second, parameter_count
+from unbabble.networks.cost import macs_per_second, parameter_count
 
 TINY_MEANS = SepFormer.TINY | {"inter": "means", "inter_layers": 2, "repeats": 3}
 

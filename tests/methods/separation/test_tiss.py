@@ -14,8 +14,8 @@ from unbabble.data import corpora
 from unbabble.data.mixing import Mixture, MixtureSet
 from unbabble.data.rooms import MeasuredRooms
 from unbabble.methods.separation.tiss import PredictiveDemixer, past_frames
+from unbabble.signal.kernels.tiss import FastPredictiveDemixer
 from unbabble.signal.metrics import si_sdr
-from unbabble.signal.tiss_fast import FastPredictiveDemixer
 
 SAMPLE_RATE = 16000
 LOAD = 1e-2

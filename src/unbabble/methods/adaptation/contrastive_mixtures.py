@@ -14,8 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unbabble.base.registry import register
-from unbabble.nn.adaptation import MIXED_SNR_DB, Way, batched, mixed, negative_snr_db
-from unbabble.nn.separator import NeuralSeparator
+from unbabble.nn.kinds.separator import NeuralSeparator
+from unbabble.nn.material import MIXED_SNR_DB, Way, batched, mixed, negative_snr_db
 
 AGREEMENT, DISAGREEMENT = 0.1, 0.01
 """lambda+ and lambda-, of decibels and of squared decibels; the paper searches for them."""

@@ -17,9 +17,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unbabble.base.registry import register
-from unbabble.nn.adaptation import EPS, MIXED_SNR_DB, Material, Way, batched, mixed
+from unbabble.nn.kinds.separator import NeuralSeparator
 from unbabble.nn.live_masks import Frames
-from unbabble.nn.separator import NeuralSeparator
+from unbabble.nn.material import EPS, MIXED_SNR_DB, Material, Way, batched, mixed
 
 WINDOW, HOP = 1024, 256
 """Of frames, as in ``frame_snr``."""

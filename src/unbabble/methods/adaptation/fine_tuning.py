@@ -10,8 +10,8 @@ from torch import Tensor
 
 from unbabble.base.errors import UsageError
 from unbabble.base.registry import register
-from unbabble.nn.adaptation import Material, Way, batched
-from unbabble.nn.separator import NeuralSeparator
+from unbabble.nn.kinds.separator import NeuralSeparator
+from unbabble.nn.material import Material, Way, batched
 
 
 @register(

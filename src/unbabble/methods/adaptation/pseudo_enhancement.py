@@ -12,8 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unbabble.base.registry import register
-from unbabble.nn.adaptation import MIXED_SNR_DB, Way, batched, mixed
-from unbabble.nn.separator import NeuralSeparator
+from unbabble.nn.kinds.separator import NeuralSeparator
+from unbabble.nn.material import MIXED_SNR_DB, Way, batched, mixed
 
 
 @register(

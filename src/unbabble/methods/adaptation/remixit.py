@@ -15,8 +15,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unbabble.base.registry import register
-from unbabble.nn.adaptation import Way, batched
-from unbabble.nn.separator import NeuralSeparator
+from unbabble.nn.kinds.separator import NeuralSeparator
+from unbabble.nn.material import Way, batched
 from unbabble.signal.metrics import si_sdr
 
 KEPT, EVERY = 0.99, 5

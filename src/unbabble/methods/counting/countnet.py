@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from unbabble.base.errors import UsageError
 from unbabble.base.registry import register
-from unbabble.nn.network import Network
+from unbabble.nn.kinds.network import Network
 from unbabble.signal.level import unit_level
 from unbabble.signal.mel import mel_filters
 

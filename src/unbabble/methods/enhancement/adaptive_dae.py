@@ -29,8 +29,8 @@ from torch import Tensor, nn
 
 from unbabble.base.errors import UsageError
 from unbabble.base.registry import register
+from unbabble.nn.kinds.separator import NeuralSeparator
 from unbabble.nn.losses import separation_loss
-from unbabble.nn.separator import NeuralSeparator
 from unbabble.nn.spectrum import Spectrum
 
 POWER = 0.5

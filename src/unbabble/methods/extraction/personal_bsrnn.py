@@ -30,7 +30,7 @@ from unbabble.nn.band_split import (
     masked,
     recurrences,
 )
-from unbabble.nn.extractor import NeuralExtractor, Person
+from unbabble.nn.kinds.extractor import NeuralExtractor, Person
 from unbabble.nn.spectrum import Spectrum
 
 COMPARISONS = 2

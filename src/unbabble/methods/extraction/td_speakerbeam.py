@@ -23,9 +23,9 @@ from torch import Tensor, nn
 
 from unbabble.base.errors import UsageError
 from unbabble.base.registry import create, register
-from unbabble.nn.embedder import NeuralEmbedder
-from unbabble.nn.extractor import NeuralExtractor, Person
 from unbabble.nn.filterbank import Decoder, Encoder
+from unbabble.nn.kinds.embedder import NeuralEmbedder
+from unbabble.nn.kinds.extractor import NeuralExtractor, Person
 from unbabble.nn.prelu import PReLU
 from unbabble.nn.tcn import Block, Pointwise, make_norm
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from unbabble.base.errors import UsageError
 from unbabble.base.registry import register
-from unbabble.nn.extractor import NeuralExtractor, Person
+from unbabble.nn.kinds.extractor import NeuralExtractor, Person
 from unbabble.nn.speaker_encoder import SpeakerEncoder
 from unbabble.nn.spectrum import Spectrum
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from unbabble.base.errors import UsageError
 from unbabble.base.registry import register
-from unbabble.nn.scorer import NeuralScorer, Prediction, mean_over, true_db, unit
+from unbabble.nn.kinds.scorer import NeuralScorer, Prediction, mean_over, true_db, unit
 
 KERNEL, STRIDES = 4, (1, 2, 2, 2, 2)
 FLOOR = 1e-5

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from unbabble.base.errors import UsageError
 from unbabble.base.registry import register
-from unbabble.nn.scorer import HIGHEST_DB, LOWEST_DB, NeuralScorer, Prediction, mean_over, true_db
+from unbabble.nn.kinds.scorer import HIGHEST_DB, LOWEST_DB, NeuralScorer, Prediction, mean_over, true_db
 from unbabble.signal.mel import mel_filters
 from unbabble.signal.stft import Stft
 

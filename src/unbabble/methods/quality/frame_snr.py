@@ -14,8 +14,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unbabble.base.registry import register
+from unbabble.nn.kinds.network import Network
 from unbabble.nn.live_masks import Frames, Recurrence
-from unbabble.nn.network import Network
 from unbabble.signal.level import check_mixture
 
 LIMIT_DB, SCALE_DB = 30.0, 10.0

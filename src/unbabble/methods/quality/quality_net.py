@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from unbabble.base.errors import UsageError
 from unbabble.base.registry import register
-from unbabble.nn.network import Network
-from unbabble.nn.scorer import unit
+from unbabble.nn.kinds.network import Network
+from unbabble.nn.kinds.scorer import unit
 from unbabble.nn.spectrum import Spectrum
 from unbabble.signal.level import check_mixture
 

@@ -4,7 +4,7 @@ L. Wan, Q. Wang, A. Papir, I. Lopez Moreno, "Generalized end-to-end loss for spe
 embedder of VoiceFilter. Utterance i of speaker j has the vector e_ji, of unit norm; c_k is the centre of speaker k.
 
     S_ji,k = w cos(e_ji, c_k) + b,   without e_ji in c_j                                        (eqs. 5, 8, 9)
-    L(e_ji) = -S_ji,j + log sum_k exp S_ji,k                                 (eq. 6; ``nn.embedder.end_to_end_loss``)
+    L(e_ji) = -S_ji,j + log sum_k exp S_ji,k                                 (eq. 6; ``end_to_end_loss``)
 """
 
 from typing import Any, ClassVar
@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unbabble.base.registry import register
-from unbabble.nn.embedder import NeuralEmbedder, end_to_end_loss
+from unbabble.nn.kinds.embedder import NeuralEmbedder, end_to_end_loss
 from unbabble.nn.speaker_encoder import SpeakerEncoder
 
 

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unbabble.base.registry import register
-from unbabble.nn.embedder import NeuralEmbedder
+from unbabble.nn.kinds.embedder import NeuralEmbedder
 from unbabble.nn.live_masks import Frames, Recurrence
 
 

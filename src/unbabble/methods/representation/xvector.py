@@ -1,7 +1,7 @@
 """x-vectors: who speaks, from convolutions over some frames each, and mean and deviation of what they find over time.
 
 D. Snyder, D. Garcia-Romero, G. Sell, D. Povey, S. Khudanpur, "X-vectors: robust DNN embeddings for speaker
-recognition", ICASSP 2018. Differences: learns with the loss of d-vectors (``nn.embedder.end_to_end_loss``) instead of
+recognition", ICASSP 2018. Differences: learns with the loss of d-vectors (``end_to_end_loss``) instead of
 naming the speakers of its training data, of which there may be few; one layer behind the statistics.
 
 =========== =================== ====================================================================
@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from unbabble.base.errors import UsageError
 from unbabble.base.registry import register
-from unbabble.nn.embedder import NeuralEmbedder, end_to_end_loss
-from unbabble.nn.mel_bands import MelBands
+from unbabble.nn.features import MelBands
+from unbabble.nn.kinds.embedder import NeuralEmbedder, end_to_end_loss
 
 LAYERS = ((5, 1), (3, 2), (3, 3), (1, 1), (1, 1))
 """Frames that a layer looks at, and how far apart they are."""

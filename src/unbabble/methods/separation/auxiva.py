@@ -18,12 +18,12 @@ x_ft             ``whitened``           mixture, whitened at every frequency (PC
 W_f              ``demixer.matrix``     demixing matrices, in whitened coordinates
 y_kft = w_k^H x  ``demixer.outputs``    sources
 r_kt             ``demixer.power()``    sum_f |y_kft|^2, the activity that ties frequencies together
-phi_kt           ``weights``            weights of the majoriser (``signal.source_models``)
+phi_kt           ``weights``            weights of the majoriser (``signal.blind.source_models``)
 V_kf             (in ``demixing``)      mean_t phi_kt x x^H
 ================ ====================== ================================================================
 
 One iteration: weights from the sources' activity, then one sweep of the update named by the tag (equations in
-``signal.demixing``).
+``signal.blind.demixing``).
 """
 
 from typing import Any
@@ -32,10 +32,10 @@ from jaxtyping import Complex
 from torch import Tensor
 
 from unbabble.base.registry import register
-from unbabble.signal.blind import BlindSeparator, choose, vector_analysis
-from unbabble.signal.demixing import UPDATES
-from unbabble.signal.source_models import SOURCE_MODELS
-from unbabble.signal.whitening import Whitened
+from unbabble.signal.blind.demixing import UPDATES
+from unbabble.signal.blind.separator import BlindSeparator, choose, vector_analysis
+from unbabble.signal.blind.source_models import SOURCE_MODELS
+from unbabble.signal.blind.whitening import Whitened
 
 
 @register(

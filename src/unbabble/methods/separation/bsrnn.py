@@ -41,7 +41,7 @@ from unbabble.nn.band_split import (
     masked,
     recurrences,
 )
-from unbabble.nn.separator import NeuralSeparator
+from unbabble.nn.kinds.separator import NeuralSeparator
 from unbabble.nn.spectrum import Spectrum
 
 

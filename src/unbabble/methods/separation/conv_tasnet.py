@@ -30,8 +30,8 @@ from torch import Tensor, nn
 from unbabble.base.errors import UsageError
 from unbabble.base.registry import register
 from unbabble.nn.filterbank import Decoder, Encoder
+from unbabble.nn.kinds.separator import NeuralSeparator
 from unbabble.nn.prelu import PReLU
-from unbabble.nn.separator import NeuralSeparator
 from unbabble.nn.streaming import NetworkStreamer, RecordingStreamer
 from unbabble.nn.tcn import Block, Pointwise, make_norm
 

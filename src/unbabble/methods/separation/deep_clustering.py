@@ -33,7 +33,7 @@ from torch import Tensor, nn
 
 from unbabble.base.errors import UsageError
 from unbabble.base.registry import register
-from unbabble.nn.separator import NeuralSeparator
+from unbabble.nn.kinds.separator import NeuralSeparator
 from unbabble.nn.spectrum import Spectrum
 
 SILENCE_DB = -40.0

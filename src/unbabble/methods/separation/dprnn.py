@@ -8,7 +8,7 @@ paper   code           meaning
 ======= ============== ======================================================================
 window  ``kernel``     samples of a filter; the stride is half of it
 N       ``bottleneck`` channels of the blocks; ``filters`` those of the encoder, as many
-K       ``chunk``      frames of a chunk; the next one begins after half of them
+K       ``pipelines.tracks``      frames of a chunk; the next one begins after half of them
 S       chunk          (axis) number of chunks
 B       ``blocks``     each an intra-chunk and an inter-chunk part
 H       ``hidden``     units of an LSTM, in each direction
@@ -30,8 +30,8 @@ from unbabble.base.errors import UsageError
 from unbabble.base.registry import register
 from unbabble.nn.chunking import Padding, overlap_add, segment
 from unbabble.nn.filterbank import Decoder, Encoder
+from unbabble.nn.kinds.separator import NeuralSeparator
 from unbabble.nn.prelu import PReLU
-from unbabble.nn.separator import NeuralSeparator
 
 EPS = 1e-8
 Chunks = Float[Tensor, "chunk batch frame channel"]

@@ -35,7 +35,7 @@ from torch import Tensor, nn
 
 from unbabble.base.errors import UsageError
 from unbabble.base.registry import register
-from unbabble.nn.separator import NeuralSeparator
+from unbabble.nn.kinds.separator import NeuralSeparator
 from unbabble.nn.spectrum import Spectrum
 from unbabble.signal.permutation import best_permutation
 

@@ -32,12 +32,12 @@ from jaxtyping import Complex
 from torch import Tensor
 
 from unbabble.base.registry import register
-from unbabble.signal.blind import BlindSeparator, at_least, choose, vector_analysis
-from unbabble.signal.demixing import UPDATES, Demixer
-from unbabble.signal.demixing_fast import FastDemixer
-from unbabble.signal.low_rank import LowRank
-from unbabble.signal.low_rank_fast import FastLowRank
-from unbabble.signal.whitening import Whitened
+from unbabble.signal.blind.demixing import UPDATES, Demixer
+from unbabble.signal.blind.low_rank import LowRank
+from unbabble.signal.blind.separator import BlindSeparator, at_least, choose, vector_analysis
+from unbabble.signal.blind.whitening import Whitened
+from unbabble.signal.kernels.demixer import FastDemixer
+from unbabble.signal.kernels.low_rank import FastLowRank
 
 
 @register(

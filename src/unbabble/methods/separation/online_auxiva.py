@@ -18,7 +18,7 @@ paper           code                    meaning
 x(w, t)         ``frame``               mixture, one frame
 W(w; t)         ``demixer.matrix``      demixing matrices
 r_k(t)          ``demixer.demix()``     activity over all frequencies (here squared)
-phi             ``weights``             G'(r) / r of the majoriser (``signal.source_models``)
+phi             ``weights``             G'(r) / r of the majoriser (``signal.blind.source_models``)
 alpha           ``time_constant``       forgetting, exp(-hop / time constant)
 V_k(w; t)       (in the demixer)        mean of phi_k x x^H that forgets by alpha, in output coordinates
 =============== ======================= =====================================================================
@@ -38,13 +38,13 @@ from torch import Tensor
 from unbabble.base.contracts import SAMPLE_RATE_ANY
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.registry import register
-from unbabble.signal.blind import OVERLAP, WINDOW_SECONDS, at_least, check_window, choose
-from unbabble.signal.demixing_fast import FastDemixer
-from unbabble.signal.demixing_online import OnlineDemixer
+from unbabble.signal.blind.online import OnlineDemixer
+from unbabble.signal.blind.separator import OVERLAP, WINDOW_SECONDS, at_least, check_window, choose
+from unbabble.signal.blind.source_models import SOURCE_MODELS, weights
+from unbabble.signal.blind.whitening import whiten
+from unbabble.signal.kernels.demixer import FastDemixer
 from unbabble.signal.level import check_mixture, loudest_first
-from unbabble.signal.source_models import SOURCE_MODELS, weights
 from unbabble.signal.stft import Stft
-from unbabble.signal.whitening import whiten
 
 SILENT_FRAME = 1e-6
 """A frame this much (-60 dB) below the running power is a pause: nothing is learnt from it."""

@@ -13,7 +13,7 @@ paper            code                   meaning
 x_ft             ``whitened``           mixture, whitened at every frequency
 w_k^H            ``demixer.matrix``     first rows: the talkers; the other rows span the background [J, -I]
 r_k(t)           ``demixer.power()``    sum_f |y_kft|^2
-phi_kt           ``weights``            weights of the majoriser (``signal.source_models``)
+phi_kt           ``weights``            weights of the majoriser (``signal.blind.source_models``)
 ================ ====================== ================================================================
 """
 
@@ -23,10 +23,10 @@ from jaxtyping import Complex
 from torch import Tensor
 
 from unbabble.base.registry import register
-from unbabble.signal.blind import BlindSeparator, choose, vector_analysis
-from unbabble.signal.demixing import WITH_BACKGROUND
-from unbabble.signal.source_models import SOURCE_MODELS
-from unbabble.signal.whitening import Whitened
+from unbabble.signal.blind.demixing import WITH_BACKGROUND
+from unbabble.signal.blind.separator import BlindSeparator, choose, vector_analysis
+from unbabble.signal.blind.source_models import SOURCE_MODELS
+from unbabble.signal.blind.whitening import Whitened
 
 
 @register(

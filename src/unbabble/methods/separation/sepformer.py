@@ -15,7 +15,7 @@ h'        ``chunks``            half overlapping, (batch, chunk, frame, width)
 IntraT    ``block.intra``       transformer along the frames of each chunk
 InterT    ``block.inter``       transformer along the chunks, for each place in them
 F         ``width``             filters of the encoder, and width of the transformers
-C         ``chunk``             frames of a chunk
+C         ``pipelines.tracks``             frames of a chunk
 K         ``layers``            of one transformer
 N         ``repeats``           blocks of IntraT and InterT
 ========= ===================== ==========================================================
@@ -40,8 +40,8 @@ from torch.nn import functional as F
 from unbabble.base.errors import UsageError
 from unbabble.base.registry import register
 from unbabble.nn.filterbank import Decoder, Encoder
+from unbabble.nn.kinds.separator import NeuralSeparator
 from unbabble.nn.prelu import PReLU
-from unbabble.nn.separator import NeuralSeparator
 
 COMPACT: dict[str, Any] = {
     "width": 128,

@@ -16,7 +16,7 @@ x-bar_ft         ``past_frames(heard)``  whitened channels at frames t - D ... t
 P_f              ``demixer.matrix``      demixing W and prediction H, rows p_k^H over [x; x-bar]
 y_ft             ``demixer.outputs``     sources, W x + H x-bar
 r_kt             ``demixer.power()``     sum_f |y_kft|^2, the activity that ties frequencies together
-phi_kt           ``weights``             weights of the majoriser (``signal.source_models``)
+phi_kt           ``weights``             weights of the majoriser (``signal.blind.source_models``)
 v                ``v``                   how far every output moves along one signal
 ================ ======================= ===================================================================
 
@@ -28,7 +28,7 @@ moving all outputs along any one signal b, y <- y - v b, has its minimum in clos
 
 Along the source b = y_k the determinant has a say for m = k, v_k = 1 - (mean_t phi_kt |y_kt|^2)^(-1/2), and that is
 ISS; along a frame of the past it has none. One iteration: weights, then all sources, then all channels and taps. The
-imagined noise of ``signal.demixing`` is white over [x; x-bar], so that the objective cannot rise.
+imagined noise of ``signal.blind.demixing`` is white over [x; x-bar], so that the objective cannot rise.
 
 With more microphones than talkers W works on the strongest principal components, as in ``auxiva``. The prediction
 hears the other components too: the past may be observed through any number of channels without an effect on the
@@ -52,12 +52,12 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 from unbabble.base.registry import register
-from unbabble.signal.blind import OVERLAP, BlindSeparator, at_least, choose, vector_analysis
-from unbabble.signal.demixing import Demixer
-from unbabble.signal.source_models import SOURCE_MODELS
+from unbabble.signal.blind.demixing import Demixer
+from unbabble.signal.blind.separator import OVERLAP, BlindSeparator, at_least, choose, vector_analysis
+from unbabble.signal.blind.source_models import SOURCE_MODELS
+from unbabble.signal.blind.whitening import Whitened
+from unbabble.signal.kernels.tiss import FastPredictiveDemixer
 from unbabble.signal.stft import Stft
-from unbabble.signal.tiss_fast import FastPredictiveDemixer
-from unbabble.signal.whitening import Whitened
 
 STEP = "iss"
 WINDOW_SECONDS = 0.256

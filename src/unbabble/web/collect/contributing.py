@@ -23,7 +23,7 @@ from unbabble.web.collect.checks import (
     word_count,
 )
 from unbabble.web.database import Database
-from unbabble.web.jobs.disposal import doom, sweep
+from unbabble.web.queue.disposal import doom, sweep
 from unbabble.web.review import judging
 from unbabble.web.storage import Storage
 from unbabble.web.tables.collect import Assignment, Contribution, Participant, WorkStamp

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unbabble.base.errors import InputError
-from unbabble.jobs import report_progress
+from unbabble.jobs.run import report_progress
 from unbabble.web.archives import extract_archive
 from unbabble.web.decoding import decode
 from unbabble.web.leaderboard.board import IN_DB, limited_db, summary
@@ -24,7 +24,7 @@ from unbabble.web.settings import Settings
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from unbabble.scoring import BlindScorer
+    from unbabble.pipelines.score import BlindScorer
 
 MOST_FILES = 5000
 UNPACKED = 8
@@ -197,7 +197,7 @@ def _masked(item: Item, folder: Path) -> list[Path]:
 
 
 def _scorer() -> "BlindScorer":
-    from unbabble.scoring import BlindScorer
+    from unbabble.pipelines.score import BlindScorer
 
     return BlindScorer()
 

@@ -8,10 +8,10 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session, joinedload
 
 from unbabble.web.database import Database
-from unbabble.web.jobs import queue
-from unbabble.web.jobs.disposal import doom
-from unbabble.web.jobs.expiry import remove_upload
 from unbabble.web.leaderboard.board import BY_KEY, METRICS, Figure, Loaded, Metric, ranks
+from unbabble.web.queue import queue
+from unbabble.web.queue.disposal import doom
+from unbabble.web.queue.expiry import remove_upload
 from unbabble.web.tables.board import Entry, TestSet
 from unbabble.web.tables.jobs import Job
 from unbabble.web.tables.uploads import Upload

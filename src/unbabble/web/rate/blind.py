@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from sqlalchemy import select
 
 from unbabble.web.database import Database
-from unbabble.web.jobs import queue
+from unbabble.web.queue import queue
 from unbabble.web.rate.studies import clips_of
 from unbabble.web.tables.jobs import Job
 from unbabble.web.tables.rate import Clip, Study

@@ -20,8 +20,8 @@ from unbabble.base.errors import InputError
 from unbabble.web.archives import extract_archive
 from unbabble.web.database import Database, now
 from unbabble.web.decoding import decode
-from unbabble.web.jobs import queue
-from unbabble.web.jobs.disposal import doom, spare
+from unbabble.web.queue import queue
+from unbabble.web.queue.disposal import doom, spare
 from unbabble.web.rate import tones
 from unbabble.web.rate.layouts import Found, read_folder
 from unbabble.web.rate.listening import Sound, plan

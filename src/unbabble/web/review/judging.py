@@ -12,7 +12,7 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from unbabble.web.database import Database
-from unbabble.web.jobs.queue import enqueue, heard, remove
+from unbabble.web.queue.queue import enqueue, heard, remove
 from unbabble.web.tables.collect import Contribution
 from unbabble.web.tables.jobs import Job
 from unbabble.web.tables.review import Judgement

@@ -11,8 +11,8 @@ from sqlalchemy.exc import IntegrityError
 
 from unbabble.base.errors import UsageError
 from unbabble.web.database import Database
-from unbabble.web.jobs.expiry import hand_over
 from unbabble.web.pages import page
+from unbabble.web.queue.expiry import hand_over
 from unbabble.web.tables.people import Event, User, Visit
 from unbabble.web.visitors import Administrator, Visitor, begin_visit, limited, log, visitor
 

@@ -16,8 +16,8 @@ from pydantic import AwareDatetime, BaseModel, Field, model_validator
 from sqlalchemy import func, select
 
 from unbabble.web.database import Database, now
-from unbabble.web.jobs.queue import enqueue, remove
 from unbabble.web.pages import page, stored_file
+from unbabble.web.queue.queue import enqueue, remove
 from unbabble.web.review.reviewing import allowed, gone
 from unbabble.web.review.splits import DEV_SHARE, TEST_SHARE, fingerprint
 from unbabble.web.tables.collect import Campaign, Contribution, Participant

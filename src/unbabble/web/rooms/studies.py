@@ -10,8 +10,8 @@ from pydantic import BaseModel, Field
 from sqlalchemy import delete, func, select
 from sqlalchemy.exc import IntegrityError
 
-from unbabble.web.jobs.disposal import doom
 from unbabble.web.pages import page
+from unbabble.web.queue.disposal import doom
 from unbabble.web.rate.blind import ask_for_scores, collect_scores
 from unbabble.web.rate.listeners import given
 from unbabble.web.rate.listening import CONSENT, INSTRUCTIONS, KINDS

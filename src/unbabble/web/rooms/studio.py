@@ -20,9 +20,9 @@ from pydantic import BaseModel
 from sqlalchemy import select
 
 import unbabble
-from unbabble.web.jobs import expiry
-from unbabble.web.jobs.disposal import sweep
 from unbabble.web.pages import page, stored_file
+from unbabble.web.queue import expiry
+from unbabble.web.queue.disposal import sweep
 from unbabble.web.studio.studio_jobs import (
     KINDS,
     MOST_SOURCES,

@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from unbabble.web.database import now
-from unbabble.web.jobs import queue
+from unbabble.web.queue import queue
 from unbabble.web.studio.studio_models import AUTO, is_choice
 from unbabble.web.tables.jobs import Job
 from unbabble.web.tables.people import Visit

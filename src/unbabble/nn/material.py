@@ -1,0 +1,146 @@
+"""What ways to adapt an enhancer to one person share: what there is of the person, and what an update costs.
+
+A method's file holds one way: from ``Material``, a batch, and from that the loss of the network that is adapted.
+"""
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unbabble.base.errors import InputError
+from unbabble.base.registry import Card
+from unbabble.nn.kinds.separator import NeuralSeparator
+
+MIXED_SNR_DB = (-5.0, 5.0)
+"""Of a recording over the noise that is put to it."""
+CLEAN_SNR_DB = (-5.0, 15.0)
+"""Of clean speech over noise."""
+DRAWS = 10
+LEAST_SPEAKING = 0.3
+"""Level of an excerpt in which somebody speaks, over that of all."""
+EPS = 1e-8
+
+
+@dataclass(frozen=True)
+class Material:
+    """What there is of a person, at one rate and about unit level.
+
+    Args:
+        recordings: noisy.
+        taught: what a large network makes of each of them.
+        voices: clean speech, if there is any.
+        noises: to be put to recordings; by default what the large network takes off them.
+        samples: of an excerpt.
+
+    Raises:
+        InputError: nothing as long as an excerpt.
+    """
+
+    recordings: Sequence[Float[Tensor, " time"]]
+    taught: Sequence[Float[Tensor, " time"]]
+    samples: int
+    voices: Sequence[Float[Tensor, " time"]] = ()
+    noises: Sequence[Float[Tensor, " time"]] = field(default=())
+
+    def __post_init__(self) -> None:
+        if not self.recordings or min(map(len, self.recordings)) < self.samples:
+            raise InputError("There is no recording as long as an excerpt to learn from.")
+        if not self.noises:
+            rest = [noisy - voice for noisy, voice in zip(self.recordings, self.taught, strict=True)]
+            object.__setattr__(self, "noises", rest)
+
+    @cached_property
+    def _shares(self) -> np.ndarray:
+        lengths = np.array([len(each) for each in self.recordings], float)
+        return lengths / lengths.sum()
+
+    @cached_property
+    def _level(self) -> Tensor:
+        return torch.cat(list(self.taught)).square().mean().sqrt()
+
+    def excerpt(self, rng: np.random.Generator) -> tuple[Float[Tensor, " time"], Float[Tensor, " time"]]:
+        """Of a recording, and of what it was taught to be: where somebody speaks, as far as a few draws find that."""
+        found = self._draw(rng)
+        for _ in range(DRAWS - 1):
+            if found[1].square().mean().sqrt() > LEAST_SPEAKING * self._level:
+                break
+            found = self._draw(rng)
+        return found
+
+    def _draw(self, rng: np.random.Generator) -> tuple[Float[Tensor, " time"], Float[Tensor, " time"]]:
+        number = int(rng.choice(len(self.recordings), p=self._shares))
+        start = int(rng.integers(len(self.recordings[number]) - self.samples + 1))
+        here = slice(start, start + self.samples)
+        return self.recordings[number][here], self.taught[number][here]
+
+    def noise(self, rng: np.random.Generator) -> Float[Tensor, " time"]:
+        """An excerpt, which begins again where the noise ends."""
+        noise = self.noises[int(rng.integers(len(self.noises)))]
+        start = int(rng.integers(max(0, len(noise) - self.samples) + 1))
+        noise = noise[start : start + self.samples]
+        return noise.repeat(-(-self.samples // max(1, len(noise))))[: self.samples]
+
+    def voice(self, rng: np.random.Generator) -> Float[Tensor, " time"]:
+        """An excerpt of clean speech, which has silence behind it where it is short."""
+        voice = self.voices[int(rng.integers(len(self.voices)))]
+        voice = torch.nn.functional.pad(voice, (0, max(0, self.samples - len(voice))))
+        start = int(rng.integers(len(voice) - self.samples + 1))
+        return voice[start : start + self.samples]
+
+    def clean(self, rng: np.random.Generator) -> tuple[Float[Tensor, " time"], Float[Tensor, " time"]]:
+        """Clean speech in noise, and alone."""
+        voice = self.voice(rng)
+        return mixed(voice, self.noise(rng), rng.uniform(*CLEAN_SNR_DB)), voice
+
+
+class Way(ABC):
+    """One way to adapt a network.
+
+    Args:
+        material: of the person.
+        network: that is adapted: at first as it was.
+    """
+
+    card: ClassVar[Card]
+
+    def __init__(self, material: Material, network: NeuralSeparator) -> None:
+        self.material = material
+        self.start = copy.deepcopy(network).eval().requires_grad_(False)
+
+    @abstractmethod
+    def loss(self, network: NeuralSeparator, rng: np.random.Generator, batch: int) -> Float[Tensor, ""]:
+        """Mean loss of a batch of so many excerpts, from the person's noisy recordings."""
+
+    def after(self, network: NeuralSeparator, step: int) -> None:  # noqa: B027
+        """What changes after ``step`` updates; most ways have nothing such."""
+
+
+def mixed(
+    voice: Float[Tensor, " time"], noise: Float[Tensor, " time"], snr_db: float
+) -> Float[Tensor, " time"]:
+    """Both together, at this ratio."""
+    gain = voice.norm() / noise.norm().clamp(min=EPS) * 10 ** (-snr_db / 20)
+    return voice + gain * noise
+
+
+def batched(pairs: Sequence[tuple[Tensor, ...]]) -> tuple[Float[Tensor, "batch time"], ...]:
+    """What belongs to each excerpt, stacked, at the level at which its first one has unit power."""
+    found = tuple(torch.stack(each) for each in zip(*pairs, strict=True))
+    level = found[0].square().mean(-1, keepdim=True).sqrt().clamp(min=EPS)
+    return tuple(each / level for each in found)
+
+
+def negative_snr_db(
+    estimate: Float[Tensor, "batch time"], target: Float[Tensor, "batch time"]
+) -> Float[Tensor, " batch"]:
+    """E of the literature: 10 log10(|s - y|^2 / |s|^2)."""
+    error = (target - estimate).square().sum(-1)
+    return 10 * torch.log10((error + EPS) / (target.square().sum(-1) + EPS))

@@ -1,0 +1,341 @@
+"""One enrolled person out of recordings of several: whom to listen to is told by a recording of that person alone.
+
+Either a network learnt to extract, or one that separates all voices is followed by one that tells speakers apart; of
+several that separate, for each recording the one whose voices a blind score puts highest.
+"""
+
+import json
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unbabble.base import audio as audio_files
+from unbabble.base.audio import Audio
+from unbabble.base.errors import InputError, UsageError
+from unbabble.base.registry import create
+from unbabble.base.weights import packaged
+from unbabble.networks.load import counter, load_network
+from unbabble.nn.kinds.embedder import NeuralEmbedder
+from unbabble.nn.kinds.extractor import NeuralExtractor
+from unbabble.nn.kinds.scorer import LEAST_SECONDS, unit
+from unbabble.nn.kinds.separator import NeuralSeparator
+from unbabble.pipelines.chosen_voice import ChosenVoice, Judge
+from unbabble.pipelines.enhance import loudest_part, write_pieces
+from unbabble.pipelines.recording import clipped_share, independent_microphones
+from unbabble.pipelines.score import BlindScorer, VoiceScore, has_scorer
+from unbabble.pipelines.separate import COUNTER, choose_device, windows_to_count
+from unbabble.signal.level import live_channel
+
+AUTO = "auto"
+DEFAULTS = ("sepformer.2talkers_8k", "bsrnn.2talkers_8k")
+"""What ``auto`` is: on dev (``benchmarks/extraction.py --split dev``) the first is better clean, the second in noise
+and rooms, and what the blind score chooses of both as good as the better one in either."""
+EMBEDDER = "xvector.8k"
+"""Tells which of a separator's voices is the enrolled one."""
+LEAST_ENROLLED_SECONDS, MOST_ENROLLED_SECONDS = 1.0, 30.0
+FRAME_SECONDS, SPEAKING_DB = 0.02, -35.0
+"""Somebody speaks in frames that are no softer than this beside the loudest ones."""
+MOST_CLIPPED_SHARE = 0.01
+PART_SECONDS = 1.6
+PERHAPS_SEVERAL, SURELY_SEVERAL = 0.5, 0.8
+"""Probability of two talkers or more, from which an enrollment is doubted, and refused. Of single speakers of the dev
+split, clean, in rooms or in noise of 5 dB, 7 in 100 are doubted and 1 is refused; of two at once half are refused."""
+COUNTING_MICROPHONES = 3
+"""From so many on, blind separation also counts talkers: with two it often hears one where there are three."""
+WHERE_COUNTED = {1: (0.8, math.inf), 2: (0.3, 0.7), 3: (0.3, 0.4)}
+"""The same two probabilities where so many talkers (the last: or more) were counted by an array: less is enough, but
+not where it hears one alone. Fewer single dev speakers are doubted and refused than without the array, and more of two
+and three at once (``extraction_several.md``)."""
+PERHAPS_UNLIKE, SURELY_UNLIKE = 0.45, 0.25
+"""Likeness of the parts of an enrollment, below which it is doubted, and refused. Of four seconds of single dev
+speakers 5 in 100 are doubted and 1 is refused, of two by turns 4 and 2 in 10 (``extraction_thresholds.md``)."""
+ABSENT_DB = -20.0
+"""A voice that is so much softer than the recording is none."""
+
+
+@dataclass
+class Extracted:
+    """What became of a recording.
+
+    Attributes:
+        model: what extracted the person.
+        audio_seconds: duration.
+        level_db: of the voice, over that of the recording; -inf where nothing was found.
+        score: blind score of the voice, where there is a scorer and enough to hear.
+        warnings: what the user should know.
+    """
+
+    model: str
+    audio_seconds: float = 0.0
+    level_db: float = 0.0
+    score: VoiceScore | None = None
+    warnings: list[str] = field(default_factory=list)
+
+
+def load_extractor(name: str = AUTO, device: str = "auto", **options: Any) -> tuple[str, NeuralExtractor]:
+    """The extractor called ``name``, and its full name.
+
+    Args:
+        name: a network that extracts, or one that separates; several that separate, with commas; or ``auto``.
+        device: where it computes.
+        options: of the model.
+
+    Raises:
+        InputError: weights that are missing or damaged; several models, but no scorer to choose by.
+        UsageError: no such model or option, or one that does something else.
+    """
+    if name == AUTO:
+        name = ",".join(DEFAULTS if has_scorer() else DEFAULTS[:1])
+    return name, _kept(name, device, json.dumps(options, sort_keys=True))
+
+
+@lru_cache(maxsize=1)
+def _kept(names: str, device: str, options: str) -> NeuralExtractor:
+    each = [name.strip() for name in names.split(",")]
+    if not all(each):
+        raise UsageError(f"A model in the list '{names}' has no name.")
+    found = {name: load_network(name, **json.loads(options)).network for name in each}
+    separators = [n for n in found.values() if isinstance(n, NeuralSeparator) and n.max_sources > 1]
+    network = next(iter(found.values()))
+    if len(separators) == len(found):
+        judge = _judge(separators[0].sample_rate) if len(separators) > 1 else None
+        network = ChosenVoice(separators=separators, embedder=_embedder(), judge=judge)
+    elif len(found) > 1:
+        raise UsageError(
+            f"Of the models '{names}' not all separate talkers: among those alone one is chosen."
+        )
+    if not isinstance(network, NeuralExtractor):
+        raise UsageError(f"Model '{names}' extracts nobody: its kind is {network.card.contract}.")
+    return network.to(choose_device(device)).requires_grad_(False)
+
+
+def _judge(rate: int) -> Judge:
+    """The mean blind score of all voices."""
+    scorer = BlindScorer()
+
+    def worth(mixture: Float[Tensor, " time"], voices: Float[Tensor, "source time"]) -> float:
+        if len(mixture) < LEAST_SECONDS * rate:
+            return 0.0
+        scores = scorer(mixture, voices, rate)
+        return sum(score.si_snr_db for score in scores) / len(scores)
+
+    return worth
+
+
+def _embedder() -> NeuralEmbedder:
+    if EMBEDDER not in packaged():
+        raise InputError(
+            "Nothing that tells speakers apart is installed: name a model that extracts by itself (personal_bsrnn)."
+        )
+    network = load_network(EMBEDDER).network
+    assert isinstance(network, NeuralEmbedder)
+    return network
+
+
+def enrollment_of(
+    paths: Sequence[str | os.PathLike[str]], rate: int, warnings: list[str] | None = None
+) -> Float[Tensor, " time"]:
+    """What the recordings of a person hold, joined, at ``rate``: half a minute at most.
+
+    Args:
+        paths: of the recordings.
+        rate: Hz.
+        warnings: what the user should know is added.
+
+    Raises:
+        InputError: one that cannot be read, is silent, clipped, of several talkers, or all are too short together.
+    """
+    found = []
+    for path in paths:
+        recording = audio_files.read(path)
+        name = os.fspath(path)
+        if not recording.samples.any():
+            raise InputError(f"The enrollment '{name}' is silent.")
+        share = clipped_share(recording.samples)
+        if share > MOST_CLIPPED_SHARE:
+            raise InputError(
+                f"The enrollment '{name}' is clipped in {100 * share:.0f} % of its samples: record it softer."
+            )
+        several = Several(probability_of_several(recording), counted_by_array(recording))
+        if several.surely:
+            raise InputError(
+                f"Several people talk in the enrollment '{name}' ({several.reason}): record one person alone."
+            )
+        if several.perhaps and warnings is not None:
+            warnings.append(
+                f"Perhaps several people talk in the enrollment '{name}': it should be one alone."
+            )
+        heard = recording.samples[recording.samples.square().sum(1).argmax()]
+        found.append(_spoken(audio_files.resample(heard, recording.sample_rate, rate), rate))
+    joined = torch.cat([unit(each) for each in found])
+    if len(joined) < LEAST_ENROLLED_SECONDS * rate:
+        raise InputError(
+            f"There are {len(joined) / rate:.1f} seconds of speech to enroll by: "
+            f"at least {LEAST_ENROLLED_SECONDS:g} are needed, better 5."
+        )
+    joined = joined[: round(MOST_ENROLLED_SECONDS * rate)]
+    alike = likeness_of_parts(_embedder(), joined, rate) if EMBEDDER in packaged() else 1.0
+    if alike < SURELY_UNLIKE:
+        raise InputError(
+            f"Several people talk by turns in what is to enroll one (likeness of its parts {alike:.2f}): "
+            "record one person alone."
+        )
+    if alike < PERHAPS_UNLIKE and warnings is not None:
+        warnings.append("Perhaps several people talk by turns in the enrollment: it should be one alone.")
+    return joined
+
+
+def likeness_of_parts(embedder: NeuralEmbedder, heard: Float[Tensor, " time"], rate: int) -> float:
+    """How alike the parts of what is said are: the mean cosine of the embeddings of any two, 1 of one part."""
+    size = round(PART_SECONDS * embedder.sample_rate)
+    samples = audio_files.resample(heard, rate, embedder.sample_rate)
+    if len(samples) < 2 * size:
+        return 1.0
+    parts = samples.unfold(0, size, size)
+    parts = parts[parts.any(1)]
+    if len(parts) < 2:
+        return 1.0
+    vectors = embedder(parts)
+    return float((vectors @ vectors.mT)[~torch.eye(len(parts), dtype=torch.bool)].mean())
+
+
+@dataclass(frozen=True)
+class Several:
+    """What speaks for several talkers at once.
+
+    Attributes:
+        probability: by the network that counts talkers.
+        counted: talkers, by blind separation of several microphones; None where that cannot be.
+    """
+
+    probability: float
+    counted: int | None = None
+
+    @property
+    def perhaps(self) -> bool:
+        """Whether an enrollment is to be doubted."""
+        return self.probability > self._limits[0]
+
+    @property
+    def surely(self) -> bool:
+        """Whether it is to be refused."""
+        return self.probability > self._limits[1]
+
+    @property
+    def reason(self) -> str:
+        """In a few words."""
+        if self.counted is None:
+            return f"sure by {100 * self.probability:.0f} %"
+        return f"its microphones hear {self.counted}"
+
+    @property
+    def _limits(self) -> tuple[float, float]:
+        if self.counted is None:
+            return PERHAPS_SEVERAL, SURELY_SEVERAL
+        return WHERE_COUNTED[min(self.counted, max(WHERE_COUNTED))]
+
+
+def counted_by_array(recording: Audio) -> int | None:
+    """How many talk, by blind separation of the first half minute; None of few microphones or too little."""
+    heard = recording.samples[:, : round(MOST_ENROLLED_SECONDS * recording.sample_rate)]
+    if independent_microphones(heard) < COUNTING_MICROPHONES:
+        return None
+    separator = create("auxiva.ip", iterations=0)
+    try:
+        return len(separator(heard[None], sample_rate=recording.sample_rate)[0])
+    except InputError:  # shorter than a window
+        return None
+
+
+def probability_of_several(recording: Audio) -> float:
+    """That more than one person talks, by the network that counts talkers; 0 where that is not installed."""
+    if COUNTER not in packaged():
+        return 0.0
+    network = counter(COUNTER, torch.device("cpu"))
+    heard = windows_to_count(recording.samples, recording.sample_rate, network.sample_rate)
+    if not len(heard):
+        return 0.0
+    power = heard.square().mean(-1)
+    return float((network(heard)[:, 1:].sum(-1) * power).sum() / power.sum().clamp(min=1e-30))
+
+
+def _spoken(samples: Float[Tensor, " time"], rate: int) -> Float[Tensor, " time"]:
+    """Without the pauses before and behind what is said."""
+    frame = round(FRAME_SECONDS * rate)
+    count = len(samples) // frame
+    if not count:
+        return samples
+    power = samples[: count * frame].unflatten(0, (count, frame)).square().mean(1)
+    loud = (power > power.max() * 10 ** (SPEAKING_DB / 10)).nonzero()[:, 0]
+    return samples[int(loud[0]) * frame : (int(loud[-1]) + 1) * frame]
+
+
+def extract_file(
+    name: str,
+    network: NeuralExtractor,
+    person: Tensor,
+    path: str | os.PathLike[str],
+    out: Path,
+    *,
+    progress: Callable[[float, float | None], None] | None = None,
+) -> Extracted:
+    """Extract a person from a recording of any length, in memory of one piece.
+
+    Args:
+        name: of the model.
+        network: from ``load_extractor``.
+        person: what its ``enrolled`` made of an enrollment.
+        path: the recording; of several microphones the loudest that is alive is heard.
+        out: file that is written, wav or flac by its suffix.
+        progress: called after each piece with the seconds that are done, and those of the recording if known.
+
+    Raises:
+        InputError: the recording cannot be read, or is silent.
+        OutputError: the file cannot be written.
+    """
+    result = Extracted(name)
+    rate = audio_files.probe(path).sample_rate
+    loud = loudest_part(path)
+    if not loud.samples.any():
+        raise InputError("The recording is silent: nobody talks in it.")
+    microphone = live_channel(loud.samples, int(loud.samples.square().sum(1).argmax()))
+    if network.sample_rate < rate:
+        result.warnings.append(
+            f"Model '{name}' works at {network.sample_rate / 1000:g} kHz: what the recording has above "
+            f"{network.sample_rate / 2000:g} kHz is lost."
+        )
+    energies = torch.zeros(2, dtype=torch.float64)
+
+    def change(block: Float[Tensor, "channel time"]) -> Float[Tensor, "1 time"]:
+        heard = block[microphone]
+        voice = _voice(network, person, heard, rate)
+        energies.add_(torch.stack([voice, heard]).double().square().sum(1))
+        return voice[None]
+
+    result.audio_seconds = write_pieces(path, out, change, channels=1, progress=progress)
+    result.level_db = float(10 * torch.log10(energies[0] / energies[1])) if energies[0] > 0 else -torch.inf
+    if result.level_db < ABSENT_DB:
+        result.warnings.append("Nothing was found of this person: is it somebody else who talks?")
+    elif has_scorer() and loud.seconds >= LEAST_SECONDS:
+        heard = loud.samples[microphone]
+        result.score = BlindScorer()(heard, _voice(network, person, heard, rate)[None], rate)[0]
+    return result
+
+
+def _voice(
+    network: NeuralExtractor, person: Tensor, heard: Float[Tensor, " time"], rate: int
+) -> Float[Tensor, " time"]:
+    if not heard.any():
+        return torch.zeros_like(heard)
+    device = next(network.parameters()).device
+    samples = audio_files.resample(heard, rate, network.sample_rate)[None, None].to(device)
+    voice = audio_files.resample(network(samples, person=person)[0, 0].cpu(), network.sample_rate, rate)
+    return torch.nn.functional.pad(voice, (0, len(heard) - len(voice)))

@@ -1,0 +1,192 @@
+"""How good separated voices are, without the true ones: a score with its interval, and a word.
+
+``BlindScorer("auto")(mixture, estimates, 16000)`` takes tensors, ``.files(...)`` files of any length.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unbabble.base import audio as audio_files
+from unbabble.base.errors import InputError
+from unbabble.base.weights import packaged
+from unbabble.networks import load as networks
+from unbabble.nn.kinds.network import Network
+from unbabble.nn.kinds.scorer import LEAST_SECONDS, WINDOW_SECONDS, Scores, unit
+from unbabble.nn.kinds.separator import NeuralSeparator
+
+AUTO = "auto"
+DEFAULT_SCORER = "blind_sisnr_bands.8k"
+LENGTH_TOLERANCE_SECONDS = 0.05
+"""Files that differ less are cut to the shortest: codecs and resamplers leave such differences."""
+MOST_HEARD = 40
+"""Recordings that a ``Listener`` listens to."""
+WORDS = ("bad", "poor", "fair", "good", "excellent")
+BOUNDS_DB = (0.0, 7.5, 13.5, 23.5)
+"""Between the words: opinion as PESQ predicts it passes from a fifth of its range to the next (`verdicts.py`)."""
+UNSURE = "don't know"
+MOST_WORDS = 3
+"""An interval that reaches over more words says nothing."""
+
+
+@dataclass(frozen=True)
+class VoiceScore:
+    """What is said of one voice.
+
+    Attributes:
+        si_snr_db: estimated.
+        low_db: of the interval that holds the true one nine times in ten.
+        high_db: of that interval.
+        verdict: one of ``WORDS``, or ``UNSURE`` where the interval reaches too far.
+    """
+
+    si_snr_db: float
+    low_db: float
+    high_db: float
+
+    @property
+    def verdict(self) -> str:
+        """In a word."""
+        return (
+            UNSURE if _word(self.high_db) - _word(self.low_db) >= MOST_WORDS else WORDS[_word(self.si_snr_db)]
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain content for JSON."""
+        numbers = {name: round(value, 2) for name, value in vars(self).items()}
+        return numbers | {"verdict": self.verdict}
+
+
+def _word(db: float) -> int:
+    return sum(db >= bound for bound in BOUNDS_DB)
+
+
+def has_scorer() -> bool:
+    """Whether the packaged scorer is here."""
+    return DEFAULT_SCORER in packaged()
+
+
+class BlindScorer:
+    """A scorer for recordings as they come.
+
+    Args:
+        name: a packaged scorer, its weights' file or folder, or ``org/name`` on the Hub; ``auto`` for the packaged one.
+        device: where it computes.
+
+    Raises:
+        InputError: weights that are missing or damaged.
+        UsageError: no such model, or one that does not score.
+    """
+
+    def __init__(self, name: str = AUTO, device: str = "cpu") -> None:
+        if name == AUTO and not has_scorer():
+            raise InputError(
+                "No scorer is installed: train one (configs/blind_sisnr_bands.yaml) and name it with --model, "
+                "or name the true voices with --references."
+            )
+        self.name = DEFAULT_SCORER if name == AUTO else name
+        self.device = torch.device(device)
+        self.network = networks.scorer(self.name, self.device)
+
+    def __call__(
+        self, mixture: Float[Tensor, " time"], estimates: Float[Tensor, "source time"], sample_rate: int
+    ) -> list[VoiceScore]:
+        """Score what was separated from ``mixture``, as one microphone hears it.
+
+        Raises:
+            InputError: not finite, silent, too short, or of different lengths.
+        """
+        m, e = (
+            audio_files.resample(each, sample_rate, self.network.sample_rate) for each in (mixture, estimates)
+        )
+        return _told(self.network.scores(m[None].to(self.device), e[None].to(self.device)))
+
+    def files(
+        self, mixture: str | os.PathLike[str], estimates: Sequence[str | os.PathLike[str]], channel: int = 1
+    ) -> list[VoiceScore]:
+        """Score files of any length, in bounded memory.
+
+        Args:
+            mixture: the recording.
+            estimates: what was separated from it.
+            channel: which microphone, from 1, of files that have several.
+
+        Raises:
+            InputError: files that cannot be read or do not belong together.
+        """
+        paths = [mixture, *estimates]
+        infos = [audio_files.probe(path) for path in paths]
+        seconds = [info.seconds for info in infos]
+        for path, info in zip(paths, infos, strict=True):
+            if 1 < info.channels < channel:
+                raise InputError(f"'{path}' has {info.channels} channels, there is no channel {channel}.")
+        known = [(each, path) for each, path in zip(seconds, paths, strict=True) if each is not None]
+        if known and max(known)[0] - min(known)[0] >= LENGTH_TOLERANCE_SECONDS:
+            (short, first), (long, second) = min(known), max(known)
+            raise InputError(
+                f"'{first}' lasts {short:.2f} s and '{second}' {long:.2f} s: they are not of one recording."
+            )
+        return _told(self.network.scores_of(self._pieces(paths, channel)))
+
+    def _pieces(
+        self, paths: Sequence[str | os.PathLike[str]], channel: int
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        rates = [audio_files.probe(path).sample_rate for path in paths]
+        for blocks in zip(*(audio_files.read_blocks(path, WINDOW_SECONDS) for path in paths), strict=False):
+            heard = [block[channel - 1 if len(block) > 1 else 0] for block in blocks]
+            heard = [
+                audio_files.resample(each, rate, self.network.sample_rate)
+                for each, rate in zip(heard, rates, strict=True)
+            ]
+            length = min(map(len, heard))
+            mixture, *estimates = (each[:length].to(self.device) for each in heard)
+            yield mixture[None], torch.stack(estimates)[None]
+
+
+class Listener:
+    """Real recordings of several talkers, by which a separator can be judged while it learns.
+
+    Args:
+        files: recordings; of many, ``MOST_HEARD``, evenly spread, are heard, ``WINDOW_SECONDS`` of each.
+        sample_rate: Hz, that of the separator.
+        scorer: as for ``BlindScorer``.
+
+    Raises:
+        InputError: a recording that cannot be read, or none that sounds.
+    """
+
+    def __init__(self, files: Sequence[str | os.PathLike[str]], sample_rate: int, scorer: str = AUTO) -> None:
+        self.scorer, self.sample_rate = BlindScorer(scorer), sample_rate
+        count = min(MOST_HEARD, len(files))
+        self.mixtures = []
+        for path in (files[number * len(files) // count] for number in range(count)):
+            heard = next(audio_files.read_blocks(path, WINDOW_SECONDS))[0]
+            heard = audio_files.resample(heard, audio_files.probe(path).sample_rate, sample_rate)
+            if len(heard) >= LEAST_SECONDS * sample_rate and heard.any():
+                self.mixtures.append(unit(heard))
+        if not self.mixtures:
+            raise InputError("None of the recordings to validate on has a sound of a quarter of a second.")
+
+    @torch.no_grad()
+    def __call__(self, network: Network) -> float:
+        """Mean estimated SI-SNR in dB of the voices that ``network``, a separator, finds."""
+        assert isinstance(network, NeuralSeparator)
+        training, device = network.training, next(network.parameters()).device
+        network.eval()
+        found = []
+        for mixture in self.mixtures:
+            voices = network.estimate(mixture[None].to(device))[0].float().cpu()
+            scores = self.scorer(mixture, voices, self.sample_rate)
+            found.append(sum(score.si_snr_db for score in scores) / len(scores))
+        network.train(training)
+        return sum(found) / len(found)
+
+
+def _told(scores: Scores) -> list[VoiceScore]:
+    columns = (each[0].double().tolist() for each in scores)
+    return [VoiceScore(*each) for each in zip(*columns, strict=True)]

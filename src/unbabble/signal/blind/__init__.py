@@ -1,0 +1,1 @@
+"""Separation by the statistics of the mixture alone: demixing, scaling, whitening, source models."""

@@ -1,0 +1,1 @@
+"""What is done with words: nothing yet; recognition and synthesis bring it."""

@@ -1,0 +1,392 @@
+"""A tiny enhancer for one person and one place, from that person's own noisy recordings.
+
+Without clean speech, a large frozen network enhances the recordings, and the tiny one learns to do as it does
+(``methods.adaptation.distillation``), or learns in one of the other ways of that folder. Where there are seconds of
+clean speech, half of what it learns from is that speech in the noise of the recordings, as the large network hears it.
+
+What is held back decides: known voices (clean speech of the person that was not learnt from, or voices that come with
+the package) are put into its noise, as the large network hears that, and only where the adapted network surely brings
+them out better is it kept. A blind score is told besides; it hears nothing above 4 kHz, and is no judge of what differs
+there. Nothing leaves the machine.
+"""
+
+import hashlib
+import json
+import logging
+import math
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unbabble.base import audio as audio_files
+from unbabble.base import registry
+from unbabble.base.errors import InputError, UsageError
+from unbabble.base.files import atomic, user_cache
+from unbabble.base.weights import packaged
+from unbabble.networks.cost import macs_per_second, parameter_count
+from unbabble.networks.load import load_network, load_separator
+from unbabble.nn.kinds.scorer import unit
+from unbabble.nn.kinds.separator import NeuralSeparator
+from unbabble.nn.live_masks import LiveMasks
+from unbabble.nn.material import Material, Way, batched
+from unbabble.pipelines.enhance import DEFAULTS
+from unbabble.pipelines.recording import usable_channels
+from unbabble.pipelines.score import has_scorer
+from unbabble.training.proof import Gain, blind_gain, packaged_voices, parted, proof
+
+logger = logging.getLogger(__name__)
+
+STUDENT, TEACHER = DEFAULTS[-1], DEFAULTS[0]
+STUDENTS = "gru."
+LEAST_SECONDS, LEAST_CLEAN_SECONDS = 20.0, 1.0
+HELD_SHARE = 0.25
+"""Of the recordings, by which the adapted network is judged."""
+PIECE_SECONDS, CROP_SECONDS = 4.0, 2.0
+CLIPPED_SHARE = 0.001
+METHOD = "distillation"
+"""On dev speakers no way does better, with clean speech or without (``few_shot_dev.md``)."""
+PREDICTOR = "frame_snr.16k"
+"""What ``data_purification`` trusts recordings by, where it is installed."""
+BATCH, RATE, WARMUP = 16, 5e-4, 20
+KEPT_AVERAGE = 0.98
+SAVE_EVERY = 50
+
+
+@dataclass
+class Adaptation:
+    """What came of it.
+
+    Attributes:
+        student: the network's name.
+        teacher: whose enhancement it learnt from.
+        method: the way, and whether there was clean speech.
+        kept: whether the adapted network is better on what was held back; if not, ``network`` is the one before.
+        gain: SI-SDR of known voices in the noise of what was held back, less that with the network before.
+        blind: the same by the blind score of what was held back itself, where there is a scorer.
+        steps: that were made.
+        sources: what it was made from: SHA-256 and seconds of each recording.
+        reason: why it was not kept, in one sentence.
+        warnings: what the user should know.
+    """
+
+    student: str
+    teacher: str
+    method: str
+    kept: bool
+    gain: Gain
+    blind: Gain | None
+    steps: int
+    sources: list[dict[str, Any]]
+    reason: str = ""
+    warnings: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain content for JSON."""
+        return asdict(self)
+
+
+@dataclass
+class Heard:
+    """One recording at the student's rate and unit level."""
+
+    name: str
+    samples: Float[Tensor, " time"]
+    sha256: str
+    seconds: float
+
+
+def adapt(
+    recordings: Sequence[str | os.PathLike[str]],
+    clean: Sequence[str | os.PathLike[str]] = (),
+    *,
+    student: str = STUDENT,
+    teacher: str = TEACHER,
+    method: str = METHOD,
+    steps: int = 200,
+    seed: int = 0,
+    precision: Literal["float32", "bfloat16"] = "float32",
+    keep: bool = False,
+    report: Callable[[str], None] = logger.info,
+) -> tuple[NeuralSeparator, Adaptation]:
+    """Adapt ``student`` to whoever speaks in ``recordings``, where they were made.
+
+    Work is kept in the user's cache: a call with the same arguments goes on where an earlier one was killed, and
+    ``forget`` removes it.
+
+    Args:
+        recordings: of one person, noisy, any number and length, all together at least 20 seconds.
+        clean: of the same person, without noise.
+        student: the network that is adapted.
+        teacher: the network that it learns from, and whose word says what is noise.
+        method: the way: one of ``ways()``.
+        steps: updates of the weights.
+        seed: of all draws.
+        precision: of matrix products while it learns; large students learn twice as fast in bfloat16.
+        keep: return the adapted network even where it is not better.
+        report: is told how it goes.
+
+    Returns:
+        The adapted network, or where that is no better the one before; and what came of it.
+
+    Raises:
+        InputError: too little to learn from, or recordings that cannot be used.
+        UsageError: no such networks, or networks that do not take noise off one voice, or not at one rate.
+    """
+    if method not in ways():
+        raise UsageError(f"There is no way to adapt called '{method}', but {', '.join(ways())}.")
+    network, _ = load_separator(student)
+    teaching, _ = load_separator(teacher)
+    if network.sources != 1 or teaching.sources != 1:
+        raise UsageError("Student and teacher take noise off one voice: name networks that return one.")
+    warnings: list[str] = []
+    rate = network.sample_rate
+    noisy = [heard for path in recordings if (heard := _heard(path, rate, warnings)) is not None]
+    voices = [heard for path in clean if (heard := _heard(path, rate, warnings)) is not None]
+    _check(noisy, voices)
+    learnt, held = _split(noisy, rate)
+    folder = (
+        user_cache()
+        / "adapt"
+        / _key((_digest(network), _digest(teaching), method, steps, seed, precision), noisy, voices)
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    taught = _taught([*learnt, *held], teaching, teacher, rate, report)
+    targets, told = taught[: len(learnt)], taught[len(learnt) :]
+    parts = [parted(voice.samples) for voice in voices]
+    material = Material(learnt, targets, round(CROP_SECONDS * rate), [first for first, _ in parts])
+    adapted, _ = load_separator(student)
+    failure = _learn(adapted, _way(method, material, adapted), steps, seed, precision, folder, report)
+    method = f"{method} and clean speech" if voices else method
+    sources = [{"sha256": each.sha256, "seconds": round(each.seconds, 2)} for each in (*noisy, *voices)]
+    known = [last for _, last in parts] or packaged_voices(rate)
+    gain = proof(network, adapted, held, told, known, seed)
+    blind = blind_gain(network, adapted, held, rate) if has_scorer() else None
+    kept = not failure and gain.low_db > 0
+    if not kept and not failure:
+        failure = (
+            f"On what was held back it is not surely better: {gain.mean_db:+.2f} dB "
+            f"({gain.low_db:+.2f} to {gain.high_db:+.2f})."
+        )
+    result = Adaptation(
+        student, teacher, method, kept, gain, blind, steps, sources, "" if kept else failure, warnings
+    )
+    return (adapted if kept or keep else network), result
+
+
+def ways() -> list[str]:
+    """Names of the ways to adapt."""
+    return [card.name for card in registry.cards().values() if card.contract == "adaptation"]
+
+
+def _way(name: str, material: Material, network: NeuralSeparator) -> Way:
+    """The way called ``name``."""
+    options: dict[str, Any] = {"material": material, "network": network}
+    if name == "data_purification" and PREDICTOR in packaged():
+        predictor: Any = load_network(PREDICTOR).network
+        if predictor.sample_rate == network.sample_rate:
+            options["predictor"] = predictor.snr_db
+    return registry.create(name, **options)
+
+
+def student_within(budget: float = math.inf, frame_ms: float = math.inf) -> str:
+    """The largest packaged student that takes no more than it may; without any limit the default.
+
+    Args:
+        budget: million operations a second.
+        frame_ms: milliseconds that each of its frames may take one core of this machine, as PyTorch streams.
+
+    Raises:
+        InputError: none is installed.
+        UsageError: all take more.
+    """
+    names = [name for name in packaged() if name.startswith(STUDENTS)]
+    if not names:
+        raise InputError("No student is installed: name one with --student (configs/gru.yaml trains them).")
+    if STUDENT in names and budget == frame_ms == math.inf:
+        return STUDENT
+    networks = {name: network for name in names if isinstance(network := load_separator(name)[0], LiveMasks)}
+    costs = {name: macs_per_second(network) / 1e6 for name, network in networks.items()}
+    for name in sorted(networks, key=lambda name: -costs[name]):
+        if costs[name] <= budget and (frame_ms == math.inf or milliseconds(networks[name]) <= frame_ms):
+            return name
+    least = min(networks, key=lambda name: costs[name])
+    raise UsageError(
+        f"The smallest student, {least}, takes {costs[least]:.0f} million operations a second"
+        + (f", and {milliseconds(networks[least]):.2f} ms a frame here." if frame_ms < math.inf else ".")
+    )
+
+
+def milliseconds(network: LiveMasks) -> float:
+    """That a frame takes one core of this machine: median of a second."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        streamer, taken = network.streamer(), []
+        for block in torch.zeros(network.sample_rate).split(network.frames.hop_length):
+            began = time.perf_counter()
+            streamer.push(block)
+            taken.append(1e3 * (time.perf_counter() - began))
+    finally:
+        torch.set_num_threads(threads)
+    return float(np.median(taken))
+
+
+def forget() -> int:
+    """Remove all that ``adapt`` keeps of anybody's recordings; returns how many bytes that was."""
+    folder = user_cache() / "adapt"
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else 0
+    shutil.rmtree(folder, ignore_errors=True)
+    return size
+
+
+def about(network: NeuralSeparator) -> str:
+    """Size and cost in a few words."""
+    return f"{parameter_count(network):,} parameters, {macs_per_second(network) / 1e6:.0f} million operations a second"
+
+
+def _heard(path: str | os.PathLike[str], rate: int, warnings: list[str]) -> Heard | None:
+    """A recording's loudest channel; None, with a warning, where it is silent."""
+    recording = audio_files.read(path)
+    name = os.fspath(path)
+    if not recording.samples.any():
+        warnings.append(f"'{name}' is silent: left out.")
+        return None
+    samples = usable_channels(recording, [])[0]
+    loudest = samples[samples.square().sum(1).argmax()]
+    clipped = (loudest.abs() >= 0.999 * loudest.abs().max()).float().mean()
+    if clipped > CLIPPED_SHARE:
+        warnings.append(f"'{name}' is clipped in {100 * clipped:.1f} % of its samples.")
+    digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    heard = unit(audio_files.resample(loudest, recording.sample_rate, rate))
+    return Heard(name, heard, digest, recording.seconds)
+
+
+def _check(noisy: list[Heard], voices: list[Heard]) -> None:
+    seconds = sum(each.seconds for each in noisy)
+    if seconds < LEAST_SECONDS:
+        raise InputError(
+            f"There are {seconds:.1f} seconds to learn from: at least {LEAST_SECONDS:g} are needed, better 3 minutes."
+        )
+    if voices and (clean := sum(each.seconds for each in voices)) < LEAST_CLEAN_SECONDS:
+        raise InputError(
+            f"There are {clean:.1f} seconds of clean speech: at least {LEAST_CLEAN_SECONDS:g} are needed."
+        )
+
+
+def _split(noisy: list[Heard], rate: int) -> tuple[list[Tensor], list[Tensor]]:
+    """What is learnt from, and pieces that are held back: the end of every recording; short ones are joined."""
+    piece = round(PIECE_SECONDS * rate)
+    long = [each.samples for each in noisy if len(each.samples) >= 2 * piece]
+    short = [each.samples for each in noisy if len(each.samples) < 2 * piece]
+    learnt, held = [], []
+    for samples in [*long, *([torch.cat(short)] if short else [])]:
+        count = round(HELD_SHARE * len(samples) / piece)
+        end = len(samples) - count * piece
+        learnt.append(samples[:end])
+        held += list(samples[end:].split(piece))
+    least = round(CROP_SECONDS * rate)
+    return [each for each in learnt if len(each) >= least], held
+
+
+def _digest(network: NeuralSeparator) -> str:
+    """Of options and weights: what is cached for others under the same name is not theirs."""
+    found = hashlib.sha256(json.dumps(network.resolved_options(), default=str).encode())
+    for name, tensor in network.state_dict().items():
+        found.update(name.encode() + tensor.numpy().tobytes())
+    return found.hexdigest()
+
+
+def _key(settings: tuple[str | int, ...], noisy: list[Heard], voices: list[Heard]) -> str:
+    parts = [*settings, [each.sha256 for each in noisy], [each.sha256 for each in voices]]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:20]
+
+
+def _taught(
+    heard: list[Tensor], network: NeuralSeparator, name: str, rate: int, report: Callable[[str], None]
+) -> list[Tensor]:
+    """What the teacher makes of each piece, kept in the cache for every student and way to learn."""
+    if network.sample_rate != rate:
+        raise UsageError(f"The teacher works at {network.sample_rate} Hz and the student at {rate}.")
+    report(f"{name} listens to {sum(map(len, heard)) / rate:.0f} seconds.")
+    folder = user_cache() / "adapt" / "taught"
+    folder.mkdir(parents=True, exist_ok=True)
+    found, teacher = [], _digest(network)
+    for samples in heard:
+        digest = hashlib.sha256(teacher.encode() + samples.numpy().tobytes()).hexdigest()
+        path = folder / f"{digest[:20]}.npy"
+        if not path.is_file():
+            pieces = samples.split(round(30 * rate))
+            with torch.no_grad():
+                voice = torch.cat([network.estimate(piece[None])[0, 0] for piece in pieces])
+            with atomic(path) as temporary, open(temporary, "wb") as file:
+                np.save(file, voice.numpy())
+        found.append(torch.from_numpy(np.load(path)))
+    return found
+
+
+def _learn(
+    network: NeuralSeparator,
+    way: Way,
+    steps: int,
+    seed: int,
+    precision: str,
+    folder: Path,
+    report: Callable[[str], None],
+) -> str:
+    """Adapt ``network``, from the last checkpoint on; says what went wrong, if anything did."""
+    optimizer = torch.optim.Adam(network.parameters(), RATE)
+    average = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    first, checkpoint = 0, folder / "last.ckpt"
+    if checkpoint.is_file():
+        state = torch.load(checkpoint, weights_only=True)
+        network.load_state_dict(state["network"])
+        optimizer.load_state_dict(state["optimizer"])
+        way.start.load_state_dict(state["start"])
+        average, first = state["average"], state["step"]
+        report(f"Goes on from step {first}.")
+    network.train()
+    recent: list[float] = []
+    for step in range(first, steps):
+        for group in optimizer.param_groups:
+            falling = (1 + math.cos(math.pi * step / steps)) / 2
+            group["lr"] = RATE * min(1.0, (step + 1) / WARMUP) * max(falling, 0.01)
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+            loss = _loss(network, way, np.random.default_rng([seed, step]))
+        optimizer.zero_grad()
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        if not (loss.isfinite() and norm.isfinite()):
+            return f"Adaptation diverged at step {step + 1}."
+        optimizer.step()
+        way.after(network, step + 1)
+        recent.append(float(loss.detach()))
+        for name, tensor in network.state_dict().items():
+            if tensor.is_floating_point():
+                average[name].lerp_(tensor, 1 - KEPT_AVERAGE)
+        if (step + 1) % SAVE_EVERY == 0 or step + 1 == steps:
+            state = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
+            state["start"] = way.start.state_dict()
+            with atomic(checkpoint) as temporary:
+                torch.save(state | {"average": average, "step": step + 1}, temporary)
+            report(f"Step {step + 1} of {steps}: loss {np.mean(recent):.2f}.")
+            recent.clear()
+    network.load_state_dict(average)
+    network.eval()
+    return ""
+
+
+def _loss(network: NeuralSeparator, way: Way, rng: np.random.Generator) -> Tensor:
+    """Of noisy recordings, or where there is clean speech half of them, and half of that."""
+    if not way.material.voices:
+        return way.loss(network, rng, BATCH)
+    mixture, voice = batched([way.material.clean(rng) for _ in range(BATCH // 2)])
+    return (way.loss(network, rng, BATCH // 2) + network.loss(mixture, voice[:, None]).mean()) / 2

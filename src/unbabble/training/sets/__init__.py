@@ -1,0 +1,1 @@
+"""What scorers and meters learn from: what networks made of known mixtures."""

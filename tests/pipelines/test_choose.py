@@ -1,0 +1,207 @@
+"""``auto``: all that fits, scored blindly, the best kept."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unbabble.base.audio import Audio
+from unbabble.base.errors import InputError
+from unbabble.pipelines import choose as select
+from unbabble.pipelines import separate as hub
+from unbabble.pipelines.choose import AutoModel, load, loudest, value_db
+from unbabble.pipelines.score import VoiceScore
+from unbabble.signal.blind.separator import BlindSeparator
+
+RATE = 8000
+
+
+@pytest.fixture
+def auto(package, packaged_scorer, monkeypatch):
+    """Two tiny networks for two talkers, one for three."""
+    package(two={}, other={}, three={"sources": 3})
+    monkeypatch.setattr(
+        select, "SINGLE", {2: ("conv_tasnet.two", "conv_tasnet.other"), 3: ("conv_tasnet.three",)}
+    )
+    monkeypatch.setattr(select, "has_scorer", lambda: True)
+    return load
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """Decides the score of every voice by the number of voices: ``told[2] = 5.0``."""
+    scores = {}
+
+    class Scorer:
+        name = "told"
+
+        def __init__(self, *arguments, **options):
+            pass
+
+        def __call__(self, mixture, estimates, sample_rate):
+            assert mixture.shape[-1] == estimates.shape[-1]
+            db = scores.get(len(estimates), 0.0)
+            return [VoiceScore(db, db - 1, db + 1)] * len(estimates)
+
+    monkeypatch.setattr(select, "BlindScorer", Scorer)
+    return scores
+
+
+def noise(seconds=1.0, channels=1, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(channels, round(seconds * RATE), generator=generator)
+
+
+@given(st.lists(st.floats(-15, 30), min_size=1, max_size=4), st.floats(-15, 30), st.integers(0, 2))
+def test_value_lies_between_the_scores(scores, own, count):
+    probabilities = [0.0] * 3
+    probabilities[count] = 1.0
+    found = value_db(scores, own, probabilities)
+    assert found <= max([*scores, own]) + 1e-9
+    if len(scores) > count:
+        assert found >= min(scores) - 1e-9
+    assert value_db(scores[::-1], own, probabilities) == pytest.approx(found)
+
+
+def test_a_voice_too_many_does_no_harm_and_one_too_few_does():
+    two = [0.0, 1.0, 0.0]
+    assert value_db([8, 6, -9], 0, two) == value_db([8, 6], 0, two) == 7
+    assert value_db([8], 0, two) == pytest.approx(4)
+
+
+@given(st.floats(0, 25), st.integers(2, 4))
+def test_talkers_without_a_voice_share_what_is_left_of_the_recording(own, count):
+    probabilities = [0.0] * (count - 1) + [1.0]
+    share = 1 / (1 + 10 ** (-own / 10))
+    powers = np.array([share] + [(1 - share) / (count - 1)] * (count - 1))
+    true = 10 * np.log10(powers / (1 - powers))
+    assert value_db([own], own, probabilities) == pytest.approx(true.mean())
+
+
+@pytest.mark.parametrize(
+    ("best", "model"), [(1, "unchanged"), (2, "conv_tasnet.two"), (3, "conv_tasnet.three")]
+)
+def test_the_best_score_decides(auto, told, best, model):
+    told.update({1: 0.0, 2: 0.0, 3: 0.0} | {best: 8.0})
+    found = auto()(noise(), RATE)
+    assert found.model == model
+    assert len(found.sources) == best
+    assert found.candidates[0].model == model
+    values = [each.value_db for each in found.candidates]
+    assert values == sorted(values, reverse=True)
+    assert {each.model for each in found.candidates} == {
+        "unchanged", "conv_tasnet.two", "conv_tasnet.other", "conv_tasnet.three",
+    }  # fmt: skip
+
+
+def test_the_recording_itself_starts_ahead_if_one_talker_is_likely(auto, told, monkeypatch):
+    told.update({1: 5.0, 2: 6.5, 3: 0.0})
+    shares = [0.0, 1.0, 0.0]
+    monkeypatch.setattr(AutoModel, "_talkers", lambda self, recording, counted: shares)
+    assert auto()(noise(), RATE).model.startswith("conv_tasnet")
+    shares[:] = [0.9, 0.1, 0.0]
+    assert auto()(noise(), RATE).model == "unchanged"
+
+
+def test_a_known_number_of_talkers_is_kept_to(auto, told):
+    told.update({1: 20.0, 2: 5.0, 3: 20.0})
+    found = auto(sources=2)(noise(), RATE)
+    assert {each.model for each in found.candidates} == {"conv_tasnet.two", "conv_tasnet.other"}
+    assert len(found.sources) == 2
+
+
+@pytest.mark.parametrize(
+    ("microphones", "message"), [(1, "No network for one microphone"), (4, "5 sources were asked for")]
+)
+def test_more_talkers_than_anything_can_separate(auto, told, microphones, message):
+    with pytest.raises(InputError, match=message):
+        auto(sources=5)(noise(2.0, channels=microphones), RATE)
+
+
+def test_several_microphones_are_also_separated_blindly(auto, told):
+    told[2] = 5.0
+    found = auto(sources=2)(noise(2.0, channels=2), RATE)
+    assert {each.model for each in found.candidates} == {
+        *select.ARRAY, "conv_tasnet.two", "conv_tasnet.other",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("microphones", "counted"), [(4, 1), (4, 2), (5, 4)])
+def test_many_microphones_count_and_nothing_is_done_twice(auto, told, monkeypatch, microphones, counted):
+    told[2] = 5.0
+    monkeypatch.setattr(BlindSeparator, "_count", lambda *_: counted)
+    found = auto()(noise(2.0, channels=microphones), RATE)
+    tried = [(each.model, each.sources) for each in found.candidates]
+    assert len(tried) == len(set(tried))
+    assert {(name, count) for name in select.ARRAY for count in (2, 3)} <= set(tried)
+    assert (select.ARRAY[0], counted) in tried
+
+
+@pytest.mark.parametrize(
+    ("microphones", "counted", "likeliest"), [(3, 1, 1), (7, 1, 1), (7, 2, 2), (7, 3, 3), (7, 5, 3)]
+)
+def test_what_many_microphones_count_is_believed_with_some_doubt(auto, microphones, counted, likeliest):
+    recording = Audio(noise(1.0, channels=microphones), RATE)
+    found = np.array(auto()._talkers(recording, counted))
+    assert found.argmax() + 1 == likeliest
+    assert found.sum() == pytest.approx(1)
+    assert (found >= select.DOUBT / 3).all()
+    np.testing.assert_allclose(auto()._talkers(recording), 1 / 3)  # nobody counts here else
+
+
+def test_a_long_recording_is_decided_by_an_excerpt(auto, told, monkeypatch):
+    monkeypatch.setattr(select, "WHOLE_SECONDS", 1.0)
+    monkeypatch.setattr(select, "TRIAL_SECONDS", 0.5)
+    told.update({2: 0.0, 3: 9.0})
+    lengths = []
+    original = hub.Model.__call__
+
+    def call(self, source, *arguments, **options):
+        lengths.append(source.samples.shape[-1])
+        return original(self, source, *arguments, **options)
+
+    monkeypatch.setattr(hub.Model, "__call__", call)
+    found = auto()(noise(3.0), RATE)
+    assert found.sources.shape == (3, 3 * RATE)
+    assert sorted(lengths) == [RATE // 2] * 4 + [3 * RATE]
+
+
+def test_the_loudest_part():
+    samples = torch.full((2, 1000), 0.01)
+    samples[:, 640:700] = 1.0
+    found = loudest(Audio(samples, 100), 2.0)
+    assert found.samples.shape == (2, 200)
+    assert float(found.samples[0].sum()) == pytest.approx(60 + 1.4, rel=1e-3)
+    assert loudest(Audio(samples, 100), 50.0).samples.shape == (2, 1000)
+
+
+def test_what_cannot_is_told_and_the_others_go_on(auto, told, monkeypatch):
+    def refuse(self, *arguments, **options):
+        raise InputError("Not today.")
+
+    original = select.AutoModel.as_tried
+    monkeypatch.setattr(
+        select.AutoModel,
+        "as_tried",
+        lambda self, each: refuse if each.model == "conv_tasnet.two" else original(self, each),
+    )
+    found = auto()(noise(), RATE)
+    assert any("conv_tasnet.two could not: Not today." in text for text in found.warnings)
+    assert found.candidates[-1].error == "Not today."
+    monkeypatch.setattr(select.AutoModel, "as_tried", lambda self, each: refuse)
+    with pytest.raises(InputError, match=r"Not today\."):
+        auto()(noise(), RATE)
+
+
+def test_very_short_recordings_and_named_models_are_not_tried(auto, told, monkeypatch):
+    monkeypatch.setattr(hub, "DEFAULT_SINGLE", {2: "conv_tasnet.two"})
+    assert not hasattr(auto()(noise(0.1), RATE), "candidates")
+    assert not isinstance(auto("conv_tasnet.two"), AutoModel)
+
+
+def test_the_same_recording_gives_the_same(auto):
+    first, again = (auto()(noise(), RATE) for _ in range(2))
+    assert first.model == again.model
+    assert torch.equal(first.sources, again.sources)
+    assert np.isfinite([each.value_db for each in first.candidates]).all()

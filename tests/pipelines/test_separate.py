@@ -1,0 +1,294 @@
+"""Loading models and calling them on whatever is at hand."""
+
+import io
+
+import pytest
+import torch
+
+from unbabble.base.audio import Audio, read, write
+from unbabble.base.errors import InputError, UsageError
+from unbabble.base.registry import create
+from unbabble.pipelines import recording as intake
+from unbabble.pipelines import separate as hub
+
+RATE = 8000
+
+
+@pytest.fixture
+def mixture(generator):
+    sources = torch.randn(2, RATE, generator=generator).sign() * torch.rand(2, RATE, generator=generator) ** 4
+    return torch.tensor([[1.0, 0.5], [0.4, 1.0], [0.3, -0.2]])[:2] @ sources * 0.3
+
+
+@pytest.fixture
+def model():
+    return hub.load("ica", device="cpu")
+
+
+def test_every_kind_of_input_gives_the_same(tmp_path, mixture, model):
+    write(tmp_path / "x.wav", mixture, RATE)
+    content = (tmp_path / "x.wav").read_bytes()
+    expected = model(mixture, sample_rate=RATE).sources
+    inputs = (tmp_path / "x.wav", str(tmp_path / "x.wav"), content, io.BytesIO(content), Audio(mixture, RATE))
+    for source in inputs:
+        assert torch.equal(model(source).sources, expected)
+    assert torch.equal(model(mixture.numpy(), sample_rate=RATE).sources, expected)
+    assert expected.shape == mixture.shape
+    assert expected.dtype == torch.float32
+
+
+def test_images_lie_at_their_microphones_and_dead_ones_stay_silent(mixture, model):
+    with_dead = torch.stack([torch.zeros(RATE), mixture[0], torch.full((RATE,), 0.1), mixture[1]])
+    result = model(with_dead, sample_rate=RATE, images=True)
+    assert result.images is not None
+    assert result.images.shape == (2, 4, RATE)
+    assert not result.images[:, [0, 2]].any()
+    assert torch.equal(result.sources, result.images[:, 1])
+    assert torch.allclose(result.images.sum(0)[[1, 3]], mixture - mixture.mean(1, keepdim=True), atol=1e-4)
+    assert result.warnings == ["Microphones 1, 3 of 4: silent, left out."]
+
+
+def test_the_reference_keeps_its_meaning_where_microphones_are_dead(mixture):
+    with_dead = torch.stack([torch.zeros(RATE), mixture[0], mixture[1]])
+    plain = hub.load("ica", device="cpu", reference=1)(mixture, sample_rate=RATE)
+    moved = hub.load("ica", device="cpu", reference=2)(with_dead, sample_rate=RATE)
+    assert torch.equal(plain.sources, moved.sources)
+    dead = hub.load("ica", device="cpu", reference=0)(with_dead, sample_rate=RATE)
+    assert "microphone 2 takes its place" in dead.warnings[1]
+
+
+def test_clipping_is_said(mixture, model):
+    warnings = model((10 * mixture).clamp(-1, 1), sample_rate=RATE).warnings
+    assert any("of the samples are clipped" in warning for warning in warnings)
+    assert intake.clipped_share(mixture) == 0
+    clipped = torch.tensor([[0.0, 1, 1, 1, 0, -1, -1, 0, 1, 0]])
+    assert intake.clipped_share(clipped) == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(
+    ("samples", "sentence"),
+    [
+        (torch.zeros(2, 100), "silent"),
+        (torch.zeros(2, 0), "no samples"),
+        (torch.tensor([[0, float("nan")], [1, 2]]), "not numbers"),
+        (torch.randn(1, 100, generator=torch.Generator().manual_seed(0)), "at least 2 microphones.*has 1"),
+    ],
+)
+def test_recordings_that_cannot_be_separated(model, samples, sentence):
+    with pytest.raises(InputError, match=sentence):
+        model(samples, sample_rate=RATE)
+
+
+def test_wrong_requests(model, mixture):
+    for wrong in (
+        lambda: hub.load("nonsense"),
+        lambda: hub.load("ica", iteration=3),
+        lambda: hub.load("ica", iterations="ten"),
+        lambda: hub.load("ica", device="abacus"),
+        lambda: hub.load("ica", dereverb="joint"),
+        lambda: hub.load("ica", dereverb="dry"),  # type: ignore[arg-type]
+        lambda: model(mixture),
+        lambda: model(mixture[None], sample_rate=RATE),
+    ):
+        with pytest.raises(UsageError):
+            wrong()
+
+
+def test_saving(tmp_path, mixture, model):
+    result = model(mixture, sample_rate=RATE, images=True)
+    paths = result.save(tmp_path / "wav")
+    names = ["source1.wav", "source2.wav", "source1_image.wav", "source2_image.wav"]
+    assert [path.name for path in paths] == names
+    assert torch.equal(read(paths[1]).samples[0], result.sources[1])
+    result.sources *= 100
+    flac = result.save(tmp_path / "flac", "flac")
+    voices = torch.cat([read(path).samples for path in flac[:2]])
+    assert "all alike" in result.warnings[-1]
+    assert voices.abs().max() == pytest.approx(1, abs=1e-6)
+    assert torch.allclose(voices / voices.abs().max(), result.sources / result.sources.abs().max(), atol=1e-6)
+    content = result.to_dict()
+    assert (content["model"], content["sources"], content["audio_seconds"]) == ("ica", 2, 1.0)
+
+
+def test_models_with_a_rate_of_their_own_get_it(monkeypatch, mixture):
+    seen = []
+
+    class Fixed:
+        sample_rate, min_channels, max_sources = 16000, 1, 2
+
+        def __call__(self, mixture, *, sample_rate, **side):
+            seen.append((mixture.shape, sample_rate))
+            return mixture[:, :2]
+
+    monkeypatch.setattr(hub.Model, "separator", lambda self, name, **changes: Fixed())
+    model = hub.Model("fixed", torch.device("cpu"))
+    result = model(mixture[:, :7999], sample_rate=RATE)
+    assert seen == [((1, 2, 15998), 16000)]
+    assert result.sources.shape == (2, 7999)
+    with pytest.raises(UsageError, match="at most 2 sources"):
+        hub.Model("fixed", torch.device("cpu"), options={"sources": 3})(mixture, sample_rate=RATE)
+
+
+def test_wpe_goes_before(mixture):
+    pytest.importorskip("nara_wpe")
+    plain = hub.load("ica", device="cpu")(mixture, sample_rate=RATE)
+    dry = hub.load("ica", device="cpu", dereverb="wpe")(mixture, sample_rate=RATE)
+    assert dry.sources.shape == plain.sources.shape
+    assert not torch.equal(dry.sources, plain.sources)
+
+
+# Networks: recordings of one microphone.
+
+
+@pytest.fixture
+def installed(package, monkeypatch):
+    """Networks for two and for three talkers, and none that counts."""
+    package(two={}, three={"sources": 3})
+    monkeypatch.setattr(hub, "DEFAULT_SINGLE", {2: "conv_tasnet.two", 3: "conv_tasnet.three"})
+
+
+def mono(mixture):
+    return hub.load(device="cpu")(mixture[:1], sample_rate=RATE)
+
+
+def test_one_microphone_and_its_number_of_talkers(installed, mixture):
+    for talkers in (2, 3):
+        result = hub.load(device="cpu", sources=talkers)(mixture[:1], sample_rate=RATE)
+        assert result.model == hub.DEFAULT_SINGLE[talkers]
+        assert result.sources.shape == (talkers, RATE)
+        named = hub.load(result.model, "cpu")(mixture[:1], sample_rate=RATE)
+        assert torch.equal(named.sources, result.sources)
+        assert result.warnings == []
+    assert hub.choose_model(2) == hub.choose_model(2, 2) == hub.DEFAULT_MULTICHANNEL
+    three = hub.load(device="cpu", sources=3)(mixture, sample_rate=RATE)
+    assert three.model == "conv_tasnet.three", "three talkers are too many for two microphones"
+
+
+@pytest.mark.parametrize("talkers", [1, 2, 3])
+def test_talkers_of_one_microphone_are_counted(installed, counted, mixture, talkers):
+    counted(talkers)
+    result = mono(mixture)
+    assert result.model == ["", hub.UNCHANGED, "conv_tasnet.two", "conv_tasnet.three"][talkers]
+    assert result.sources.shape == (talkers, RATE)
+    if talkers == 1:
+        assert torch.equal(result.sources, mixture[:1])
+
+
+def test_talkers_are_counted_once_for_all_of_a_recording(installed, counted, mixture, tmp_path):
+    counted(3)
+    path = tmp_path / "long.wav"
+    write(path, mixture[:1], RATE)
+    model = hub.load(device="cpu").counted(path)
+    assert model.options == {"sources": 3}
+    counted(1)
+    piece = model(mixture[:1], sample_rate=RATE)
+    assert (piece.model, len(piece.sources)) == ("conv_tasnet.three", 3)
+    assert piece.warnings[0].startswith("3 talkers were counted, ")
+
+
+@pytest.mark.parametrize("length", [1, 5, 100])
+def test_a_recording_of_no_length_to_speak_of_has_a_talker(installed, monkeypatch, length):
+    monkeypatch.setattr(hub, "COUNTER", "conv_tasnet.two")
+    monkeypatch.setattr(
+        hub.networks, "counter", lambda name, device: create("countnet", bands=8, hidden=4).eval()
+    )
+    monkeypatch.setattr(hub, "DEFAULT_SINGLE", dict.fromkeys((2, 3), "conv_tasnet.three"))
+    result = hub.load(device="cpu")(torch.linspace(0.1, 0.2, length), sample_rate=48000)
+    assert result.sources.shape[1] == length
+
+
+def test_the_channel_that_carries_sound_is_counted(installed, counted, mixture, monkeypatch):
+    heard = []
+    counted(1)
+    counter = hub.networks.counter("", None)
+    listening = lambda parts: heard.append(parts) or counter(parts)  # noqa: E731
+    listening.sample_rate = RATE
+    monkeypatch.setattr(hub.networks, "counter", lambda name, device: listening)
+    silent_first = torch.stack([torch.zeros(RATE), mixture[0]])
+    assert hub.load(device="cpu")._count([silent_first], RATE)[0] == 1
+    torch.testing.assert_close(heard[0][0], mixture[0])
+
+
+def test_talkers_are_not_counted_where_they_are_known_or_microphones_many(
+    installed, counted, mixture, tmp_path
+):
+    counted(3)
+    write(tmp_path / "two.wav", mixture, RATE)
+    write(tmp_path / "one.wav", mixture[:1], RATE)
+    for model, name in (
+        (hub.load(device="cpu"), "two.wav"),
+        (hub.load(device="cpu", sources=2), "one.wav"),
+        (hub.load("conv_tasnet.two", "cpu"), "one.wav"),
+    ):
+        assert model.counted(tmp_path / name) is model
+
+
+def test_without_a_network_that_counts_there_are_two(installed, mixture):
+    result = mono(mixture)
+    assert (result.model, len(result.sources)) == ("conv_tasnet.two", 2)
+    assert "cannot be counted" in result.warnings[0]
+
+
+def test_no_network_for_so_many_talkers(installed, mixture, package):
+    with pytest.raises(InputError, match=r"No network for 4 talkers.*only for 2 or 3"):
+        hub.load(device="cpu", sources=4)(mixture[:1], sample_rate=RATE)
+    package()
+    with pytest.raises(InputError, match=r"No network for one microphone is installed.*nmf"):
+        mono(mixture)
+
+
+def test_one_talker_stays_as_recorded(mixture):
+    microphones = torch.stack([mixture[0], 0.5 * mixture[0]])
+    result = hub.load(device="cpu", sources=1, reference=1)(mixture[:1].repeat(2, 1), sample_rate=RATE)
+    assert result.model == hub.UNCHANGED
+    images = hub.load(device="cpu", sources=1, reference=1)(microphones, sample_rate=RATE, images=True)
+    assert images.images is not None
+    assert torch.equal(images.images, microphones[None])
+    assert torch.equal(images.sources, microphones[1:])
+
+
+def test_a_mono_recording_in_a_stereo_file(installed, mixture, tmp_path):
+    stereo = torch.stack([mixture[0], 0.7 * mixture[0] + 1e-5 * mixture[1]])
+    assert intake.is_one_microphone(stereo)
+    assert not intake.is_one_microphone(mixture)
+    assert not intake.is_one_microphone(torch.stack([mixture[0], mixture[0] + 0.01 * mixture[1]]))
+    both = torch.stack([mixture[0], mixture[1], mixture[0] - mixture[1], torch.zeros_like(mixture[0])])
+    assert [intake.independent_microphones(both[:count]) for count in (1, 2, 3, 4)] == [1, 2, 2, 2]
+    model = hub.load(device="cpu", sources=2)
+    assert model(stereo, sample_rate=RATE).model == "conv_tasnet.two"
+    write(tmp_path / "stereo.wav", stereo, RATE)
+    write(tmp_path / "two.wav", mixture, RATE)
+    assert model.piece_seconds(tmp_path / "stereo.wav") == hub.NETWORK_SECONDS
+    assert model.piece_seconds(tmp_path / "two.wav") is None
+    assert hub.load("conv_tasnet.two", "cpu").piece_seconds(tmp_path / "two.wav") == hub.NETWORK_SECONDS
+
+
+def test_any_rate_comes_back_and_what_is_lost_is_said(installed, generator):
+    low = torch.randn(1, 4410, generator=generator)
+    for rate in (4000, 8000, 44100):
+        result = hub.load("conv_tasnet.two", "cpu")(low, sample_rate=rate)
+        assert result.sources.shape == (2, 4410)
+        assert result.sample_rate == rate
+        lost = "Model 'conv_tasnet.two' works at 8 kHz: what the recording has above 4 kHz is lost."
+        assert result.warnings == ([lost] if rate == 44100 else [])
+
+
+def test_a_network_is_built_once_and_recordings_leave_no_trace(installed, mixture):
+    model = hub.load("conv_tasnet.two", "cpu")
+    first, second = model.separator("conv_tasnet.two", reference=1), model.separator("conv_tasnet.two")
+    assert (first.reference, second.reference) == (1, 0)
+    assert all(a is b for a, b in zip(first.parameters(), second.parameters(), strict=True))
+    assert not first.training
+    first.warnings.append("Odd.")
+    assert model(mixture[:1], sample_rate=RATE).warnings == []
+    other = hub.load("conv_tasnet.two", "cpu", reference=1)(mixture, sample_rate=RATE)
+    assert torch.equal(other.sources, model(mixture[1:], sample_rate=RATE).sources)
+
+
+def test_more_voices_than_asked_for(installed, mixture):
+    result = hub.load("conv_tasnet.three", "cpu", sources=2)(mixture[:1], sample_rate=RATE)
+    everything = hub.load("conv_tasnet.three", "cpu")(mixture[:1], sample_rate=RATE)
+    assert torch.equal(result.sources, everything.sources[:2])
+    assert "the weakest are left out" in result.warnings[-1]
+    with pytest.raises(UsageError, match="at most 2 sources, not 3"):
+        hub.load("conv_tasnet.two", "cpu", sources=3)
