@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.report import FileReport, Report, timestamp
-from unbabble.jobs import run as executor
+from unbabble.jobs.run import check_jobs, run
 
 MIXTURE = "unchanged"
 """The recording itself in place of every voice: the trivial baseline."""
@@ -102,7 +102,7 @@ def bench(
     from unbabble.pipelines.score import BlindScorer
     from unbabble.pipelines.separate import choose_device, load
 
-    executor.check_jobs(jobs)
+    check_jobs(jobs)
     if limit is not None and limit < 1:
         raise UsageError("The limit is at least 1 recording.")
     recordings = find_recordings(what, data)
@@ -115,9 +115,7 @@ def bench(
     scoring = BlindScorer(scorer, place).name
     result = Bench("bench", config={"what": what, "data": str(data), "models": names, "scorer": scoring})
     work = partial(bench_recording, models=names, scorer=scoring, device=place)
-    result.files, result.interrupted = executor.run(
-        work, recordings, jobs=jobs, quiet=quiet, title="Separating"
-    )
+    result.files, result.interrupted = run(work, recordings, jobs=jobs, quiet=quiet, title="Separating")
     result.finished = timestamp()
     if json is not None:
         result.save(json)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from unbabble.base.files import write_json
-from unbabble.jobs.run import available_cores
+from unbabble.jobs.threads import available_cores
 
 State = Literal["ok", "missing", "broken"]
 PYTHON = (3, 11)

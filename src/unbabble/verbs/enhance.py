@@ -9,7 +9,8 @@ from unbabble.base.config import parse_assignments
 from unbabble.base.errors import UsageError
 from unbabble.base.inputs import Input
 from unbabble.base.report import FileReport, Report
-from unbabble.jobs import run as executor
+from unbabble.jobs.progress import report_progress
+from unbabble.jobs.run import check_jobs
 from unbabble.verbs.frame import Batch, once
 
 
@@ -69,7 +70,7 @@ def enhance(
 
     if strength != "auto" and not (0 <= strength <= math.inf):
         raise UsageError("The strength is at least 0 dB, or auto.")
-    executor.check_jobs(jobs)
+    check_jobs(jobs)
     options = parse_assignments(set or [])
     models = load_enhancers(model, device, **options)
     if len(models) > 1:
@@ -97,7 +98,7 @@ def enhance_one(task: Input, out: Path, settings: Settings, overwrite: bool) -> 
             path,
             strength=settings.strength,
             choose=load_chooser(settings.choose) if len(models) > 1 else None,
-            progress=executor.report_progress,
+            progress=report_progress,
         )
         result.model, result.audio_seconds = found.model, found.audio_seconds
         result.outputs, result.warnings = [str(path)], found.warnings

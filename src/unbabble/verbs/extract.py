@@ -9,7 +9,8 @@ from unbabble.base.config import parse_assignments
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.inputs import Input
 from unbabble.base.report import FileReport, Report
-from unbabble.jobs import run as executor
+from unbabble.jobs.progress import report_progress
+from unbabble.jobs.run import check_jobs
 from unbabble.verbs.frame import Batch, once
 
 
@@ -68,7 +69,7 @@ def extract(
     """
     from unbabble.pipelines.extract import enrollment_of, load_extractor
 
-    executor.check_jobs(jobs)
+    check_jobs(jobs)
     if not enroll:
         raise UsageError("Name a recording of the person alone with --enroll.")
     options = parse_assignments(set or [])
@@ -93,7 +94,7 @@ def extract_one(task: Input, out: Path, settings: Settings, overwrite: bool) -> 
         warnings: list[str] = []
         enrollment = enrollment_of(list(settings.enrollments), network.sample_rate, warnings)
         person = network.enrolled(enrollment.to(next(network.parameters()).device))
-        found = extract_file(name, network, person, task.path, path, progress=executor.report_progress)
+        found = extract_file(name, network, person, task.path, path, progress=report_progress)
         result.model, result.audio_seconds = found.model, found.audio_seconds
         result.outputs, result.warnings = [str(path)], [*warnings, *found.warnings]
         result.details = {"level_db": found.level_db}

@@ -11,7 +11,8 @@ from typing import Any, Protocol
 from unbabble.base.files import remove_partial, writable_folder
 from unbabble.base.inputs import Input, expand
 from unbabble.base.report import FileReport, Report, timestamp
-from unbabble.jobs import run as executor
+from unbabble.jobs.records import done_before, forget, record_done
+from unbabble.jobs.run import run
 from unbabble.verbs.summary import print_summary
 
 
@@ -72,9 +73,7 @@ class Batch:
                 before(tasks)
             writable_folder(self.out)
             work = partial(one, out=self.out, settings=settings, overwrite=self.overwrite)
-            result.files, result.interrupted = executor.run(
-                work, tasks, jobs=self.jobs, quiet=self.quiet, title=title
-            )
+            result.files, result.interrupted = run(work, tasks, jobs=self.jobs, quiet=self.quiet, title=title)
         result.finished = timestamp()
         if self.report is not None:
             result.save(self.report)
@@ -91,14 +90,14 @@ def once(
 ) -> FileReport:
     """``make`` the results of a recording in its folder, unless an earlier run has; what it did is in the report."""
     folder, config = out / task.stem, vars(settings)
-    if not overwrite and (earlier := executor.done_before(folder, task.path, config)):
+    if not overwrite and (earlier := done_before(folder, task.path, config)):
         earlier.input = task.name
         return earlier
     started = time.perf_counter()
     remove_partial(folder)
-    executor.forget(folder)
+    forget(folder)
     result = FileReport(task.name, "done")
     make(folder, result)
     result.seconds = time.perf_counter() - started
-    executor.record_done(folder, task.path, config, result)
+    record_done(folder, task.path, config, result)
     return result

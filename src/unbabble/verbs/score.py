@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from unbabble.base.errors import InputError, MissingExtraError, UsageError
 from unbabble.base.report import FileReport, Report, timestamp
-from unbabble.jobs import run as executor
+from unbabble.jobs.run import check_jobs, run
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -133,7 +133,7 @@ def score(
 
     if channel < 1:
         raise UsageError("Channels are counted from 1.")
-    executor.check_jobs(jobs)
+    check_jobs(jobs)
     if not references:
         from unbabble.verbs.score_blind import score_blind
 
@@ -173,7 +173,7 @@ def score(
 
     result = ScoreReport("score", config={"metrics": wanted, "unavailable": missing, "channel": channel})
     work = partial(score_recording, metrics=wanted, channel=channel)
-    result.files, result.interrupted = executor.run(work, tasks, jobs=jobs, quiet=quiet, title="Scoring")
+    result.files, result.interrupted = run(work, tasks, jobs=jobs, quiet=quiet, title="Scoring")
     result.finished = timestamp()
     _print(result, quiet)
     if json is not None:

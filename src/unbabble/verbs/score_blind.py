@@ -13,7 +13,8 @@ from unbabble.base.errors import InputError, UsageError
 from unbabble.base.files import atomic
 from unbabble.base.inputs import SUFFIXES, unique_stems
 from unbabble.base.report import FileReport, Report, timestamp
-from unbabble.jobs import run as executor
+from unbabble.jobs.records import read_record
+from unbabble.jobs.run import run
 from unbabble.verbs.score_files import numbered_voices
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def score_blind(
     result = BlindReport("score", config={"model": model, "channel": channel, "device": device})
     named = [_Pictured(task, picture) for task, picture in zip(tasks, pictures, strict=True)]
     work = partial(_score_recording, model=model, channel=channel, device=str(choose_device(device)))
-    result.files, result.interrupted = executor.run(work, named, jobs=jobs, quiet=quiet, title="Scoring")
+    result.files, result.interrupted = run(work, named, jobs=jobs, quiet=quiet, title="Scoring")
     result.finished = timestamp()
     _print(result, quiet)
     if json is not None:
@@ -184,7 +185,7 @@ def _from_separated(folder: Path) -> list[BlindTask]:
     candidates = [folder, *sorted(path for path in folder.iterdir() if path.is_dir())]
     tasks = []
     for each in candidates:
-        record = executor.read_record(each)
+        record = read_record(each)
         if record.get("outcome") == "done" and (voices := numbered_voices(each)):
             tasks.append(BlindTask(str(each), Path(record["input"]), tuple(voices)))
     if not tasks:

@@ -12,7 +12,9 @@ from unbabble.base.errors import InputError, UsageError
 from unbabble.base.files import remove_partial
 from unbabble.base.inputs import Input
 from unbabble.base.report import FileReport, Report
-from unbabble.jobs import run as executor
+from unbabble.jobs.progress import report_progress
+from unbabble.jobs.records import done_before, forget, record_done
+from unbabble.jobs.run import check_jobs
 from unbabble.verbs.frame import Batch
 from unbabble.verbs.summary import announce_compilation
 
@@ -112,7 +114,7 @@ def separate(
         raise UsageError(
             f"A segment has at least {LEAST_SEGMENT_SECONDS:g} seconds, or 0 for the whole recording."
         )
-    executor.check_jobs(jobs)
+    check_jobs(jobs)
     options = merge(options, parse_assignments(set or []))
     settings = Settings(model, device, dereverb, images, format, segment, runtime, keep_all, options)
 
@@ -135,7 +137,7 @@ def separate_file(task: Input, out: Path, settings: Settings, overwrite: bool, s
     from unbabble.pipelines.choose import AutoModel, load
 
     folder, config = out / task.stem, vars(settings)
-    if not overwrite and (earlier := executor.done_before(folder, task.path, config)):
+    if not overwrite and (earlier := done_before(folder, task.path, config)):
         earlier.input = task.name
         return earlier
     started = time.perf_counter()
@@ -174,7 +176,7 @@ def separate_file(task: Input, out: Path, settings: Settings, overwrite: bool, s
     if score:
         _score(task.path, outputs[: details["sources"]], settings, result)
     result.seconds = time.perf_counter() - started
-    executor.record_done(folder, task.path, config, result)
+    record_done(folder, task.path, config, result)
     return result
 
 
@@ -190,7 +192,7 @@ def _in_segments(
         segment=segment,
         images=settings.images,
         format=settings.format,
-        progress=executor.report_progress,
+        progress=report_progress,
     )
 
 
@@ -228,7 +230,7 @@ def _compiles(model: str, tasks: list[Input]) -> bool:
 
 def _make_room(folder: Path) -> None:
     remove_partial(folder)
-    executor.forget(folder)
+    forget(folder)
 
 
 def _segment(task: Input, settings: Settings, model: "Model") -> float | None:

@@ -28,7 +28,7 @@ from unbabble.base.report import FileReport, Report, plain, timestamp
 from unbabble.data import corpora
 from unbabble.data.mixing import Mixture, MixtureSet, Reference
 from unbabble.data.rooms import Array, MeasuredRooms, Room, SimulatedRooms
-from unbabble.jobs import run as executor
+from unbabble.jobs.run import run
 from unbabble.verbs.summary import print_summary
 
 
@@ -153,7 +153,7 @@ def simulate(
 
     result = Report("simulate", config=request | {"count": count, "out": str(out), "jobs": jobs})
     work = partial(make, out=out, mixtures=mixtures, digest=digest, overwrite=overwrite)
-    result.files, result.interrupted = executor.run(work, tasks, jobs=jobs, quiet=quiet, title="Simulating")
+    result.files, result.interrupted = run(work, tasks, jobs=jobs, quiet=quiet, title="Simulating")
     _index(out, tasks)
     result.finished = timestamp()
     if report is not None:

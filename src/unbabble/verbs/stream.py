@@ -15,7 +15,7 @@ from unbabble.base.errors import InputError, MissingExtraError, UnbabbleError, U
 from unbabble.base.files import remove_partial, writable_folder
 from unbabble.base.inputs import STDIN
 from unbabble.base.report import FileReport, Report, timestamp
-from unbabble.jobs.run import done_before, forget, record_done
+from unbabble.jobs.records import done_before, forget, record_done
 from unbabble.verbs.summary import announce_compilation, print_summary
 
 if TYPE_CHECKING:

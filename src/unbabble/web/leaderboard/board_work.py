@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unbabble.base.errors import InputError
-from unbabble.jobs.run import report_progress
+from unbabble.jobs.progress import report_progress
 from unbabble.web.archives import extract_archive
 from unbabble.web.decoding import decode
 from unbabble.web.leaderboard.board import IN_DB, limited_db, summary

@@ -20,7 +20,8 @@ from typing import Any, Literal
 
 from unbabble.base.errors import InputError, UnbabbleError
 from unbabble.base.report import FileReport, Report, plain
-from unbabble.jobs.run import NO_MEMORY, listening, report_progress
+from unbabble.jobs.attempt import NO_MEMORY
+from unbabble.jobs.progress import listening, report_progress
 
 logger = logging.getLogger(__name__)
 STAGES = {

@@ -1,0 +1,64 @@
+"""How far a run is: tasks done, and seconds of audio within one."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from unbabble.base.report import FileReport
+
+Listener = Callable[[float, float | None], None]
+_listeners: list[Listener] = []
+"""Called with the progress within a task, where this process does the work: the bar, and every ``listening``."""
+
+
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Meanwhile, call ``listener`` with the seconds of audio that are done of the task at hand, and all, if known."""
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)
+
+
+def report_progress(done: float, total: float | None) -> None:
+    """Say how many seconds of audio of the task at hand are done, of how many, if known."""
+    for listener in _listeners:
+        listener(done, total)
+
+
+@contextmanager
+def progress_bar(total: int, title: str, quiet: bool) -> Iterator[Callable[[FileReport], None]]:
+    """A bar on stderr with the speed so far; nothing where stderr is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    speed = TextColumn("{task.fields[speed]}")
+    started, audio = time.perf_counter(), 0.0
+    bar = Progress(*columns, speed, console=console, disable=quiet or not console.is_terminal, transient=True)
+    with bar:
+        line = bar.add_task(title, total=total, speed="")
+
+        def advance(report: FileReport) -> None:
+            nonlocal audio
+            if report.outcome == "done":
+                audio += report.audio_seconds or 0.0
+            factor = audio / (time.perf_counter() - started)
+            bar.update(line, advance=1, speed=f"{factor:.1f} x real time" if audio else "")
+
+        def show_part(done: float, whole: float | None) -> None:
+            factor = (audio + done) / (time.perf_counter() - started)
+            of = f" of {_clock(whole)}" if whole else ""
+            speed = f"{_clock(done)}{of} of sound, {factor:.1f} x real time"
+            bar.update(line, speed=speed, refresh=True)
+
+        with listening(show_part):
+            yield advance
+
+
+def _clock(seconds: float) -> str:
+    """As ``1:02:03``."""
+    return str(timedelta(seconds=round(seconds)))
