@@ -19,11 +19,11 @@ from unbabble.nn.kinds.scorer import unit
 from unbabble.nn.kinds.separator import NeuralSeparator
 from unbabble.pipelines.score import BlindScorer
 from unbabble.signal.metrics import si_sdr
+from unbabble.signal.statistics import bootstrap
 
 LEAST_POWER = 1e-3
 """Of a voice, over its mean, where it is judged by."""
 DEMO_FOLDER = Path(__file__).parent.parent / "demo"
-RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,7 @@ class Gain:
     @classmethod
     def of(cls, values: Sequence[float], seed: int = 0) -> "Gain":
         """Of ``values``, at least one."""
-        numbers = np.asarray(values, float)
-        draws = np.random.default_rng(seed).integers(len(numbers), size=(RESAMPLES, len(numbers)))
-        low, high = np.percentile(numbers[draws].mean(1), [2.5, 97.5])
-        return cls(float(numbers.mean()), float(low), float(high))
+        return cls(*bootstrap(values, seed=seed))
 
 
 def parted(voice: Float[Tensor, " time"]) -> tuple[Float[Tensor, " start"], Float[Tensor, " end"]]:

@@ -16,7 +16,6 @@ from unbabble.jobs.run import check_jobs, run
 
 MIXTURE = "unchanged"
 """The recording itself in place of every voice: the trivial baseline."""
-DRAWS = 2000
 
 
 class Bench(Report):
@@ -26,20 +25,17 @@ class Bench(Report):
         """Of each model, best first: mean score over recordings, its 95 % bootstrap interval, and how many."""
         import numpy as np
 
+        from unbabble.signal.statistics import bootstrap
+
         found: dict[str, dict[str, float]] = {}
         rng = np.random.default_rng(0)
         for model in self.config["models"]:
             scores = [file.details["scores"].get(model) for file in self.files if file.outcome == "done"]
             means = np.array([np.mean([each["si_snr_db"] for each in score]) for score in scores if score])
             if len(means):
-                drawn = means[rng.integers(len(means), size=(DRAWS, len(means)))].mean(1)
-                low, high = np.quantile(drawn, [0.025, 0.975])
-                found[model] = {
-                    "si_snr_db": float(means.mean()),
-                    "low_db": float(low),
-                    "high_db": float(high),
-                    "recordings": len(means),
-                }
+                mean, low, high = bootstrap(means, seed=rng)
+                figures = {"si_snr_db": mean, "low_db": low, "high_db": high}
+                found[model] = figures | {"recordings": len(means)}
         return dict(sorted(found.items(), key=lambda item: -item[1]["si_snr_db"]))
 
     def to_dict(self) -> dict[str, Any]:

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 
 from unbabble.base.errors import InputError
+from unbabble.signal.statistics import DRAWS, bootstrap
 
-CONFIDENCE = 0.95
-DRAWS = 2000
 LEAST_DB, MOST_DB = -30.0, 60.0
 """Of a voice: so that a silent or a perfect one does not decide a mean."""
 
@@ -65,10 +64,7 @@ def figure(values: Sequence[float], seed: int = 0, draws: int = DRAWS) -> Figure
         return None
     if len(found) == 1:
         return Figure(float(found[0]), None, None, 1)
-    drawn = found[np.random.default_rng(seed).integers(len(found), size=(draws, len(found)))].mean(1)
-    tail = 100 * (1 - CONFIDENCE) / 2
-    low, high = np.percentile(drawn, [tail, 100 - tail])
-    return Figure(float(found.mean()), float(low), float(high), len(found))
+    return Figure(*bootstrap(found, seed=seed, number=draws), len(found))
 
 
 def limited_db(value: float) -> float:

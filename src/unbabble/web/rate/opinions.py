@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from unbabble.signal.statistics import DRAWS, interval, resamples
+
 CONFIDENCE = 0.95
-DRAWS = 2000
 LEAST_POINTS = 4
 """Fewer have no correlation that is worth a number."""
 Interval = tuple[float, float]
@@ -103,8 +104,8 @@ def listener_interval(votes: Sequence[Sequence[float]], seed: int = 0, draws: in
     if len(votes) < 2:
         return None
     sums, counts = np.array([sum(own) for own in votes]), np.array([len(own) for own in votes])
-    drawn = np.random.default_rng(seed).integers(len(votes), size=(draws, len(votes)))
-    return _percentiles(sums[drawn].sum(1) / counts[drawn].sum(1))
+    drawn = resamples(len(votes), seed, draws)
+    return interval(sums[drawn].sum(1) / counts[drawn].sum(1))
 
 
 def preference(first: str, second: str, first_wins: int, second_wins: int, ties: int = 0) -> Preference:
@@ -136,14 +137,14 @@ def correlation(
     x, y = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
     if len(x) < LEAST_POINTS or np.ptp(x) == 0 or np.ptp(y) == 0:
         return None
-    drawn = np.random.default_rng(seed).integers(len(x), size=(draws, len(x)))
+    drawn = resamples(len(x), seed, draws)
     ranked = np.array([_ranks(row) for row in x[drawn]]), np.array([_ranks(row) for row in y[drawn]])
     return Correlation(
         len(x),
         float(_pearson(x, y)),
-        _percentiles(_pearson(x[drawn], y[drawn])),
+        interval(_pearson(x[drawn], y[drawn])),
         float(_pearson(_ranks(x), _ranks(y))),
-        _percentiles(_pearson(*ranked)),
+        interval(_pearson(*ranked)),
     )
 
 
@@ -159,9 +160,3 @@ def _ranks(values: np.ndarray) -> np.ndarray:
     """From 1; equal values share the mean of theirs."""
     _, index, counts = np.unique(values, return_inverse=True, return_counts=True)
     return (np.cumsum(counts) - (counts - 1) / 2)[index]
-
-
-def _percentiles(values: np.ndarray) -> Interval:
-    tail = 100 * (1 - CONFIDENCE) / 2
-    low, high = np.nanpercentile(values, [tail, 100 - tail])
-    return float(low), float(high)
