@@ -1,0 +1,1 @@
+"""Separating with several microphones, without having learnt: how well, how fast, how long."""

@@ -1,0 +1,1 @@
+"""What the claims share; see ``kit.claim`` for what a claim is."""

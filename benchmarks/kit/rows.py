@@ -1,0 +1,35 @@
+"""What a long benchmark has so far, a line each: it goes on where it was, also in several processes."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.kit.claim import rounded
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A file of JSON objects; after ``minutes`` nothing new is begun."""
+
+    path: Path
+    minutes: float = float("inf")
+    began: float = field(default_factory=time.monotonic)
+
+    def read(self) -> list[dict]:
+        text = self.path.read_text() if self.path.is_file() else ""
+        return [json.loads(line) for line in text.splitlines()]
+
+    def add(self, key: dict, make: Callable[[], dict]) -> None:
+        """What ``make`` finds of ``key``, unless that is there."""
+        late = time.monotonic() - self.began > 60 * self.minutes
+        if late or any(key.items() <= row.items() for row in self.read()):
+            return
+        row = rounded(key | make(), 4)
+        self.path.parent.mkdir(exist_ok=True)
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        print(row, flush=True)

@@ -1,0 +1,1 @@
+"""Enhancing and extracting: for anybody, and for one person."""

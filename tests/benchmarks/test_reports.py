@@ -1,0 +1,59 @@
+"""Every table of the benchmarks is what its claim makes of the committed numbers."""
+
+import ast
+import importlib
+from pathlib import Path
+
+import pytest
+
+from benchmarks.kit import index
+from benchmarks.kit.claim import RESULTS, Claim, load
+
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+CLAIMS = sorted(index.modules())
+
+
+def results(name: str) -> list[str]:
+    """Those of a claim that have both numbers and a table."""
+    names = getattr(Claim.named(name).module, "NAMES", [name])
+    return [each for each in names if load(each) and (RESULTS / f"{each}.md").is_file()]
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_tables_are_those_of_the_numbers(name):
+    for each in results(name):
+        assert Claim.named(name).module.table(load(each)) == (RESULTS / f"{each}.md").read_text(), each
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_a_claim_says_what_it_asks_and_how_it_is_run(name, capsys):
+    with pytest.raises(SystemExit) as ended:
+        Claim.named(name).run(["--help"])
+    assert ended.value.code == 0
+    assert f"python -m benchmarks {name}" in capsys.readouterr().out
+    assert index.described(name)[0].endswith("?")
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_quick_options_are_options(name):
+    module = Claim.named(name).module
+    options = vars(Claim.named(name).parser().parse_args([]))
+    assert set(getattr(module, "QUICK", {})) <= set(options)
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_no_claim_imports_a_claim(name):
+    """The kit is what they share, and a file of their own that begins with an underscore."""
+    tree = ast.parse((FOLDER.parent / index.modules()[name].replace(".", "/")).with_suffix(".py").read_text())
+    for node in ast.walk(tree):
+        module = node.module or "" if isinstance(node, ast.ImportFrom) else ""
+        if module.startswith("benchmarks"):
+            assert module.split(".")[1] == "kit" or module.split(".")[-1].startswith("_"), module
+
+
+def test_the_kit_knows_no_claim():
+    for file in (FOLDER / "kit").glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("benchmarks"):
+                assert node.module.startswith("benchmarks.kit"), file.name
+    assert importlib.import_module("benchmarks.kit.claim")
