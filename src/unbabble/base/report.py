@@ -4,7 +4,7 @@ import math
 import os
 import platform
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -14,6 +14,28 @@ from unbabble.base.files import write_json
 
 Outcome = Literal["done", "skipped", "failed"]
 REPORTED_PACKAGES = ("unbabble", "torch", "numba", "numpy")
+
+
+class Result:
+    """What a command gives back: a dataclass with plain content for JSON and the exit code of its process."""
+
+    @property
+    def exit_code(self) -> int:
+        """0 when all is done, 1 when something failed."""
+        return 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain content for JSON."""
+        return plain(vars(self) | {"exit_code": self.exit_code})
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write as JSON.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        write_json(path, self.to_dict())
+        return Path(path)
 
 
 @dataclass
@@ -53,7 +75,7 @@ class FileReport:
 
 
 @dataclass
-class Report:
+class Report(Result):
     """What a command did: every input with its outcome, and how to do it again.
 
     Attributes:
@@ -76,16 +98,6 @@ class Report:
         """0 when every input is done, 1 when some failed."""
         return int(self.interrupted or any(file.outcome == "failed" for file in self.files))
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain content for JSON."""
-        entries = vars(self) | {"files": [file.to_dict() for file in self.files], "exit_code": self.exit_code}
-        return plain(entries)
-
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write as JSON."""
-        write_json(path, self.to_dict())
-        return Path(path)
-
 
 def timestamp() -> str:
     """Now, in UTC, as ISO 8601."""
@@ -104,7 +116,11 @@ def versions() -> dict[str, str]:
 
 
 def plain(value: Any) -> Any:
-    """Reduce to what JSON has: paths become text, tuples lists, NaN and infinity null."""
+    """Reduce to what JSON has: paths become text, dataclasses objects, tuples lists, NaN and infinity null."""
+    if hasattr(value, "to_dict"):
+        return value.to_dict()
+    if is_dataclass(value):
+        value = vars(value)
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

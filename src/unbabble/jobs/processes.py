@@ -4,7 +4,7 @@ import multiprocessing
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
@@ -28,7 +28,7 @@ class _Worker:
 
 def in_processes(
     function: Callable[[Any], FileReport], tasks: Sequence[Named], count: int
-) -> Iterator[tuple[int, FileReport]]:
+) -> Generator[tuple[int, FileReport], None, None]:
     """Apply ``function`` to each task in ``count`` worker processes: number and report, in the order of completion.
 
     A worker that dies fails its task alone; a new one takes the next.

@@ -4,7 +4,7 @@ A file that raises is reported as failed, with its sentence. So is one whose wor
 memory, or crashed in native code); a new worker takes the next file.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 from unbabble.base.errors import UsageError
@@ -70,6 +70,6 @@ def check_jobs(count: int) -> None:
 
 def _in_turn(
     function: Callable[[Any], FileReport], tasks: Sequence[Named]
-) -> Iterator[tuple[int, FileReport]]:
+) -> Generator[tuple[int, FileReport], None, None]:
     for index, task in enumerate(tasks):
         yield index, attempt(function, task)

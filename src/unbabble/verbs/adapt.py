@@ -3,19 +3,21 @@
 import math
 import shutil
 import tempfile
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from unbabble.base.errors import OutputError, UsageError
-from unbabble.base.files import atomic, write_json
-from unbabble.base.report import plain
+from unbabble.base.files import atomic
+from unbabble.base.report import Result
+from unbabble.verbs.frame import say
 
 ONNX_NAME = "step.onnx"
 
 
 @dataclass
-class Adapted:
+class Adapted(Result):
     """What was made.
 
     Attributes:
@@ -30,11 +32,6 @@ class Adapted:
     kept: bool
     gain_db: tuple[float, float, float]
     details: dict[str, Any] = field(default_factory=dict)
-    exit_code: int = 0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain content for JSON."""
-        return plain(asdict(self))
 
 
 def adapt(
@@ -100,7 +97,7 @@ def adapt(
     if not overwrite and any((out / name).exists() for name in NAMES):
         raise OutputError(f"Folder '{out}' has a model already; --overwrite replaces it.")
     name = adapting.student_within(budget, frame_ms) if student == "auto" else student
-    say = _speaker(quiet)
+    tell = partial(say, quiet=quiet)
     with tempfile.TemporaryDirectory(prefix="unbabble-") as spool:
         paths = [task.path for task in expand(recordings, Path(spool), exclude=out)]
         network, found = adapting.adapt(
@@ -112,7 +109,7 @@ def adapt(
             steps=steps,
             seed=seed,
             precision=precision,
-            report=say,
+            report=tell,
         )
     _, known = load_separator(name)
     card = replace(
@@ -132,17 +129,17 @@ def adapt(
     result = Adapted(
         str(out), found.kept, (gain.mean_db, gain.low_db, gain.high_db), found.to_dict() | {"out": str(out)}
     )
-    if report is not None:
-        write_json(report, result.to_dict())
     for text in found.warnings:
-        say(text)
+        tell(text)
     if found.kept:
-        say(
+        tell(
             f"In the noise of what was held back, known voices come out {gain.mean_db:.2f} dB better "
             f"({gain.low_db:.2f} to {gain.high_db:.2f}): {out} is the adapted network ({adapting.about(network)})."
         )
     else:
-        say(f"{found.reason} {out} is {name} as it was.")
+        tell(f"{found.reason} {out} is {name} as it was.")
+    if report is not None:
+        result.save(report)
     return result
 
 
@@ -154,11 +151,4 @@ def forget(*, quiet: bool = False) -> None:
     """
     from unbabble.training.personal import forget as remove
 
-    _speaker(quiet)(f"{remove() / 1e6:.1f} MB of what adapt kept are gone.")
-
-
-def _speaker(quiet: bool):
-    from rich.console import Console
-
-    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-    return (lambda text: None) if quiet else console.print
+    say(f"{remove() / 1e6:.1f} MB of what adapt kept are gone.", quiet)

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from unbabble.base.errors import InputError, UsageError
-from unbabble.base.report import FileReport, Report, timestamp
-from unbabble.jobs.run import check_jobs, run
+from unbabble.base.report import FileReport, Report
+from unbabble.verbs.frame import Frame, print_files, show, stderr
 
 MIXTURE = "unchanged"
 """The recording itself in place of every voice: the trivial baseline."""
@@ -98,7 +98,7 @@ def bench(
     from unbabble.pipelines.score import BlindScorer
     from unbabble.pipelines.separate import choose_device, load
 
-    check_jobs(jobs)
+    frame = Frame(jobs, json, quiet)
     if limit is not None and limit < 1:
         raise UsageError("The limit is at least 1 recording.")
     recordings = find_recordings(what, data)
@@ -111,11 +111,9 @@ def bench(
     scoring = BlindScorer(scorer, place).name
     result = Bench("bench", config={"what": what, "data": str(data), "models": names, "scorer": scoring})
     work = partial(bench_recording, models=names, scorer=scoring, device=place)
-    result.files, result.interrupted = run(work, recordings, jobs=jobs, quiet=quiet, title="Separating")
-    result.finished = timestamp()
-    if json is not None:
-        result.save(json)
+    frame.run(result, work, recordings, "Separating")
     _print(result, quiet)
+    frame.conclude(result)
     return result
 
 
@@ -186,21 +184,10 @@ def bench_recording(task: _Recording, models: Sequence[str], scorer: str, device
 
 
 def _print(report: Bench, quiet: bool) -> None:
-    from rich.console import Console
-
-    errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     if not quiet and any(file.outcome == "done" for file in report.files):
-        console = Console(highlight=False, markup=False)
-        if not console.is_terminal:
-            console.width = 200  # a file has no margin
-        console.print(report.table())
-        errors.print(
+        show(report.table())
+        stderr().print(
             "Mean over recordings of the estimated SI-SNR of their voices; the recording itself is 'unchanged'.",
             style="dim",
         )
-    for file in report.files:
-        for warning in file.warnings if not quiet else ():
-            errors.print(f"{file.input}: {warning}", style="yellow")
-        if file.outcome == "failed":
-            error = file.error or "failed"
-            errors.print(error if file.input in error else f"{file.input}: {error}", style="red")
+    print_files(report, quiet)

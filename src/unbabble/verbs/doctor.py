@@ -12,8 +12,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-from unbabble.base.files import write_json
+from unbabble.base.report import Result
 from unbabble.jobs.threads import available_cores
+from unbabble.verbs.frame import stdout
 
 State = Literal["ok", "missing", "broken"]
 PYTHON = (3, 11)
@@ -43,7 +44,7 @@ class Check:
 
 
 @dataclass
-class Diagnosis:
+class Diagnosis(Result):
     """All checks."""
 
     checks: list[Check] = field(default_factory=list)
@@ -52,10 +53,6 @@ class Diagnosis:
     def exit_code(self) -> int:
         """1 if something necessary is broken."""
         return int(any(check.necessary and check.state != "ok" for check in self.checks))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain content for JSON."""
-        return {"checks": [vars(check) for check in self.checks], "exit_code": self.exit_code}
 
 
 def doctor(*, report: Path | None = None, quiet: bool = False) -> Diagnosis:
@@ -68,9 +65,9 @@ def doctor(*, report: Path | None = None, quiet: bool = False) -> Diagnosis:
     diagnosis = Diagnosis(
         [_python(), *_packages(), *_extras(), _threads(), *_torch(), _kernel_cache(), _microphone()]
     )
-    if report is not None:
-        write_json(report, diagnosis.to_dict())
     _print(diagnosis, quiet)
+    if report is not None:
+        diagnosis.save(report)
     return diagnosis
 
 
@@ -169,9 +166,7 @@ def _microphone() -> Check:
 
 
 def _print(diagnosis: Diagnosis, quiet: bool) -> None:
-    from rich.console import Console
-
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = stdout()
     styles = {"ok": "green", "missing": "yellow", "broken": "red"}
     for check in diagnosis.checks:
         if not quiet or check.state != "ok":

@@ -10,7 +10,6 @@ from unbabble.base.errors import UsageError
 from unbabble.base.inputs import Input
 from unbabble.base.report import FileReport, Report
 from unbabble.jobs.progress import report_progress
-from unbabble.jobs.run import check_jobs
 from unbabble.verbs.frame import Batch, once
 
 
@@ -70,14 +69,13 @@ def enhance(
 
     if strength != "auto" and not (0 <= strength <= math.inf):
         raise UsageError("The strength is at least 0 dB, or auto.")
-    check_jobs(jobs)
+    batch = Batch(jobs, report, quiet, out, overwrite)
     options = parse_assignments(set or [])
     models = load_enhancers(model, device, **options)
     if len(models) > 1:
         load_chooser(choose)  # what is wrong with it is said before any work
     names = ",".join(each.name for each in models)
     settings = Settings(names, strength, choose, format, device, options)
-    batch = Batch(out, jobs, overwrite, report, quiet)
     return batch.through("enhance", "Enhancing", inputs, settings, enhance_one)
 
 

@@ -1,17 +1,18 @@
 """``unbabble export``: a network as an ONNX file, for other programs and other languages."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from unbabble.base.config import parse_assignments
 from unbabble.base.errors import UsageError
+from unbabble.base.report import Result
+from unbabble.verbs.frame import say
 
 SUFFIX = ".onnx"
 
 
 @dataclass
-class Exported:
+class Exported(Result):
     """What was exported.
 
     Attributes:
@@ -23,11 +24,6 @@ class Exported:
     model: str
     path: str
     difference: float
-    exit_code: int = 0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain content for JSON."""
-        return asdict(self)
 
 
 def export(
@@ -88,9 +84,5 @@ def export(
     else:
         difference = write(network, out, card=found.card, opset=opset)
     result = Exported(model, str(out), difference)
-    if not quiet:
-        from rich.console import Console
-
-        console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-        console.print(f"{model} is in {out}; ONNX Runtime differs from it by at most {difference:.1e}.")
+    say(f"{model} is in {out}; ONNX Runtime differs from it by at most {difference:.1e}.", quiet)
     return result

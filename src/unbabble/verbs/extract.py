@@ -10,7 +10,6 @@ from unbabble.base.errors import InputError, UsageError
 from unbabble.base.inputs import Input
 from unbabble.base.report import FileReport, Report
 from unbabble.jobs.progress import report_progress
-from unbabble.jobs.run import check_jobs
 from unbabble.verbs.frame import Batch, once
 
 
@@ -69,14 +68,13 @@ def extract(
     """
     from unbabble.pipelines.extract import enrollment_of, load_extractor
 
-    check_jobs(jobs)
+    batch = Batch(jobs, report, quiet, out, overwrite)
     if not enroll:
         raise UsageError("Name a recording of the person alone with --enroll.")
     options = parse_assignments(set or [])
     name, network = load_extractor(model, device, **options)
     enrollment_of(enroll, network.sample_rate)  # what is wrong with it is said before any work
     settings = Settings(name, {str(path): _digest(path) for path in enroll}, format, device, options)
-    batch = Batch(out, jobs, overwrite, report, quiet)
     return batch.through("extract", "Extracting", inputs, settings, extract_one)
 
 

@@ -1,19 +1,66 @@
-"""What verbs that work through recordings share: inputs to tasks, one result each, a report."""
+"""What verbs share: recordings to tasks, one result each, a report, and what is printed.
+
+What a verb was asked for (tables of scores, listings) goes to stdout, all else to stderr.
+"""
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from unbabble.base.files import remove_partial, writable_folder
 from unbabble.base.inputs import Input, expand
 from unbabble.base.report import FileReport, Report, timestamp
+from unbabble.jobs.attempt import Named
 from unbabble.jobs.records import done_before, forget, record_done
-from unbabble.jobs.run import run
-from unbabble.verbs.summary import print_summary
+from unbabble.jobs.run import check_jobs, run
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+WIDE_COLUMNS = 200
+"""Of a table that goes to a file, which has no margin."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The options that all verbs with several inputs share.
+
+    Attributes:
+        jobs: inputs at the same time.
+        report: file for the report.
+        quiet: say nothing but what failed.
+
+    Raises:
+        UsageError: fewer than one job.
+    """
+
+    jobs: int = 1
+    report: Path | None = None
+    quiet: bool = False
+
+    def __post_init__(self) -> None:
+        check_jobs(self.jobs)
+
+    def run(
+        self, result: Report, function: Callable[[Any], FileReport], tasks: Sequence[Named], title: str
+    ) -> None:
+        """Put what became of each task into ``result``; ``title`` stands beside the progress bar."""
+        result.files, result.interrupted = run(function, tasks, jobs=self.jobs, quiet=self.quiet, title=title)
+        result.finished = timestamp()
+
+    def conclude(self, result: Report) -> None:
+        """Write the report, if one is wanted.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        if self.report is not None:
+            result.save(self.report)
 
 
 class One(Protocol):
@@ -25,22 +72,16 @@ class One(Protocol):
 
 
 @dataclass(frozen=True)
-class Batch:
-    """The options of a verb that are not about what it does.
+class Batch(Frame):
+    """The options of a verb that writes a folder of results for each recording.
 
     Attributes:
-        out: folder for the results.
-        jobs: recordings at the same time.
+        out: folder for these folders.
         overwrite: do again what an earlier run has done.
-        report: file for the report.
-        quiet: say nothing but what failed.
     """
 
-    out: Path
-    jobs: int
-    overwrite: bool
-    report: Path | None
-    quiet: bool
+    out: Path = Path("results")
+    overwrite: bool = False
 
     def through(
         self,
@@ -51,11 +92,11 @@ class Batch:
         one: One,
         before: Callable[[list[Input]], None] | None = None,
     ) -> Report:
-        """Do ``one`` with each recording, and tell what became of it.
+        """Do ``one`` with each recording, and say what became of it.
 
         Args:
             verb: name of the command.
-            title: of the progress.
+            title: stands beside the progress bar.
             inputs: recordings, as they were typed.
             settings: of the verb, a dataclass of plain values.
             one: what is done.
@@ -63,7 +104,7 @@ class Batch:
 
         Raises:
             UsageError: inputs that make no sense.
-            OutputError: the folder cannot be written to.
+            OutputError: the folder or the report cannot be written.
         """
         config = vars(settings) | {"out": str(self.out), "jobs": self.jobs, "overwrite": self.overwrite}
         result = Report(verb, config=config)
@@ -73,11 +114,9 @@ class Batch:
                 before(tasks)
             writable_folder(self.out)
             work = partial(one, out=self.out, settings=settings, overwrite=self.overwrite)
-            result.files, result.interrupted = run(work, tasks, jobs=self.jobs, quiet=self.quiet, title=title)
-        result.finished = timestamp()
-        if self.report is not None:
-            result.save(self.report)
+            self.run(result, work, tasks, title)
         print_summary(result, self.quiet)
+        self.conclude(result)
         return result
 
 
@@ -101,3 +140,87 @@ def once(
     result.seconds = time.perf_counter() - started
     record_done(folder, task.path, config, result)
     return result
+
+
+def stderr() -> "Console":
+    """Where everything goes that was not asked for; texts are printed as they are."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+
+
+def stdout() -> "Console":
+    """Where goes what was asked for; texts are printed as they are."""
+    from rich.console import Console
+
+    return Console(highlight=False, markup=False, soft_wrap=True)
+
+
+def say(text: str, quiet: bool = False) -> None:
+    """Print a text to stderr; ``quiet``: do not."""
+    if not quiet:
+        stderr().print(text)
+
+
+def show(table: "Table") -> None:
+    """Print a table to stdout."""
+    console = stdout()
+    if not console.is_terminal:
+        console.width = WIDE_COLUMNS
+    console.print(table, soft_wrap=False)
+
+
+def announce_compilation(quiet: bool = False) -> None:
+    """Say what the first run waits for; ``quiet``: nothing."""
+    from unbabble.signal.kernels.compile import are_compiled
+
+    if not quiet and not are_compiled():
+        say("First run: compiling the inner loops, which takes ten to twenty seconds, once.")
+
+
+def print_summary(report: Report, quiet: bool = False) -> None:
+    """Say what became of each input, where to listen, and what failed; ``quiet``: only what failed."""
+    from rich.table import Table
+
+    finished = [file for file in report.files if file.outcome != "failed"]
+    if finished and not quiet:
+        names = ["recording", "outcome", "model", "voices", "time", "x real time"]
+        scored = any("scores" in file.details for file in finished)
+        table = Table(*names, *(["SI-SNR (estimated)"] * scored), box=None, pad_edge=False)
+        for file in finished:
+            table.add_row(*_row(file), *([_scores(file)] * scored))
+        stderr().print(table, soft_wrap=False)
+    print_files(report, quiet)
+    listen = [file.outputs[0] for file in finished if file.outputs]
+    if listen and not quiet:
+        say(f"Listen: {listen[0]}" + (f" and {len(listen) - 1} more" if len(listen) > 1 else ""))
+    failed = len(report.files) - len(finished)
+    if failed and len(report.files) > 1:
+        stderr().print(f"{failed} of {len(report.files)} failed.", style="red")
+
+
+def print_files(report: Report, quiet: bool = False) -> None:
+    """The warnings of each input, and what failed; ``quiet``: only what failed."""
+    console = stderr()
+    for file in report.files:
+        for warning in file.warnings if not quiet and file.outcome != "failed" else ():
+            console.print(f"{file.input}: {warning}", style="yellow")
+    for file in report.files:
+        if file.outcome == "failed":
+            error = file.error or "failed"
+            console.print(error if file.input in error else f"{file.input}: {error}", style="red")
+
+
+def _row(file: FileReport) -> tuple[str, ...]:
+    factor = file.real_time_factor
+    speed = f"{1 / factor:.1f}" if file.outcome == "done" and factor else ""
+    seconds = f"{file.seconds:.1f} s" if file.outcome == "done" else ""
+    return file.input, file.outcome, file.model or "", str(file.details.get("sources", "")), seconds, speed
+
+
+def _scores(file: FileReport) -> str:
+    """One line for each voice; what it was before, where that is known."""
+    before = "".join(f"{voice['si_snr_db']:.1f} to " for voice in file.details.get("before", ()))
+    return "\n".join(
+        f"{before}{voice['si_snr_db']:.1f} dB, {voice['verdict']}" for voice in file.details.get("scores", ())
+    )

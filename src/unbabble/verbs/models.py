@@ -8,6 +8,8 @@ from unbabble.base import registry
 from unbabble.base.config import keyword_parameters
 from unbabble.base.errors import UsageError
 from unbabble.base.registry import Card
+from unbabble.base.report import Result
+from unbabble.verbs.frame import show, stdout
 
 UNTRAINED = "none yet: unbabble train"
 WAY = "adaptation"
@@ -15,11 +17,10 @@ WAY = "adaptation"
 
 
 @dataclass
-class Listing:
+class Listing(Result):
     """What was listed, by model."""
 
     models: dict[str, dict[str, Any]] = field(default_factory=dict)
-    exit_code: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain content for JSON."""
@@ -40,9 +41,7 @@ def models(
         InputError: `info` of weights that cannot be read.
         UsageError: `info` without a name, or of a model that does not exist.
     """
-    from rich.console import Console
-
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = stdout()
     if action == "info":
         if name is None:
             raise UsageError("Name a model: unbabble models info NAME.")
@@ -128,13 +127,12 @@ def _plain(card: Card) -> dict[str, Any]:
 
 def _print_table(cards: dict[str, Card]) -> None:
     """Methods that learn from the recording itself, then networks."""
-    from rich.console import Console
     from rich.table import Table
 
     table = Table("method", "models, the first is the default", "what it does", box=None, pad_edge=False)
     for card in sorted(cards.values(), key=lambda card: card.network):
         table.add_row(card.name, ", ".join(card.models) or UNTRAINED, card.summary)
-    Console(highlight=False, markup=False).print(table)
+    show(table)
 
 
 def _print_card(console: Any, card: Card, about: dict[str, dict[str, str]], weights: dict[str, Any]) -> None:

@@ -8,23 +8,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.files import writable_folder
-from unbabble.base.report import FileReport, Report, plain, timestamp
+from unbabble.base.report import FileReport, Report, Result, plain, timestamp
 from unbabble.data import layouts, manifest
 from unbabble.data.layouts import Layout, Part
 from unbabble.data.layouts.own import SPLITS
+from unbabble.verbs.frame import Frame, print_files, say, stderr, stdout
 
 
 @dataclass
-class Listing:
+class Listing(Result):
     """The layouts that can be prepared."""
 
     layouts: dict[str, dict[str, str]] = field(default_factory=dict)
-    exit_code: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain content for JSON."""
@@ -70,6 +67,7 @@ def prepare(
         raise UsageError(f"Name the folder of the corpus: unbabble prepare {layout} DIR.")
     chosen = layouts.get(layout)
     parts = _select(layouts.find(layout, folder), folder, split, sample_rate)
+    frame = Frame(report=report, quiet=quiet)
     writable_folder(out)
     result = Report(
         "prepare",
@@ -77,24 +75,22 @@ def prepare(
             {"layout": layout, "folder": folder, "out": out, "split": split, "sample_rate": sample_rate}
         ),
     )
-    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     headers: dict[Path, tuple[int, float] | str] = {}
     for part in parts:
         if quiet:
             result.files.append(_write(part, chosen, out, sample_rate, headers))
         else:
-            with console.status(f"Reading the headers of {part.name}"):
+            with stderr().status(f"Reading the headers of {part.name}"):
                 result.files.append(_write(part, chosen, out, sample_rate, headers))
     absent = [] if split else [name for name in chosen.splits if name not in {part.split for part in parts}]
     result.finished = timestamp()
-    if report is not None:
-        result.save(report)
-    _print(console, result, absent, quiet)
+    _print(result, absent, quiet)
+    frame.conclude(result)
     return result
 
 
 def _list() -> Listing:
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = stdout()
     for each in layouts.LAYOUTS.values():
         console.print(f"{each.name}: {each.summary}")
         console.print(f"    {each.looks}")
@@ -161,7 +157,9 @@ def _write(
     return found
 
 
-def _print(console: Console, report: Report, absent: list[str], quiet: bool) -> None:
+def _print(report: Report, absent: list[str], quiet: bool) -> None:
+    from rich.table import Table
+
     if not quiet:
         table = Table("manifest", "items", "hours", "speakers", "Hz", "left out", box=None, pad_edge=False)
         for file in report.files:
@@ -169,15 +167,10 @@ def _print(console: Console, report: Report, absent: list[str], quiet: bool) -> 
             rates, left_out = " ".join(map(str, about["sample_rate"])), len(about["left_out"])
             cells = (about["items"], f"{about['hours']:.2f}", about["speakers"] or "", rates, left_out or "")
             table.add_row(Path(file.input).name, *map(str, cells))
-        console.print(table, soft_wrap=False)
+        stderr().print(table, soft_wrap=False)
         written = [file for file in report.files if file.outputs]
         if written:
-            console.print(f"{len(written)} manifests in '{Path(written[0].outputs[0]).parent}'.")
-        for file in report.files:
-            for warning in file.warnings:
-                console.print(f"{file.input}: {warning}", style="yellow")
+            say(f"{len(written)} manifests in '{Path(written[0].outputs[0]).parent}'.")
         if absent:
-            console.print(f"Not there: {', '.join(absent)}.", style="yellow")
-    for file in report.files:
-        if file.error:
-            console.print(file.error, style="red")
+            stderr().print(f"Not there: {', '.join(absent)}.", style="yellow")
+    print_files(report, quiet)

@@ -2,15 +2,16 @@
 
 import re
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from unbabble.base.errors import UsageError
+from unbabble.base.report import Result
+from unbabble.verbs.frame import say
 
 
 @dataclass
-class Transfer:
+class Transfer(Result):
     """What was pushed or pulled.
 
     Attributes:
@@ -22,11 +23,9 @@ class Transfer:
     model: str
     target: str
     sha256: str
-    exit_code: int = 0
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain content for JSON."""
-        return asdict(self)
+    def __str__(self) -> str:
+        return f"{self.model} is in {self.target} (SHA-256 {self.sha256[:16]}...)"
 
 
 def push(
@@ -61,7 +60,7 @@ def push(
         folder = Path(spool) / "model"
         digest = write_folder(folder, network, found.card, title=repository, source=found.path)
         result = Transfer(name, networks.upload(folder, repository, private), digest)
-    say(result, quiet)
+    say(str(result), quiet)
     return result
 
 
@@ -80,14 +79,5 @@ def copy_network(name: str, folder: Path, overwrite: bool, quiet: bool) -> Trans
         folder, network, found.card, title=str(folder), source=found.path, overwrite=overwrite
     )
     result = Transfer(name, str(folder), digest)
-    say(result, quiet)
+    say(str(result), quiet)
     return result
-
-
-def say(result: Transfer, quiet: bool) -> None:
-    """One line on stderr."""
-    from rich.console import Console
-
-    if not quiet:
-        console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-        console.print(f"{result.model} is in {result.target} (SHA-256 {result.sha256[:16]}...)")

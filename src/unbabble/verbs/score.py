@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 from cyclopts import Parameter
 
 from unbabble.base.errors import InputError, MissingExtraError, UsageError
-from unbabble.base.report import FileReport, Report, timestamp
-from unbabble.jobs.run import check_jobs, run
+from unbabble.base.report import FileReport, Report
+from unbabble.verbs.frame import Frame, print_files, show, stderr
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -133,7 +133,7 @@ def score(
 
     if channel < 1:
         raise UsageError("Channels are counted from 1.")
-    check_jobs(jobs)
+    frame = Frame(jobs, json, quiet)
     if not references:
         from unbabble.verbs.score_blind import score_blind
 
@@ -147,9 +147,7 @@ def score(
             channel=channel,
             plot=plot,
             device=device,
-            jobs=jobs,
-            json=json,
-            quiet=quiet,
+            frame=frame,
         )
     if plot is not None or model != "auto":
         raise UsageError("--plot and --model are for scoring without references.")
@@ -173,11 +171,9 @@ def score(
 
     result = ScoreReport("score", config={"metrics": wanted, "unavailable": missing, "channel": channel})
     work = partial(score_recording, metrics=wanted, channel=channel)
-    result.files, result.interrupted = run(work, tasks, jobs=jobs, quiet=quiet, title="Scoring")
-    result.finished = timestamp()
+    frame.run(result, work, tasks, "Scoring")
     _print(result, quiet)
-    if json is not None:
-        result.save(json)
+    frame.conclude(result)
     return result
 
 
@@ -310,27 +306,14 @@ def _cells(values: dict[str, Any], columns: Sequence[str]) -> list[str]:
 
 
 def _print(report: ScoreReport, quiet: bool) -> None:
-    """The table on stdout, for it is the result; all else on stderr."""
-    from rich.console import Console
-
-    errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     finished = [file for file in report.files if file.outcome == "done"]
     if not quiet and finished:
-        console = Console(highlight=False, markup=False)
-        if not console.is_terminal:
-            console.width = 200  # a file has no margin
-        console.print(report.table())
+        show(report.table())
         modes = {file.details["pesq_mode"] for file in finished} - {None}
         kinds = " and ".join({"wb": "wide band", "nb": "narrow band"}[mode] for mode in sorted(modes))
         pesq = f"; PESQ is MOS-LQO, {kinds}" if kinds else ""
-        errors.print(f"SI-SDR, SNR, SDR, SIR and SAR are in dB{pesq}.", style="dim")
-        for file in finished:
-            for warning in file.warnings:
-                errors.print(f"{file.input}: {warning}", style="yellow")
+        stderr().print(f"SI-SDR, SNR, SDR, SIR and SAR are in dB{pesq}.", style="dim")
         if report.config["unavailable"]:
             labels = ", ".join(LABELS[name] for name in report.config["unavailable"])
-            errors.print(f"Not available: {labels} (pip install 'unbabble[metrics]').", style="yellow")
-    for file in report.files:
-        if file.outcome == "failed":
-            error = file.error or "failed"
-            errors.print(error if file.input in error else f"{file.input}: {error}", style="red")
+            stderr().print(f"Not available: {labels} (pip install 'unbabble[metrics]').", style="yellow")
+    print_files(report, quiet)

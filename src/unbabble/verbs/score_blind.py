@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.files import atomic
 from unbabble.base.inputs import SUFFIXES, unique_stems
-from unbabble.base.report import FileReport, Report, timestamp
+from unbabble.base.report import FileReport, Report
 from unbabble.jobs.records import read_record
-from unbabble.jobs.run import run
+from unbabble.verbs.frame import Frame, print_files, say, show
 from unbabble.verbs.score_files import numbered_voices
 
 if TYPE_CHECKING:
@@ -69,9 +69,7 @@ def score_blind(
     channel: int,
     plot: Path | None,
     device: str,
-    jobs: int,
-    json: Path | None,
-    quiet: bool,
+    frame: Frame,
 ) -> BlindReport:
     """Score without references; for the arguments see ``score``."""
     from unbabble.pipelines.score import BlindScorer
@@ -87,11 +85,9 @@ def score_blind(
     result = BlindReport("score", config={"model": model, "channel": channel, "device": device})
     named = [_Pictured(task, picture) for task, picture in zip(tasks, pictures, strict=True)]
     work = partial(_score_recording, model=model, channel=channel, device=str(choose_device(device)))
-    result.files, result.interrupted = run(work, named, jobs=jobs, quiet=quiet, title="Scoring")
-    result.finished = timestamp()
-    _print(result, quiet)
-    if json is not None:
-        result.save(json)
+    frame.run(result, work, named, "Scoring")
+    _print(result, frame.quiet)
+    frame.conclude(result)
     return result
 
 
@@ -265,19 +261,9 @@ def plot_scores(
 
 
 def _print(report: BlindReport, quiet: bool) -> None:
-    """The table on stdout, for it is the result; all else on stderr."""
-    from rich.console import Console
-
-    errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     if not quiet and any(file.outcome == "done" for file in report.files):
-        console = Console(highlight=False, markup=False)
-        if not console.is_terminal:
-            console.width = 200  # a file has no margin
-        console.print(report.table())
+        show(report.table())
         for file in report.files:
             for output in file.outputs:
-                errors.print(f"Picture: {output}")
-    for file in report.files:
-        if file.outcome == "failed":
-            error = file.error or "failed"
-            errors.print(error if file.input in error else f"{file.input}: {error}", style="red")
+                say(f"Picture: {output}")
+    print_files(report, quiet)

@@ -14,9 +14,7 @@ from unbabble.base.inputs import Input
 from unbabble.base.report import FileReport, Report
 from unbabble.jobs.progress import report_progress
 from unbabble.jobs.records import done_before, forget, record_done
-from unbabble.jobs.run import check_jobs
-from unbabble.verbs.frame import Batch
-from unbabble.verbs.summary import announce_compilation
+from unbabble.verbs.frame import Batch, announce_compilation
 
 if TYPE_CHECKING:
     from unbabble.pipelines.choose import Candidate
@@ -114,7 +112,7 @@ def separate(
         raise UsageError(
             f"A segment has at least {LEAST_SEGMENT_SECONDS:g} seconds, or 0 for the whole recording."
         )
-    check_jobs(jobs)
+    batch = Batch(jobs, report, quiet, out, overwrite)
     options = merge(options, parse_assignments(set or []))
     settings = Settings(model, device, dereverb, images, format, segment, runtime, keep_all, options)
 
@@ -124,7 +122,6 @@ def separate(
         announce_compilation(quiet or not _compiles(model, tasks))
 
     work = partial(separate_file, score=not no_score)
-    batch = Batch(out, jobs, overwrite, report, quiet)
     return batch.through("separate", "Separating", inputs, settings, work, before)
 
 

@@ -24,12 +24,11 @@ from unbabble.base import audio
 from unbabble.base.errors import OutputError, UsageError
 from unbabble.base.files import PARTIAL_SUFFIX, atomic, writable_folder, write_json
 from unbabble.base.inputs import SIMULATED
-from unbabble.base.report import FileReport, Report, plain, timestamp
+from unbabble.base.report import FileReport, Report, plain
 from unbabble.data import corpora
 from unbabble.data.mixing import Mixture, MixtureSet, Reference
 from unbabble.data.rooms import Array, MeasuredRooms, Room, SimulatedRooms
-from unbabble.jobs.run import run
-from unbabble.verbs.summary import print_summary
+from unbabble.verbs.frame import Frame, print_summary
 
 
 @dataclass(frozen=True)
@@ -117,6 +116,7 @@ def simulate(
     if (rir is None) == (room is None):
         raise UsageError("Say which room: either --rir with measured impulse responses, or --room 6x5x3.")
     request: dict[str, Any] = plain({name: value for name, value in locals().items() if name not in SETTLED})
+    frame = Frame(jobs, report, quiet)
     if distance is not None and not 0 < distance[0] <= distance[1]:
         raise UsageError("The distance of talkers goes from near to far, in metres.")
     space: Room
@@ -153,12 +153,10 @@ def simulate(
 
     result = Report("simulate", config=request | {"count": count, "out": str(out), "jobs": jobs})
     work = partial(make, out=out, mixtures=mixtures, digest=digest, overwrite=overwrite)
-    result.files, result.interrupted = run(work, tasks, jobs=jobs, quiet=quiet, title="Simulating")
+    frame.run(result, work, tasks, "Simulating")
     _index(out, tasks)
-    result.finished = timestamp()
-    if report is not None:
-        result.save(report)
     print_summary(result, quiet)
+    frame.conclude(result)
     return result
 
 

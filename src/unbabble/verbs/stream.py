@@ -16,7 +16,7 @@ from unbabble.base.files import remove_partial, writable_folder
 from unbabble.base.inputs import STDIN
 from unbabble.base.report import FileReport, Report, timestamp
 from unbabble.jobs.records import done_before, forget, record_done
-from unbabble.verbs.summary import announce_compilation, print_summary
+from unbabble.verbs.frame import announce_compilation, print_summary, say
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -152,11 +152,13 @@ def stream(
         if path and one.outcome == "done" and not one.details.get("interrupted"):
             record_done(folder, path, config, one)
     result.finished = timestamp()
+    print_summary(result, quiet)
+    if result.files[0].outcome == "done":
+        details = result.files[0].details
+        late, share = details["latency_seconds"], details["computing_share"]
+        say(f"Voices were {late:.2g} s behind the sound; computing took {share:.2g} of its time.", quiet)
     if report is not None:
         result.save(report)
-    print_summary(result, quiet)
-    if not quiet and result.files[0].outcome == "done":
-        _print_pace(result.files[0].details)
     return result
 
 
@@ -176,14 +178,6 @@ def _default_model(input: str | Path, channels: int | None) -> str:
         except InputError:
             return MODEL  # what is wrong is said where it is opened
     return LIVE_SINGLE if channels == 1 and LIVE_SINGLE in packaged() else MODEL
-
-
-def _print_pace(details: dict[str, Any]) -> None:
-    from rich.console import Console
-
-    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-    late, share = details["latency_seconds"], details["computing_share"]
-    console.print(f"Voices were {late:.2g} s behind the sound; computing took {share:.2g} of its time.")
 
 
 @dataclass

@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unbabble.base import registry
 from unbabble.base.config import check_arguments, load_yaml, merge, parse_assignments
 from unbabble.base.errors import InputError, UsageError
+from unbabble.base.report import Result
+from unbabble.verbs.frame import say
 
 if TYPE_CHECKING:
     from unbabble.nn.kinds.network import Network
@@ -21,7 +23,7 @@ TUNING_RATE = 1e-4
 
 
 @dataclass
-class Trained:
+class Trained(Result):
     """What a run came to.
 
     Attributes:
@@ -33,13 +35,6 @@ class Trained:
     folder: Path
     weights: Path | None
     validations: list[dict[str, float]]
-    exit_code: int = 0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain content for JSON."""
-        return {"folder": str(self.folder), "weights": self.weights and str(self.weights)} | {
-            "validations": self.validations
-        }
 
 
 def train(
@@ -116,18 +111,18 @@ def train(
             f"'{folder}' holds a run already: --resume goes on with it, --out names another folder."
         )
     run.resume()
-    say = _say if not quiet else _say_nothing
+    tell = partial(say, quiet=quiet)
     if start is not None and new and not run.progress.step:
         more = f" and {len(new) - 3} more" if len(new) > 3 else ""
-        say(f"These do not fit '{from_}' and start anew: {', '.join(new[:3])}{more}.")
+        tell(f"These do not fit '{from_}' and start anew: {', '.join(new[:3])}{more}.")
     levels = getattr(start, "levels", None), getattr(network, "levels", None)
     if levels == ("fitted", "kept") and not run.progress.step:
         run.settle_level()
     if start is not None and not new and not run.progress.validations:
-        run.start_from_here(say)
-    progress = run.train(say)
+        run.start_from_here(tell)
+    progress = run.train(tell)
     weights = folder / "best.safetensors"
-    say(
+    tell(
         f"The best weights: {weights}"
         if weights.is_file()
         else f"No step was better than '{from_}': keep it."
@@ -228,13 +223,3 @@ def _listener(folder: Path, network: "Network") -> "Listener":
     with tempfile.TemporaryDirectory(prefix="unbabble-") as spool:
         files = [each.path for each in expand([folder], Path(spool))]
     return Listener(files, network.sample_rate)
-
-
-def _say(text: str) -> None:
-    from rich.console import Console
-
-    Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(text)
-
-
-def _say_nothing(text: str) -> None:
-    pass
