@@ -266,6 +266,50 @@ def test_wrong_usage_is_one_sentence_and_exit_code_2(here, call, arguments, sent
     assert not (here / "voices").exists()
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "separate x.wav --model ica --report taken",
+        "enhance x.wav --report taken",
+        "stream x.wav --report taken",
+        "simulate --speech x --room 3x3x3 --report taken",
+        "score x.wav x.wav --json taken",
+        "score x.wav x.wav --plot x.wav/scores",
+        "score x.wav --references x.wav --estimates x.wav --json taken",
+        "bench folder --data . --json taken",
+        "prepare folder . --report taken",
+        "adapt x.wav --out me --report taken",
+        "adapt x.wav --out x.wav",
+        "doctor --report taken",
+        "export gru.2x64 --out x.wav/x.onnx",
+        "push gru.2x64 x.wav",
+    ],
+)
+def test_what_cannot_be_written_is_said_before_any_work(here, call, arguments):
+    make_mixture(here / "x.wav")
+    (here / "taken").mkdir()
+    code, text = call(*arguments.split())
+    assert (code, text.count("\n")) == (2, 1)
+    assert text.startswith("unbabble: Cannot write ")
+    assert sorted(path.name for path in here.iterdir()) == ["taken", "x.wav"]
+
+
+def test_a_report_to_standard_output(here):
+    make_mixture(here / "x.wav")
+    done = process("separate", "x.wav", "--model", "ica", "--report", "/dev/stdout", cwd=here)
+    assert json.loads(done.stdout)["files"][0]["outcome"] == "done"
+
+
+def test_a_name_that_is_no_utf8(here, call):
+    make_mixture(here / "x.wav").rename(os.fsdecode(b"caf\xe9.wav"))
+    for outcome in ("done", "skipped"):
+        code, _ = separate(call, *here.glob("*.wav"), "--report", "r.json")
+        (entry,) = json.loads((here / "r.json").read_text())["files"]
+        assert (code, entry["outcome"]) == (0, outcome)
+        assert os.fsencode(entry["outputs"][0]) == b"voices/caf\xe9/source1.wav"
+    assert process("score", "voices", cwd=here).returncode == 0
+
+
 def test_help_names_every_command_and_option(here, capsys):
     assert cli.run(["--help"]) == 0
     listing = capsys.readouterr().out

@@ -1,7 +1,9 @@
 """Reading, writing and refusing audio files."""
 
+import errno
 import io
 import os
+import resource
 
 import av
 import numpy as np
@@ -251,3 +253,22 @@ def test_recordings_beyond_4_gib_get_the_64_bit_header(tmp_path, noise):
     audio = read(tmp_path / "x.wav")
     assert audio.format == "RF64"
     assert torch.equal(audio.samples, noise)
+
+
+def test_what_the_system_refuses_is_called_by_its_name(tmp_path):
+    """libsndfile says "System error" of a full disk, and of this."""
+    bounds = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, bounds[1]))
+    try:
+        with pytest.raises(OutputError, match=rf"Cannot write '.*x\.wav': {os.strerror(errno.EFBIG)}\.$"):
+            write(tmp_path / "x.wav", torch.ones(2**16), RATE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, bounds)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_that_is_no_utf8(tmp_path):
+    path = tmp_path / os.fsdecode(b"caf\xe9.wav")
+    write(path, torch.full((1, 5), 0.5), RATE)
+    assert torch.equal(read(path).samples, torch.full((1, 5), 0.5))
+    assert probe(path).channels == 1

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from unbabble.base.decoding import AudioInfo, Decoder, open_decoder
 from unbabble.base.errors import InputError, OutputError, UsageError
-from unbabble.base.files import atomic
+from unbabble.base.files import atomic, native, why_unwritable
 
 logger = logging.getLogger(__name__)
 
@@ -222,9 +222,9 @@ class AudioWriter:
         self._atomic = atomic(self.path)
         self._temporary = self._atomic.__enter__()
         try:
-            self._file = soundfile.SoundFile(self._temporary, "w", **self._options)
+            self._file = soundfile.SoundFile(native(self._temporary), "w", **self._options)
         except (soundfile.LibsndfileError, OSError) as error:
-            self._atomic.__exit__(OSError, OSError(_reason(error)), None)
+            self._atomic.__exit__(OSError, OSError(_reason(error, self.path)), None)
             raise
         return self
 
@@ -237,19 +237,21 @@ class AudioWriter:
         try:
             self._file.write(samples.detach().cpu().numpy().T)
         except (soundfile.LibsndfileError, AssertionError) as error:  # a short write is an assertion there
-            raise OSError(_reason(error)) from error
+            raise OSError(_reason(error, self.path)) from error
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
         try:
             self._file.close()
         except soundfile.LibsndfileError as closing:
-            kind, error = OSError, OSError(_reason(closing))
+            kind, error = OSError, OSError(_reason(closing, self.path))
         self._atomic.__exit__(kind, error, trace)
 
 
-def _reason(error: BaseException) -> str:
+def _reason(error: BaseException, path: Path) -> str:
+    """What hinders writing ``path``; libsndfile calls all that the system refuses "System error"."""
     text = str(error).removeprefix("Error opening").strip(" .'\"")
-    return text.rsplit(":", 1)[-1].strip(" .'\"") or "the disk is full"
+    text = text.rsplit(":", 1)[-1].strip(" .'\"")
+    return why_unwritable(path.parent) or text or "the disk is full"
 
 
 @contextmanager

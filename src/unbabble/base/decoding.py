@@ -2,7 +2,6 @@
 
 import io
 import math
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 import soundfile
 
 from unbabble.base.errors import InputError
+from unbabble.base.files import native
 
 BLOCK_FRAMES = 1 << 18
 SNIFF_BYTES = 1024
@@ -139,7 +139,7 @@ def open_decoder(source: Path | BinaryIO, name: str) -> Iterator[Decoder]:
     if seekable:
         _sniff(source, name)
         try:
-            file = soundfile.SoundFile(source if not isinstance(source, Path) else os.fspath(source))
+            file = soundfile.SoundFile(source if not isinstance(source, Path) else native(source))
         except (
             soundfile.LibsndfileError,
             TypeError,

@@ -1,45 +1,110 @@
 """Files that appear under their name only when they are complete."""
 
+import errno
 import json
 import os
+import re
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from unbabble.base.errors import OutputError
 
 PARTIAL_SUFFIX = ".partial"
+STANDARD_FILES = {"stdin": 0, "stdout": 1, "stderr": 2}
+PROBE_BYTES = 2**20
 
 
 @contextmanager
 def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary name beside ``path``; rename it to ``path`` on success, remove it on any failure.
 
-    Missing folders are made.
+    Missing folders are made. A device, a pipe or an open file (``/dev/stdout``, ``/dev/null``) is never replaced: what
+    was written under the temporary name is written to it.
 
     Raises:
         OutputError: the file cannot be written (no permission, disk full, a folder of that name).
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL_SUFFIX}")
+    stream = is_stream(path)
+    folder = Path(tempfile.gettempdir()) if stream else path.parent
+    temporary = folder / f".{path.name}.{os.getpid()}{PARTIAL_SUFFIX}"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         yield temporary
-        os.replace(temporary, path)
+        if stream:
+            _pour(temporary, path)
+        else:
+            os.replace(temporary, path)
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise OutputError(f"Cannot write '{path}': {reason}.") from error
+        raise OutputError(f"Cannot write '{path}': {error.strerror or error}.") from error
     finally:
         if temporary.parent.is_dir():
             temporary.unlink(missing_ok=True)
 
 
+def is_stream(path: Path) -> bool:
+    """Whether ``path`` is a device, a pipe or a file that this process has open, which no other file can replace."""
+    return _descriptor(path) is not None or (path.exists() and not (path.is_file() or path.is_dir()))
+
+
+def _descriptor(path: Path) -> int | None:
+    """The number of the open file that ``path`` names."""
+    name = re.fullmatch(r"/dev/(stdin|stdout|stderr)|(?:/dev|/proc/self)/fd/(\d+)", os.path.abspath(path))
+    if name is None:
+        return None
+    return STANDARD_FILES[name[1]] if name[1] else int(name[2])
+
+
+def _pour(source: Path, stream: Path) -> None:
+    """Write the content of ``source`` to ``stream``, behind what this process has written there."""
+    for file in (sys.stdout, sys.stderr):
+        if file is not None:
+            file.flush()
+    number = _descriptor(stream)
+    opened = stream.open("wb") if number is None else os.fdopen(os.dup(number), "wb")
+    with source.open("rb") as content, opened as file:
+        shutil.copyfileobj(content, file)
+
+
+def check_output(path: Path | None) -> None:
+    """Check that a file can be written, before any work; nothing is left behind, and None is fine.
+
+    Raises:
+        OutputError: it cannot, and why: a folder of that name, a folder that is a file, no permission, a full disk.
+    """
+    if path is None:
+        return
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        if is_stream(path):
+            if not os.access(path, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            return
+        above = next(each for each in path.absolute().parents if each.exists())
+        if not above.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, f"'{above}' is not a folder")
+        probe = above / f".unbabble.{os.getpid()}{PARTIAL_SUFFIX}"
+        probe.write_bytes(b"x")
+        probe.unlink()
+    except OSError as error:
+        raise OutputError(f"Cannot write '{path}': {error.strerror or error}.") from error
+
+
 def remove_partial(folder: Path) -> None:
-    """Remove what a killed run left in ``folder``: files that never got their name."""
+    """Remove what a killed run left in ``folder``: files and folders that never got their name."""
     for leftover in folder.glob(f".*{PARTIAL_SUFFIX}"):
-        leftover.unlink(missing_ok=True)
+        if leftover.is_dir() and not leftover.is_symlink():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
 
 
 def writable_folder(folder: str | os.PathLike[str]) -> Path:
@@ -61,6 +126,24 @@ def writable_folder(folder: str | os.PathLike[str]) -> Path:
     return folder
 
 
+def why_unwritable(folder: Path) -> str:
+    """Why no more can be written in ``folder``, where a library does not say; empty where more can."""
+    probe = folder / f".unbabble.{os.getpid()}{PARTIAL_SUFFIX}"
+    try:
+        probe.write_bytes(bytes(PROBE_BYTES))
+    except OSError as error:
+        return error.strerror or str(error)
+    finally:
+        with suppress(OSError):
+            probe.unlink()
+    return ""
+
+
+def native(path: str | os.PathLike[str]) -> str | bytes:
+    """The name of a file as libraries in C take it, whether it is UTF-8 or not."""
+    return os.fspath(path) if os.name == "nt" else os.fsencode(path)
+
+
 def user_cache() -> Path:
     """Folder for what can be made again: ``UNBABBLE_CACHE``, or where this system keeps caches."""
     if given := os.environ.get("UNBABBLE_CACHE"):
@@ -78,4 +161,9 @@ def write_json(path: str | os.PathLike[str], content: Any) -> None:
     """Write ``content`` as indented JSON, atomically."""
     with atomic(path) as temporary:
         text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.write_bytes(as_utf8(text + "\n"))
+
+
+def as_utf8(text: str) -> bytes:
+    """``text`` in UTF-8; what is no UTF-8 in the names of files becomes escapes, which JSON reads as they were."""
+    return text.encode("utf-8", "backslashreplace")

@@ -28,7 +28,7 @@ from jaxtyping import Float
 
 from unbabble.base import audio
 from unbabble.base.errors import InputError
-from unbabble.base.files import atomic
+from unbabble.base.files import atomic, native
 from unbabble.data.examples import MAX_BAD_SHARE, Example, Examples, Window
 
 logger = logging.getLogger(__name__)
@@ -364,7 +364,7 @@ def _part(path: Path, start: float, seconds: float | None) -> tuple[Float[np.nda
         recording = audio.read(path)
         return recording.samples[0].numpy(), recording.sample_rate
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(native(path)) as file:
             rate = file.samplerate
             file.seek(min(round(start * rate), file.frames))
             samples = file.read(round(seconds * rate), dtype="float32", always_2d=True)[:, 0]

@@ -25,7 +25,7 @@ from unbabble.base import audio as audio_files
 from unbabble.base.audio import AudioWriter
 from unbabble.base.decoding import AudioInfo
 from unbabble.base.errors import InputError, UsageError
-from unbabble.base.files import writable_folder
+from unbabble.base.files import PARTIAL_SUFFIX, writable_folder
 from unbabble.signal.permutation import NONE, best_permutation
 
 SEGMENT_SECONDS = 60.0
@@ -152,7 +152,7 @@ def separate_long(
     if not 0 < 2 * overlap <= segment:
         raise UsageError("Segments have a positive duration and share at most half of it.")
     out = writable_folder(out)
-    with tempfile.TemporaryDirectory(dir=out, prefix=".segments-") as folder, ExitStack() as stack:
+    with tempfile.TemporaryDirectory(PARTIAL_SUFFIX, ".segments-", out) as folder, ExitStack() as stack:
         tracks = _Tracks(Path(folder), stack, info, images)
         separator = _Segments(model, info, images)
         held: list[Tensor] = []  # the end of the previous segment

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from unbabble.base.errors import OutputError, UsageError
-from unbabble.base.files import atomic
+from unbabble.base.files import atomic, check_output
 from unbabble.base.report import Result
 from unbabble.verbs.frame import say
 
@@ -96,6 +96,8 @@ def adapt(
         raise UsageError("--budget and --frame-ms choose the student: give them or --student.")
     if not overwrite and any((out / name).exists() for name in NAMES):
         raise OutputError(f"Folder '{out}' has a model already; --overwrite replaces it.")
+    check_output(report)
+    check_output(out / ONNX_NAME)
     name = adapting.student_within(budget, frame_ms) if student == "auto" else student
     tell = partial(say, quiet=quiet)
     with tempfile.TemporaryDirectory(prefix="unbabble-") as spool:

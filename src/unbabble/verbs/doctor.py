@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
+from unbabble.base.files import check_output
 from unbabble.base.report import Result
 from unbabble.jobs.threads import available_cores
 from unbabble.verbs.frame import stdout
@@ -62,6 +63,7 @@ def doctor(*, report: Path | None = None, quiet: bool = False) -> Diagnosis:
         report: Also write the findings to this file, as JSON.
         quiet: Show only what is missing or broken.
     """
+    check_output(report)
     diagnosis = Diagnosis(
         [_python(), *_packages(), *_extras(), _threads(), *_torch(), _kernel_cache(), _microphone()]
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from unbabble.base.config import parse_assignments
 from unbabble.base.errors import UsageError
+from unbabble.base.files import check_output
 from unbabble.base.report import Result
 from unbabble.verbs.frame import say
 
@@ -74,6 +75,7 @@ def export(
     if int8 and not streaming:
         raise UsageError("--int8 is for --streaming.")
     require_extra()
+    check_output(out)
     network, found = load_separator(model, **parse_assignments(set or []))
     if streaming:
         if not hasattr(network, "step"):

@@ -3,6 +3,8 @@
 What a verb was asked for (tables of scores, listings) goes to stdout, all else to stderr.
 """
 
+import io
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -11,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from unbabble.base.files import remove_partial, writable_folder
+from unbabble.base.files import check_output, remove_partial, writable_folder
 from unbabble.base.inputs import Input, expand
 from unbabble.base.report import FileReport, Report, timestamp
 from unbabble.jobs.attempt import Named
@@ -37,6 +39,7 @@ class Frame:
 
     Raises:
         UsageError: fewer than one job.
+        OutputError: the report cannot be written.
     """
 
     jobs: int = 1
@@ -45,6 +48,7 @@ class Frame:
 
     def __post_init__(self) -> None:
         check_jobs(self.jobs)
+        check_output(self.report)
 
     def run(
         self, result: Report, function: Callable[[Any], FileReport], tasks: Sequence[Named], title: str
@@ -150,8 +154,11 @@ def stderr() -> "Console":
 
 
 def stdout() -> "Console":
-    """Where goes what was asked for; texts are printed as they are."""
+    """Where goes what was asked for; texts are printed as they are, names that are no UTF-8 with escapes."""
     from rich.console import Console
+
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
     return Console(highlight=False, markup=False, soft_wrap=True)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unbabble.base.errors import UsageError
+from unbabble.base.files import check_output
 from unbabble.base.report import Result
 from unbabble.verbs.frame import say
 
@@ -71,9 +72,10 @@ def copy_network(name: str, folder: Path, overwrite: bool, quiet: bool) -> Trans
         InputError, OutputError, UsageError: as ``push``.
     """
     from unbabble.networks import load as networks
-    from unbabble.networks.folder import write_folder
+    from unbabble.networks.folder import WEIGHTS_NAME, write_folder
 
     folder = folder.expanduser()
+    check_output(folder / WEIGHTS_NAME)
     network, found = networks.load_separator(name)
     digest = write_folder(
         folder, network, found.card, title=str(folder), source=found.path, overwrite=overwrite

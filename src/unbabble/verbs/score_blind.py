@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unbabble.base.errors import InputError, UsageError
-from unbabble.base.files import atomic
+from unbabble.base.files import as_utf8, atomic, check_output
 from unbabble.base.inputs import SUFFIXES, unique_stems
 from unbabble.base.report import FileReport, Report
 from unbabble.jobs.records import read_record
@@ -80,6 +80,7 @@ def score_blind(
     if plot is not None:
         one = len(tasks) == 1 and plot.suffix.lower() == ".png"
         stems = unique_stems([task.mixture.absolute() for task in tasks])
+        check_output(plot if one else plot / f"{stems[0]}.png")
         pictures = [plot] if one else [plot / f"{stem}.png" for stem in stems]
     BlindScorer(model, str(choose_device(device)))  # says what is wrong with the request, before any work
     result = BlindReport("score", config={"model": model, "channel": channel, "device": device})
@@ -252,7 +253,7 @@ def plot_scores(
             db.numpy(), origin="lower", aspect="auto", extent=extent, cmap="magma", interpolation="bilinear"
         )
         axis.set(ylabel="kHz")
-        axis.set_title(title, fontsize=10, loc="left")
+        axis.set_title(as_utf8(title).decode(), fontsize=10, loc="left")
     axes[-1].set(xlabel="seconds")
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as temporary:

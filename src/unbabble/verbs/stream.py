@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from unbabble.base.config import merge, parse_assignments
 from unbabble.base.errors import InputError, MissingExtraError, UnbabbleError, UsageError
-from unbabble.base.files import remove_partial, writable_folder
+from unbabble.base.files import check_output, remove_partial, writable_folder
 from unbabble.base.inputs import STDIN
 from unbabble.base.report import FileReport, Report, timestamp
 from unbabble.jobs.records import done_before, forget, record_done
@@ -105,6 +105,7 @@ def stream(
 
     if seconds is not None and not seconds > 0:
         raise UsageError("The seconds to stop after must be positive.")
+    check_output(report)
     _check_raw(input, rate, channels, subtype)
     if model == AUTO:
         model = _default_model(input, channels)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from unbabble.base import registry
 from unbabble.base.config import check_arguments, load_yaml, merge, parse_assignments
 from unbabble.base.errors import InputError, UsageError
+from unbabble.base.files import check_output
 from unbabble.base.report import Result
 from unbabble.verbs.frame import say
 
@@ -101,6 +102,7 @@ def train(
     if network.sample_rate != recipe.train.sample_rate:
         raise UsageError(f"The network has {network.sample_rate} Hz, the data {recipe.train.sample_rate} Hz.")
     folder = out or RUNS / ("-".join(config.stem for config in configs) or f"{Path(str(from_)).stem}-tuned")
+    check_output(folder / "recipe.yaml")
     typed = [*map(str, configs), *(f"--set {each}" for each in set or [])]
     typed += [f"--from {from_}"] * (from_ is not None) + [f"--data {data}"] * (data is not None)
     typed += [f"--validate-blind {validate_blind}"] * (validate_blind is not None)
