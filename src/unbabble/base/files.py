@@ -139,7 +139,7 @@ def why_unwritable(folder: Path) -> str:
     return ""
 
 
-def native(path: str | os.PathLike[str]) -> str | bytes:
+def native(path: str | os.PathLike[str]) -> Any:
     """The name of a file as libraries in C take it, whether it is UTF-8 or not."""
     return os.fspath(path) if os.name == "nt" else os.fsencode(path)
 

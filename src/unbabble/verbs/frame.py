@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from unbabble.base.files import check_output, remove_partial, writable_folder
 from unbabble.base.inputs import Input, expand
@@ -147,20 +147,22 @@ def once(
 
 
 def stderr() -> "Console":
-    """Where everything goes that was not asked for; texts are printed as they are."""
-    from rich.console import Console
-
-    return Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    """Where everything goes that was not asked for."""
+    return _console(sys.stderr)
 
 
 def stdout() -> "Console":
-    """Where goes what was asked for; texts are printed as they are, names that are no UTF-8 with escapes."""
+    """Where goes what was asked for."""
+    return _console(sys.stdout)
+
+
+def _console(file: TextIO) -> "Console":
+    """Texts are printed as they are; of names that are no UTF-8, escapes."""
     from rich.console import Console
 
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
-
-    return Console(highlight=False, markup=False, soft_wrap=True)
+    if isinstance(file, io.TextIOWrapper):
+        file.reconfigure(errors="backslashreplace")
+    return Console(file=file, highlight=False, markup=False, soft_wrap=True)
 
 
 def say(text: str, quiet: bool = False) -> None:
