@@ -97,6 +97,9 @@ class Claim:
         parser = self.parser()
         given = parser.parse_args(arguments)
         quick, report = getattr(given, "quick", False), getattr(given, "report", False)
+        for name, parameter in inspect.signature(self.module.measure).parameters.items():
+            if not report and parameter.default is parameter.empty and getattr(given, name, self) is None:
+                parser.error(f"{name} is needed.")
         if quick:  # what is said besides still counts
             parser.set_defaults(**self.module.QUICK)
             given = parser.parse_args(arguments)
@@ -157,8 +160,7 @@ def add_options(parser: argparse.ArgumentParser, call: Callable) -> None:
             options |= {"type": hint, "choices": choices}
             if parameter.default not in (None, parameter.empty, "") and "nargs" not in options:
                 options["help"] += " (default: %(default)s)"
-        required = {} if parameter.default is not parameter.empty else {"required": True}
         if parameter.kind is parameter.POSITIONAL_ONLY:
-            parser.add_argument(name, **options)
+            parser.add_argument(name, **options, nargs="?")
         else:
-            parser.add_argument(f"--{name.replace('_', '-')}", dest=name, **options, **required)
+            parser.add_argument(f"--{name.replace('_', '-')}", dest=name, **options)

@@ -230,7 +230,7 @@ def instantaneous_scene(channels: int, seconds: float, seed: int) -> Scene:
 
 
 def write(
-    out: Path,
+    out: Path = Path("mixtures.npz"),
     talkers: int = 2,
     microphones: int = 2,
     count: int = 25,

@@ -9,6 +9,11 @@ import pytest
 from benchmarks.kit import index
 from benchmarks.kit.claim import RESULTS, Claim, load
 
+OLDER = {
+    "one_budget": ("Real-time factors of the last run: 1 thread(s).", "Real-time factors with 1 threads."),
+    "onnx_runtime": ("\n|-|-|-|-|-|-|\n", "\n|-|-|-|-|-|-|-|\n"),
+}
+"""What is said in another way since these were measured."""
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 CLAIMS = sorted(index.modules())
 
@@ -22,7 +27,8 @@ def results(name: str) -> list[str]:
 @pytest.mark.parametrize("name", CLAIMS)
 def test_tables_are_those_of_the_numbers(name):
     for each in results(name):
-        assert Claim.named(name).module.table(load(each)) == (RESULTS / f"{each}.md").read_text(), each
+        made = Claim.named(name).module.table(load(each)).replace(*OLDER.get(each, ("", "")))
+        assert made == (RESULTS / f"{each}.md").read_text(), each
 
 
 @pytest.mark.parametrize("name", CLAIMS)

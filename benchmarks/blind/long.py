@@ -1,0 +1,145 @@
+"""An hour of four microphones: how much memory and time, and does every voice keep its file?
+
+Three voices of the test split (two for one microphone) sit at places of a measured room for an hour (chunks of two
+minutes, each of other utterances); white noise 30 dB below. ``unbabble separate`` runs as its user runs it; peak memory
+is that of its process. SI-SDR improvement is taken minute by minute with one pairing of files and talkers for the whole
+hour (``fixed``), and with the best pairing of each minute (``free``): where they differ, a voice has changed its file.
+
+    python -m benchmarks long                          # an hour of four microphones at 16 kHz
+    python -m benchmarks long --microphones 1          # by the packaged network
+    python -m benchmarks long --rate 48000
+    python -m benchmarks long --quick                  # six minutes, not saved
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+
+from benchmarks.kit.claim import command
+from benchmarks.kit.machine import machine
+from benchmarks.kit.scenes import MICROPHONES, RATE, by_speaker, room, said
+from benchmarks.kit.table import grid, page
+from unbabble.data import corpora
+from unbabble.data.mixing import mix
+from unbabble.signal.metrics import si_sdr_matrix
+from unbabble.signal.permutation import best_permutation
+
+TALKERS, CHUNK_SECONDS, SNR_DB = {4: 3, 1: 2}, 120, 30.0
+"""Talkers by number of microphones."""
+QUICK = {"minutes": 6}
+
+
+def record(folder: Path, minutes: int, rate: int, seed: int, channels: int) -> None:
+    """Write mixture.wav and references.wav, chunk by chunk."""
+    rng, talkers, speakers = np.random.default_rng(seed), TALKERS[channels], by_speaker("test")
+    responses = room("test").draw(rng, talkers, len(MICROPHONES), RATE).responses[:, :channels]
+    enough = sorted(name for name, those in speakers.items() if sum(each.seconds for each in those) > 60)
+    names = rng.choice(enough, talkers, False)
+    mixtures, references = (
+        soundfile.SoundFile(folder / f"{name}.wav", "w", rate, tracks, "PCM_16")
+        for name, tracks in (("mixture", channels), ("references", talkers))
+    )
+    with mixtures, references:
+        for _ in range(0, 60 * minutes, CHUNK_SECONDS):
+            voices = [said(speakers[name], CHUNK_SECONDS * RATE, rng) for name in names]
+            made = mix(voices, responses, samples=CHUNK_SECONDS * RATE, sample_rate=RATE)
+            clean, true = made.mixture, made.references
+            if rate != RATE:
+                clean, true = (corpora.resample(x, RATE, rate) for x in (clean, true))
+            level = np.sqrt(np.mean(clean[0] ** 2)) * 10 ** (-SNR_DB / 20)
+            mixtures.write((0.5 * (clean + level * rng.standard_normal(clean.shape))).T)
+            references.write(0.5 * true.T)
+
+
+def score(folder: Path, voices: list[Path], minutes: int, rate: int) -> dict[str, list[float]]:
+    """SI-SDR improvement of every minute, by either way to pair them."""
+
+    def part(path: Path, start: int) -> torch.Tensor:
+        samples, _ = soundfile.read(path, frames=60 * rate, start=start, always_2d=True)
+        return torch.from_numpy(samples.T)
+
+    tables, unprocessed = [], []
+    for start in range(0, 60 * minutes * rate, 60 * rate):
+        references = part(folder / "references.wav", start)
+        tables.append(si_sdr_matrix(torch.cat([part(voice, start) for voice in voices]), references))
+        unprocessed.append(si_sdr_matrix(part(folder / "mixture.wav", start)[:1], references)[0])
+    whole, columns = best_permutation(torch.stack(tables).mean(0)), torch.arange(tables[0].shape[1])
+    gains: dict[str, list[float]] = {"fixed": [], "free": []}
+    for table, before in zip(tables, unprocessed, strict=True):
+        for how, order in (("fixed", whole), ("free", best_permutation(table))):
+            gains[how].append(round(float((table[order, columns] - before).mean()), 2))
+    return gains
+
+
+def run(arguments: list[str]) -> float:
+    """Run a command; its peak resident memory in GiB. (What ``getrusage`` says of a child includes our own.)"""
+    peak = 0.0
+    with subprocess.Popen(arguments) as process:
+        while process.poll() is None:
+            lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+            peak = max([peak, *(int(each.split()[1]) for each in lines if each.startswith("VmHWM"))])
+            time.sleep(0.1)
+    if process.returncode:
+        sys.exit(f"unbabble failed with exit code {process.returncode}.")
+    return peak / 2**20
+
+
+def measure(before: dict, minutes: int = 60, rate: int = RATE, microphones: int = 4, seed: int = 0) -> dict:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        record(folder, minutes, rate, seed, microphones)
+        arguments = ["separate", str(folder / "mixture.wav"), "--out", str(folder / "out")]
+        arguments += ["--sources", str(TALKERS[microphones]), "--quiet"]
+        started = time.perf_counter()
+        peak = run([sys.executable, "-m", "unbabble.cli", *arguments])
+        seconds, used = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+        gains = score(folder, sorted((folder / "out" / "mixture").glob("source?.wav")), minutes, rate)
+    before.setdefault("recordings", {})[f"{microphones} microphones, {rate} Hz"] = {
+        "minutes": minutes,
+        "rate_hz": rate,
+        "microphones": microphones,
+        "command": command(),
+        "seed": seed,
+        "seconds": round(seconds, 1),
+        "cpu_seconds": round(used.ru_utime + used.ru_stime, 1),
+        "times_real_time": round(60 * minutes / seconds, 1),
+        "peak_gib": round(peak, 2),
+        "si_sdri_db": {how: round(float(np.mean(each)), 2) for how, each in gains.items()},
+        "minutes_in_another_file": sum(map(float.__ne__, *gains.values())),
+        "si_sdri_db_by_minute": gains,
+        "machine": machine(),
+    }
+    return before
+
+
+def table(result: dict) -> str:
+    recordings = result.get("recordings", result)
+    rows = [
+        [
+            *(x["microphones"], f"{x['rate_hz']} Hz", x["minutes"], f"{x['peak_gib']} GiB", x["seconds"]),
+            *(x["times_real_time"], *(f"{x['si_sdri_db'][how]} dB" for how in ("fixed", "free"))),
+            x["minutes_in_another_file"],
+        ]
+        for x in recordings.values()
+    ]
+    return page(
+        "# An hour",
+        "`unbabble separate` as its user runs it, three talkers before four microphones or two before one; fixed: one "
+        "pairing of files and talkers for the hour; free: the best of each minute. "
+        + ", ".join(f"`{x['command']}`" for x in recordings.values())
+        + ".",
+        grid(
+            "microphones | rate | minutes | peak memory | seconds | times real time | SI-SDRi fixed | free "
+            "| minutes in another file",
+            rows,
+        ),
+    )

@@ -1,0 +1,125 @@
+"""How often is the number of talkers right that one microphone hears?
+
+Confusion matrices of ``--sources auto``: 100 recordings of each number of talkers (1, 2, 3) and condition, drawn from
+the test split with seed 0: 8 s, in which talkers overlap by half or more, clean, and in a measured room with noise at 5
+to 20 dB; and 30 s, in which they take turns and never talk at once. The share of windows that decides is looked at on
+the development split. Beside it the trivial answer, which is always two.
+
+    python -m benchmarks count_one_microphone --card src/unbabble/weights/countnet.3talkers_8k.safetensors
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.kit.cards import put_scores
+from benchmarks.kit.scenes import drawn, speech
+from benchmarks.kit.table import grid, page
+from unbabble.data.dynamic import DynamicMixtures
+from unbabble.data.store import Store
+from unbabble.networks.load import load_network
+from unbabble.pipelines import separate as separating
+from unbabble.signal import counting
+from unbabble.signal.counting import most_talkers, windows
+
+RATE, SEED, THREADS = 8000, 0, 2
+CONVERSATION_SECONDS = 30.0
+CONDITIONS = ("clean", "room and noise", "turns")
+SHARES = (0.01, 0.1, 0.2, 0.25, 0.3, 0.4, 0.5)
+TALKERS = (1, 2, 3)
+Windows = tuple[torch.Tensor, torch.Tensor]
+QUICK = {"items": 1}
+
+
+def mixtures(talkers: int, split: str, condition: str, count: int) -> Iterator[np.ndarray]:
+    if condition == "turns":
+        yield from conversations(talkers, split, count)
+        return
+    noisy = condition == "room and noise" and split == "test"  # there are no noises for development
+    mixing = drawn(split, talkers, noisy, condition != "clean", (5.0, 20.0), seconds=8.0, overlap=(0.5, 1.0))
+    items = DynamicMixtures(replace(mixing, level_spread_db=3.0), SEED)
+    yield from (items[index].mixture for index in range(count))
+
+
+def conversations(talkers: int, split: str, count: int) -> Iterator[np.ndarray]:
+    """Half a minute in which somebody says something for 2 to 8 s, then somebody else, each at a level of their own."""
+    rng, utterances = np.random.default_rng(0), speech(split)
+    store = Store([each.path for each in utterances], RATE)
+    speakers = sorted({each.speaker for each in utterances})
+    for _ in range(count):
+        those = rng.choice(len(speakers), talkers, replace=False)
+        levels = 10 ** (rng.uniform(-3, 3, talkers) / 20)
+        said: list[np.ndarray] = []
+        while sum(map(len, said)) < CONVERSATION_SECONDS * RATE:
+            who = len(said) % talkers
+            own = [n for n, each in enumerate(utterances) if each.speaker == speakers[those[who]]]
+            turn = store.excerpt(int(rng.choice(own)), 0, round(rng.uniform(2, 8) * RATE))
+            said.append(levels[who] * turn / np.sqrt(np.mean(turn**2)))
+        yield np.concatenate(said)[: round(CONVERSATION_SECONDS * RATE)].astype(np.float32)
+
+
+def heard(network, split: str, condition: str, count: int) -> list[list[Windows]]:
+    """By number of talkers: probabilities and powers of the windows of each recording."""
+    return [
+        [
+            (network(parts), parts.square().mean(-1))
+            for mixture in mixtures(talkers, split, condition, count)
+            for parts in [windows(torch.from_numpy(mixture), network.sample_rate)]
+        ]
+        for talkers in TALKERS
+    ]
+
+
+def confusion(found: list[list[Windows]]) -> list[list[float]]:
+    """Share of the recordings with a number of talkers (row) for which each number is counted (column)."""
+    answers = [[most_talkers(*each) for each in those] for those in found]
+    return [[round(each.count(number) / len(each), 3) for number in TALKERS] for each in answers]
+
+
+def right(matrix: list[list[float]]) -> float:
+    return sum(row[number] for number, row in enumerate(matrix)) / len(matrix)
+
+
+def measure(model: str = separating.COUNTER, items: int = 100, card: Path | None = None) -> dict:
+    """Dev and test.
+
+    Args:
+        card: write the scores into the card of this weights file.
+    """
+    network, in_use = load_network(model).network, counting.FAIR_SHARE
+    result: dict = {"model": model, "items": items, "share": in_use}
+    for condition in CONDITIONS:
+        found, cells = heard(network, "dev", condition, items), {}
+        for counting.FAIR_SHARE in SHARES:
+            cells[str(counting.FAIR_SHARE)] = right(confusion(found))
+        result[f"dev, {condition}"], counting.FAIR_SHARE = cells, in_use
+    for condition in CONDITIONS:
+        result[condition] = confusion(heard(network, "test", condition, items))
+    if card:
+        shares = {condition: round(right(result[condition]), 2) for condition in CONDITIONS}
+        put_scores(card, {each: {"counted_right": shares[each], "items": 3 * items} for each in CONDITIONS})
+    return result
+
+
+def table(result: dict) -> str:
+    shares = [
+        [f"right on dev, {condition}", *(f"{share:.0%}" for share in result[f"dev, {condition}"].values())]
+        for condition in CONDITIONS
+    ]
+    blocks = [grid(["share of windows that decides", *SHARES], shares)]
+    blocks += [f"In use: {result['share']:g}. Always two would be right in 33 % of each."]
+    for condition in CONDITIONS:
+        matrix = result[condition]
+        rows = [
+            [number, *(f"{share:.0%}" for share in row), ""]
+            for number, row in zip(TALKERS, matrix, strict=True)
+        ]
+        rows.append(["all", "", "", "", f"{right(matrix):.0%}"])
+        blocks.append(grid(f"test, {condition}: talkers | found 1 | 2 | 3 | right in all", rows))
+    machine = result["machine"]
+    return page(*blocks, f"{machine['cpu']}, {machine['date']}; seed 0. Made by `{result['command']}`.")
