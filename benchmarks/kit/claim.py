@@ -129,7 +129,9 @@ class Claim:
             about["commands"] += [about.pop("command")] * (command() not in about["commands"])
         seed = options.get("seed", getattr(self.module, "SEED", None))
         about |= {} if seed is None else {"seed": seed}
-        found = self.module.measure(**options)
+        parameters = inspect.signature(self.module.measure).parameters.items()
+        arguments = [options.pop(each) for each, its in parameters if its.kind is its.POSITIONAL_ONLY]
+        found = self.module.measure(*arguments, **options)
         for result in [found] if isinstance(found, dict) else found or ():
             yield about | rounded(result, getattr(self.module, "DIGITS", 4))
 
