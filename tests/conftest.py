@@ -14,6 +14,7 @@ from unbabble.pipelines import score as scoring
 from unbabble.pipelines import separate as hub
 
 REPOSITORY = Path(__file__).parent.parent
+os.environ["UNBABBLE_KERNELS"] = "first"  # what is tested does not depend on what was compiled before
 
 
 @pytest.fixture(scope="session")

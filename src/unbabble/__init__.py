@@ -7,6 +7,7 @@ True
 ``import unbabble`` imports neither torch nor numpy; what is used is imported when it is used.
 """
 
+import os
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
@@ -42,6 +43,10 @@ __all__ = [
     "separate",
     "simulate",
 ]
+
+# Threads that wait for one another sleep. Spinning gains nothing on an idle machine, and takes many times the work on a
+# busy one. (OpenMP reads this when torch is loaded, not later.)
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 try:
     __version__ = version("unbabble")

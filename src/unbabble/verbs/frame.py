@@ -4,10 +4,12 @@ What a verb was asked for (tables of scores, listings) goes to stdout, all else 
 """
 
 import io
+import logging
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -54,7 +56,10 @@ class Frame:
         self, result: Report, function: Callable[[Any], FileReport], tasks: Sequence[Named], title: str
     ) -> None:
         """Put what became of each task into ``result``; ``title`` stands beside the progress bar."""
-        result.files, result.interrupted = run(function, tasks, jobs=self.jobs, quiet=self.quiet, title=title)
+        with hushed(self.quiet):
+            result.files, result.interrupted = run(
+                function, tasks, jobs=self.jobs, quiet=self.quiet, title=title
+            )
         result.finished = timestamp()
 
     def conclude(self, result: Report) -> None:
@@ -179,12 +184,17 @@ def show(table: "Table") -> None:
     console.print(table, soft_wrap=False)
 
 
-def announce_compilation(quiet: bool = False) -> None:
-    """Say what the first run waits for; ``quiet``: nothing."""
-    from unbabble.signal.kernels.compile import are_compiled
-
-    if not quiet and not are_compiled():
-        say("First run: compiling the inner loops, which takes ten to twenty seconds, once.")
+@contextmanager
+def hushed(quiet: bool) -> Iterator[None]:
+    """While this lasts and ``quiet`` is true, nothing is logged but errors."""
+    logger = logging.getLogger("unbabble")
+    level = logger.level
+    if quiet:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def print_summary(report: Report, quiet: bool = False) -> None:

@@ -14,7 +14,7 @@ from unbabble.base.inputs import Input
 from unbabble.base.report import FileReport, Report
 from unbabble.jobs.progress import report_progress
 from unbabble.jobs.records import done_before, forget, record_done
-from unbabble.verbs.frame import Batch, announce_compilation
+from unbabble.verbs.frame import Batch
 
 if TYPE_CHECKING:
     from unbabble.pipelines.choose import Candidate
@@ -117,9 +117,8 @@ def separate(
     settings = Settings(model, device, dereverb, images, format, segment, runtime, keep_all, options)
 
     def before(tasks: list[Input]) -> None:
-        """Say what is wrong with the request, and what the first run waits for."""
+        """Say what is wrong with the request."""
         load(model, device, dereverb, runtime, **options)
-        announce_compilation(quiet or not _compiles(model, tasks))
 
     work = partial(separate_file, score=not no_score)
     return batch.through("separate", "Separating", inputs, settings, work, before)
@@ -209,20 +208,6 @@ def _score(path: Path, voices: list[Path], settings: Settings, result: FileRepor
     result.details["scorer"] = scorer.name
     result.details["scores"] = [score.to_dict() for score in scores]
     result.details["scoring_seconds"] = time.perf_counter() - started
-
-
-def _compiles(model: str, tasks: list[Input]) -> bool:
-    """Whether the first recording, at least, is one for the compiled methods."""
-    from unbabble.base.audio import probe
-    from unbabble.networks.load import is_network
-    from unbabble.pipelines.separate import AUTO
-
-    if model != AUTO:
-        return not is_network(model)
-    try:
-        return probe(tasks[0].path).channels > 1
-    except InputError:
-        return False
 
 
 def _make_room(folder: Path) -> None:

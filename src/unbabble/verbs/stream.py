@@ -16,7 +16,7 @@ from unbabble.base.files import check_output, remove_partial, writable_folder
 from unbabble.base.inputs import STDIN
 from unbabble.base.report import FileReport, Report, timestamp
 from unbabble.jobs.records import done_before, forget, record_done
-from unbabble.verbs.frame import announce_compilation, print_summary, say
+from unbabble.verbs.frame import hushed, print_summary, say
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -133,7 +133,6 @@ def stream(
         earlier.input = str(input)
         result.files = [earlier]
     else:
-        announce_compilation(quiet or is_network(model))
         one = FileReport(str(input), "done", model=model)
         result.files = [one]
         started = time.perf_counter()
@@ -144,7 +143,8 @@ def stream(
                 writable_folder(folder)
                 remove_partial(folder)
                 forget(folder)
-                _Run(one, streamer, arrival, folder, format, seconds, quiet).run()
+                with hushed(quiet):
+                    _Run(one, streamer, arrival, folder, format, seconds, quiet).run()
         except UnbabbleError as error:
             if isinstance(error, UsageError | MissingExtraError):
                 raise

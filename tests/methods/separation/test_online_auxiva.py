@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from unbabble.base.errors import InputError, UsageError
 from unbabble.methods.separation.online_auxiva import OnlineAuxIVA
 from unbabble.signal.blind.demixing import Demixer
-from unbabble.signal.blind.online import OnlineDemixer
+from unbabble.signal.kernels.online import OnlineDemixer
 from unbabble.signal.level import loudest_first
 from unbabble.signal.metrics import pairwise, si_sdr
 from unbabble.signal.permutation import best_permutation

@@ -38,11 +38,11 @@ from torch import Tensor
 from unbabble.base.contracts import SAMPLE_RATE_ANY
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.registry import register
-from unbabble.signal.blind.online import OnlineDemixer
 from unbabble.signal.blind.separator import OVERLAP, WINDOW_SECONDS, at_least, check_window, choose
 from unbabble.signal.blind.source_models import SOURCE_MODELS, weights
 from unbabble.signal.blind.whitening import whiten
 from unbabble.signal.kernels.demixer import FastDemixer
+from unbabble.signal.kernels.online import OnlineDemixer
 from unbabble.signal.level import check_mixture, loudest_first
 from unbabble.signal.stft import Stft
 

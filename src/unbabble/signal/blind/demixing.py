@@ -25,7 +25,7 @@ ipa    row k and the k-th steering vector jointly: a quadratic with a log      S
        penalty, solved exactly by one root of a convex function
 ====== ====================================================================== ==================================
 
-These torch functions are the reference, for any device and precision; ``demixing_fast`` does the same on CPUs.
+These torch functions are the reference, for any device and precision; ``signal.kernels`` does the same on CPUs.
 """
 
 from collections.abc import Callable, Iterator
@@ -71,8 +71,8 @@ class Demixer:
 
     def bin_power(self) -> Float[Tensor, "frequency source frame"]:
         """|y|^2 of every source, with the imagined noise."""
-        noise = self.matrix[:, : self.sources].abs().square().sum(-1)
-        return self.outputs.abs().square() + self.load * noise[..., None]
+        noise = squared(self.matrix[:, : self.sources]).sum(-1)
+        return squared(self.outputs) + self.load * noise[..., None]
 
     def power(self) -> Float[Tensor, "source frame"]:
         """|y|^2 summed over frequencies."""
@@ -96,13 +96,19 @@ class Demixer:
         y = self._all_outputs
         update = applicable(update, self.sources, y.shape[1])
         phi = weights.expand(len(y), -1, -1)
+        adjoint = y.mH.resolve_conj()  # copied once, not once for each source
         covariances = (
-            torch.stack([(y * phi[:, k, None]) @ y.mH for k in range(self.sources)], 1) / self.frames
+            torch.stack([(y * phi[:, k, None]) @ adjoint for k in range(self.sources)], 1) / self.frames
         )
         gram = self.matrix @ self.matrix.mH
         covariances += self.load * phi.mean(-1)[..., None, None] * gram[:, None]
         step = finite(sweep(update, torch.cat([covariances, gram[:, None]], 1)))
         self._all_outputs, self._matrix = step @ y, step @ self.matrix
+
+
+def squared(values: Complex[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """|z|^2, without the root that ``abs`` takes."""
+    return values.real.square() + values.imag.square()
 
 
 def finite(steps: Steps) -> Steps:
@@ -111,7 +117,7 @@ def finite(steps: Steps) -> Steps:
     Where hardly anyone sounds, weights lie so far apart that a covariance in single precision need not be positive
     definite; such a frequency stays as it is.
     """
-    fine = steps.abs().square().sum((1, 2)) < LONGEST_STEP**2  # what is no number is not
+    fine = squared(steps).sum((1, 2)) < LONGEST_STEP**2  # what is no number is not
     return steps.where(fine[:, None, None], torch.eye(steps.shape[-1]).to(steps))
 
 
@@ -300,6 +306,8 @@ def _steering(covariances: Covariances, columns: list[int]) -> Tensor:
     sources = covariances.shape[1] - 1
     gram = covariances[:, -1, :, :sources]
     unit = torch.eye(sources, dtype=gram.dtype, device=gram.device)[:, columns]
+    if sources == covariances.shape[-1]:  # no background: G G^-1 is the identity
+        return unit.expand(len(gram), -1, -1)
     return gram @ torch.linalg.solve(gram[:, :sources], unit.expand(len(gram), -1, -1))
 
 

@@ -15,6 +15,7 @@ from unbabble.signal.blind.demixing import Demixer
 from unbabble.signal.blind.source_models import contrast, weights
 from unbabble.signal.blind.whitening import Whitened, whiten
 from unbabble.signal.counting import count_talkers
+from unbabble.signal.kernels.beside import reference_is_sooner
 from unbabble.signal.kernels.demixer import FastDemixer
 from unbabble.signal.level import check_mixture, loudest_first, restore_level, unit_level
 from unbabble.signal.stft import Stft
@@ -67,7 +68,8 @@ class BlindSeparator:
         reference: microphone (from 0) as which the sources sound.
         scale: ``projection_back`` (all sources as heard at the reference) or ``minimal_distortion`` (source k as
             heard at microphone k; Matsuoka & Nakashima, ICA 2001).
-        backend: ``fast`` (compiled, CPU), ``reference`` (torch, any device), ``auto``.
+        backend: ``fast`` (compiled, CPU), ``reference`` (torch, any device), ``auto`` (compiled on a CPU, but for
+            what is done before the kernels of a first run are compiled).
         seed: of the random starts.
         record: keep the objective of every iteration in ``history``.
     """
@@ -203,7 +205,10 @@ class BlindSeparator:
         return voices[:, 0]
 
     def _demixer(self, spectrogram: Tensor, sources: int) -> Demixer:
-        fast = self.backend == "fast" or (self.backend == "auto" and spectrogram.device.type == "cpu")
+        work = spectrogram.numel() * sources
+        fast = self.backend == "fast" or (
+            self.backend == "auto" and spectrogram.device.type == "cpu" and not reference_is_sooner(work)
+        )
         return (FastDemixer if fast else Demixer)(spectrogram, sources)
 
     def _descend(

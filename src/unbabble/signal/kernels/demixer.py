@@ -1,6 +1,6 @@
-"""``demixing`` for CPUs: the layout in memory and the threads for which ``demixing_kernels`` is written.
+"""``demixing`` for CPUs: the layout in memory and the threads for which ``kernels.demixing`` is written.
 
-Memory layout decides the speed. Sixteen frequencies lie side by side as the lanes of a vector (``simd``), so that
+Memory layout decides the speed. Sixteen frequencies lie side by side as the lanes of a vector (``lanes``), so that
 all of the work, sums over frames and algebra on small matrices alike, is the scalar code of one frequency done on
 sixteen. Threads take ranges of such blocks and share nothing.
 """

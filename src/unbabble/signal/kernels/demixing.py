@@ -5,7 +5,7 @@ matrices, ``phi`` the weights, (source, frame) or (block, source, frame, LANES).
 12 s) stays in the second-level cache while it is read for its covariances, demixed in place, and measured. Frames
 come in pairs; ``counted`` (block, LANES) is zero where there is no frequency.
 
-Compiled at first use and cached on disk (``kernels.cache_folder``).
+Compiled at first use and cached on disk (``compile.cache_folder``).
 """
 
 from unbabble.signal.blind.demixing import LONGEST_STEP

@@ -1,4 +1,4 @@
-"""``low_rank`` as compiled kernels, in the layout of ``demixing_fast``: sixteen frequencies at once."""
+"""``low_rank`` as compiled kernels, in the layout of ``signal.kernels``: sixteen frequencies at once."""
 
 import numpy as np
 import torch

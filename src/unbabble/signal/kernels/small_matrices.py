@@ -1,6 +1,6 @@
 """Small complex matrices of sixteen frequencies at once, compiled: the algebra that ``demixing_sweeps`` needs.
 
-A matrix is an array ``(row, column, re/im, LANES)``, a vector ``(row, re/im, LANES)``; see ``simd``.
+A matrix is an array ``(row, column, re/im, LANES)``, a vector ``(row, re/im, LANES)``; see ``lanes``.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""The steps of T-ISS (``methods.separation.tiss``) as a compiled kernel for CPUs, in the layout of ``demixing_fast``.
+"""The steps of T-ISS (``methods.separation.tiss``) as a compiled kernel for CPUs, in the layout of ``signal.kernels``.
 
 A delayed frame is the same memory read at an offset, so the past costs no copy per tap. Tap steps of different
 sources do not meet (the past does not move): one source's output stays in the cache for all of them.

@@ -1,0 +1,99 @@
+"""A first run goes on without compiled kernels, and what is compiled beside it is what the default needs."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from unbabble.signal.kernels import beside
+
+ENOUGH = """
+import torch
+from numba.core import event
+import unbabble
+from unbabble.signal.kernels.beside import compile_default
+compile_default()
+compiled = []
+class Listener(event.Listener):
+    def on_start(self, event): compiled.append(event.data["dispatcher"].py_func.__name__)
+    def on_end(self, event): pass
+event.register("numba:compile", Listener())
+mixture = torch.randn(3, 20000, generator=torch.Generator().manual_seed(0))
+for name, options in (("ilrma.ip", {}), ("ilrma.ip", {"sources": 2}), ("auxiva.ipa", {"sources": 3})):
+    unbabble.load(name, iterations=5, **options)(mixture, 8000)
+print(compiled)
+"""
+SMALL = """
+import numpy as np
+from unbabble.signal.kernels.small_matrices import copy
+copy(np.zeros((2, 2, 2, 16), np.float32), np.zeros((2, 2, 2, 16), np.float32))
+"""
+
+
+def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ | environment
+    )
+
+
+def test_default_needs_nothing_that_was_not_compiled_beside() -> None:
+    assert python(ENOUGH).stdout.split("\n")[-2] == "[]"
+
+
+def test_compilation_is_announced_once_for_each_cache(tmp_path: Path) -> None:
+    first, second = (python(SMALL, NUMBA_CACHE_DIR=str(tmp_path)).stderr for _ in range(2))
+    assert first == "First run: compiling the inner loops, which takes ten to twenty seconds, once.\n"
+    assert second == ""
+
+
+@pytest.fixture
+def cold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """No kernels are compiled; what would be started is listed."""
+    started: list[Path] = []
+    monkeypatch.delenv("UNBABBLE_KERNELS")
+    monkeypatch.setattr(beside, "_left", float(beside.PATIENCE))
+    monkeypatch.setattr(beside, "mark", lambda name: tmp_path / name)
+    monkeypatch.setattr(
+        beside.subprocess, "Popen", lambda command, **options: started.append(command) or Process()
+    )
+    return started
+
+
+class Process:
+    returncode: int | None = None
+
+
+def test_small_work_goes_on_while_one_process_compiles(cold: list[Path]) -> None:
+    assert all(beside.reference_is_sooner(beside.PATIENCE // 3) for _ in range(3))
+    assert len(cold) == 1
+    assert not beside.reference_is_sooner(
+        beside.PATIENCE // 3
+    )  # as much again would have been compiled by now
+    assert not beside.reference_is_sooner(1)  # and then there are kernels
+
+
+def test_large_work_waits_for_the_kernels(cold: list[Path]) -> None:
+    assert not beside.reference_is_sooner(beside.PATIENCE + 1)
+    assert not cold
+
+
+def test_compiled_kernels_are_used(cold: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "compiled").touch()
+    assert not beside.reference_is_sooner(1)
+
+
+def test_two_commands_do_not_both_compile(cold: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "begun").touch()
+    assert beside.reference_is_sooner(1)
+    assert not cold
+
+
+def test_a_cache_that_cannot_be_written_to_is_done_without(
+    cold: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(beside, "mark", lambda name: tmp_path / "file" / name)
+    assert beside.reference_is_sooner(1)
+    assert not cold
