@@ -13,6 +13,7 @@ import torch
 
 from unbabble.base.audio import AudioWriter, probe, read, read_blocks, resample, write
 from unbabble.base.errors import InputError, OutputError, UsageError
+from unbabble.base.formats import KINDS
 
 RATE = 8000
 
@@ -50,14 +51,29 @@ def test_wav_keeps_samples_beyond_full_scale_exactly(tmp_path, noise):
     assert audio.samples.dtype == torch.float32
 
 
-def test_flac_scales_what_would_clip_and_says_so(tmp_path, noise, caplog):
-    write(tmp_path / "quiet.flac", noise, RATE)
+@pytest.mark.parametrize(("format", "bits"), [("flac", 24), ("wav16", 16)])
+def test_whole_numbers_are_scaled_where_they_would_clip_and_that_is_said(
+    tmp_path, noise, caplog, format, bits
+):
+    path = tmp_path / f"x{KINDS[format].suffix}"
+    write(path, noise, RATE, format)
     assert not caplog.records
-    assert torch.allclose(read(tmp_path / "quiet.flac").samples, noise, atol=2**-23)
-    write(tmp_path / "loud.flac", 30 * noise, RATE)
+    assert torch.allclose(read(path).samples, noise, atol=2.0**-bits)
+    assert read(path).subtype == f"PCM_{bits}"
+    write(path, 30 * noise, RATE, format)
     assert "would clip" in caplog.text
-    loud = read(tmp_path / "loud.flac").samples
-    assert torch.allclose(loud, noise / noise.abs().max(), atol=1e-6)
+    loud = read(path).samples
+    assert torch.allclose(loud, noise / noise.abs().max(), atol=2.0 ** (2 - bits))
+
+
+def test_samples_of_time_and_channel_are_not_taken_for_channels(tmp_path, noise):
+    for turned in (noise.T, noise[:1].T):
+        with pytest.raises(UsageError, match=r"would be 8000 channels of [12] samples each.*turn them round"):
+            write(tmp_path / "x.wav", turned, RATE)
+    with pytest.raises(UsageError, match="not of 3 axes"):
+        write(tmp_path / "x.wav", noise[None], RATE)
+    write(tmp_path / "x.wav", noise.numpy(), RATE)
+    assert torch.equal(read(tmp_path / "x.wav").samples, noise)
 
 
 @pytest.mark.parametrize("how", ["bytes", "file", "BytesIO", "pipe"])
@@ -74,10 +90,12 @@ def test_reads_what_is_not_a_path(tmp_path, noise, how):
     else:
         reading, writing = os.pipe()
         with os.fdopen(writing, "wb") as sink:
-            sink.write(path.read_bytes()[:60000])  # fits a pipe's buffer: the header promises more
-        with os.fdopen(reading, "rb") as file, pytest.raises(InputError, match="cut short"):
-            read(file)
-        return
+            sink.write(path.read_bytes()[: 44 + 8 * 7000])  # fits a pipe's buffer: the header promises more
+        with os.fdopen(reading, "rb") as file:
+            audio = read(file)
+        noise = noise[:, : audio.samples.shape[1]]
+        assert 6900 < noise.shape[1] <= 7000
+        assert "cut short: 0.87 s of the 1.00 s" in audio.warnings[0]
     assert torch.equal(audio.samples, noise)
     assert audio.path is None
 
@@ -147,8 +165,6 @@ def bad_files(folder):
     yield "missing.wav", r"^There is no file '.*missing\.wav'\.$"
     (folder / "folder.wav").mkdir()
     yield "folder.wav", "is a folder"
-    (folder / "cut.wav").write_bytes(good.read_bytes()[:1644])
-    yield "cut.wav", r"is cut short: 0\.05 s of the 0\.10 s that its header promises\.$"
     soundfile.write(folder / "good.flac", np.random.default_rng(0).normal(size=40000) / 9, RATE)
     (folder / "cut.flac").write_bytes((folder / "good.flac").read_bytes()[:20000])
     yield "cut.flac", "cut short|is damaged"
@@ -175,15 +191,6 @@ def test_a_cut_m4a_is_refused(m4a):
     path.write_bytes(path.read_bytes()[:-600])
     with pytest.raises(InputError):
         read(path)
-
-
-def test_a_length_that_the_writer_did_not_know_is_no_error(tmp_path):
-    path = tmp_path / "stream.wav"
-    soundfile.write(path, np.ones(800) / 2, RATE, subtype="PCM_16")
-    content = bytearray(path.read_bytes())
-    content[4:8] = content[40:44] = b"\xff\xff\xff\xff"
-    path.write_bytes(content)
-    assert read(path).samples.shape == (1, 800)
 
 
 def test_text_mode_is_wrong_usage():

@@ -144,15 +144,16 @@ def test_nothing_is_left_where_nothing_could_be_done(tmp_path):
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_flac_that_would_clip_is_scaled_alike(tmp_path):
+@pytest.mark.parametrize(("format", "subtype"), [("flac", "PCM_24"), ("wav16", "PCM_16")])
+def test_what_would_clip_is_scaled_alike(tmp_path, format, subtype):
     oracle = Oracle(30 * voices())
     path = write(tmp_path / "mixture.wav", oracle.mixture())
-    result = separate_long(oracle, path, tmp_path, segment=3, format="flac")
-    assert any("no FLAC file clips" in text for text in result.warnings)
+    result = separate_long(oracle, path, tmp_path, segment=3, format=format)
+    assert any("so that nothing clips" in text for text in result.warnings)
     tracks = torch.cat([audio.read(path).samples for path in result.outputs])
     ratio = tracks.norm(dim=1) / oracle.truth.flip(0).norm(dim=1)
     assert float(ratio[0]) == pytest.approx(float(ratio[1]), rel=1e-4)
-    assert soundfile.info(result.outputs[0]).subtype == "PCM_24"
+    assert soundfile.info(result.outputs[0]).subtype == subtype
 
 
 def test_with_a_real_model(tmp_path):

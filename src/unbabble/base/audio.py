@@ -10,7 +10,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
@@ -23,17 +23,19 @@ from torch import Tensor
 
 from unbabble.base.decoding import AudioInfo, Decoder, open_decoder
 from unbabble.base.errors import InputError, OutputError, UsageError
+from unbabble.base.excerpt import WHOLE, Excerpt
 from unbabble.base.files import atomic, native, why_unwritable
+from unbabble.base.formats import KINDS, Format, by_suffix, fitting_gain
 
 logger = logging.getLogger(__name__)
 
 Source: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
-OUTPUT_SUFFIXES = (".wav", ".flac")
 FLAC_CHANNELS = 8
-FLAC_PEAK = 1 - 2.0**-23
-"""Largest magnitude that 24 bits hold."""
+MOST_CHANNELS = 1024
+"""That libsndfile writes."""
 WAV_BYTES = 2**32 - 2**16
 """More samples than this need the 64-bit kind of wav file (RF64)."""
+CONVERTED_SECONDS = 60.0
 
 
 @dataclass
@@ -46,6 +48,7 @@ class Audio:
         path: where it was read from, None for bytes and streams.
         format: container, as ``WAV`` or ``mp4``.
         subtype: coding, as ``PCM_16`` or ``aac``.
+        warnings: what the user should know of the file.
     """
 
     samples: Float[Tensor, "channel time"]
@@ -53,6 +56,7 @@ class Audio:
     path: Path | None = None
     format: str = ""
     subtype: str = ""
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def channels(self) -> int:
@@ -79,10 +83,11 @@ def read(source: Source) -> Audio:
     """Decode a whole recording.
 
     Args:
-        source: a path, the file's bytes, or an open binary file.
+        source: a path, an ``Excerpt`` of one, the file's bytes, or an open binary file.
 
     Raises:
-        InputError: missing, a folder, empty, not audio, cut short, without samples, or with NaN or infinity.
+        InputError: missing, a folder, empty, not audio, cut short (a wav file is taken as far as it goes, with a
+            warning), without samples, or with NaN or infinity.
     """
     with _opened(source) as (decoder, name):
         blocks = list(decoder.blocks())
@@ -91,7 +96,7 @@ def read(source: Source) -> Audio:
     _check(samples, name)
     path = Path(source) if isinstance(source, str | os.PathLike) else None
     tensor = torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32))
-    return Audio(tensor, info.sample_rate, path, info.format, info.subtype)
+    return Audio(tensor, info.sample_rate, path, info.format, info.subtype, list(info.warnings))
 
 
 def read_blocks(
@@ -148,33 +153,71 @@ def resample(
     return torch.from_numpy(np.ascontiguousarray(result.T)).to(samples).reshape(*samples.shape[:-1], -1)
 
 
-def flac_gain(peak: float) -> float:
-    """The gain that makes ``peak`` fit a file of 24 bits: 1 unless it would clip."""
-    return min(1.0, FLAC_PEAK / peak) if peak > 0 else 1.0
-
-
-def write(path: str | os.PathLike[str], samples: Float[Tensor, "*channel time"], sample_rate: int) -> None:
+def write(
+    path: str | os.PathLike[str],
+    samples: Float[Tensor, "*channel time"],
+    sample_rate: int,
+    format: Format | None = None,
+) -> None:
     """Write a recording; the file appears under its name only when complete.
 
-    ``.wav`` holds 32-bit floats: voices can exceed full scale, and scaling one would spoil their sum.
-    ``.flac`` holds 24 bits: what would clip is scaled, and logged.
+    Floats can exceed full scale, and voices do: scaling one would spoil their sum. What would clip in another format
+    is scaled, and logged.
 
     Args:
+        path: of the file.
         samples: (channel, time) or (time,).
+        sample_rate: Hz.
+        format: by default, ``.wav`` holds 32-bit floats and ``.flac`` 24 bits.
 
     Raises:
         OutputError: it cannot be written (permission, disk full, more channels than FLAC has).
-        UsageError: another suffix.
+        UsageError: another suffix; samples that are (time, channel).
     """
-    waveform = torch.atleast_2d(samples.detach())
-    if Path(path).suffix.lower() == ".flac":
-        gain = flac_gain(float(waveform.abs().max()) if waveform.numel() else 0.0)
-        if gain < 1:
-            logger.warning("'%s' would clip: scaled by %.3f.", path, gain)
-            waveform = waveform * gain
+    waveform = channels_first(torch.as_tensor(samples).detach(), MOST_CHANNELS)
+    format = format or by_suffix(Path(path))
+    gain = fitting_gain(float(waveform.abs().max()) if waveform.numel() else 0.0, format)
+    if gain < 1:
+        logger.warning("'%s' would clip: scaled by %.3g.", path, gain)
+        waveform = waveform * gain
     seconds = waveform.shape[1] / sample_rate
-    with AudioWriter(path, sample_rate, waveform.shape[0], expected_seconds=seconds) as writer:
+    with AudioWriter(path, sample_rate, waveform.shape[0], seconds, format) as writer:
         writer.write(waveform)
+
+
+def channels_first(samples: Tensor, most: int | None = None) -> Float[Tensor, "channel time"]:
+    """``samples`` with an axis of channels, where they have none.
+
+    Args:
+        samples: (channel, time) or (time,).
+        most: channels that there may be; by default as many as there are samples, which tells (time, channel).
+
+    Raises:
+        UsageError: another number of axes, or more channels.
+    """
+    waveform = torch.atleast_2d(samples)
+    if waveform.ndim != 2:
+        raise UsageError(f"Samples are (channel, time) or (time,), not of {waveform.ndim} axes.")
+    channels, length = waveform.shape
+    if channels > (most or max(1, length)) and length:
+        raise UsageError(
+            f"Samples are (channel, time), and these would be {channels} channels of {length} samples each: "
+            "if they are (time, channel), turn them round with .T."
+        )
+    return waveform
+
+
+def convert(source: Path, target: Path, format: Format, gain: float = 1.0) -> None:
+    """Write the recording in ``source`` again as ``target``, times ``gain``, in memory of one block.
+
+    Raises:
+        InputError: ``source`` cannot be read.
+        OutputError: ``target`` cannot be written.
+    """
+    info = probe(source)
+    with AudioWriter(target, info.sample_rate, info.channels, info.seconds or 0.0, format) as writer:
+        for block in read_blocks(source, CONVERTED_SECONDS):
+            writer.write(block * gain)
 
 
 def with_last(blocks: Iterator[Tensor]) -> Iterator[tuple[Tensor, bool]]:
@@ -192,10 +235,14 @@ class AudioWriter:
     """Writes a recording block by block; as a context manager, it appears under its name when complete.
 
     Args:
-        path: ends in ``.wav`` (32-bit float) or ``.flac`` (24 bit, clips beyond full scale).
+        path: of the file.
         sample_rate: Hz.
         channels: how many.
         expected_seconds: how long it will be at most; beyond 4 GiB wav needs its 64-bit kind.
+        format: by default, ``.wav`` holds 32-bit floats and ``.flac`` 24 bits. All but ``wav`` clip beyond full scale.
+
+    Attributes:
+        peak: largest magnitude that came to be written.
 
     Raises:
         OutputError: it cannot be written.
@@ -203,20 +250,24 @@ class AudioWriter:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], sample_rate: int, channels: int, expected_seconds: float = 0.0
+        self,
+        path: str | os.PathLike[str],
+        sample_rate: int,
+        channels: int,
+        expected_seconds: float = 0.0,
+        format: Format | None = None,
     ) -> None:
-        self.path = Path(path)
-        suffix = self.path.suffix.lower()
-        if suffix not in OUTPUT_SUFFIXES:
-            raise UsageError(f"Cannot write '{self.path}': the formats are wav and flac.")
-        if suffix == ".flac" and channels > FLAC_CHANNELS:
+        self.path, self.peak = Path(path), 0.0
+        kind = KINDS[format or by_suffix(self.path)]
+        container = kind.container
+        if container == "FLAC" and channels > FLAC_CHANNELS:
             raise OutputError(
                 f"Cannot write '{self.path}': FLAC has at most 8 channels, not {channels}; use wav."
             )
-        large = expected_seconds * sample_rate * channels * 4 > WAV_BYTES
-        kind = {".wav": ("RF64" if large else "WAV", "FLOAT"), ".flac": ("FLAC", "PCM_24")}[suffix]
+        if container == "WAV" and expected_seconds * sample_rate * channels * kind.bits / 8 > WAV_BYTES:
+            container = "RF64"
         self._options: dict[str, Any] = {"samplerate": sample_rate, "channels": channels}
-        self._options |= {"format": kind[0], "subtype": kind[1]}
+        self._options |= {"format": container, "subtype": kind.subtype}
 
     def __enter__(self) -> "AudioWriter":
         self._atomic = atomic(self.path)
@@ -234,8 +285,13 @@ class AudioWriter:
         Raises:
             OutputError: the disk is full, or the like.
         """
+        content = samples.detach().cpu().numpy()
+        if content.size:
+            self.peak = max(self.peak, float(np.abs(content).max()))
+        if self._options["subtype"] == "PCM_16":  # libsndfile rounds down, which is a constant of half a step
+            content = np.rint(content * 2.0**15).clip(-(2**15), 2**15 - 1).astype(np.int16)
         try:
-            self._file.write(samples.detach().cpu().numpy().T)
+            self._file.write(content.T)
         except (soundfile.LibsndfileError, AssertionError) as error:  # a short write is an assertion there
             raise OSError(_reason(error, self.path)) from error
 
@@ -258,10 +314,10 @@ def _reason(error: BaseException, path: Path) -> str:
 def _opened(source: Source, seekable: bool = True) -> Iterator[tuple[Decoder, str]]:
     """A decoder for ``source`` and how messages call it."""
     if isinstance(source, str | os.PathLike):
-        path = Path(source)
+        path, part = (source.path, source.part) if isinstance(source, Excerpt) else (Path(source), WHOLE)
         name = f"'{path}'"
         _check_path(path, name)
-        with open_decoder(path, name) as decoder:
+        with open_decoder(path, name, part) as decoder:
             yield decoder, name
         return
     if isinstance(source, bytes | bytearray):

@@ -1,27 +1,24 @@
 """Decoders behind ``base.audio``: soundfile first, PyAV for what it does not know."""
 
-import io
-import math
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
 
 import numpy as np
 import soundfile
 
+from unbabble.base import wav
 from unbabble.base.errors import InputError
+from unbabble.base.excerpt import WHOLE, Excerpt, Part
 from unbabble.base.files import native
 
 BLOCK_FRAMES = 1 << 18
 SNIFF_BYTES = 1024
-UNKNOWN_LENGTHS = (0, 0xFFFFFFFF)
-"""Sizes that programs write into a wav header when they do not know the length yet."""
-SOX_UNKNOWN = 0x7FFF0000
-LOST_SECONDS = 0.5
-LOST_SHARE = 0.05
-"""A container may be somewhat shorter than its header says (coding delays); more than both is a cut file."""
+ROUGH = ("OGG", "MP3")
+"""Formats in which libsndfile does not find the very sample that it is to seek: they are decoded from the start."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +32,8 @@ class AudioInfo:
         frames: samples per channel, where known exactly.
         format: container, as ``WAV`` or ``mp4``.
         subtype: coding, as ``PCM_16`` or ``aac``.
+        lost_seconds: that the header promises and a wav file lacks.
+        warnings: what the user should know of the file; of a pipe, some of it only once all is read.
     """
 
     sample_rate: int
@@ -43,6 +42,8 @@ class AudioInfo:
     frames: int | None
     format: str
     subtype: str
+    lost_seconds: float = 0.0
+    warnings: list[str] = field(default_factory=list, compare=False)
 
 
 class Decoder(Protocol):
@@ -53,128 +54,157 @@ class Decoder(Protocol):
         """What the header says."""
         ...
 
-    def blocks(self) -> Iterator[np.ndarray]:
-        """Samples from the start, (channel, time), float32."""
+    def blocks(self, skip: int = 0) -> Iterator[np.ndarray]:
+        """Samples from number ``skip`` to the end, (channel, time), float32."""
         ...
 
 
 class SoundfileDecoder:
     """wav, flac, ogg, opus, mp3, aiff, au, caf, w64 ..."""
 
-    def __init__(self, file: soundfile.SoundFile, name: str) -> None:
+    def __init__(self, file: soundfile.SoundFile, name: str, length: wav.Length | None) -> None:
         self.file, self.name = file, name
+        lost = length.lost_seconds if length is not None else 0.0
+        warnings = [length.warning] if length is not None and length.warning else []
         known = 0 <= file.frames < 2**62
         frames = file.frames if known else None
         seconds = frames / file.samplerate if frames is not None else None
-        self.info = AudioInfo(file.samplerate, file.channels, seconds, frames, file.format, file.subtype)
-
-    def blocks(self) -> Iterator[np.ndarray]:
-        """Samples from the start, (channel, time), float32."""
-        count = 0
-        while True:
-            try:
-                block = self.file.read(BLOCK_FRAMES, dtype="float32", always_2d=True)
-            except soundfile.LibsndfileError as error:
-                raise InputError(f"{self.name} is damaged: it cannot be decoded to its end.") from error
-            if not len(block):
-                break
-            count += len(block)
-            yield np.ascontiguousarray(block.T)
-        if self.info.frames is not None and count < self.info.frames and self.info.format != "MP3":
-            raise InputError(_cut(self.name, count / self.info.sample_rate, self.info.seconds or 0.0))
-
-
-class AvDecoder:
-    """Whatever FFmpeg knows: m4a, webm, the sound of videos."""
-
-    def __init__(self, container: Any, name: str) -> None:
-        if not container.streams.audio:
-            raise InputError(f"{name} has no sound in it.")
-        self.container, self.name, self.stream = container, name, container.streams.audio[0]
-        self.stream.thread_type = "AUTO"
-        stream, context = self.stream, self.stream.codec_context
-        seconds = None
-        if stream.duration and stream.time_base:
-            seconds = float(stream.duration * stream.time_base)
-        elif container.duration:
-            seconds = container.duration / 1_000_000
-        if not context.sample_rate or not context.channels:
-            raise InputError(f"{name} cannot be read as audio.")
         self.info = AudioInfo(
-            context.sample_rate, context.channels, seconds, None, container.format.name, context.name
+            file.samplerate, file.channels, seconds, frames, file.format, file.subtype, lost, warnings
         )
 
-    def blocks(self) -> Iterator[np.ndarray]:
-        """Samples from the start, (channel, time), float32."""
-        import av
-        import av.error
-
-        rate = self.info.sample_rate
-        layout = self.stream.codec_context.layout
-        resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
-        count = 0
+    def blocks(self, skip: int = 0) -> Iterator[np.ndarray]:
+        """Samples from number ``skip`` to the end, (channel, time), float32."""
+        count = skip if self.info.format not in ROUGH else 0
         try:
-            for frame in self.container.decode(self.stream):
-                for piece in resampler.resample(frame):
-                    count += piece.samples
-                    yield piece.to_ndarray()
-            for piece in resampler.resample(None):
-                count += piece.samples
-                yield piece.to_ndarray()
-        except av.error.FFmpegError as error:
+            if count:
+                self.file.seek(count)
+            while len(block := self.file.read(BLOCK_FRAMES, dtype="float32", always_2d=True)):
+                count += len(block)
+                if count > skip:
+                    yield np.ascontiguousarray(block[max(0, len(block) - (count - skip)) :].T)
+        except soundfile.LibsndfileError as error:
             raise InputError(f"{self.name} is damaged: it cannot be decoded to its end.") from error
-        declared = self.info.seconds or 0.0
-        if declared - count / rate > max(LOST_SECONDS, LOST_SHARE * declared):
-            raise InputError(_cut(self.name, count / rate, declared))
+        if self.info.frames is not None and count < self.info.frames and self.info.format != "MP3":
+            there, promised = count / self.info.sample_rate, self.info.seconds or 0.0
+            raise InputError(
+                f"{self.name} is cut short: {there:.2f} s of the {promised:.2f} s that its header promises."
+            )
+
+
+class PartDecoder:
+    """A part of a recording, read as if there were no more.
+
+    Args:
+        whole: the recording.
+        part: what is read of it.
+        name: of the recording, in messages.
+
+    Raises:
+        InputError: the recording ends before the part begins.
+    """
+
+    def __init__(self, whole: Decoder, part: Part, name: str) -> None:
+        self.whole, self.name, self.part, rate = whole, name, part, whole.info.sample_rate
+        self.first = round(part.start * rate)
+        self.length = None if part.duration is None else max(1, round(part.duration * rate))
+        info = whole.info
+        if info.frames is not None:
+            frames = (
+                info.frames - self.first
+                if self.length is None
+                else min(info.frames - self.first, self.length)
+            )
+            if frames <= 0:
+                raise self._over(info.frames / rate)
+            info = replace(info, frames=frames, seconds=frames / rate)
+        elif info.seconds is not None:
+            seconds = max(0.0, info.seconds - part.start)
+            info = replace(info, seconds=seconds if part.duration is None else min(seconds, part.duration))
+        self.info = info
+
+    def blocks(self, skip: int = 0) -> Iterator[np.ndarray]:
+        """Samples from number ``skip`` of the part to its end, (channel, time), float32."""
+        first, count = self.first + skip, 0
+        left = None if self.length is None else self.length - skip
+        for block in self.whole.blocks(first):
+            piece = block if left is None else block[:, : left - count]
+            count += piece.shape[1]
+            yield piece
+            if count == left:
+                break
+        if not count:
+            raise self._over(self.whole.info.seconds)
+
+    def _over(self, seconds: float | None) -> InputError:
+        long = "" if seconds is None else f": it lasts {seconds:.2f} s"
+        return InputError(f"{self.name} has nothing at {self.part.start:g} s and after{long}.")
 
 
 @contextmanager
-def open_decoder(source: Path | BinaryIO, name: str) -> Iterator[Decoder]:
+def open_decoder(
+    source: str | os.PathLike[str] | BinaryIO, name: str, part: Part = WHOLE
+) -> Iterator[Decoder]:
     """Open a path or a binary file, by its content.
 
+    Args:
+        source: what is opened; an ``Excerpt`` brings its own part.
+        name: of the recording, in messages.
+        part: what is read of it.
+
     Raises:
-        InputError: empty, text, cut short or not audio.
+        InputError: empty, text, not audio, without such a part, or so cut short that it cannot be opened.
     """
-    seekable = isinstance(source, Path) or source.seekable()
-    if seekable:
-        _sniff(source, name)
+    if isinstance(source, Excerpt):
+        source, part = source.path, source.part
+    with ExitStack() as stack:
+        decoder = _decoder(
+            Path(source) if isinstance(source, str | os.PathLike) else source, name, part, stack
+        )
+        yield PartDecoder(decoder, part, name) if part.start or part.duration is not None else decoder
+
+
+def _decoder(source: Path | BinaryIO, name: str, part: Part, stack: ExitStack) -> Decoder:
+    try:
+        file = stack.enter_context(source.open("rb")) if isinstance(source, Path) else source
+    except OSError as error:
+        raise InputError(f"{name} cannot be opened: {error.strerror}.") from error
+    if file.seekable():
+        length, start = _sniff(file, name), file.tell()
+        readable = native(source) if isinstance(source, Path) else file
+        if length is not None and length.promised is None:
+            readable = wav.Mended(file, length)
         try:
-            file = soundfile.SoundFile(source if not isinstance(source, Path) else native(source))
+            sound = stack.enter_context(soundfile.SoundFile(readable))
         except (
             soundfile.LibsndfileError,
             TypeError,
             ValueError,
         ):  # TypeError: a suffix that means headerless
-            if not isinstance(source, Path):
-                source.seek(0)
+            file.seek(start)
         else:
-            with file:
-                yield SoundfileDecoder(file, name)
-            return
-    yield from _open_av(source, name)
+            if (part.stream or 1) > 1:
+                raise InputError(f"{name} has 1 sound stream: there is no stream {part.stream}.")
+            return SoundfileDecoder(sound, name, length)
+    return _container(file, name, part, stack)
 
 
-def _open_av(source: Path | BinaryIO, name: str) -> Iterator[Decoder]:
+def _container(file: BinaryIO, name: str, part: Part, stack: ExitStack) -> Decoder:
     import av
     import av.error
-    import av.logging
 
-    av.logging.set_level(None)
-    with open(source, "rb") if isinstance(source, Path) else nullcontext(source) as file:
-        try:
-            # Of all protocols none: a playlist or a crafted container must not make FFmpeg open anything else.
-            container = av.open(file, options={"protocol_whitelist": "none"})
-        except (av.error.FFmpegError, ValueError, OSError) as error:
-            raise InputError(
-                f"{name} is not a recording that can be read (damaged, or not audio)."
-            ) from error
-        with container:
-            yield AvDecoder(container, name)
+    from unbabble.base.containers import ContainerDecoder
+
+    try:
+        # Of all protocols none: a playlist or a crafted container must not make FFmpeg open anything else.
+        container = stack.enter_context(av.open(file, options={"protocol_whitelist": "none"}))
+    except (av.error.FFmpegError, ValueError, OSError) as error:
+        raise InputError(f"{name} is not a recording that can be read (damaged, or not audio).") from error
+    return ContainerDecoder(container, name, part.stream)
 
 
-def _sniff(source: Path | BinaryIO, name: str) -> None:
-    """Refuse what is surely not a whole recording, by its first bytes."""
-    file = open(source, "rb") if isinstance(source, Path) else source  # noqa: SIM115
+def _sniff(file: BinaryIO, name: str) -> wav.Length | None:
+    """Refuse what is surely no recording, by its first bytes; the length of what is a wav file."""
     try:
         start = file.tell()
         head = file.read(SNIFF_BYTES)
@@ -182,14 +212,12 @@ def _sniff(source: Path | BinaryIO, name: str) -> None:
             raise InputError(f"{name} is empty (0 bytes).")
         if _is_text(head):
             raise InputError(f"{name} is a text file, not a recording.")
-        if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
-            _check_wav(file, start, name)
+        is_wav = head[:4] in (b"RIFF", *wav.LONG_KINDS) and head[8:12] == b"WAVE"
+        length = wav.length(file, start) if is_wav else None
         file.seek(start)
+        return length
     except OSError as error:
         raise InputError(f"{name} cannot be opened: {error.strerror}.") from error
-    finally:
-        if isinstance(source, Path):
-            file.close()
 
 
 def _is_text(head: bytes) -> bool:
@@ -200,27 +228,3 @@ def _is_text(head: bytes) -> bool:
             return False
         text = head[: error.start].decode("utf-8")
     return all(letter.isprintable() or letter in "\r\n\t\f" for letter in text.lstrip("\ufeff"))
-
-
-def _check_wav(file: BinaryIO, start: int, name: str) -> None:
-    """Compare the length that a wav header promises with what is there: libsndfile takes what it finds."""
-    size = file.seek(0, io.SEEK_END) - start
-    position, bytes_per_second = 12, 0
-    while position + 8 <= size:
-        file.seek(start + position)
-        header = file.read(8)
-        kind, length = header[:4], int.from_bytes(header[4:], "little")
-        if kind == b"fmt ":
-            bytes_per_second = int.from_bytes(file.read(12)[8:12], "little")
-        if kind == b"data":
-            there = size - position - 8
-            unknown = length in UNKNOWN_LENGTHS or length >= SOX_UNKNOWN
-            if length > there and not unknown:
-                rate = bytes_per_second or math.inf
-                raise InputError(_cut(name, there / rate, length / rate))
-            return
-        position += 8 + length + length % 2
-
-
-def _cut(name: str, found: float, promised: float) -> str:
-    return f"{name} is cut short: {found:.2f} s of the {promised:.2f} s that its header promises."

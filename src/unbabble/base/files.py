@@ -98,9 +98,9 @@ def check_output(path: Path | None) -> None:
         raise OutputError(f"Cannot write '{path}': {error.strerror or error}.") from error
 
 
-def remove_partial(folder: Path) -> None:
+def remove_partial(folder: str | os.PathLike[str]) -> None:
     """Remove what a killed run left in ``folder``: files and folders that never got their name."""
-    for leftover in folder.glob(f".*{PARTIAL_SUFFIX}"):
+    for leftover in Path(folder).glob(f".*{PARTIAL_SUFFIX}"):
         if leftover.is_dir() and not leftover.is_symlink():
             shutil.rmtree(leftover, ignore_errors=True)
         else:

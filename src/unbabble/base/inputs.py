@@ -13,9 +13,14 @@ from pathlib import Path
 from unbabble.base.errors import InputError, UsageError
 
 _AUDIO = "wav flac ogg oga opus mp3 aif aiff aifc au snd caf w64 rf64 m4a m4b aac mka wma ac3 eac3 amr mp2"
-_VIDEO = "mp4 m4v mov webm mkv asf avi 3gp"
+_TRANSPORT = "ts mts"
+_VIDEO = f"mp4 m4v mov webm mkv asf wmv flv avi 3gp mpg mpeg vob m2ts {_TRANSPORT}"
 SUFFIXES = frozenset(f".{name}" for name in f"{_AUDIO} {_VIDEO}".split())
 """What a folder is searched for. A file that is named is read whatever its suffix."""
+TRANSPORT_SUFFIXES = frozenset(f".{name}" for name in _TRANSPORT.split())
+"""Of MPEG transport streams, and of TypeScript's programs."""
+SYNC, PACKET_BYTES, STAMP_BYTES = 0x47, 188, 4
+"""Each packet of a transport stream begins with the same byte, in camcorders' files behind a time stamp."""
 MANIFEST_SUFFIXES = frozenset({".txt", ".jsonl"})
 MANIFEST_KEYS = ("mixture", "path", "audio", "audio_filepath")
 SIMULATED = "metadata.json"
@@ -38,7 +43,7 @@ class Input:
     stem: str
 
 
-def expand(inputs: Sequence[str | Path], spool: Path, exclude: Path | None = None) -> list[Input]:
+def expand(inputs: Sequence[str | Path], spool: str | Path, exclude: str | Path | None = None) -> list[Input]:
     """List the recordings behind ``inputs``, in the order typed, each once; folders and globs sorted.
 
     A named file that does not exist stays in the list: it fails alone, and is named in the report.
@@ -63,10 +68,10 @@ def expand(inputs: Sequence[str | Path], spool: Path, exclude: Path | None = Non
         if not str(text):
             raise UsageError("The name of a recording is empty.")
         if str(text) == STDIN:
-            path = _spooled(spool)
+            path = _spooled(Path(spool))
             found.setdefault(path, (STDIN, path))
             continue
-        for path in _paths(Path(text), str(text), exclude):
+        for path in _paths(Path(text), str(text), Path(exclude) if exclude is not None else None):
             found.setdefault(path.resolve(), (str(path), path))
     stems = unique_stems(
         [Path("stdin") if name == STDIN else path.absolute() for name, path in found.values()]
@@ -74,7 +79,7 @@ def expand(inputs: Sequence[str | Path], spool: Path, exclude: Path | None = Non
     return [Input(name, path, stem) for (name, path), stem in zip(found.values(), stems, strict=True)]
 
 
-def unique_stems(paths: Sequence[Path]) -> list[str]:
+def unique_stems(paths: Sequence[str | Path]) -> list[str]:
     """A folder name for each file, none like another, whatever the case of its letters.
 
     Files of the same name are told apart by their suffix, then by the folders above them, then by number.
@@ -82,6 +87,7 @@ def unique_stems(paths: Sequence[Path]) -> list[str]:
     >>> unique_stems([Path("/a/x.wav"), Path("/b/x.wav"), Path("/b/y.wav"), Path("/b/y.flac")])
     ['a-x', 'b-x', 'y-wav', 'y-flac']
     """
+    paths = [Path(path) for path in paths]
     names = [path.stem for path in paths]
     for level in range(max((len(path.parts) for path in paths), default=0) + 1):
         repeated = _repeated(names)
@@ -134,8 +140,21 @@ def _recordings(folder: Path, exclude: Path | None) -> Iterator[Path]:
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
         if path.suffix.lower() not in SUFFIXES or hidden or _part_of_mixture(path) or _inside(path, exclude):
             continue
-        if path.is_file():
+        if path.is_file() and not _is_program(path):
             yield path
+
+
+def _is_program(path: Path) -> bool:
+    """Whether this is TypeScript, whose files are called like those of a video camera."""
+    if path.suffix.lower() not in TRANSPORT_SUFFIXES:
+        return False
+    try:
+        with path.open("rb") as file:
+            head = file.read(STAMP_BYTES + PACKET_BYTES + STAMP_BYTES + 1)
+    except OSError:
+        return False
+    firsts = (head[::PACKET_BYTES], head[STAMP_BYTES :: STAMP_BYTES + PACKET_BYTES])
+    return not any(set(each) == {SYNC} for each in firsts)
 
 
 def _part_of_mixture(path: Path) -> bool:
@@ -147,12 +166,13 @@ def _inside(path: Path, folder: Path | None) -> bool:
     return folder is not None and path.resolve().is_relative_to(folder.resolve())
 
 
-def read_manifest(path: Path) -> list[Path]:
+def read_manifest(path: str | Path) -> list[Path]:
     """The files that a manifest names.
 
     Raises:
         UsageError: a line that cannot be read, or none at all.
     """
+    path = Path(path)
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -16,8 +16,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unbabble.base import audio as audio_files
+from unbabble.base import notes
 from unbabble.base.audio import Audio, AudioWriter
 from unbabble.base.errors import InputError, UsageError
+from unbabble.base.files import PARTIAL_SUFFIX
+from unbabble.base.formats import Format, by_suffix, fitting_gain, scaled
 from unbabble.base.weights import packaged
 from unbabble.networks.load import load_network
 from unbabble.nn.kinds.scorer import LEAST_SECONDS, NeuralScorer
@@ -154,6 +157,7 @@ def enhance_file(
     path: str | os.PathLike[str],
     out: Path,
     *,
+    format: Format | None = None,
     strength: Strength = AUTO,
     choose: Chooser | None = None,
     progress: Callable[[float, float | None], None] | None = None,
@@ -163,7 +167,8 @@ def enhance_file(
     Args:
         models: from ``load_enhancers``; of several, one is chosen by the loudest part of the recording.
         path: the recording.
-        out: file that is written, wav or flac by its suffix.
+        out: file that is written.
+        format: of the file; by its suffix if not given.
         strength: in dB, or ``auto``: see the module.
         choose: decides among several models; by default a blind score.
         progress: called after each piece with the seconds that are done, and those of the recording if known.
@@ -181,7 +186,12 @@ def enhance_file(
     if has_scorer() and loud.seconds >= LEAST_SECONDS:
         decide(model, loud, strength, result)
     result.audio_seconds = write_pieces(
-        path, out, lambda block: _enhanced(model, block, info.sample_rate, result), progress=progress
+        path,
+        out,
+        lambda block: _enhanced(model, block, info.sample_rate, result),
+        warnings=result.warnings,
+        format=format,
+        progress=progress,
     )
     return result
 
@@ -191,16 +201,22 @@ def write_pieces(
     out: Path,
     change: Callable[[Float[Tensor, "channel time"]], Float[Tensor, "output time"]],
     *,
+    warnings: list[str],
     channels: int | None = None,
+    format: Format | None = None,
     progress: Callable[[float, float | None], None] | None = None,
 ) -> float:
     """Write what ``change`` makes of a recording, piece by piece, faded from one to the next; its duration in seconds.
 
+    What would clip is scaled as a whole.
+
     Args:
         path: the recording.
-        out: file that is written, wav or flac by its suffix.
+        out: file that is written.
         change: of a piece, as long as that.
+        warnings: what the user should know of the recording, and of its scaling, is added.
         channels: of what is written; None for those of the recording.
+        format: of the file; by its suffix if not given.
         progress: called after each piece with the seconds that are done, and those of the recording if known.
 
     Raises:
@@ -211,7 +227,10 @@ def write_pieces(
     shared = round(FADED_SECONDS * info.sample_rate)
     held: Tensor | None = None
     written = 0
-    with AudioWriter(out, info.sample_rate, channels or info.channels, info.seconds or 0.0) as writer:
+    format = format or by_suffix(out)
+    floats = out if format == "wav" else out.with_name(f".{out.name}.floats{PARTIAL_SUFFIX}")
+    width = channels or info.channels
+    with AudioWriter(floats, info.sample_rate, width, info.seconds or 0.0, "wav") as writer:
         for block, last in audio_files.with_last(audio_files.read_blocks(path, PIECE_SECONDS, FADED_SECONDS)):
             found = change(block)
             if held is not None:
@@ -219,10 +238,18 @@ def write_pieces(
                 fade = torch.linspace(0, 1, length)
                 found[:, :length] = fade * found[:, :length] + (1 - fade) * held[:, :length]
             end = found.shape[1] if last else found.shape[1] - shared
-            writer.write(found[:, :end].clamp(-1, 1) if out.suffix == ".flac" else found[:, :end])
+            writer.write(found[:, :end])
             held, written = found[:, end:].clone(), written + end
             if progress is not None:
                 progress(written / info.sample_rate, info.seconds)
+    notes.add(warnings, info.warnings)
+    if floats != out:
+        gain = fitting_gain(writer.peak, format)
+        notes.add(warnings, [scaled(gain)] if gain < 1 else [])
+        try:
+            audio_files.convert(floats, out, format, gain)
+        finally:
+            floats.unlink(missing_ok=True)
     return written / info.sample_rate
 
 
@@ -265,5 +292,5 @@ def _enhanced(model: Model, block: Tensor, rate: int, result: Enhanced) -> Tenso
         return block.clone()
     separation = model(block, rate, images=True)
     assert separation.images is not None
-    result.warnings.extend(text for text in separation.warnings if text not in result.warnings)
+    notes.add(result.warnings, separation.warnings)
     return limited(separation.images[0], block, result.strength_db)

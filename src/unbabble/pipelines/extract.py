@@ -20,6 +20,7 @@ from torch import Tensor
 from unbabble.base import audio as audio_files
 from unbabble.base.audio import Audio
 from unbabble.base.errors import InputError, UsageError
+from unbabble.base.formats import Format
 from unbabble.base.registry import create
 from unbabble.base.weights import packaged
 from unbabble.networks.load import counter, load_network
@@ -285,6 +286,7 @@ def extract_file(
     path: str | os.PathLike[str],
     out: Path,
     *,
+    format: Format | None = None,
     progress: Callable[[float, float | None], None] | None = None,
 ) -> Extracted:
     """Extract a person from a recording of any length, in memory of one piece.
@@ -294,7 +296,8 @@ def extract_file(
         network: from ``load_extractor``.
         person: what its ``enrolled`` made of an enrollment.
         path: the recording; of several microphones the loudest that is alive is heard.
-        out: file that is written, wav or flac by its suffix.
+        out: file that is written.
+        format: of the file; by its suffix if not given.
         progress: called after each piece with the seconds that are done, and those of the recording if known.
 
     Raises:
@@ -320,7 +323,9 @@ def extract_file(
         energies.add_(torch.stack([voice, heard]).double().square().sum(1))
         return voice[None]
 
-    result.audio_seconds = write_pieces(path, out, change, channels=1, progress=progress)
+    result.audio_seconds = write_pieces(
+        path, out, change, warnings=result.warnings, channels=1, format=format, progress=progress
+    )
     result.level_db = float(10 * torch.log10(energies[0] / energies[1])) if energies[0] > 0 else -torch.inf
     if result.level_db < ABSENT_DB:
         result.warnings.append("Nothing was found of this person: is it somebody else who talks?")

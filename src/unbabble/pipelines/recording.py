@@ -37,19 +37,18 @@ def as_audio(source: Tensor | Audio | Source, sample_rate: int | None) -> Audio:
 
     Raises:
         InputError: it cannot be read, is empty, or has samples that are not finite.
-        UsageError: a tensor without its rate, or of another shape than (channel, time) or (time,).
+        UsageError: a tensor without its rate, or of another shape than (channel, time) or (time,), which (time,
+            channel) is known by: more channels than samples.
     """
     if isinstance(source, Audio):
         recording = source
     elif isinstance(source, str | os.PathLike | bytes) or hasattr(source, "read"):
         return audio_files.read(source)  # type: ignore[arg-type]
     else:
-        samples = torch.atleast_2d(torch.as_tensor(source, dtype=torch.float32).detach().cpu())
+        samples = torch.as_tensor(source, dtype=torch.float32).detach().cpu()
         if sample_rate is None or sample_rate <= 0:
             raise UsageError("A tensor of samples needs its sample_rate in Hz.")
-        if samples.ndim != 2:
-            raise UsageError("A tensor of samples is (channel, time) or (time,).")
-        recording = Audio(samples, sample_rate)
+        recording = Audio(audio_files.channels_first(samples), sample_rate)
     if not recording.samples.numel():
         raise InputError("The recording has no samples.")
     if not recording.samples.isfinite().all():
@@ -76,7 +75,7 @@ def usable_channels(recording: Audio, warnings: list[str]) -> tuple[Float[Tensor
         samples = samples[live]
     share = clipped_share(samples)
     if share > CLIPPED_SHARE:
-        warnings.append(f"{100 * share:.2g} % of the samples are clipped: separation suffers.")
+        warnings.append(f"{100 * share:.3g} % of the samples are clipped: separation suffers.")
     return samples, live
 
 

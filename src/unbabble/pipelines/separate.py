@@ -12,11 +12,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unbabble.base import audio as audio_files
-from unbabble.base import registry
+from unbabble.base import formats, registry
 from unbabble.base.audio import Audio, Source
 from unbabble.base.config import check_arguments
 from unbabble.base.contracts import SAMPLE_RATE_ANY
 from unbabble.base.errors import InputError, UsageError
+from unbabble.base.formats import Format
 from unbabble.base.registry import models
 from unbabble.base.weights import packaged
 from unbabble.networks import load as networks
@@ -71,23 +72,28 @@ class Separation:
         """Duration of the recording."""
         return self.sources.shape[-1] / self.sample_rate
 
-    def save(self, folder: str | os.PathLike[str], format: Literal["wav", "flac"] = "wav") -> list[Path]:
-        """Write ``source1.wav`` ... (and ``source1_image.wav`` ...); returns the paths.
+    def save(self, folder: str | os.PathLike[str], format: Format = "wav") -> list[Path]:
+        """Write ``source1.wav`` ... (and ``source1_image.wav`` ...), all scaled alike where one would clip.
+
+        Args:
+            folder: where they are put; missing ones are made.
+            format: ``wav`` of 32-bit floats, ``wav16`` or ``flac``.
+
+        Returns:
+            The paths.
 
         Raises:
             OutputError: they cannot be written.
         """
-        folder = Path(folder)
-        files = {folder / f"source{i}.{format}": voice for i, voice in enumerate(self.sources, 1)}
+        folder, suffix = Path(folder), formats.KINDS[format].suffix
+        files = {folder / f"source{i}{suffix}": voice for i, voice in enumerate(self.sources, 1)}
         for i, image in enumerate(self.images if self.images is not None else (), 1):
-            files[folder / f"source{i}_image.{format}"] = image
-        gain = 1.0
-        if format == "flac":
-            gain = audio_files.flac_gain(max(float(each.abs().max()) for each in files.values()))
+            files[folder / f"source{i}_image{suffix}"] = image
+        gain = formats.fitting_gain(max(float(each.abs().max()) for each in files.values()), format)
         if gain < 1:
-            self.warnings.append(f"Scaled by {gain:.3f}, all alike, so that no FLAC file clips.")
+            self.warnings.append(formats.scaled(gain))
         for path, samples in files.items():
-            audio_files.write(path, samples * gain if gain < 1 else samples, self.sample_rate)
+            audio_files.write(path, samples * gain if gain < 1 else samples, self.sample_rate, format)
         return list(files)
 
     def to_dict(self) -> dict[str, Any]:
@@ -243,7 +249,7 @@ class Model:
         """
         started = time.perf_counter()
         recording = as_audio(source, sample_rate)
-        warnings = list(self.notes)
+        warnings = [*recording.warnings, *self.notes]
         samples, live = usable_channels(recording, warnings)
         place = self._reference(live, recording.channels, warnings)
         job = _Job(recording, samples, place, images, warnings)

@@ -8,24 +8,25 @@ they are finished and the files named at the end, loudest first.
 
 import math
 import os
-import re
 import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from unbabble.base import audio as audio_files
+from unbabble.base import formats, notes
 from unbabble.base.audio import AudioWriter
 from unbabble.base.decoding import AudioInfo
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.files import PARTIAL_SUFFIX, writable_folder
+from unbabble.base.formats import Format
 from unbabble.signal.permutation import NONE, best_permutation
 
 SEGMENT_SECONDS = 60.0
@@ -123,7 +124,7 @@ def separate_long(
     segment: float | None = None,
     overlap: float | None = None,
     images: bool = False,
-    format: Literal["wav", "flac"] = "wav",
+    format: Format = "wav",
     progress: Callable[[float, float | None], None] | None = None,
 ) -> LongSeparation:
     """Separate a recording of any length in memory proportional to one segment.
@@ -137,7 +138,7 @@ def separate_long(
         segment: seconds of a segment; 60 by default, less for many channels.
         overlap: seconds that two segments share; a sixth of a segment by default.
         images: also write each voice as every microphone hears it.
-        format: wav holds 32-bit floats, flac 24 bits, all voices scaled alike where one would clip.
+        format: ``wav`` of 32-bit floats, ``wav16`` or ``flac``; all voices scaled alike where one would clip.
         progress: called after each segment with the seconds that are done, and those of the recording if known.
 
     Raises:
@@ -245,7 +246,7 @@ class _Segments:
     def __init__(self, model: Model, info: AudioInfo, images: bool) -> None:
         self.model, self.info, self.images = model, info, images
         self.model_name, self.count = "", 0
-        self.warnings: list[str] = []
+        self.warnings = list(info.warnings)
         self.failure: InputError | None = None
 
     def __call__(self, block: Tensor, tracks: int) -> Tensor:
@@ -258,20 +259,16 @@ class _Segments:
             result = self.model(block, self.info.sample_rate, self.images)
         except InputError as error:
             self.failure = self.failure or error
-            self._warn(f"Segment {self.count} was shared out equally instead of separated: {error}")
+            notes.add(
+                self.warnings, [f"Segment {self.count} was shared out equally instead of separated: {error}"]
+            )
             reference = self.model.options.get("reference") or 0
             heard = torch.cat([block[reference][None], block]) if self.images else block[reference][None]
             return heard.expand(max(1, tracks), -1, -1) / max(1, tracks)
         self.model_name = result.model
-        for text in result.warnings:
-            self._warn(text)
+        notes.add(self.warnings, result.warnings)
         heard = result.sources[:, None]
         return heard if result.images is None else torch.cat([heard, result.images], 1)
-
-    def _warn(self, text: str) -> None:
-        """Keep what was not said yet, whatever its numbers."""
-        if re.sub(r"[\d.]+", "", text) not in (re.sub(r"[\d.]+", "", known) for known in self.warnings):
-            self.warnings.append(text)
 
 
 class _Tracks:
@@ -347,26 +344,20 @@ class _Tracks:
     def _path(self, track: int, suffix: str) -> Path:
         return self.folder / f"{track}{suffix}.wav"
 
-    def finish(self, out: Path, format: str, warnings: list[str]) -> list[Path]:
+    def finish(self, out: Path, format: Format, warnings: list[str]) -> list[Path]:
         """Give the closed files their names, loudest first."""
         order = sorted(range(len(self)), key=lambda track: -self.energy[track])
         names = {
-            self._path(track, suffix): out / f"source{number}{suffix}.{format}"
+            self._path(track, suffix): out / f"source{number}{suffix}{formats.KINDS[format].suffix}"
             for suffix in self.suffixes
             for number, track in enumerate(order, 1)
         }
-        gain = audio_files.flac_gain(self.peak) if format == "flac" else 1.0
+        gain = formats.fitting_gain(self.peak, format)
         if gain < 1:
-            warnings.append(f"Scaled by {gain:.3f}, all alike, so that no FLAC file clips.")
+            warnings.append(formats.scaled(gain))
         for temporary, path in names.items():
             if format == "wav":
                 os.replace(temporary, path)
             else:
-                self._convert(temporary, path, gain)
+                audio_files.convert(temporary, path, format, gain)
         return list(names.values())
-
-    def _convert(self, temporary: Path, path: Path, gain: float) -> None:
-        width = audio_files.probe(temporary).channels
-        with AudioWriter(path, self.info.sample_rate, width, self.info.seconds or 0.0) as writer:
-            for block in audio_files.read_blocks(temporary, SEGMENT_SECONDS):
-                writer.write(block * gain)

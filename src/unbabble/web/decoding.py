@@ -27,6 +27,8 @@ from unbabble.web.settings import Settings
 
 FLAC_CHANNELS = 8
 CLIPPED = 0.999
+LOST_SECONDS = 0.1
+"""A wav file may lack so much of what its header promises: recorders round."""
 WAIT_FACTOR = 4
 """Wall time over processor time, for a busy machine."""
 MESSAGE_BYTES = 1 << 16
@@ -160,7 +162,7 @@ def _serve(control: socket.socket) -> None:
     import numpy as np  # noqa: F401
     import soundfile  # noqa: F401
 
-    from unbabble.base import decoding  # noqa: F401
+    from unbabble.base import containers  # noqa: F401
 
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for readers
     while True:
@@ -242,6 +244,8 @@ def _convert(source: Path, target: Any, most_seconds: float, exact: bool) -> dic
         long = InputError(f"The recording is longer than {most_seconds / 60:g} minutes.")
         if (info.seconds or 0.0) > most_seconds:
             raise long
+        if info.lost_seconds > LOST_SECONDS:
+            raise InputError(f"The file is cut short: {info.lost_seconds:.2f} s of it are missing.")
         options: dict[str, Any] = {"format": "FLAC", "subtype": "PCM_24"}
         if exact:
             options = {"format": "WAV", "subtype": "FLOAT"}

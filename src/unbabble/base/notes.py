@@ -1,0 +1,25 @@
+"""What users should know of recordings: sentences, of which each kind is said once."""
+
+import re
+from collections.abc import Iterable
+
+_PARTICULARS = re.compile(r"'[^']*'|\([^)]*\)|[+-]?\d[\d.,:e+-]*")
+"""Names in quotes, remarks in brackets, and numbers."""
+
+
+def kind(warning: str) -> str:
+    """What two warnings have in common that say the same of different recordings, or of parts of one.
+
+    >>> kind("1.5 % of the samples are clipped.") == kind("12 % of the samples are clipped.")
+    True
+    """
+    return _PARTICULARS.sub("#", warning)
+
+
+def add(warnings: list[str], new: Iterable[str]) -> None:
+    """Append those of ``new`` whose kind is not among ``warnings``."""
+    known = {kind(each) for each in warnings}
+    for warning in new:
+        if kind(warning) not in known:
+            known.add(kind(warning))
+            warnings.append(warning)
