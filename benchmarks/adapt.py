@@ -124,7 +124,9 @@ def main() -> None:
     parser.add_argument("--name", default=NAME)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    student, teacher = (networks.load_separator(name)[0] for name in (arguments.student, arguments.teacher))
+    student, teacher = (
+        networks.load(name, "enhancer").network for name in (arguments.student, arguments.teacher)
+    )
     speakers = speakers_of(arguments.split, arguments.speakers)
     noises = places_of(arguments.split)
     rows = []

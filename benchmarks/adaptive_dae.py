@@ -17,7 +17,7 @@ import common
 import torch
 from enhance import SECONDS, SEED, SNRS_DB, gained, recordings
 
-from unbabble.networks.load import load_separator
+from unbabble.networks import load as networks
 
 RESULTS = Path(__file__).parent / "results"
 NAME, MODEL = "adaptive_dae", "adaptive_dae.16k"
@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--name", default=NAME)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    network = load_separator(MODEL)[0]
+    network = networks.load(MODEL, "enhancer").network
     rows: dict[tuple[int, float], list[dict]] = {each: [] for each in TRIED}
     for noisy, true, about in chain.from_iterable(
         recordings(arguments.split, arguments.each, snr_db) for snr_db in SNRS_DB

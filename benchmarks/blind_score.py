@@ -223,7 +223,7 @@ def score(arguments: argparse.Namespace) -> None:
     left_out: dict[str, list[str]] = {}
     for label, path in weights.items():
         place, _, changed = str(path).partition("?")
-        network = networks.load_network(place, **parse_assignments([changed] if changed else [])).network
+        network = networks.load(place, **parse_assignments([changed] if changed else [])).network
         assert isinstance(network, NeuralScorer)
         estimators[label] = network
         if label.startswith(NO):

@@ -154,7 +154,9 @@ def run(
     """Add to ``rows`` what is not there yet, speaker by speaker."""
     # Each process has a cache of its own: what one forgets may be another's work.
     os.environ["UNBABBLE_CACHE"] = tempfile.mkdtemp(prefix="unbabble-distillation-")
-    loaded = {name: networks.load_separator(weights)[0] for name, weights in (students | teachers).items()}
+    loaded = {
+        name: networks.load(weights, "enhancer").network for name, weights in (students | teachers).items()
+    }
     hashes = {name: sha256(weights) for name, weights in (students | teachers).items()}
     places = places_of(split)
     for number, person in list(enumerate(speakers_of(split, speakers)))[shard[0] :: shard[1]]:
@@ -471,8 +473,8 @@ def report(arguments: argparse.Namespace, students: dict[str, str], teachers: di
     for key, named in (("students", students), ("teachers", teachers)):
         result[key] = {}
         for name, weights in named.items():
-            network, found = networks.load_separator(weights)
-            result[key][name] = about(weights, network) | {"training": found.card.training}
+            found = networks.load(weights, "enhancer")
+            result[key][name] = about(weights, found.network) | {"training": found.card.training}
             result[key][name]["sha256"] = hashes[name]
     macs = {name: card["gmacs_per_second"] for name, card in result["students"].items()}
     result["claim"] = claim(rows, list(students), list(teachers), macs)

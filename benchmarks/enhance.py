@@ -29,8 +29,8 @@ from unbabble.base import audio
 from unbabble.base.weights import packaged
 from unbabble.data import corpora
 from unbabble.data.dynamic import DynamicMixing, DynamicMixtures
+from unbabble.networks import load as networks
 from unbabble.networks.cost import macs_per_second, parameter_count
-from unbabble.networks.load import load_separator
 from unbabble.pipelines import enhance as enhancing
 from unbabble.pipelines import separate as hub
 from unbabble.signal.metrics import estoi, pesq, si_sdr
@@ -148,8 +148,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     tiny = ("gru.", "sparse_ensemble.", "adaptive_dae.")
-    networks = [name for name in packaged() if name in enhancing.DEFAULTS or name.startswith(tiny)]
-    parser.add_argument("--models", nargs="*", default=[*networks, *NMF, ONLINE])
+    ours = [name for name in packaged() if name in enhancing.DEFAULTS or name.startswith(tiny)]
+    parser.add_argument("--models", nargs="*", default=[*ours, *NMF, ONLINE])
     parser.add_argument("--peers", nargs="*", default=OTHERS, choices=OTHERS)
     parser.add_argument(
         "--merge", action="store_true", help="keep the rows of what is not run; takes no times"
@@ -183,9 +183,9 @@ def main() -> None:
         print(snr_db, flush=True)
     names = [*models, *(name for name in OTHERS if any(row["model"] == name for row in rows)), IDEAL]
     table = {name: summary([row for row in rows if row["model"] == name]) for name in names}
-    for name in networks:
+    for name in ours:
         if name in table:
-            network, _ = load_separator(name)
+            network = networks.load(name, "enhancer").network
             table[name] |= {"parameters": parameter_count(network), "gmacs": macs_per_second(network) / 1e9}
     result = {"machine": common.machine(), "command": common.command(), "seed": SEED, "models": table}
     result = common.rounded(result | {"recordings": len(SNRS_DB) * arguments.each}, 3)

@@ -24,8 +24,8 @@ import common
 import torch
 from enhance import SECONDS, SEED, SNRS_DB, fairness, fairness_cells, gained, ideal, recordings
 
+from unbabble.networks import load as networks
 from unbabble.networks.cost import macs_per_second, parameter_count
-from unbabble.networks.load import load_separator
 
 RESULTS = Path(__file__).parent / "results"
 NAME = "ensembles"
@@ -51,9 +51,10 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     ensembles = {
-        name: load_separator(path)[0] for name, path in (each.split("=", 1) for each in arguments.by)
+        name: networks.load(path, "enhancer").network
+        for name, path in (each.split("=", 1) for each in arguments.by)
     }
-    generalists = {name: load_separator(name)[0] for name in arguments.generalists}
+    generalists = {name: networks.load(name, "enhancer").network for name in arguments.generalists}
     rows: list[dict] = []
     for noisy, true, about in chain.from_iterable(
         recordings(arguments.split, arguments.each, snr_db) for snr_db in SNRS_DB

@@ -32,8 +32,8 @@ from unbabble.data import corpora
 from unbabble.data.dynamic import DynamicMixing, DynamicMixtures
 from unbabble.data.mixing import MixtureSet
 from unbabble.data.rooms import MeasuredRooms
+from unbabble.networks import load as networks
 from unbabble.networks.cost import parameter_count
-from unbabble.networks.load import load_network, load_separator
 from unbabble.nn.kinds.embedder import NeuralEmbedder
 from unbabble.pipelines.chosen_voice import ChosenVoice
 from unbabble.pipelines.extract import (
@@ -130,7 +130,7 @@ def main() -> None:
         network = load_extractor(name, "cpu")[1]
         label = Path(name).parent.name if name.endswith(".safetensors") else name
         extractors[f"{label}, {EMBEDDER}" if isinstance(network, ChosenVoice) else label] = network
-    separator, _ = load_separator(SEPARATOR)
+    separator = networks.load(SEPARATOR, "separator").network
     rng, rows = np.random.default_rng(SEED), []
     for condition, people, mixture, voices, enrolled in recordings(arguments.each, arguments.split):
         sexes = "same sex" if people[0]["sex"] == people[1]["sex"] else "both sexes"
@@ -194,7 +194,7 @@ def thresholds(arguments: argparse.Namespace) -> None:
                 found["best voice, nobody of them"] += [
                     float(network.likeness(kept[-1][None], person).max()) for person in people[-2]
                 ]
-            embedder = load_network(EMBEDDER).network
+            embedder = networks.load(EMBEDDER, "embedder").network
             assert isinstance(embedder, NeuralEmbedder)
             for number in range(2):
                 found["enrollment of one"].append(likeness_of_parts(embedder, enrolled[number], RATE))

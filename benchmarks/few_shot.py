@@ -138,7 +138,9 @@ def run(
             key = scene.about | {"student": name, "sha256": sha256(weights)}
             rows.add(
                 key | {"way": BEFORE, "clean": 0.0, "steps": 0},
-                lambda weights=weights, scene=scene: scene.measured(by(networks.load_separator(weights)[0])),
+                lambda weights=weights, scene=scene: scene.measured(
+                    by(networks.load(weights, "enhancer").network)
+                ),
             )
             for way in ways:
                 for seconds in durations:
@@ -215,9 +217,9 @@ def report(arguments: argparse.Namespace, rows: list[dict], students: dict[str, 
         key=lambda row: (order[0].index(row["student"]), order[1].index(row.get("way", ""))),
     )
     cards = {
-        name: about(weights, network) | {"training": found.card.training}
+        name: about(weights, found.network) | {"training": found.card.training}
         for name, weights in students.items()
-        for network, found in [networks.load_separator(weights)]
+        for found in [networks.load(weights, "enhancer")]
     }
     result = {
         "machine": common.machine(),

@@ -22,8 +22,8 @@ from enhance import RATE, recordings
 
 from unbabble.base.registry import create
 from unbabble.base.weights import packaged
+from unbabble.networks import load as networks
 from unbabble.networks.cost import macs_per_second, parameter_count
-from unbabble.networks.load import load_separator
 from unbabble.networks.onnx_step import export_step, run_steps
 from unbabble.signal.metrics import si_sdr
 
@@ -67,7 +67,9 @@ def main() -> None:
         name = f"gru.{layers}x{hidden}"
         weights = given.get(name, name if name in packaged() else "")
         network: torch.nn.Module = (
-            load_separator(weights)[0] if weights else create("gru", hidden=hidden, layers=layers).eval()
+            networks.load(weights, "enhancer").network
+            if weights
+            else create("gru", hidden=hidden, layers=layers).eval()
         )
         row = {
             "name": name,

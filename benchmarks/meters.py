@@ -24,7 +24,7 @@ from separation import put_scores
 from unbabble.base.weights import packaged
 from unbabble.methods.adaptation.data_purification import frame_snr_db
 from unbabble.methods.quality.frame_snr import LIMIT_DB, SILENT_DB
-from unbabble.networks.load import load_network
+from unbabble.networks import load as networks
 from unbabble.pipelines.enhance import BLIND, DEFAULTS, load_chooser
 from unbabble.signal.metrics import pesq
 
@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--name", default=NAME)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    frames, quality = (load_network(name).network for name in (FRAMES, QUALITY))
+    frames, quality = (networks.load(name).network for name in (FRAMES, QUALITY))
     blind, made = load_chooser(BLIND), enhancers(list(MODELS))
     by_frame, by_voice = [], []
     for noisy, true, _ in chain.from_iterable(

@@ -32,8 +32,8 @@ from unbabble.base import registry, weights
 from unbabble.base.weights import WeightsCard
 from unbabble.data.dynamic import DynamicMixing, DynamicMixtures
 from unbabble.data.librimix import LibriMixSet
+from unbabble.networks import load as networks
 from unbabble.networks.cost import macs_per_second, parameter_count
-from unbabble.networks.load import load_network
 from unbabble.nn.kinds.separator import NeuralSeparator
 from unbabble.signal.metrics import sdr_sir_sar, si_sdr
 from unbabble.signal.permutation import align
@@ -173,7 +173,7 @@ def main() -> None:
         row = results.setdefault(label, {"sets": {}})
         if network is not None:
             row["parameters"] = parameter_count(network)
-            row["hours"] = load_network(model).card.training.get("hours", "")
+            row["hours"] = networks.load(model).card.training.get("hours", "")
             row["gmacs"] = round(macs_per_second(network) / 1e9, 3)
         for name in arguments.sets:
             if network is not None and network.sources != (3 if name.endswith("3") else 2):

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from unbabble.data.dynamic import DynamicMixing, DynamicMixtures
-from unbabble.networks.load import load_network
+from unbabble.networks import load as networks
 from unbabble.nn.kinds.embedder import NeuralEmbedder
 
 DATA = Path(os.environ.get("UNBABBLE_DATA", "../shared/data"))
@@ -87,7 +87,7 @@ def main() -> None:
     torch.set_num_threads(1)
     rows = []
     for name, weights in (each.split("=", 1) for each in arguments.embedders):
-        network = load_network(weights).network
+        network = networks.load(weights).network
         assert isinstance(network, NeuralEmbedder)
         clean, noisy = (
             {split: embedded(network, split, kind) for split in ("train", "dev", "test")}

@@ -21,8 +21,8 @@ from separation import put_scores
 from unbabble.base import registry
 from unbabble.base.weights import packaged
 from unbabble.data.dynamic import DynamicMixing, DynamicMixtures
+from unbabble.networks import load as networks
 from unbabble.networks.cost import parameter_count
-from unbabble.networks.load import load_network
 from unbabble.nn.kinds.embedder import NeuralEmbedder
 from unbabble.signal.verification import equal_error_rate
 
@@ -87,7 +87,7 @@ def main() -> None:
     installed = [name for name in packaged() if registry.find(name)[0].contract == "embedder"]
     table = {}
     for name in arguments.models or installed:
-        network = load_network(name).network
+        network = networks.load(name).network
         assert isinstance(network, NeuralEmbedder)
         table[name] = errors(network, arguments.each, arguments.split) | {
             "parameters": parameter_count(network)

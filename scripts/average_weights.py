@@ -15,7 +15,7 @@ import torch
 import yaml
 
 from unbabble.base import weights
-from unbabble.networks.load import load_network
+from unbabble.networks import load as networks
 from unbabble.training.recipe import open_data, read_recipe
 from unbabble.training.run import VALIDATION_SEED_OFFSET, validate_network
 
@@ -34,7 +34,7 @@ def main() -> None:
     recipe = read_recipe(yaml.safe_load((arguments.run / "recipe.yaml").read_text(encoding="utf-8")))
     items = open_data(recipe.validation, recipe.seed + VALIDATION_SEED_OFFSET)
     after = arguments.run / "best.safetensors"
-    network = load_network(str(after)).network.eval()
+    network = networks.load(str(after)).network.eval()
     first, last = weights.read_tensors(arguments.before), weights.read_tensors(after)
     losses = {}
     for share in SHARES:

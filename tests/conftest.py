@@ -77,16 +77,28 @@ def package(tmp_path_factory, monkeypatch):
 
 
 @pytest.fixture
-def counted(monkeypatch) -> Callable[[int], None]:
-    """Decides how many talkers every window of one microphone seems to have; needs ``package(two=...)``."""
-    monkeypatch.setattr(hub, "COUNTER", "conv_tasnet.two")
+def counted(monkeypatch) -> Callable[[int | Callable[[torch.Tensor], torch.Tensor]], None]:
+    """Decides how many talkers every window of one microphone seems to have, or what counts them, at 8 kHz.
 
-    def decide(talkers: int) -> None:
+    Needs ``package(two=...)``.
+    """
+    monkeypatch.setattr(hub, "COUNTER", "conv_tasnet.two")
+    ready = networks.ready
+
+    def decide(talkers: int | Callable[[torch.Tensor], torch.Tensor]) -> None:
         def counter(parts: torch.Tensor) -> torch.Tensor:
+            if callable(talkers):
+                return talkers(parts)
             return torch.nn.functional.one_hot(torch.full((len(parts),), talkers - 1), 3).float()
 
         counter.sample_rate = 8000
-        monkeypatch.setattr(networks, "counter", lambda name, device: counter)
+        monkeypatch.setattr(
+            networks,
+            "ready",
+            lambda name, device, *kinds, **options: (
+                counter if kinds == ("counter",) else ready(name, device, *kinds, **options)
+            ),
+        )
 
     return decide
 

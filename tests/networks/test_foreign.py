@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from unbabble.base.errors import InputError, UsageError
+from unbabble.networks import load as networks
 from unbabble.networks.foreign import is_foreign, load_foreign, open_foreign
 from unbabble.networks.foreign.speechbrain import read_hyperparameters
-from unbabble.networks.load import load_separator
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 TOLERANCE = 1e-5
@@ -275,4 +275,4 @@ def test_realm_estimator_with_another_normalisation_is_refused(tmp_path):
 def test_realm_estimator_does_not_separate(tmp_path):
     realm_folder(tmp_path)
     with pytest.raises(UsageError, match="does not separate"):
-        load_separator(str(tmp_path))
+        networks.load(str(tmp_path), "separator")

@@ -13,6 +13,7 @@ from huggingface_hub import errors
 
 from unbabble.base import weights
 from unbabble.base.errors import InputError, OutputError, UsageError
+from unbabble.networks import hub
 from unbabble.networks import load as networks
 from unbabble.networks.folder import write_folder
 from unbabble.verbs.pull import pull
@@ -29,28 +30,28 @@ def same(first, second):
 @pytest.fixture
 def folder(tmp_path, save):
     """A folder in our layout."""
-    found = networks.load_network(str(save(tmp_path / "some.safetensors")))
+    found = networks.load(str(save(tmp_path / "some.safetensors")))
     write_folder(tmp_path / "model", found.network, found.card, title="model", source=found.path)
     return tmp_path / "model"
 
 
 @pytest.fixture(autouse=True)
 def nothing_kept():
-    networks.download.cache_clear()
+    hub.download.cache_clear()
     networks._kept.cache_clear()
 
 
 def test_the_same_network_by_every_name(tmp_path, folder, package, save, monkeypatch):
     package(two={}, other={"blocks": 3})
-    expected = networks.load_network("conv_tasnet.two").network
+    expected = networks.load("conv_tasnet.two").network
     assert not expected.training
     monkeypatch.chdir(tmp_path)
     for name in ("conv_tasnet.two", str(tmp_path / "some.safetensors"), str(folder), "model", "./model"):
         assert networks.is_network(name)
-        assert same(networks.load_network(name).network, expected), name
-    other = networks.load_network("conv_tasnet.other").network
+        assert same(networks.load(name).network, expected), name
+    other = networks.load("conv_tasnet.other").network
     assert not same(other, expected)
-    assert same(networks.load_network("conv_tasnet").network, other), "the first one"
+    assert same(networks.load("conv_tasnet").network, other), "the first one"
     assert not networks.is_network("auxiva")
     assert not networks.is_network("nowhere")
 
@@ -103,18 +104,18 @@ def test_what_cannot_be_loaded(tmp_path, monkeypatch, save, package, name, kind,
     claim("wider", filters=32)
     claim("deeper", repeats=3)
     with pytest.raises(kind, match=sentence):
-        networks.load_network(name)
+        networks.load(name)
     with pytest.raises(kind):
         networks.ready(name, CPU)
 
 
 def test_options_in_place_of_those_of_the_training(tmp_path, save):
     name = str(save(tmp_path / "a.safetensors"))
-    assert networks.load_network(name, levels="kept").network.levels == "kept"
+    assert networks.load(name, levels="kept").network.levels == "kept"
     with pytest.raises(InputError, match="with blocks changed"):
-        networks.load_network(name, blocks=3)
+        networks.load(name, blocks=3)
     with pytest.raises(UsageError, match=r"no option 'block'. Did you mean 'blocks'"):
-        networks.load_network(name, block=3)
+        networks.load(name, block=3)
 
 
 def test_damaged_folders(folder):
@@ -122,15 +123,15 @@ def test_damaged_folders(folder):
         file.seek(-1, 2)
         file.write(b"\x99")
     with pytest.raises(InputError, match="SHA-256"):
-        networks.load_network(str(folder))
+        networks.load(str(folder))
     (folder / "config.json").write_text("{")
     with pytest.raises(InputError, match=r"config.json' cannot be read as JSON"):
-        networks.load_network(str(folder))
+        networks.load(str(folder))
 
 
 def test_a_folder_of_weights_alone_will_do(folder):
     (folder / "config.json").unlink()
-    assert networks.load_network(str(folder)).card.method == "conv_tasnet"
+    assert networks.load(str(folder)).card.method == "conv_tasnet"
 
 
 def test_from_the_hub(tmp_path, folder, monkeypatch):
@@ -141,7 +142,7 @@ def test_from_the_hub(tmp_path, folder, monkeypatch):
         return shutil.copytree(folder, tmp_path / f"cache{len(asked)}")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
-    expected = networks.load_network(str(folder)).network
+    expected = networks.load(str(folder)).network
     for name in ("some/network", "hub:some/network", "some/network@v1.0", "some/network"):
         assert same(networks.ready(name, CPU), expected)
     assert asked == [("some/network", None), ("some/network", "v1.0")]
@@ -171,7 +172,7 @@ def test_what_cannot_be_fetched(monkeypatch, error, sentence):
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
     with pytest.raises(InputError, match=sentence) as caught:
-        networks.load_network("some/network@v1")
+        networks.load("some/network@v1")
     assert "\n" not in str(caught.value)
     assert str(caught.value).count(". ") == 0
 
@@ -180,7 +181,7 @@ def test_offline_and_never_downloaded(monkeypatch, tmp_path):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(InputError, match=r"no folder 'some/network'.*cannot be fetched"):
-        networks.load_network("some/network")
+        networks.load("some/network")
 
 
 def test_uploading(folder, monkeypatch):
@@ -195,7 +196,7 @@ def test_uploading(folder, monkeypatch):
             done.append(sorted(path.name for path in folder_path.iterdir()))
 
     monkeypatch.setattr(huggingface_hub, "HfApi", Api)
-    assert networks.upload(folder, "some/network", private=True) == "https://huggingface.co/some/network"
+    assert hub.upload(folder, "some/network", private=True) == "https://huggingface.co/some/network"
     assert done == [("some/network", True), ["README.md", "config.json", "model.safetensors"]]
     for error, sentence in (
         (errors.HfHubHTTPError("401 Client Error", response=response(401)), "hf auth login"),
@@ -208,11 +209,11 @@ def test_uploading(folder, monkeypatch):
 
         monkeypatch.setattr(Api, "create_repo", fail)
         with pytest.raises(OutputError, match=sentence):
-            networks.upload(folder, "some/network")
+            hub.upload(folder, "some/network")
 
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path, folder, monkeypatch):
-    found = networks.load_network(str(folder))
+    found = networks.load(str(folder))
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
     with pytest.raises(OutputError, match="already"):
         write_folder(folder, found.network, found.card, title="again")
@@ -220,7 +221,7 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path, folder, monkeypatch):
     write_folder(folder, found.network, found.card, title="again", overwrite=True)
     assert (folder / "notes.txt").read_text() == "mine"
     assert (folder / "README.md").read_bytes() != files["README.md"]
-    assert same(networks.load_network(str(folder)).network, found.network)
+    assert same(networks.load(str(folder)).network, found.network)
 
     def full(*arguments, **options):
         raise OSError(28, "No space left on device")
@@ -238,7 +239,7 @@ def test_the_configuration_says_what_the_weights_say(folder):
     card = weights.read_card(folder / "model.safetensors")
     assert content["library_name"] == "unbabble"
     assert weights.WeightsCard(**{name: content[name] for name in card.to_dict()}) == card
-    network = networks.load_network(str(folder)).network
+    network = networks.load(str(folder)).network
     assert content["parameters"] == sum(parameter.numel() for parameter in network.parameters())
     assert content["bytes"] == (folder / "model.safetensors").stat().st_size
 

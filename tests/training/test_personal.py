@@ -12,7 +12,7 @@ from unbabble import cli
 from unbabble.base import weights
 from unbabble.base.errors import InputError
 from unbabble.base.registry import create
-from unbabble.networks.load import load_separator
+from unbabble.networks.load import load
 from unbabble.training import personal as adapting
 
 RATE, STEPS = 16000, 6
@@ -70,7 +70,7 @@ def test_it_learns_what_the_teacher_does(recording, networks):
     assert found.kept
     assert found.gain.low_db > 0
     assert found.gain.low_db <= found.gain.mean_db <= found.gain.high_db
-    teacher, before = (load_separator(networks[name])[0] for name in ("teacher", "student"))
+    teacher, before = (load(networks[name], "enhancer").network for name in ("teacher", "student"))
     heard = torch.randn(1, RATE, generator=torch.Generator().manual_seed(5))
     with torch.no_grad():
         wanted, first, then = (each.estimate(heard) for each in (teacher, before, network))
@@ -83,7 +83,7 @@ def test_what_is_not_surely_better_is_not_kept(recording, networks, monkeypatch,
     network, found = adapting.adapt([recording], steps=STEPS, **networks)
     assert not found.kept
     assert "not surely better" in found.reason
-    before = load_separator(networks["student"])[0].state_dict()
+    before = load(networks["student"], "enhancer").network.state_dict()
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
 
 
@@ -114,7 +114,7 @@ def test_every_way_goes_on_as_if_it_had_not_been_killed(recording, networks, tmp
     clean = [make(tmp_path / "clean.wav", seconds=4, seed=9)] if method == "fine_tuning" else []
     whole, found = adapting.adapt([recording], clean, method=method, steps=STEPS, keep=True, **networks)
     assert found.method == (f"{method} and clean speech" if clean else method)
-    assert not torch.equal(whole.to_mask.weight, load_separator(networks["student"])[0].to_mask.weight)
+    assert not torch.equal(whole.to_mask.weight, load(networks["student"], "enhancer").network.to_mask.weight)
     monkeypatch.setenv("UNBABBLE_CACHE", str(tmp_path / "other"))
 
     def kill(text):
@@ -145,7 +145,7 @@ def test_other_weights_under_the_same_name_begin_anew(recording, networks):
 
 
 def test_in_half_precision_it_learns_nearly_the_same(recording, networks):
-    start = load_separator(networks["student"])[0].to_mask.weight
+    start = load(networks["student"], "enhancer").network.to_mask.weight
     exact, coarse = (
         adapting.adapt([recording], steps=STEPS, keep=True, precision=precision, **networks)[0].to_mask.weight
         for precision in ("float32", "bfloat16")
@@ -211,7 +211,7 @@ def test_many_short_recordings_are_as_good_as_a_long_one(networks, tmp_path):
 def test_networks_for_something_else_are_refused(recording, networks, save, tmp_path):
     separator = str(save(tmp_path / "separator.safetensors"))
     for role in ("student", "teacher"):
-        with pytest.raises(adapting.UsageError, match="one voice"):
+        with pytest.raises(adapting.UsageError, match="does not take noise off: it separates talkers"):
             adapting.adapt([recording], steps=2, **networks | {role: separator})
 
 

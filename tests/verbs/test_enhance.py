@@ -136,9 +136,10 @@ def test_what_is_refused(call, tmp_path, arguments, code, message):
 
 def test_a_model_that_separates_is_refused(call, save, tmp_path):
     make(tmp_path / "call.wav")
-    code, _, text = call("call.wav", model=save(tmp_path / "separator.safetensors"))
-    assert code == 2
-    assert "separates talkers" in text
+    for name in (save(tmp_path / "separator.safetensors"), "auxiva.iss", "sepformer.2talkers_8k"):
+        code, _, text = call("call.wav", model=name)
+        assert code == 2
+        assert "does not take noise off: it separates talkers; try `unbabble separate`." in text
 
 
 def test_options_of_the_model(call, tmp_path):

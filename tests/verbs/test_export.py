@@ -7,7 +7,7 @@ import torch
 
 from unbabble.base import registry, weights
 from unbabble.cli import run
-from unbabble.networks.load import load_network
+from unbabble.networks import load as networks
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -37,7 +37,7 @@ def test_a_network(call, tmp_path, save):
     assert (card["method"], card["licence"]) == ("conv_tasnet", "CC BY 4.0")
     mixture = torch.randn(1, 1000, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        wanted = load_network(str(file)).network.estimate(mixture)
+        wanted = networks.load(str(file)).network.estimate(mixture)
     assert torch.allclose(OnnxEstimate("exported/mine.onnx")(mixture), wanted, atol=1e-5)
     code, text = call(file, "--out", "exported/mine.onnx")
     assert (code, "--overwrite" in text) == (2, True)
@@ -60,7 +60,7 @@ def test_one_step_of_a_live_network(call, enhancer, tmp_path):
     code, text = call(enhancer, "--out", "step.onnx", "--streaming")
     assert code == 0, text
     assert {each.name for each in onnx.load("step.onnx").graph.input} == {"frame", "mean", "count", "state"}
-    network = load_network(str(enhancer)).network
+    network = networks.load(str(enhancer)).network
     mixture = torch.randn(9000, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         wanted = network.estimate(mixture[None])[0, 0]
@@ -79,7 +79,7 @@ def test_one_step_of_an_ensemble(call, tmp_path):
     )
     code, text = call(file, "--out", "step.onnx", "--streaming")
     assert code == 0, text
-    network = load_network(str(file)).network
+    network = networks.load(str(file)).network
     mixture = torch.randn(40000, generator=torch.Generator().manual_seed(1))
     mixture[20000:] *= 1e-3
     streamer = network.streamer()

@@ -11,7 +11,10 @@ import torch
 from unbabble import cli
 from unbabble.base import audio, weights
 from unbabble.base.audio import Audio
+from unbabble.base.kinds import KINDS
 from unbabble.base.registry import create, method
+from unbabble.base.weights import WeightsCard
+from unbabble.networks import load as networks
 from unbabble.networks.load import Weighted
 from unbabble.nn.kinds.embedder import NeuralEmbedder
 from unbabble.nn.kinds.extractor import NeuralExtractor
@@ -279,7 +282,13 @@ def tones(tmp_path, monkeypatch):
     """A separator and an embedder of tones in place of those with weights; tones of 100, 2000 and 3500 Hz."""
     made = {"separator": TwoTones(sources=2, levels="kept"), extracting.EMBEDDER: Pitch()}
     made["none"] = NoSeparator(sources=2, levels="kept")
-    monkeypatch.setattr(extracting, "load_network", lambda name, **options: Weighted(made[name], None))
+    made["extractor"] = create("voicefilter", **method("voicefilter").TINY)
+    kinds = {extracting.EMBEDDER: KINDS["embedder"], "extractor": KINDS["extractor"]}
+    monkeypatch.setattr(
+        networks,
+        "load",
+        lambda name, *wanted: Weighted(made[name], WeightsCard(name), kinds.get(name, KINDS["separator"])),
+    )
     monkeypatch.setattr(extracting, "packaged", lambda: {extracting.EMBEDDER: None})
     found = {}
     for name, pitch, gain in (("low", 100, 0.1), ("high", 2000, 0.05), ("third", 3500, 0.1)):
@@ -318,7 +327,7 @@ def test_of_several_separators_the_one_that_scores_best(call, tmp_path, tones, m
 def test_several_that_do_not_all_separate_are_refused(call, tmp_path, tones):
     for models, reason in (
         ("separator,,none", "has no name"),
-        (f"separator,{extracting.EMBEDDER}", "not all"),
+        ("separator,extractor", "not all"),
     ):
         code, _, text = call("low.wav", model=models)
         assert code == 2
@@ -345,7 +354,7 @@ def test_what_is_no_extractor_is_refused(call, tmp_path):
     make(tmp_path / "talk.wav")
     code, _, text = call("talk.wav", model="gru.2x64")
     assert code == 2
-    assert "extracts nobody" in text
+    assert "Model 'gru.2x64' does not bring out one enrolled person: it takes noise off" in text
     for wrong in ("colour=7", "blocks=[1]"):
         code, _, text = call("talk.wav", "--set", wrong)
         assert code == 2

@@ -8,7 +8,7 @@ import torch
 import unbabble
 from unbabble import cli
 from unbabble.base import weights
-from unbabble.networks import load as networks
+from unbabble.networks import hub
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_there_and_back(call, tmp_path, generator):
     mixture = torch.randn(1, 3000, generator=generator)
     expected = unbabble.load("conv_tasnet.two", "cpu")(mixture, sample_rate=8000).sources
     assert torch.equal(unbabble.load("copy", "cpu")(mixture, sample_rate=8000).sources, expected)
-    assert "unbabble separate meeting.wav --model copy" in (tmp_path / "copy" / "README.md").read_text()
+    assert "$ unbabble separate meeting.wav --model copy\n" in (tmp_path / "copy" / "README.md").read_text()
 
 
 def test_what_is_there_stays_unless_asked(call, tmp_path):
@@ -58,7 +58,7 @@ def test_to_the_hub(call, monkeypatch):
             uploaded[path.name] = path.read_bytes()
         return f"https://huggingface.co/{repository}"
 
-    monkeypatch.setattr(networks, "upload", upload)
+    monkeypatch.setattr(hub, "upload", upload)
     code, text = call("push", "conv_tasnet.two", "hub:some/network", "--private")
     assert code == 0
     assert "https://huggingface.co/some/network" in text

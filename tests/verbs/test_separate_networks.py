@@ -81,10 +81,8 @@ def test_a_network_is_read_once_for_many_recordings(call, tmp_path, monkeypatch)
     from unbabble.networks import load as networks
 
     count = []
-    load = networks.load_network
-    monkeypatch.setattr(
-        networks, "load_network", lambda name, **options: count.append(name) or load(name, **options)
-    )
+    load = networks.load
+    monkeypatch.setattr(networks, "load", lambda name, *wanted: count.append(name) or load(name, *wanted))
     networks._kept.cache_clear()
     for seed in range(3):
         make(tmp_path / f"{seed}.wav", seed=seed)

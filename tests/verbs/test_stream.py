@@ -16,7 +16,7 @@ import torch
 
 from unbabble.base.errors import MissingExtraError, OutputError, UsageError
 from unbabble.cli import run
-from unbabble.networks.load import load_network
+from unbabble.networks import load as networks
 from unbabble.pipelines import separate as hub
 from unbabble.verbs import stream as verb
 from unbabble.verbs.stream import stream
@@ -216,7 +216,7 @@ def test_a_causal_network(recording, tmp_path, save, capsys):
     assert "0.0037 s behind the sound" in capsys.readouterr().err
     mixture = torch.from_numpy(soundfile.read(recording, dtype="float32")[0].T.copy())
     with torch.no_grad():
-        network = load_network(weights).network
+        network = networks.load(weights).network
         wanted = network.estimate(16 * (mixture[1:] - mixture[1].mean()))[0] / 16
     found = torch.from_numpy(voices(tmp_path / "out" / "talk"))
     assert found.shape == wanted.shape

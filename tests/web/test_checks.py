@@ -117,9 +117,9 @@ def test_the_same_samples_have_the_same_hash_in_whichever_file(both, tmp_path):
 def test_the_counter_of_talkers_is_the_one_that_was_trained(samples, both):
     import torch
 
-    from unbabble.networks.load import counter
+    from unbabble.networks.load import load
 
-    network = counter("countnet.3talkers_8k", torch.device("cpu"))
+    network = load("countnet.3talkers_8k", "counter").network
     heard = soxr.resample(both[0], RATE, 8000)[:samples]
     expected = network(torch.from_numpy(heard.copy())[None])[0].numpy()
     np.testing.assert_allclose(

@@ -8,8 +8,8 @@ import torch
 from unbabble.base import audio, weights
 from unbabble.data import corpora
 from unbabble.data.dynamic import DynamicMixing, DynamicMixtures
+from unbabble.networks import load as networks
 from unbabble.networks.cost import macs_per_second
-from unbabble.networks.load import load_separator
 from unbabble.pipelines.enhance import DEFAULTS
 from unbabble.signal.metrics import si_sdr
 from unbabble.training import personal as adapting
@@ -53,7 +53,7 @@ def gain(network, scenes) -> float:
     ],
 )
 def test_noise_comes_off_and_clean_speech_stays(name, least, scenes):
-    network = load_separator(name)[0]
+    network = networks.load(name, "enhancer").network
     assert gain(network, scenes) > least
     with torch.no_grad():
         kept = [float(si_sdr(network.estimate(voice)[0], voice)) for _, voice in scenes]
@@ -61,12 +61,15 @@ def test_noise_comes_off_and_clean_speech_stays(name, least, scenes):
 
 
 def test_the_large_one_takes_off_more_than_the_tiny_one(scenes):
-    large, tiny = (gain(load_separator(name)[0], scenes) for name in DEFAULTS)
+    large, tiny = (gain(networks.load(name, "enhancer").network, scenes) for name in DEFAULTS)
     assert large > tiny
 
 
 def test_the_budget_chooses_the_student():
-    costs = {name: macs_per_second(load_separator(name)[0]) / 1e6 for name in ("gru.2x32", "gru.2x64")}
+    costs = {
+        name: macs_per_second(networks.load(name, "enhancer").network) / 1e6
+        for name in ("gru.2x32", "gru.2x64")
+    }
     assert costs["gru.2x32"] < 5 < costs["gru.2x64"] < 11
     assert adapting.student_within(5) == "gru.2x32"
     assert adapting.student_within(11) == adapting.student_within() == "gru.2x64"
@@ -98,6 +101,6 @@ def recordings(data_folder, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("what", ["noise", "music", "somebody else"])
 def test_recordings_of_something_else_do_no_harm(recordings, scenes, what):
-    before = gain(load_separator(adapting.STUDENT)[0], scenes)
+    before = gain(networks.load(adapting.STUDENT, "enhancer").network, scenes)
     network, _ = adapting.adapt([recordings[what]], steps=STEPS)
     assert gain(network, scenes) > before - 0.5

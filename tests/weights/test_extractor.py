@@ -10,7 +10,7 @@ import torch
 import unbabble
 from unbabble.base.errors import InputError
 from unbabble.data.dynamic import DynamicMixing, DynamicMixtures
-from unbabble.networks.load import load_network
+from unbabble.networks import load as networks
 from unbabble.pipelines.extract import EMBEDDER, enrollment_of, likeness_of_parts, load_extractor
 from unbabble.signal.metrics import si_sdr
 
@@ -52,7 +52,7 @@ def test_the_enrolled_one_comes_out(scenes, name, share, least_db):
 
 
 def test_people_who_take_turns_are_less_alike_than_one(scenes):
-    network = load_network(EMBEDDER).network
+    network = networks.load(EMBEDDER).network
     half = len(scenes[0][2][0]) // 2
     one = [likeness_of_parts(network, each, RATE) for _, _, said in scenes for each in said]
     turns = [likeness_of_parts(network, torch.cat([a[:half], b[:half]]), RATE) for _, _, (a, b) in scenes]

@@ -8,22 +8,16 @@ import torch
 from unbabble import cli
 from unbabble.base import registry, weights
 from unbabble.data.dynamic import DynamicMixing, DynamicMixtures
-from unbabble.networks.load import load_network
+from unbabble.networks import load as networks
 from unbabble.pipelines import separate as hub
 from unbabble.signal.metrics import si_sdr
 from unbabble.signal.permutation import align
 
 PACKAGED = weights.packaged()
-ENHANCERS = [
-    name
-    for name in PACKAGED
-    if name.startswith(("gru.", "sparse_ensemble.", "adaptive_dae.")) or "1talker" in name
-]
-"""Of one voice, see ``test_packaged_enhancers.py``."""
-SEPARATORS = [
-    name for name in PACKAGED if registry.find(name)[0].contract == "separator" and name not in ENHANCERS
-]
-COUNTERS = [name for name in PACKAGED if registry.find(name)[0].contract == "counter"]
+SEPARATORS, COUNTERS = (
+    [name for name in PACKAGED if registry.kinds_of(name)[0].name == kind]
+    for kind in ("separator", "counter")
+)
 
 
 def test_packaged_weights_are_small():
@@ -54,7 +48,7 @@ def test_a_bare_name_means_its_default():
 
 @pytest.mark.parametrize("name", COUNTERS)
 def test_a_packaged_counter_counts_people_it_has_never_heard(name, data_folder, tmp_path):
-    network = load_network(name).network
+    network = networks.load(name).network
     mixing = DynamicMixing(data_folder / "speech.csv", "test", talkers=(1, 2, 3), seconds=6.0, cache=tmp_path)
     items = DynamicMixtures(mixing, 5)
     right = [network.figure(*(torch.from_numpy(each)[None] for each in items[index])) for index in range(18)]
@@ -64,7 +58,7 @@ def test_a_packaged_counter_counts_people_it_has_never_heard(name, data_folder, 
 @pytest.mark.parametrize("name", SEPARATORS)
 def test_a_packaged_network_separates_people_it_has_never_heard(name, data_folder, tmp_path):
     """Far from its scores, but far from nothing too."""
-    network = load_network(name).network
+    network = networks.load(name).network
     mixing = DynamicMixing(
         data_folder / "speech.csv",
         "test",

@@ -1,13 +1,17 @@
 """The small contracts through which methods, verbs and scores meet.
 
 Tensors are torch, float32, time last. Each contract says what it accepts, so that a verb can adapt a file to
-it (resample, choose channels) and refuse clearly what cannot be adapted.
+it (resample, choose channels) and refuse clearly what cannot be adapted. Which contract is whose, ``base.kinds`` says.
 """
 
-from typing import Protocol, runtime_checkable
+from __future__ import annotations  # the table of kinds is read without torch
 
-from jaxtyping import Float
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Float
+    from torch import Tensor
 
 SAMPLE_RATE_ANY = 0
 """``sample_rate`` of a separator that works at whatever rate the recording has."""
@@ -15,7 +19,7 @@ SAMPLE_RATE_ANY = 0
 
 @runtime_checkable
 class Separator(Protocol):
-    """Splits a mixture into sources; enhancers and extractors are separators with one source.
+    """Splits a mixture into sources.
 
     Attributes:
         sample_rate: the rate in Hz that ``mixture`` must have, or ``SAMPLE_RATE_ANY``.
@@ -42,6 +46,43 @@ class Separator(Protocol):
 
         Raises:
             InputError: the recording cannot be separated (too short, too few channels, not finite).
+        """
+        ...
+
+
+@runtime_checkable
+class Enhancer(Separator, Protocol):
+    """Takes noise off: a separator with one source, ``max_sources`` is 1."""
+
+
+@runtime_checkable
+class Extractor(Protocol):
+    """Brings one enrolled person out of a mixture.
+
+    Attributes:
+        sample_rate: the rate in Hz that mixture and enrollment must have.
+        min_channels: fewest microphones it can work with.
+    """
+
+    sample_rate: int
+    min_channels: int
+
+    def enrolled(self, enrollment: Float[Tensor, " time"]) -> Float[Tensor, "1 place dimension"]:
+        """What is known of a person by a recording of that person alone, at any level."""
+        ...
+
+    def __call__(
+        self, mixture: Float[Tensor, "batch channel time"], **side: object
+    ) -> Float[Tensor, "batch 1 time"]:
+        """Extract a person's voice; silence where nothing of it is in the mixture.
+
+        Args:
+            mixture: finite samples, any level.
+            side: ``enrollment``, (time,), or what ``enrolled`` made of it, as ``person``.
+
+        Raises:
+            InputError: the recording cannot be used (silent, too few channels, not finite).
+            UsageError: nobody is enrolled.
         """
         ...
 
@@ -89,4 +130,13 @@ class Meter(Protocol):
 
     def __call__(self, waveform: Float[Tensor, "batch time"]) -> Float[Tensor, " batch"]:
         """Of each waveform, on a scale of its own."""
+        ...
+
+
+@runtime_checkable
+class Adaptation(Protocol):
+    """One way to go on training an enhancer, on recordings of one person without the clean speech."""
+
+    def loss(self, network: Any, rng: np.random.Generator, batch: int) -> Float[Tensor, ""]:
+        """Mean loss of a batch of so many excerpts of the person's recordings."""
         ...

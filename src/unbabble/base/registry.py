@@ -8,7 +8,7 @@ be built without any, to be trained.
 """
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
@@ -16,8 +16,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
+from unbabble.base import kinds
 from unbabble.base.errors import UsageError
-from unbabble.base.weights import packaged
+from unbabble.base.kinds import KINDS, Kind
+from unbabble.base.weights import packaged, read_card
 
 METHODS_FOLDER = Path(__file__).parent.parent / "methods"
 _T = TypeVar("_T", bound=type)
@@ -30,14 +32,17 @@ class Card:
 
     Attributes:
         name: snake case, the paper's own name.
-        contract: ``separator``, ``extractor``, ``scorer``, ``embedder``, ``recognizer``, ``explainer``, ``counter``,
-            ``meter`` or ``adaptation``.
+        contract: its kind, a key of ``base.kinds.KINDS``.
         summary: one line for a newcomer.
         citation: authors, title, venue, year.
         tags: variants; a model is ``name.tag``, the first tag is the default.
         network: its models are trained weights, ``tags`` is empty.
         default: of a network, the tag of the weights that its bare name means; without, those first by name.
+        also: further kinds: its networks say by ``acting_as`` what keeps those contracts.
         family: the folder under ``methods``.
+
+    Raises:
+        UsageError: there is no such kind.
     """
 
     name: str
@@ -47,7 +52,20 @@ class Card:
     tags: tuple[str, ...] = ()
     network: bool = False
     default: str = ""
+    also: tuple[str, ...] = ()
     family: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        for name in (self.contract, *self.also):
+            kinds.find(name)
+
+    def kinds(self, options: Mapping[str, object]) -> tuple[Kind, ...]:
+        """What a model of this method can do that was built with ``options``, its own kind first.
+
+        A separator that was built to return one voice is an enhancer: that voice, without its noise.
+        """
+        alone = self.contract == "separator" and options.get("sources") == 1
+        return tuple(KINDS[name] for name in ("enhancer" if alone else self.contract, *self.also))
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -67,6 +85,7 @@ def register(
     tags: tuple[str, ...] = (),
     network: bool = False,
     default: str = "",
+    also: tuple[str, ...] = (),
 ) -> Callable[[_T], _T]:
     """Class decorator that makes a method loadable by ``name`` or ``name.tag``.
 
@@ -75,7 +94,7 @@ def register(
     """
 
     def bind(cls: _T) -> _T:
-        cls.card = Card(name, contract, summary, citation, tags, network, default)  # type: ignore[attr-defined]
+        cls.card = Card(name, contract, summary, citation, tags, network, default, also)  # type: ignore[attr-defined]
         _classes[name] = cls
         return cls
 
@@ -120,6 +139,22 @@ def find(model: str) -> tuple[Card, str]:
         hint = f" Did you mean '{close[0]}'?" if close else ""
         raise UsageError(f"There is no model '{model}'.{hint} `unbabble models` lists them.")
     return card, tag or "".join(tags[:1])
+
+
+def kinds_of(model: str) -> tuple[Kind, ...]:
+    """What ``model`` can do, its own kind first; of packaged weights what they were trained to do, by their header.
+
+    Raises:
+        UsageError: no such model.
+    """
+    card, tag = find(model)
+    weights = packaged().get(f"{card.name}.{tag}") if card.network else None
+    return card.kinds(read_card(weights).options if weights else {})
+
+
+def of_kind(*names: str) -> list[str]:
+    """Methods (not models) whose cards name one of these kinds."""
+    return [card.name for card in cards().values() if card.contract in names]
 
 
 def method(model: str) -> type:

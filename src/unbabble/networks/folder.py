@@ -19,9 +19,10 @@ import yaml
 from unbabble.base import weights
 from unbabble.base.errors import InputError, OutputError
 from unbabble.base.files import PARTIAL_SUFFIX, write_json
+from unbabble.base.kinds import Kind
 from unbabble.base.weights import WeightsCard
 from unbabble.networks.cost import parameter_count
-from unbabble.nn.kinds.separator import NeuralSeparator
+from unbabble.nn.kinds.network import Network
 
 WEIGHTS_NAME, CONFIG_NAME, README_NAME = "model.safetensors", "config.json", "README.md"
 NAMES = (WEIGHTS_NAME, CONFIG_NAME, README_NAME)
@@ -31,11 +32,18 @@ HUB_LICENCES = (
     "gpl-3.0", "mit",
 )  # fmt: skip
 """Names that the Hub has for licences; any other is ``other`` with a name of its own."""
+TAGS = {
+    "separator": ("speech-separation", "audio-source-separation"),
+    "enhancer": ("speech-enhancement",),
+    "extractor": ("target-speaker-extraction",),
+    "embedder": ("speaker-embedding",),
+}
+"""By kind, the names that the Hub's users search for."""
 
 
 def write_folder(
     folder: Path,
-    network: NeuralSeparator,
+    network: Network,
     card: WeightsCard,
     *,
     title: str,
@@ -108,14 +116,24 @@ def checked_weights(folder: Path) -> Path:
     Raises:
         InputError: there are none, or others.
     """
+    path = weights_in(folder)
+    expected = read_config(folder).get("sha256")
+    if expected is not None and sha256(path) != expected:
+        raise InputError(f"'{path}' is damaged or incomplete: its SHA-256 is not the one in {CONFIG_NAME}.")
+    return path
+
+
+def weights_in(folder: Path) -> Path:
+    """The weights in ``folder``, unchecked.
+
+    Raises:
+        InputError: there are none.
+    """
     path = folder / WEIGHTS_NAME
     if not path.is_file():
         raise InputError(
             f"Folder '{folder}' holds no model: it has no {WEIGHTS_NAME}, and no other known layout."
         )
-    expected = read_config(folder).get("sha256")
-    if expected is not None and sha256(path) != expected:
-        raise InputError(f"'{path}' is damaged or incomplete: its SHA-256 is not the one in {CONFIG_NAME}.")
     return path
 
 
@@ -146,20 +164,23 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def model_card(title: str, card: WeightsCard, network: NeuralSeparator) -> str:
+def model_card(title: str, card: WeightsCard, network: Network) -> str:
     """The README of a model: front matter for the Hub, then what a reader wants to know."""
     licence = re.sub(r"[\s_]+", "-", card.licence.strip().lower())
-    front: dict[str, Any] = {"library_name": LIBRARY, "pipeline_tag": "audio-to-audio"}
+    kind = network.kind
+    front: dict[str, Any] = {"library_name": LIBRARY}
+    if kind.hub_task:
+        front["pipeline_tag"] = kind.hub_task
     if licence in HUB_LICENCES:
         front["license"] = licence
     elif licence:
         front |= {"license": "other", "license_name": licence}
-    front["tags"] = ["audio", "speech-separation", "audio-source-separation", card.method]
+    front["tags"] = ["audio", "speech", *TAGS.get(kind.name, ()), card.method]
     if isinstance(datasets := card.training.get("datasets"), list):
         front["datasets"] = datasets
-    if card.scores:
+    if card.scores and kind.hub_task:
         front["metrics"] = sorted({metric for scores in card.scores.values() for metric in scores})
-        front["model-index"] = [{"name": title, "results": _results(card)}]
+        front["model-index"] = [{"name": title, "results": _results(card, kind)}]
     training = {
         "Data": card.data,
         "Licence of the weights": card.licence,
@@ -170,10 +191,10 @@ def model_card(title: str, card: WeightsCard, network: NeuralSeparator) -> str:
         f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---",
         f"# {title}",
         card.summary,
-        f"{_voices(network)} from one microphone, {network.sample_rate / 1000:g} kHz, "
+        f"It {kind.does}{_voices(network)}: one microphone, {network.sample_rate / 1000:g} kHz, "
         f"{parameter_count(network):,} parameters; a network `{card.method}` of "
         "[Unbabble](https://pypi.org/project/unbabble/).",
-        _usage(title, network.sources),
+        _usage(title, kind),
         "## Scores",
         _table(card.scores) if card.scores else "None were stored with the weights.",
         "## Training",
@@ -184,17 +205,15 @@ def model_card(title: str, card: WeightsCard, network: NeuralSeparator) -> str:
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def _voices(network: NeuralSeparator) -> str:
-    return "One voice, without its noise," if network.sources == 1 else f"{network.sources} voices"
+def _voices(network: Network) -> str:
+    """How many talkers it tells apart, where that is more than one."""
+    return f" ({network.sources})" if network.sources > 1 else ""
 
 
-def _usage(title: str, sources: int) -> str:
-    verb = "enhance noisy.wav" if sources == 1 else "separate meeting.wav"
-    return (
-        "## Use\n\n"
-        f"```console\n$ unbabble {verb} --model {title}\n```\n\n"
-        f'```python\nimport unbabble\n\nvoices = unbabble.load("{title}")("meeting.wav")\nvoices.save("voices")\n```'
-    )
+def _usage(title: str, kind: Kind) -> str:
+    command = f"```console\n$ {kind.command(title)}\n```\n\n" if kind.verb else ""
+    python = f'{kind.name} = unbabble.load("{title}")'
+    return f"## Use\n\n{command}```python\nimport unbabble\n\n{python}\n```"
 
 
 def _table(scores: dict[str, dict[str, float]]) -> str:
@@ -204,10 +223,10 @@ def _table(scores: dict[str, dict[str, float]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _results(card: WeightsCard) -> list[dict[str, Any]]:
+def _results(card: WeightsCard, kind: Kind) -> list[dict[str, Any]]:
     return [
         {
-            "task": {"type": "audio-to-audio", "name": "Speech separation"},
+            "task": {"type": kind.hub_task, "name": kind.name.capitalize()},
             "dataset": {"type": name, "name": name},
             "metrics": [{"type": metric, "value": value} for metric, value in scores.items()],
         }

@@ -1,41 +1,45 @@
-"""Networks with their weights, by name: packaged ones, a file, a folder, the Hugging Face Hub."""
+"""Networks with their weights, by name and kind: packaged ones, a file, a folder, the Hugging Face Hub."""
 
 import copy
 import json
-import re
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Literal, TypeVar, overload
 
 import torch
 
 from unbabble.base import registry
 from unbabble.base.config import check_arguments
-from unbabble.base.contracts import Counter
-from unbabble.base.errors import InputError, OutputError, UsageError
+from unbabble.base.errors import InputError, UsageError
+from unbabble.base.kinds import Kind, wrong_kind
 from unbabble.base.weights import SUFFIX, WeightsCard, describe_mismatch, packaged, read_card, read_tensors
-from unbabble.networks.folder import checked_weights, is_ours
-from unbabble.networks.foreign import is_foreign, load_foreign
+from unbabble.networks import hub
+from unbabble.networks.folder import checked_weights, is_ours, weights_in
+from unbabble.networks.foreign import is_foreign, load_foreign, open_foreign
 from unbabble.networks.onnx import Runtime, with_runtime
+from unbabble.nn.kinds.embedder import NeuralEmbedder
+from unbabble.nn.kinds.extractor import NeuralExtractor
 from unbabble.nn.kinds.network import Network
 from unbabble.nn.kinds.scorer import NeuralScorer
 from unbabble.nn.kinds.separator import NeuralSeparator
 
 FILE_SUFFIXES = (SUFFIX, ".bin", ".pth", ".pt", ".ckpt")
-HUB_PREFIX = "hub:"
-HUB_NAME = re.compile(r"(?:hub:)?(?P<repository>[\w.-]+/[\w.-]+?)(?:@(?P<revision>[\w./-]+))?")
-HUB_FILES = ("*.safetensors", "*.json", "*.md", "*.yaml", "*.yml", "*.ckpt", "*.bin", "*.pth")
-KEPT_NETWORKS = 4
-"""Networks that stay in memory once they are built: those that ``auto`` needs by turns, and one."""
+KEPT_NETWORKS = 8
+"""Networks that stay in memory once they are built: those that ``auto`` needs by turns, what counts and scores for it,
+and one."""
+N = TypeVar("N", covariant=True)
 
 
 def is_network(name: str) -> bool:
     """Whether ``name`` is that of a network, by its look alone: nothing is read or downloaded."""
-    if name.endswith(FILE_SUFFIXES) or name.startswith(HUB_PREFIX) or "/" in name:
-        return True
     card = registry.cards().get(name.partition(".")[0])
-    return bool(card and card.network) or _is_folder(name)
+    return _lies_elsewhere(name) or bool(card and card.network)
+
+
+def _lies_elsewhere(name: str) -> bool:
+    """Whether ``name`` is that of weights which did not come with the installation: a file, a folder, the Hub."""
+    return name.endswith(FILE_SUFFIXES) or hub.looks_like_hub(name) or _is_folder(name)
 
 
 def _is_folder(name: str) -> bool:
@@ -50,17 +54,10 @@ def locate(name: str) -> Path:
         InputError: they are not there, or cannot be fetched.
         UsageError: no such model, a method that has no weights, or a network for which there are none yet.
     """
-    if name.endswith(FILE_SUFFIXES):
+    if name.endswith(FILE_SUFFIXES) or _is_folder(name):
         return Path(name).expanduser()
-    if _is_folder(name):
-        return Path(name).expanduser()
-    if name.startswith(HUB_PREFIX) or "/" in name:
-        named = HUB_NAME.fullmatch(name)
-        if named is None:
-            raise InputError(
-                f"There is no folder '{name}', nor is that a name on the Hugging Face Hub (org/name)."
-            )
-        return download(named["repository"], named["revision"])
+    if hub.looks_like_hub(name):
+        return hub.fetched(name)
     card, tag = registry.find(name)
     if not card.network:
         raise UsageError(f"Model '{name}' has no weights: it learns from the recording itself.")
@@ -73,46 +70,59 @@ def locate(name: str) -> Path:
 
 
 @dataclass(frozen=True)
-class Weighted:
+class Weighted(Generic[N]):
     """A network with its weights.
 
     Attributes:
         network: on the CPU, ready to be used.
         card: what the weights are.
+        kind: what it is for whoever asked.
         path: their file; None for those of other toolkits.
     """
 
-    network: Network
+    network: N
     card: WeightsCard
+    kind: Kind
     path: Path | None = None
 
 
-def load_network(name: str, **options: Any) -> Weighted:
+_Voices = Literal["separator", "enhancer"]
+
+
+@overload
+def load(name: str, /, **options: Any) -> Weighted[Network]: ...
+@overload
+def load(name: str, wanted: _Voices, /, *others: _Voices, **options: Any) -> Weighted[NeuralSeparator]: ...
+@overload
+def load(name: str, wanted: Literal["extractor"], /, **options: Any) -> Weighted[NeuralExtractor]: ...
+@overload
+def load(name: str, wanted: Literal["scorer"], /, **options: Any) -> Weighted[NeuralScorer]: ...
+@overload
+def load(name: str, wanted: Literal["embedder"], /, **options: Any) -> Weighted[NeuralEmbedder]: ...
+@overload
+def load(name: str, wanted: str, /, *others: str, **options: Any) -> Weighted[Any]: ...
+def load(name: str, /, *wanted: str, **options: Any) -> Weighted[Any]:
     """The network called ``name``, newly built, with its weights.
 
     Args:
         name: as ``conv_tasnet.2talkers_8k``, a file, a folder, or ``org/name[@revision]``.
+        wanted: what it has to be, one of these (``base.kinds``); any will do where none is named.
         options: of the constructor, in place of those with which it was trained.
 
     Raises:
         InputError: the weights are missing, damaged, or those of another architecture.
-        UsageError: no such model or option.
+        UsageError: no such model or option, or a model of another kind.
     """
+    kind = check_kind(name, *wanted)
     place = locate(name)
-    if is_foreign(place) and not is_ours(place):
+    if _is_theirs(place):
         network = load_foreign(place, **options)
-        method: Any = type(network)
-        card = WeightsCard(method.card.name, network.resolved_options(), f"From '{name}'.")
-        return Weighted(network.eval(), card)
+        card = WeightsCard(network.card.name, network.resolved_options(), f"From '{name}'.")
+        return Weighted(network.eval(), card, kind)
     if place.is_dir():
         place = checked_weights(place)
     card = read_card(place)
-    known = registry.cards().get(card.method)
-    if known is None or not known.network:
-        raise InputError(
-            f"'{place.name}' holds weights of '{card.method}', a network that this version does not have."
-        )
-    method = registry.method(card.method)
+    method = registry.method(_method(card, place).name)
     given = check_arguments(method, options, f"Model '{name}'")
     try:
         network = method(**check_arguments(method, card.options, f"The card in '{place.name}'") | given)
@@ -124,45 +134,84 @@ def load_network(name: str, **options: Any) -> Weighted:
         changed = f" with {', '.join(given)} changed" if given else ""
         raise InputError(f"The weights do not fit {card.method}{changed}: {difference}")
     network.load_state_dict(read_tensors(place))
-    return Weighted(network.eval(), card, place)
+    network.eval()
+    return Weighted(network if kind == network.kind else network.acting_as(kind.name), card, kind, place)
 
 
-def load_separator(name: str, **options: Any) -> tuple[NeuralSeparator, Weighted]:
-    """As ``load_network``, for what separates.
+def kinds_of(name: str) -> tuple[Kind, ...]:
+    """What the model called ``name`` can do, its own kind first, whether it is a network or not.
+
+    Nothing but the header is read of our weights.
 
     Raises:
-        InputError: the weights are missing, damaged, or those of another architecture.
-        UsageError: no such model or option, or one that does something else.
+        InputError: the weights are missing or damaged.
+        UsageError: no such model.
     """
-    found = load_network(name, **options)
-    if not isinstance(found.network, NeuralSeparator):
-        raise UsageError(f"Model '{name}' does not separate: its kind is {found.network.card.contract}.")
-    return found.network, found
+    if not _lies_elsewhere(name):
+        return registry.kinds_of(name)
+    place = locate(name)
+    if _is_theirs(place):
+        method, options, *_ = open_foreign(place)
+        return registry.find(method)[0].kinds(options)
+    card = read_card(weights_in(place) if place.is_dir() else place)
+    return _method(card, place).kinds(card.options)
 
 
+def check_kind(name: str, *wanted: str) -> Kind:
+    """The one of the kinds ``wanted`` that the model called ``name`` is of; its own where none is named.
+
+    Raises:
+        InputError: the weights are missing or damaged.
+        UsageError: no such model, or one of another kind; the sentence says what it is for.
+    """
+    kinds = kinds_of(name)
+    for kind in kinds:
+        if not wanted or kind.name in wanted:
+            return kind
+    raise UsageError(wrong_kind(name, kinds[0], wanted[0]))
+
+
+def _method(card: WeightsCard, place: Path) -> registry.Card:
+    """The method that the weights in ``place`` are of.
+
+    Raises:
+        InputError: a network that this version does not have.
+    """
+    known = registry.cards().get(card.method)
+    if known is None or not known.network:
+        raise InputError(
+            f"'{place.name}' holds weights of '{card.method}', a network that this version does not have."
+        )
+    return known
+
+
+def _is_theirs(place: Path) -> bool:
+    """Whether another toolkit wrote what is there."""
+    return is_foreign(place) and not is_ours(place)
+
+
+@overload
+def ready(name: str, device: torch.device, wanted: Literal["scorer"], /, **options: Any) -> NeuralScorer: ...
+@overload
 def ready(
-    name: str,
-    device: torch.device,
-    *,
-    runtime: Runtime = "auto",
-    reference: int = 0,
-    sources: int | None = None,
-    **options: Any,
-) -> NeuralSeparator:
+    name: str, device: torch.device, /, *wanted: str, runtime: Runtime = ..., **options: Any
+) -> Any: ...
+def ready(
+    name: str, device: torch.device, /, *wanted: str, runtime: Runtime = "torch", **options: Any
+) -> Any:
     """The network called ``name`` on ``device``; built once, and handed out as a light copy that shares its weights.
 
     Args:
-        name: as for ``load_network``.
+        name: as for ``load``.
         device: where to.
+        wanted: as for ``load``.
         runtime: what computes it, see ``networks.onnx.with_runtime``.
-        reference: the microphone that is listened to.
-        sources: how many voices are wanted of it, at most as many as it has.
         options: of the constructor, in place of those with which it was trained.
 
     Raises:
         InputError: the weights are missing, damaged, or those of another architecture.
         MissingExtraError: ``onnx`` without its extra.
-        UsageError: no such model or option; more voices than it has; a runtime that does not fit.
+        UsageError: no such model or option, a model of another kind, or a runtime that does not fit.
     """
     place = locate(name)
     try:
@@ -171,97 +220,20 @@ def ready(
         raise InputError(f"There is no file '{place}'.") from None
     except OSError as error:
         raise InputError(f"Cannot read '{place}': {error.strerror}.") from None
-    network = copy.copy(_kept(name, place, changed, device, runtime, json.dumps(options, sort_keys=True)))
-    if sources is not None and not 1 <= sources <= network.sources:
-        raise UsageError(f"Model '{name}' gives at most {network.sources} sources, not {sources}.")
-    network.reference, network.warnings = reference, []
-    return network
+    return copy.copy(
+        _kept(name, wanted, place, changed, device, runtime, json.dumps(options, sort_keys=True))
+    )
 
 
 @lru_cache(maxsize=KEPT_NETWORKS)
 def _kept(
-    name: str, place: Path, changed: int, device: torch.device, runtime: Runtime, options: str
-) -> NeuralSeparator:
-    network, _ = load_separator(name, **json.loads(options))
-    return with_runtime(network.to(device).requires_grad_(False), runtime)
-
-
-@cache
-def counter(name: str, device: torch.device) -> Counter:
-    """The packaged network called ``name``, which counts talkers, on ``device``."""
-    return load_network(name).network.to(device).requires_grad_(False)
-
-
-@lru_cache(maxsize=2)
-def scorer(name: str, device: torch.device) -> NeuralScorer:
-    """The network called ``name``, which scores separations, on ``device``.
-
-    Raises:
-        InputError: the weights are missing, damaged, or those of another architecture.
-        UsageError: no such model, or one that does something else.
-    """
-    network = load_network(name).network
-    if not isinstance(network, NeuralScorer):
-        raise UsageError(f"Model '{name}' does not score: its kind is {network.card.contract}.")
-    return network.to(device).requires_grad_(False)
-
-
-@cache
-def download(repository: str, revision: str | None = None) -> Path:
-    """Fetch a repository of the Hugging Face Hub into its cache; what is there already is not fetched again.
-
-    An interrupted download goes on where it stopped. Without a network, what the cache has is taken.
-
-    Raises:
-        InputError: not there, not allowed, or no network.
-    """
-    from huggingface_hub import errors, snapshot_download
-
-    at = f"'{repository}'" + (f" at revision '{revision}'" if revision else "")
-    try:
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=list(HUB_FILES)))
-    except errors.GatedRepoError:
-        reason = "its owners want to be asked first; accept their terms on its page, then `hf auth login`"
-    except errors.RepositoryNotFoundError:
-        reason = "there is no such repository, or it is private (`hf auth login`)"
-    except errors.RevisionNotFoundError:
-        reason = "there is no such revision"
-    except errors.LocalEntryNotFoundError:
-        reason = "the Hub cannot be reached, and it was not downloaded before"
-    except Exception as error:  # whatever its HTTP library raises, which differs between versions
-        reason = first_line(error)
-    raise InputError(
-        f"There is no folder {at}, and it cannot be fetched from the Hugging Face Hub: {reason}."
-    )
-
-
-def upload(folder: Path, repository: str, private: bool = False) -> str:
-    """Put the files of ``folder`` into a repository of the Hugging Face Hub, which is made if need be.
-
-    Returns:
-        Its address.
-
-    Raises:
-        OutputError: not logged in, not allowed, or no network.
-    """
-    from huggingface_hub import HfApi, errors
-
-    try:
-        api = HfApi()
-        address = api.create_repo(repository, private=private, exist_ok=True)
-        api.upload_folder(repo_id=repository, folder_path=folder, commit_message="Push with Unbabble")
-        return str(address)
-    except (errors.LocalTokenNotFoundError, errors.HfHubHTTPError) as error:
-        status = getattr(getattr(error, "response", None), "status_code", 401)
-        reason = (
-            "you may not write there; `hf auth login` first" if status in (401, 403) else first_line(error)
-        )
-    except Exception as error:  # whatever its HTTP library raises, which differs between versions
-        reason = first_line(error)
-    raise OutputError(f"Cannot push to '{repository}' on the Hugging Face Hub: {reason}.")
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says first, to stand within a sentence."""
-    line = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    return line.strip().rstrip(".")
+    name: str,
+    wanted: tuple[str, ...],
+    place: Path,
+    changed: int,
+    device: torch.device,
+    runtime: Runtime,
+    options: str,
+) -> Network:
+    network = load(name, *wanted, **json.loads(options)).network.to(device).requires_grad_(False)
+    return network if runtime == "torch" else with_runtime(network, runtime)

@@ -263,7 +263,7 @@ class AutoModel(Model):
         """Probabilities of 1, 2 ... talkers, as ``COUNTER`` hears them; without it all alike."""
         if COUNTER not in packaged():
             return [1 / MOST_TALKERS] * MOST_TALKERS
-        counter = networks.counter(COUNTER, self.device)
+        counter = networks.ready(COUNTER, self.device, "counter")
         windows = windows_to_count(samples, sample_rate, counter.sample_rate)
         return counter(windows.to(self.device)).mean(0).tolist()
 

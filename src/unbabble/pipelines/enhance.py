@@ -18,12 +18,13 @@ from torch import Tensor
 from unbabble.base import audio as audio_files
 from unbabble.base import notes
 from unbabble.base.audio import Audio, AudioWriter
+from unbabble.base.contracts import Meter
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.files import PARTIAL_SUFFIX
 from unbabble.base.formats import Format, by_suffix, fitting_gain, scaled
 from unbabble.base.weights import packaged
-from unbabble.networks.load import load_network
-from unbabble.nn.kinds.scorer import LEAST_SECONDS, NeuralScorer
+from unbabble.networks import load as networks
+from unbabble.nn.kinds.scorer import LEAST_SECONDS
 from unbabble.pipelines.score import BlindScorer, VoiceScore, has_scorer
 from unbabble.pipelines.separate import Model, load
 
@@ -82,12 +83,8 @@ def load_enhancer(name: str = AUTO, device: str = "auto", **options: Any) -> Mod
         UsageError: no such model, device or option; one that returns several voices.
     """
     name = default_enhancer() if name == AUTO else name
-    model = load(name, device, **options)
-    if model.separator(name).max_sources != 1:
-        raise UsageError(
-            f"Model '{name}' separates talkers: to take off noise, name one that returns one voice."
-        )
-    return model
+    networks.check_kind(name, "enhancer")
+    return load(name, device, **options)
 
 
 def load_enhancers(names: str = AUTO, device: str = "auto", **options: Any) -> list[Model]:
@@ -107,6 +104,10 @@ Chooser: TypeAlias = Callable[[Tensor, Tensor, int], float]
 """From a recording and what a model made of it, (time,) each, and their rate: how good that is, higher is better."""
 
 
+def _blind_chooser(scorer: BlindScorer) -> Chooser:
+    return lambda noisy, voice, rate: scorer(noisy, voice[None], rate)[0].si_snr_db
+
+
 def load_chooser(name: str = BLIND) -> Chooser:
     """What decides among enhancers.
 
@@ -119,28 +120,14 @@ def load_chooser(name: str = BLIND) -> Chooser:
         UsageError: no such model, or one that judges no speech.
     """
     if name == BLIND:
-        scorer = BlindScorer()
-        return lambda noisy, voice, rate: scorer(noisy, voice[None], rate)[0].si_snr_db
-    network: Any = load_network(name).network
-    if isinstance(network, NeuralScorer):
-        own = BlindScorer(name)
-        return lambda noisy, voice, rate: own(noisy, voice[None], rate)[0].si_snr_db
-    if hasattr(network, "purity_error"):
-
-        def told(voice: Tensor) -> Tensor:
-            with torch.no_grad():
-                return -network.purity_error(voice)
-
-    elif network.card.contract == "meter":
-        told = network
-    else:
-        raise UsageError(
-            f"Model '{name}' does not say how good speech is: its kind is {network.card.contract}."
-        )
+        return _blind_chooser(BlindScorer())
+    if networks.check_kind(name, "meter", "scorer").name == "scorer":
+        return _blind_chooser(BlindScorer(name))
+    meter: Meter = networks.load(name, "meter").network
 
     def worth(noisy: Tensor, voice: Tensor, rate: int) -> float:
-        heard = audio_files.resample(voice, rate, network.sample_rate)
-        return float(told(heard[None])[0]) if heard.any() else -math.inf
+        heard = audio_files.resample(voice, rate, meter.sample_rate)
+        return float(meter(heard[None])[0]) if heard.any() else -math.inf
 
     return worth
 

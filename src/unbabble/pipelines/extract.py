@@ -21,21 +21,24 @@ from unbabble.base import audio as audio_files
 from unbabble.base.audio import Audio
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.formats import Format
+from unbabble.base.kinds import taken_by
 from unbabble.base.registry import create
 from unbabble.base.weights import packaged
-from unbabble.networks.load import counter, load_network
+from unbabble.networks import load as networks
+from unbabble.networks.device import choose_device
 from unbabble.nn.kinds.embedder import NeuralEmbedder
 from unbabble.nn.kinds.extractor import NeuralExtractor
 from unbabble.nn.kinds.scorer import LEAST_SECONDS, unit
-from unbabble.nn.kinds.separator import NeuralSeparator
 from unbabble.pipelines.chosen_voice import ChosenVoice, Judge
 from unbabble.pipelines.enhance import loudest_part, write_pieces
 from unbabble.pipelines.recording import clipped_share, independent_microphones
 from unbabble.pipelines.score import BlindScorer, VoiceScore, has_scorer
-from unbabble.pipelines.separate import COUNTER, choose_device, windows_to_count
+from unbabble.pipelines.separate import COUNTER, windows_to_count
 from unbabble.signal.level import live_channel
 
 AUTO = "auto"
+EXTRACTING = taken_by("extract")
+"""Kinds whose models extract: those that learnt to, and those of whose voices one is chosen."""
 DEFAULTS = ("sepformer.2talkers_8k", "bsrnn.2talkers_8k")
 """What ``auto`` is: on dev (``benchmarks/extraction.py --split dev``) the first is better clean, the second in noise
 and rooms, and what the blind score chooses of both as good as the better one in either."""
@@ -103,18 +106,20 @@ def _kept(names: str, device: str, options: str) -> NeuralExtractor:
     each = [name.strip() for name in names.split(",")]
     if not all(each):
         raise UsageError(f"A model in the list '{names}' has no name.")
-    found = {name: load_network(name, **json.loads(options)).network for name in each}
-    separators = [n for n in found.values() if isinstance(n, NeuralSeparator) and n.max_sources > 1]
-    network = next(iter(found.values()))
-    if len(separators) == len(found):
-        judge = _judge(separators[0].sample_rate) if len(separators) > 1 else None
-        network = ChosenVoice(separators=separators, embedder=_embedder(), judge=judge)
-    elif len(found) > 1:
+    models = [networks.load(name, *EXTRACTING, **json.loads(options)) for name in each]
+    networks_of = {
+        kind: [model.network for model in models if model.kind.name == kind] for kind in EXTRACTING
+    }
+    separators, extractors = networks_of["separator"], networks_of["extractor"]
+    if extractors and len(models) > 1:
         raise UsageError(
             f"Of the models '{names}' not all separate talkers: among those alone one is chosen."
         )
-    if not isinstance(network, NeuralExtractor):
-        raise UsageError(f"Model '{names}' extracts nobody: its kind is {network.card.contract}.")
+    if extractors:
+        network = extractors[0]
+    else:
+        judge = _judge(separators[0].sample_rate) if len(separators) > 1 else None
+        network = ChosenVoice(separators=separators, embedder=_embedder(), judge=judge)
     return network.to(choose_device(device)).requires_grad_(False)
 
 
@@ -136,9 +141,7 @@ def _embedder() -> NeuralEmbedder:
         raise InputError(
             "Nothing that tells speakers apart is installed: name a model that extracts by itself (personal_bsrnn)."
         )
-    network = load_network(EMBEDDER).network
-    assert isinstance(network, NeuralEmbedder)
-    return network
+    return networks.load(EMBEDDER, "embedder").network
 
 
 def enrollment_of(
@@ -260,7 +263,7 @@ def probability_of_several(recording: Audio) -> float:
     """That more than one person talks, by the network that counts talkers; 0 where that is not installed."""
     if COUNTER not in packaged():
         return 0.0
-    network = counter(COUNTER, torch.device("cpu"))
+    network = networks.ready(COUNTER, torch.device("cpu"), "counter")
     heard = windows_to_count(recording.samples, recording.sample_rate, network.sample_rate)
     if not len(heard):
         return 0.0

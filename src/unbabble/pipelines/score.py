@@ -91,7 +91,7 @@ class BlindScorer:
             )
         self.name = DEFAULT_SCORER if name == AUTO else name
         self.device = torch.device(device)
-        self.network = networks.scorer(self.name, self.device)
+        self.network = networks.ready(self.name, self.device, "scorer")
 
     def __call__(
         self, mixture: Float[Tensor, " time"], estimates: Float[Tensor, "source time"], sample_rate: int

@@ -21,13 +21,17 @@ from unbabble.base.formats import Format
 from unbabble.base.registry import models
 from unbabble.base.weights import packaged
 from unbabble.networks import load as networks
+from unbabble.networks.device import choose_device
 from unbabble.networks.onnx import Runtime
+from unbabble.nn.kinds.separator import NeuralSeparator
 from unbabble.pipelines.recording import as_audio, is_one_microphone, usable_channels
 from unbabble.signal.counting import most_talkers, windows
 
 __all__ = ["Model", "Separation", "choose_model", "load", "models"]
 
 AUTO = "auto"
+SEPARATING: tuple[Literal["separator", "enhancer"], ...] = ("separator", "enhancer")
+"""Kinds whose models split a recording into voices: several, or one and what is left out."""
 DEFAULT_MULTICHANNEL = "ilrma.ip"
 DEFAULT_SINGLE = {2: "sepformer.2talkers_8k", 3: "sepformer.3talkers_8k"}
 """By number of talkers, the packaged network that separates best what one microphone heard."""
@@ -135,22 +139,6 @@ def choose_model(channels: int, sources: int | None = None) -> str:
     )
 
 
-def choose_device(name: str) -> torch.device:
-    """The device behind ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps`` ...
-
-    Raises:
-        UsageError: no such device here.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"There is no device '{name}' here; `unbabble doctor` lists them.") from error
-    return device
-
-
 def load(
     name: str = AUTO,
     device: str = "auto",
@@ -186,6 +174,37 @@ def load(
     return model
 
 
+def neural_separator(
+    name: str,
+    device: torch.device,
+    runtime: Runtime,
+    *,
+    reference: int = 0,
+    sources: int | None = None,
+    **options: Any,
+) -> NeuralSeparator:
+    """A network that separates, kept in memory, for one recording.
+
+    Args:
+        name: as for ``networks.load``.
+        device: where it computes.
+        runtime: what computes it.
+        reference: the microphone that is separated, from 0.
+        sources: how many voices are wanted of it, at most as many as it has.
+        options: of the constructor, in place of those with which it was trained.
+
+    Raises:
+        InputError: the weights are missing, damaged, or those of another architecture.
+        MissingExtraError: ``onnx`` without its extra.
+        UsageError: no such model or option; one of another kind; more voices than it has; a runtime that does not fit.
+    """
+    network = networks.ready(name, device, *SEPARATING, runtime=runtime, **options)
+    if sources is not None and not 1 <= sources <= network.sources:
+        raise UsageError(f"Model '{name}' gives at most {network.sources} sources, not {sources}.")
+    network.reference, network.warnings = reference, []
+    return network
+
+
 def windows_to_count(
     samples: Float[Tensor, "channel time"], sample_rate: int, wanted_rate: int
 ) -> Float[Tensor, "window time"]:
@@ -212,11 +231,9 @@ class Model:
         if name == UNCHANGED:
             return Unchanged(options.get("reference") or 0)
         if networks.is_network(name):
-            options = check_arguments(networks.ready, options, f"Model '{name}'")
-            return networks.ready(name, self.device, runtime=self.runtime, **options)
-        card, _ = registry.find(name)
-        if card.contract != "separator":
-            raise UsageError(f"'{name}' is of the kind '{card.contract}': it does not separate.")
+            options = check_arguments(neural_separator, options, f"Model '{name}'")
+            return neural_separator(name, self.device, self.runtime, **options)
+        networks.check_kind(name, *SEPARATING)
         options = check_arguments(registry.method(name), options, f"Model '{name}'")
         return registry.create(name, **options)
 
@@ -291,7 +308,7 @@ class Model:
     def _count(self, blocks: Iterable[Float[Tensor, "channel time"]], rate: int) -> tuple[int, str] | None:
         """How many talk in a recording, and what to say of that; None where several microphones heard it."""
         here = COUNTER in packaged()
-        counter = networks.counter(COUNTER, self.device) if here else None
+        counter = networks.ready(COUNTER, self.device, "counter") if here else None
         probabilities, powers = [], []
         for block in blocks:
             if not is_one_microphone(block):

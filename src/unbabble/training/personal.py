@@ -32,8 +32,8 @@ from unbabble.base import registry
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.files import atomic, user_cache
 from unbabble.base.weights import packaged
+from unbabble.networks import load as networks
 from unbabble.networks.cost import macs_per_second, parameter_count
-from unbabble.networks.load import load_network, load_separator
 from unbabble.nn.kinds.scorer import unit
 from unbabble.nn.kinds.separator import NeuralSeparator
 from unbabble.nn.live_masks import LiveMasks
@@ -143,10 +143,7 @@ def adapt(
     """
     if method not in ways():
         raise UsageError(f"There is no way to adapt called '{method}', but {', '.join(ways())}.")
-    network, _ = load_separator(student)
-    teaching, _ = load_separator(teacher)
-    if network.sources != 1 or teaching.sources != 1:
-        raise UsageError("Student and teacher take noise off one voice: name networks that return one.")
+    network, teaching = (networks.load(name, "enhancer").network for name in (student, teacher))
     warnings: list[str] = []
     rate = network.sample_rate
     noisy = [heard for path in recordings if (heard := _heard(path, rate, warnings)) is not None]
@@ -163,7 +160,7 @@ def adapt(
     targets, told = taught[: len(learnt)], taught[len(learnt) :]
     parts = [parted(voice.samples) for voice in voices]
     material = Material(learnt, targets, round(CROP_SECONDS * rate), [first for first, _ in parts])
-    adapted, _ = load_separator(student)
+    adapted = networks.load(student, "enhancer").network
     failure = _learn(adapted, _way(method, material, adapted), steps, seed, precision, folder, report)
     method = f"{method} and clean speech" if voices else method
     sources = [{"sha256": each.sha256, "seconds": round(each.seconds, 2)} for each in (*noisy, *voices)]
@@ -184,14 +181,14 @@ def adapt(
 
 def ways() -> list[str]:
     """Names of the ways to adapt."""
-    return [card.name for card in registry.cards().values() if card.contract == "adaptation"]
+    return registry.of_kind("adaptation")
 
 
 def _way(name: str, material: Material, network: NeuralSeparator) -> Way:
     """The way called ``name``."""
     options: dict[str, Any] = {"material": material, "network": network}
     if name == "data_purification" and PREDICTOR in packaged():
-        predictor: Any = load_network(PREDICTOR).network
+        predictor: Any = networks.load(PREDICTOR, "meter").network
         if predictor.sample_rate == network.sample_rate:
             options["predictor"] = predictor.snr_db
     return registry.create(name, **options)
@@ -213,15 +210,15 @@ def student_within(budget: float = math.inf, frame_ms: float = math.inf) -> str:
         raise InputError("No student is installed: name one with --student (configs/gru.yaml trains them).")
     if STUDENT in names and budget == frame_ms == math.inf:
         return STUDENT
-    networks = {name: network for name in names if isinstance(network := load_separator(name)[0], LiveMasks)}
-    costs = {name: macs_per_second(network) / 1e6 for name, network in networks.items()}
-    for name in sorted(networks, key=lambda name: -costs[name]):
-        if costs[name] <= budget and (frame_ms == math.inf or milliseconds(networks[name]) <= frame_ms):
+    students: dict[str, Any] = {name: networks.load(name, "enhancer").network for name in names}
+    costs = {name: macs_per_second(network) / 1e6 for name, network in students.items()}
+    for name in sorted(students, key=lambda name: -costs[name]):
+        if costs[name] <= budget and (frame_ms == math.inf or milliseconds(students[name]) <= frame_ms):
             return name
-    least = min(networks, key=lambda name: costs[name])
+    least = min(students, key=lambda name: costs[name])
     raise UsageError(
         f"The smallest student, {least}, takes {costs[least]:.0f} million operations a second"
-        + (f", and {milliseconds(networks[least]):.2f} ms a frame here." if frame_ms < math.inf else ".")
+        + (f", and {milliseconds(students[least]):.2f} ms a frame here." if frame_ms < math.inf else ".")
     )
 
 

@@ -82,8 +82,8 @@ def adapt(
         UsageError: no such networks, or none that takes so little.
     """
     from unbabble.base.inputs import expand
+    from unbabble.networks import load as networks
     from unbabble.networks.folder import NAMES, write_folder
-    from unbabble.networks.load import load_separator
     from unbabble.networks.onnx import require_extra
     from unbabble.networks.onnx_step import export_step
     from unbabble.training import personal as adapting
@@ -113,7 +113,7 @@ def adapt(
             precision=precision,
             report=tell,
         )
-    _, known = load_separator(name)
+    known = networks.load(name, "enhancer")
     card = replace(
         known.card,
         summary=f"{known.card.summary} Adapted to one person." if found.kept else known.card.summary,

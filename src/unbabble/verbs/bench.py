@@ -95,8 +95,9 @@ def bench(
         UsageError: a request that makes no sense.
         InputError: no recordings, or weights that cannot be used.
     """
+    from unbabble.networks.device import choose_device
     from unbabble.pipelines.score import BlindScorer
-    from unbabble.pipelines.separate import choose_device, load
+    from unbabble.pipelines.separate import load
 
     frame = Frame(jobs, json, quiet)
     if limit is not None and limit < 1:
@@ -125,7 +126,7 @@ def default_models() -> list[str]:
     return [
         name
         for name, path in packaged().items()
-        if registry.find(name)[0].contract == "separator" and read_card(path).options.get("sources") == 2
+        if registry.kinds_of(name)[0].name == "separator" and read_card(path).options.get("sources") == 2
     ]
 
 

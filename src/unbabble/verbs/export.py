@@ -61,7 +61,7 @@ def export(
         OutputError: the file cannot be written.
         UsageError: not a network, or one that cannot be exported.
     """
-    from unbabble.networks.load import is_network, load_separator
+    from unbabble.networks.load import is_network, load
     from unbabble.networks.onnx import export as write
     from unbabble.networks.onnx import require_extra
     from unbabble.networks.onnx_step import export_step
@@ -76,7 +76,8 @@ def export(
         raise UsageError("--int8 is for --streaming.")
     require_extra()
     check_output(out)
-    network, found = load_separator(model, **parse_assignments(set or []))
+    found = load(model, "separator", "enhancer", **parse_assignments(set or []))
+    network = found.network
     if streaming:
         if not hasattr(network, "step"):
             raise UsageError(

@@ -1,19 +1,19 @@
 """``unbabble models``: what there is, and all about one. The listing imports no method, nor torch."""
 
 import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from unbabble.base import registry
 from unbabble.base.config import keyword_parameters
 from unbabble.base.errors import UsageError
+from unbabble.base.kinds import Kind
 from unbabble.base.registry import Card
 from unbabble.base.report import Result
 from unbabble.verbs.frame import show, stdout
 
 UNTRAINED = "none yet: unbabble train"
-WAY = "adaptation"
-"""The contract of what `adapt` works by."""
 
 
 @dataclass
@@ -47,8 +47,10 @@ def models(
             raise UsageError("Name a model: unbabble models info NAME.")
         weights = about_weights(name)
         card, _ = registry.find(weights["method"] if weights else name)
-        _print_card(console, card, about := options(card.name), weights)
-        return Listing({name: _plain(card) | {"options": about} | ({"weights": weights} if weights else {})})
+        kinds = _kinds(name)
+        _print_card(console, name, card, kinds, about := options(card.name), weights)
+        told = _plain(card) | {"contract": kinds[0].name, "options": about}
+        return Listing({name: told | ({"weights": weights} if weights else {})})
     if name is not None:
         raise UsageError(f"To know about one model: unbabble models info {name}.")
     cards = registry.cards()
@@ -61,9 +63,10 @@ def models(
 
 
 def options(name: str) -> dict[str, dict[str, str]]:
-    """The options of a model: type, default and help, from its constructor's signature and docstring."""
-    if registry.find(name)[0].contract == WAY:
-        return {}
+    """The options of a model: type, default and help, from its constructor's signature and docstring.
+
+    What has no default, or is no plain value, is given by the program, and is no option.
+    """
     method = registry.method(name)
     help_texts: dict[str, str] = {}
     for cls in reversed(method.__mro__):
@@ -74,8 +77,9 @@ def options(name: str) -> dict[str, dict[str, str]]:
         if each.name == "tag" or each.kind in (each.VAR_KEYWORD, each.VAR_POSITIONAL):
             continue
         kind = "" if each.annotation is each.empty else inspect.formatannotation(each.annotation)
-        default = "" if each.default is each.empty else str(each.default)
-        found[each.name] = {"type": kind, "default": default, "help": help_texts.get(each.name, "")}
+        if each.default is each.empty or "Callable" in kind:
+            continue
+        found[each.name] = {"type": kind, "default": str(each.default), "help": help_texts.get(each.name, "")}
     return found
 
 
@@ -90,9 +94,9 @@ def about_weights(name: str) -> dict[str, Any]:
         return {}
     from unbabble.networks.cost import parameter_count
     from unbabble.networks.folder import sha256
-    from unbabble.networks.load import load_network
+    from unbabble.networks.load import load
 
-    found = load_network(name)
+    found = load(name)
     size = {"parameters": parameter_count(found.network)}
     if found.path is not None:
         size |= {"bytes": found.path.stat().st_size, "sha256": sha256(found.path)}
@@ -129,26 +133,45 @@ def _print_table(cards: dict[str, Card]) -> None:
     """Methods that learn from the recording itself, then networks."""
     from rich.table import Table
 
-    table = Table("method", "models, the first is the default", "what it does", box=None, pad_edge=False)
+    table = Table(
+        "method", "kind", "models, the first is the default", "what it does", box=None, pad_edge=False
+    )
     for card in sorted(cards.values(), key=lambda card: card.network):
-        table.add_row(card.name, ", ".join(card.models) or UNTRAINED, card.summary)
+        table.add_row(card.name, card.contract, ", ".join(card.models) or UNTRAINED, card.summary)
     show(table)
 
 
-def _print_card(console: Any, card: Card, about: dict[str, dict[str, str]], weights: dict[str, Any]) -> None:
+def _kinds(name: str) -> tuple[Kind, ...]:
+    """What the model called ``name`` can do, its own kind first; files and folders are read only where named."""
+    if name in registry.cards() or name in registry.models():
+        return registry.kinds_of(name)
+    from unbabble.networks.load import kinds_of
+
+    return kinds_of(name)
+
+
+def _print_card(
+    console: Any,
+    name: str,
+    card: Card,
+    kinds: Sequence[Kind],
+    about: dict[str, dict[str, str]],
+    weights: dict[str, Any],
+) -> None:
     console.print(f"{card.name}: {card.summary}\n")
     console.print(f"Models:   {', '.join(card.models) or UNTRAINED}")
-    console.print(f"Kind:     {card.contract}")
+    for kind in kinds:
+        console.print(f"Kind:     {kind.name}: it {kind.does}")
+        if kind.verb:
+            console.print(f"Use:      {kind.command(name)}")
     console.print(f"Citation: {card.citation}\n")
     if weights:
         _print_weights(console, weights)
-    if card.contract == WAY:
-        console.print(f"Used by: unbabble adapt RECORDINGS --out FOLDER --method {card.name}")
-        return
-    console.print("Options (--set NAME=VALUE, or load(..., NAME=VALUE)):")
-    for name, option in about.items():
-        trained = weights.get("options", {}).get(name, option["default"])
-        console.print(f"  {name} ({option['type']}) = {'required' if trained == '' else trained}")
+    if about:
+        console.print("Options (--set NAME=VALUE, or load(..., NAME=VALUE)):")
+    for option_name, option in about.items():
+        trained = weights.get("options", {}).get(option_name, option["default"])
+        console.print(f"  {option_name} ({option['type']}) = {trained}")
         if option["help"]:
             console.print(f"      {option['help']}")
 

@@ -24,9 +24,9 @@ def pull(
         OutputError: the folder cannot be written.
         UsageError: the name of a model that needs no fetching.
     """
-    from unbabble.networks.load import HUB_PREFIX
+    from unbabble.networks.hub import HUB_PREFIX, looks_like_hub
 
-    if not (source.startswith(HUB_PREFIX) or "/" in source or Path(source).is_dir()):
+    if not (looks_like_hub(source) or Path(source).is_dir()):
         raise UsageError(f"'{source}' is neither a folder nor a name on the Hugging Face Hub (org/name).")
     folder = out or Path(source.removeprefix(HUB_PREFIX).partition("@")[0]).name
     return copy_network(source, Path(folder), overwrite, quiet)

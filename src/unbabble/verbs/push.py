@@ -46,21 +46,22 @@ def push(
         OutputError: the target cannot be written.
         UsageError: no such network, or a name that the Hub does not take.
     """
-    from unbabble.networks import load as networks
     from unbabble.networks.folder import write_folder
+    from unbabble.networks.hub import HUB_PREFIX, upload
+    from unbabble.networks.load import load
 
-    if not target.startswith(networks.HUB_PREFIX):
+    if not target.startswith(HUB_PREFIX):
         if private:
             raise UsageError("Only a repository on the Hugging Face Hub (hub:org/name) can be private.")
         return copy_network(name, Path(target), overwrite, quiet)
-    repository = target.removeprefix(networks.HUB_PREFIX)
+    repository = target.removeprefix(HUB_PREFIX)
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         raise UsageError(f"A repository on the Hugging Face Hub is hub:org/name, not '{target}'.")
-    network, found = networks.load_separator(name)
+    found = load(name)
     with tempfile.TemporaryDirectory(prefix="unbabble-") as spool:
         folder = Path(spool) / "model"
-        digest = write_folder(folder, network, found.card, title=repository, source=found.path)
-        result = Transfer(name, networks.upload(folder, repository, private), digest)
+        digest = write_folder(folder, found.network, found.card, title=repository, source=found.path)
+        result = Transfer(name, upload(folder, repository, private), digest)
     say(str(result), quiet)
     return result
 
@@ -71,14 +72,14 @@ def copy_network(name: str, folder: Path, overwrite: bool, quiet: bool) -> Trans
     Raises:
         InputError, OutputError, UsageError: as ``push``.
     """
-    from unbabble.networks import load as networks
     from unbabble.networks.folder import WEIGHTS_NAME, write_folder
+    from unbabble.networks.load import load
 
     folder = folder.expanduser()
     check_output(folder / WEIGHTS_NAME)
-    network, found = networks.load_separator(name)
+    found = load(name)
     digest = write_folder(
-        folder, network, found.card, title=str(folder), source=found.path, overwrite=overwrite
+        folder, found.network, found.card, title=str(folder), source=found.path, overwrite=overwrite
     )
     result = Transfer(name, str(folder), digest)
     say(str(result), quiet)

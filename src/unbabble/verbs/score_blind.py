@@ -72,8 +72,8 @@ def score_blind(
     frame: Frame,
 ) -> BlindReport:
     """Score without references; for the arguments see ``score``."""
+    from unbabble.networks.device import choose_device
     from unbabble.pipelines.score import BlindScorer
-    from unbabble.pipelines.separate import choose_device
 
     tasks = find_blind_tasks([*map(Path, files)], mixture and Path(mixture), [*map(Path, estimates)])
     pictures: list[Path | None] = [None] * len(tasks)

@@ -74,13 +74,13 @@ def train(
         UsageError: a recipe that makes no sense, or a folder that holds a run already.
         InputError: data that cannot be used.
     """
-    from unbabble.networks.load import load_network
+    from unbabble.networks import load as networks
     from unbabble.training.recipe import read_recipe
     from unbabble.training.run import Run
 
     changes = parse_assignments(set or [])
     new: list[str] = []
-    start = load_network(from_).network if from_ is not None else None
+    start = networks.load(from_).network if from_ is not None else None
     if configs and data is not None:
         raise UsageError(
             "A recipe says itself what data it takes: --set train.speech=DIR or train.manifest=FILE."
@@ -94,7 +94,7 @@ def train(
     recipe = read_recipe(merge(content, changes))
     network = _fresh(recipe)
     for name, model in recipe.parts.items():
-        _take_parts(network, name, load_network(model).network, model)
+        _take_parts(network, name, networks.load(model).network, model)
     if start is not None:
         if start.card.name != recipe.method:
             raise UsageError(f"'{from_}' is a {start.card.name}, but the recipe is for {recipe.method}.")

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from unbabble.base.errors import InputError
-from unbabble.base.registry import cards, create
+from unbabble.base.registry import create, of_kind
 from unbabble.methods.adaptation import contrastive_mixtures
 from unbabble.methods.adaptation.data_purification import DataPurification, frame_snr_db, weighted
 from unbabble.methods.adaptation.noisy2noisy import Noisy2Noisy
@@ -15,7 +15,7 @@ from unbabble.nn.kinds.separator import NeuralSeparator
 from unbabble.nn.material import Material, batched, mixed, negative_snr_db
 
 SAMPLES = 4000
-WAYS = [card.name for card in cards().values() if card.contract == "adaptation"]
+WAYS = of_kind("adaptation")
 
 
 def noise(*shape, seed=0):

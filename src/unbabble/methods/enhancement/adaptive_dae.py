@@ -32,6 +32,7 @@ from unbabble.base.registry import register
 from unbabble.nn.kinds.separator import NeuralSeparator
 from unbabble.nn.losses import separation_loss
 from unbabble.nn.spectrum import Spectrum
+from unbabble.signal.level import check_mixture
 
 POWER = 0.5
 """Magnitudes are compressed, so that soft frequencies count."""
@@ -43,10 +44,11 @@ Frames = Float[Tensor, "batch frame frequency"]
 
 @register(
     name="adaptive_dae",
-    contract="separator",
+    contract="enhancer",
     summary="Takes noise off speech with an autoencoder that goes on learning from each recording.",
     citation="Kim & Smaragdis, LVA/ICA 2015; Kim, ICASSP 2017",
     network=True,
+    also=("meter",),
 )
 class AdaptiveDAE(NeuralSeparator):
     """See the module.
@@ -128,6 +130,10 @@ class AdaptiveDAE(NeuralSeparator):
         level = voices.square().mean(-1, keepdim=True).sqrt().clamp(min=1e-10)
         return self._error(_compressed(self.spectrum.analyse(voices / level)))
 
+    def acting_as(self, kind: str) -> "Purity":
+        """The autoencoder of clean speech as a meter of how clean speech is."""
+        return Purity(self)
+
     def _error(self, magnitudes: Frames) -> Float[Tensor, " batch"]:
         level = magnitudes.square().mean((1, 2), keepdim=True).sqrt().clamp(min=LEAST)
         unit = magnitudes / level
@@ -167,6 +173,27 @@ class AdaptiveDAE(NeuralSeparator):
             self.estimate(mixture), sources, mixture, scale_invariance=0.5, soft_db=self.soft_db
         )
         return voice + self.purity_error(sources[:, 0])
+
+
+class Purity:
+    """How like clean speech a recording is; the ``Meter`` contract.
+
+    Args:
+        network: whose autoencoder judges.
+    """
+
+    def __init__(self, network: AdaptiveDAE) -> None:
+        self.network, self.sample_rate = network, network.sample_rate
+
+    @torch.no_grad()
+    def __call__(self, waveform: Float[Tensor, "batch time"]) -> Float[Tensor, " batch"]:
+        """Less D(s | A(s)): 0 is as clean as what the autoencoder learnt from.
+
+        Raises:
+            InputError: not finite, silent, or no samples.
+        """
+        check_mixture(waveform[:, None])
+        return -self.network.purity_error(waveform)
 
 
 def _compressed(spectrum: Float[Tensor, "batch 2 frame frequency"]) -> Frames:

@@ -31,7 +31,7 @@ from unbabble.nn.live_masks import LiveMasks, LiveStep, Recurrence, recurrent_st
 
 @register(
     name="gru",
-    contract="separator",
+    contract="enhancer",
     summary="Takes noise off speech with masks from gated recurrent units: tiny, live, made for one voice.",
     citation="Kim & Kim, WASPAA 2021; Sivaraman & Kim, Interspeech 2020",
     network=True,

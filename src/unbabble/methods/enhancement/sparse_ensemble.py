@@ -116,7 +116,7 @@ class Turns(nn.Module):
 
 @register(
     name="sparse_ensemble",
-    contract="separator",
+    contract="enhancer",
     summary="Takes noise off speech with the one of several tiny specialists that a gate chooses.",
     citation="Sivaraman & Kim, Interspeech 2020 and WASPAA 2021",
     network=True,

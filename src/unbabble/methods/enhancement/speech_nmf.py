@@ -120,7 +120,7 @@ def clustered(spectrogram: Spectrogram, blocks: int, seed: int) -> list[Spectrog
 
 @register(
     name="speech_nmf",
-    contract="separator",
+    contract="enhancer",
     summary="Takes noise off by NMF: dictionaries of speech from examples of anybody, noise learnt on the spot.",
     citation="Smaragdis, Raj & Shashanka, ICA 2007; Duan, Mysore & Smaragdis, LVA/ICA 2012; Sun & Mysore, ICASSP 2013; "
     "Kim & Smaragdis, IEEE SPL 2015",

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from unbabble.base.config import keyword_parameters
 from unbabble.base.errors import UsageError
+from unbabble.base.kinds import Kind
 from unbabble.base.registry import Card
 from unbabble.nn.losses import SOFT_DB
 
@@ -53,6 +54,15 @@ class Network(nn.Module, ABC):
         """See ``separation_loss``: set by the trainer (``Recipe.soft_db``)."""
         self.mixit = False
         """Whether sources are mixtures themselves: set by the trainer (``Recipe.mixit``)."""
+
+    @property
+    def kind(self) -> Kind:
+        """What it can do."""
+        return self.card.kinds(self.resolved_options())[0]
+
+    def acting_as(self, kind: str) -> Any:
+        """What keeps the contract of ``kind``, one of those that the card names besides its own (``also``)."""
+        raise NotImplementedError(f"A {self.card.name} is no {kind}.")
 
     def resolved_options(self) -> dict[str, Any]:
         """All options of the constructor, defaults included."""

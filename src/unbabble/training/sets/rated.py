@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from unbabble.base.errors import InputError, UsageError
 from unbabble.data.dynamic import DynamicMixing, DynamicMixtures
-from unbabble.networks.load import load_separator
+from unbabble.networks import load as networks
 from unbabble.nn.kinds.separator import NeuralSeparator
 from unbabble.signal.metrics import pesq
 
@@ -68,9 +68,9 @@ class RatedItems:
         self.data, self.seed, self.mixtures = data, seed, DynamicMixtures(data.mixing, seed)
         self.enhancers: list[NeuralSeparator] = []
         for name in data.enhancers:
-            network, _ = load_separator(name)
-            if network.sources != 1 or network.sample_rate != data.sample_rate:
-                raise UsageError(f"'{name}' does not return one voice at {data.sample_rate} Hz.")
+            network = networks.load(name, "enhancer").network
+            if network.sample_rate != data.sample_rate:
+                raise UsageError(f"'{name}' works at {network.sample_rate} Hz, not {data.sample_rate}.")
             self.enhancers.append(network)
 
     def __getitem__(self, index: int) -> RatedItem:
