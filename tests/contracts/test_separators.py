@@ -25,7 +25,7 @@ CHEAP = {
 SPECIAL: dict[str, dict] = {"nmf": {"rank": 3}}
 """Further options by method name."""
 ANY_COUNT = {"sources": None}
-CARDS = [card for card in cards().values() if card.contract == "separator"]
+CARDS = [card for card in cards().values() if card.contract in ("separator", "enhancer")]
 NETWORKS = [card.name for card in CARDS if card.network]
 SEPARATORS = NETWORKS + [model for card in CARDS if not card.network for model in card.models]
 
