@@ -11,7 +11,9 @@ from unbabble.base import weights
 from unbabble.base.config import check_arguments, keyword_parameters
 from unbabble.base.registry import cards, create, method
 
-NETWORKS = [card.name for card in cards().values() if card.network and card.contract in ("separator", "enhancer")]
+NETWORKS = [
+    card.name for card in cards().values() if card.network and card.contract in ("separator", "enhancer")
+]
 TINY_PARAMETERS = 100_000
 LENGTHS = (1, 2, 3, 7, 64, 257, 1000, 1601)
 CLUSTERING = ("deep_clustering",)
