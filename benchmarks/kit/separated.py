@@ -27,8 +27,8 @@ from benchmarks.kit.table import grid, page
 from unbabble.base import weights
 from unbabble.data.dynamic import DynamicMixtures
 from unbabble.data.librimix import LibriMixSet
+from unbabble.networks import load as networks
 from unbabble.networks.cost import macs_per_second, parameter_count
-from unbabble.networks.load import load_network
 from unbabble.nn.kinds.separator import NeuralSeparator
 from unbabble.signal.metrics import sdr_sir_sar, si_sdr
 from unbabble.signal.permutation import align
@@ -107,7 +107,7 @@ def scored(
         row = before.setdefault("models", {}).setdefault(label, {"sets": {}})
         if network is not None:
             row["parameters"] = parameter_count(network)
-            row["hours"] = load_network(model).card.training.get("hours", "")
+            row["hours"] = networks.load(model).card.training.get("hours", "")
             row["gmacs"] = round(macs_per_second(network) / 1e9, 3)
         for name in sets:
             fits = name not in row["sets"] if network is None else network.sources == 2 + name.endswith("3")

@@ -22,7 +22,7 @@ from benchmarks.kit.scenes import drawn, speech
 from benchmarks.kit.table import grid, page
 from unbabble.data.dynamic import DynamicMixtures
 from unbabble.data.store import Store
-from unbabble.networks.load import load_network
+from unbabble.networks import load as networks
 from unbabble.pipelines import separate as separating
 from unbabble.signal import counting
 from unbabble.signal.counting import most_talkers, windows
@@ -91,7 +91,7 @@ def measure(model: str = separating.COUNTER, items: int = 100, card: Path | None
     Args:
         card: write the scores into the card of this weights file.
     """
-    network, in_use = load_network(model).network, counting.FAIR_SHARE
+    network, in_use = networks.load(model).network, counting.FAIR_SHARE
     result: dict = {"model": model, "items": items, "share": in_use}
     for condition in CONDITIONS:
         found, cells = heard(network, "dev", condition, items), {}

@@ -35,7 +35,7 @@ from unbabble.data.librimix import LibriMixSet
 from unbabble.methods.separation.sepformer import COMPACT, SepFormer
 from unbabble.networks.cost import macs_per_second
 from unbabble.networks.foreign import load_foreign
-from unbabble.networks.load import load_network
+from unbabble.networks.load import load
 from unbabble.signal.permutation import align
 from unbabble.signal.statistics import bootstrap
 
@@ -152,11 +152,11 @@ def learning(name: str, seconds: float, rounds: int, folder: Path) -> dict:
 def loss_of_bfloat16(weights: Path, count: int) -> dict:
     """SI-SNR of a trained SepFormer in both precisions on the first mixtures of the Libri2Mix subset."""
     mixtures = LibriMixSet(DATA / "libri2mix_test_subset.csv", DATA / "speech" / "test")
-    networks = {each: load_network(str(weights), precision=each).network for each in ("float32", "bfloat16")}
-    scores: dict[str, list[float]] = {each: [] for each in networks}
+    loaded = {each: load(str(weights), precision=each).network for each in ("float32", "bfloat16")}
+    scores: dict[str, list[float]] = {each: [] for each in loaded}
     for number in range(min(count, len(mixtures))):
         example = mixtures[number]
-        for each, network in networks.items():
+        for each, network in loaded.items():
             estimates = network(torch.as_tensor(example.mixture)[None, None])[0]
             scores[each].append(float(align(estimates, torch.as_tensor(example.sources)).scores.mean()))
     losses = np.subtract(scores["float32"], scores["bfloat16"])
