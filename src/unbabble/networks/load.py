@@ -18,6 +18,7 @@ from unbabble.networks import hub
 from unbabble.networks.folder import checked_weights, is_ours, weights_in
 from unbabble.networks.foreign import is_foreign, load_foreign, open_foreign
 from unbabble.networks.onnx import Runtime, with_runtime
+from unbabble.nn.kinds.counter import NeuralCounter
 from unbabble.nn.kinds.embedder import NeuralEmbedder
 from unbabble.nn.kinds.extractor import NeuralExtractor
 from unbabble.nn.kinds.network import Network
@@ -99,6 +100,8 @@ def load(name: str, wanted: Literal["extractor"], /, **options: Any) -> Weighted
 def load(name: str, wanted: Literal["scorer"], /, **options: Any) -> Weighted[NeuralScorer]: ...
 @overload
 def load(name: str, wanted: Literal["embedder"], /, **options: Any) -> Weighted[NeuralEmbedder]: ...
+@overload
+def load(name: str, wanted: Literal["counter"], /, **options: Any) -> Weighted[NeuralCounter]: ...
 @overload
 def load(name: str, wanted: str, /, *others: str, **options: Any) -> Weighted[Any]: ...
 def load(name: str, /, *wanted: str, **options: Any) -> Weighted[Any]:
@@ -192,6 +195,10 @@ def _is_theirs(place: Path) -> bool:
 
 @overload
 def ready(name: str, device: torch.device, wanted: Literal["scorer"], /, **options: Any) -> NeuralScorer: ...
+@overload
+def ready(
+    name: str, device: torch.device, wanted: Literal["counter"], /, **options: Any
+) -> NeuralCounter: ...
 @overload
 def ready(
     name: str, device: torch.device, /, *wanted: str, runtime: Runtime = ..., **options: Any

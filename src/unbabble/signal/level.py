@@ -21,6 +21,17 @@ def check_mixture(mixture: Tensor, min_channels: int = 1, min_samples: int = 1) 
     Raises:
         InputError: wrong shape, too few channels, too short, not finite, or silent.
     """
+    check_samples(mixture, min_channels, min_samples)
+    if (mixture.abs().amax((1, 2)) == 0).any():
+        raise InputError("The recording is silent: there is nothing to separate.")
+
+
+def check_samples(mixture: Tensor, min_channels: int = 1, min_samples: int = 1) -> None:
+    """As ``check_mixture``, but silence will do.
+
+    Raises:
+        InputError: wrong shape, too few channels, too short, or not finite.
+    """
     if mixture.ndim != 3:
         raise InputError(f"A mixture has the shape (batch, channel, time), not {tuple(mixture.shape)}.")
     batch, channels, samples = mixture.shape
@@ -30,8 +41,6 @@ def check_mixture(mixture: Tensor, min_channels: int = 1, min_samples: int = 1) 
         raise InputError(f"The recording is too short: {samples} samples, at least {min_samples} are needed.")
     if not torch.isfinite(mixture).all():
         raise InputError("The recording contains samples that are not finite (NaN or infinite).")
-    if (mixture.abs().amax((1, 2)) == 0).any():
-        raise InputError("The recording is silent: there is nothing to separate.")
 
 
 def unit_level(

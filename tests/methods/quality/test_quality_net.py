@@ -90,5 +90,5 @@ def test_what_makes_no_sense(data, save, tmp_path):
     with pytest.raises(UsageError, match="an enhancer"):
         RatedMixing(data.mixing, ())
     two = save(tmp_path / "two.safetensors")
-    with pytest.raises(UsageError, match="one voice"):
+    with pytest.raises(UsageError, match="does not take noise off"):
         RatedItems(RatedMixing(data.mixing, (str(two),)))

@@ -20,8 +20,7 @@ from torch import Tensor, nn
 
 from unbabble.base.errors import UsageError
 from unbabble.base.registry import register
-from unbabble.nn.kinds.network import Network
-from unbabble.signal.level import unit_level
+from unbabble.nn.kinds.counter import NeuralCounter
 from unbabble.signal.mel import mel_filters
 
 WINDOW_SECONDS, HOP_SECONDS = 0.032, 0.01
@@ -44,7 +43,7 @@ POOLS = ((2, 2), (2, 2), (2, 1))
     "channel speaker count estimation, ICASSP 2018",
     network=True,
 )
-class CountNet(Network):
+class CountNet(NeuralCounter):
     """A classifier of recordings by the number of their talkers.
 
     Args:
@@ -59,7 +58,6 @@ class CountNet(Network):
     """
 
     TINY: ClassVar[dict[str, Any]] = {"bands": 8, "hidden": 4}
-    FIGURE = ("right", "{:.0%} counted right")
     window: Tensor
     filters: Tensor
 
@@ -88,11 +86,6 @@ class CountNet(Network):
         self.lstm = nn.LSTM(CHANNELS[-1] * (bands // left), hidden, batch_first=True, bidirectional=True)
         self.head = nn.Sequential(nn.Linear(4 * hidden, 64), nn.ReLU(), nn.Linear(64, sources))
 
-    @property
-    def talkers(self) -> tuple[int, ...]:
-        """Any number that it tells apart."""
-        return tuple(range(1, self.sources + 1))
-
     def logits(self, mixture: Float[Tensor, "batch time"]) -> Float[Tensor, "batch source"]:
         """Unnormalised log-probabilities of 1, 2 ... talkers."""
         short = round(LEAST_SECONDS * self.sample_rate) - mixture.shape[-1]
@@ -108,30 +101,3 @@ class CountNet(Network):
         found = self.convolutions(bands[:, None])  # (batch, channel, band, frame)
         found, _ = self.lstm(self.dropout(found.flatten(1, 2).mT))
         return self.head(torch.cat([found.mean(1), found.amax(1)], 1))
-
-    def forward(self, mixture: Float[Tensor, "batch time"]) -> Float[Tensor, "batch source"]:
-        """Probabilities of 1, 2 ... talkers; the ``Counter`` contract.
-
-        Args:
-            mixture: finite samples, any level.
-        """
-        with torch.no_grad():
-            centred = mixture - mixture.mean(-1, keepdim=True)
-            level = unit_level(centred[:, None])[0][:, 0]
-            level = level / level.square().mean(-1, keepdim=True).sqrt().clamp(min=1e-30)
-            return self.logits(level).float().softmax(-1)
-
-    def loss(
-        self, mixture: Float[Tensor, "batch time"], sources: Float[Tensor, "batch source time"]
-    ) -> Float[Tensor, " batch"]:
-        """Cross entropy."""
-        return nn.functional.cross_entropy(self.logits(mixture).float(), _classes(sources), reduction="none")
-
-    def figure(self, mixture: Float[Tensor, "1 time"], sources: Float[Tensor, "1 source time"]) -> float:
-        """1 where the number is right, 0 where it is wrong."""
-        return float(self.logits(mixture).argmax(-1) == _classes(sources))
-
-
-def _classes(sources: Float[Tensor, "batch source time"]) -> Tensor:
-    """Number of talkers less one; a source that is all zeros does not speak."""
-    return (sources.abs().amax(-1) > 0).sum(-1).clamp(min=1) - 1

@@ -14,9 +14,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unbabble.base.registry import register
-from unbabble.nn.kinds.network import Network
+from unbabble.nn.kinds.meter import NeuralMeter
 from unbabble.nn.live_masks import Frames, Recurrence
-from unbabble.signal.level import check_mixture
 
 LIMIT_DB, SCALE_DB = 30.0, 10.0
 SILENT_DB = -50.0
@@ -32,7 +31,7 @@ WINDOW, HOP = 1024, 256
     citation="Sivaraman, Kim, Kim, Interspeech 2021",
     network=True,
 )
-class FrameSnr(Network):
+class FrameSnr(NeuralMeter):
     """See the module.
 
     Args:
@@ -45,7 +44,7 @@ class FrameSnr(Network):
     FIGURE = ("error_db", "{:.2f} dB off")
 
     def __init__(self, *, hidden: int = 64, layers: int = 2, sample_rate: int = 16000) -> None:
-        super().__init__(sources=1, sample_rate=sample_rate)
+        super().__init__(sample_rate=sample_rate)
         self.frames = Frames(WINDOW, WINDOW, HOP)
         self.recurrence = Recurrence(self.frames.bins, hidden, layers)
         self.output = nn.Linear(hidden, 1)
@@ -55,18 +54,9 @@ class FrameSnr(Network):
         spectra = self.frames.spectra(self.frames.cut(mixture))
         return SCALE_DB * self.output(self.recurrence(self.frames.features(spectra)))[..., 0].float()
 
-    def forward(self, waveform: Float[Tensor, "batch time"]) -> Float[Tensor, " batch"]:
-        """Mean over the frames, in dB.
-
-        Args:
-            waveform: finite samples, any level.
-
-        Raises:
-            InputError: not finite, silent, or no samples.
-        """
-        check_mixture(waveform[:, None])
-        with torch.no_grad():
-            return self.snr_db(waveform).clamp(-LIMIT_DB, LIMIT_DB).mean(-1)
+    def measure(self, waveform: Float[Tensor, "batch time"]) -> Float[Tensor, " batch"]:
+        """Mean over the frames, in dB."""
+        return self.snr_db(waveform).clamp(-LIMIT_DB, LIMIT_DB).mean(-1)
 
     def loss(
         self, mixture: Float[Tensor, "batch time"], sources: Float[Tensor, "batch 1 time"]

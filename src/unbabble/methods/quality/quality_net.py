@@ -19,10 +19,9 @@ from torch import Tensor, nn
 
 from unbabble.base.errors import UsageError
 from unbabble.base.registry import register
-from unbabble.nn.kinds.network import Network
+from unbabble.nn.kinds.meter import NeuralMeter
 from unbabble.nn.kinds.scorer import unit
 from unbabble.nn.spectrum import Spectrum
-from unbabble.signal.level import check_mixture
 
 BEST = 4.5
 FORGET_BIAS = -3.0
@@ -37,7 +36,7 @@ MEDIAN = 2.0
     citation="Fu, Tsao, Hwang, Wang, Quality-Net, Interspeech 2018",
     network=True,
 )
-class QualityNet(Network):
+class QualityNet(NeuralMeter):
     """See the module.
 
     Args:
@@ -57,7 +56,7 @@ class QualityNet(Network):
     def __init__(
         self, *, hidden: int = 100, units: int = 50, window_length: int = 512, sample_rate: int = 16000
     ) -> None:
-        super().__init__(sources=1, sample_rate=sample_rate)
+        super().__init__(sample_rate=sample_rate)
         if min(hidden, units) < 1:
             raise UsageError("Quality-Net has at least one unit.")
         self.spectrum = Spectrum(window_length, window_length // 2)
@@ -74,18 +73,9 @@ class QualityNet(Network):
         magnitudes = self.spectrum.analyse(waveform).square().sum(1).clamp(min=1e-12).sqrt()
         return self.head(self.lstm(magnitudes)[0])[..., 0].float()
 
-    def forward(self, waveform: Float[Tensor, "batch time"]) -> Float[Tensor, " batch"]:
-        """PESQ, 1 to 4.5.
-
-        Args:
-            waveform: finite samples, any level.
-
-        Raises:
-            InputError: not finite, silent, or no samples.
-        """
-        check_mixture(waveform[:, None])
-        with torch.no_grad():
-            return self.qualities(unit(waveform)).mean(-1).clamp(1, BEST)
+    def measure(self, waveform: Float[Tensor, "batch time"]) -> Float[Tensor, " batch"]:
+        """PESQ, 1 to 4.5."""
+        return self.qualities(unit(waveform)).mean(-1).clamp(1, BEST)
 
     def loss(
         self, waveform: Float[Tensor, "batch time"], rating: Float[Tensor, " batch"]
