@@ -13,18 +13,30 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from unbabble.base.errors import InputError, MissingExtraError, OutputError, UnbabbleError, UsageError
+from unbabble.verbs import VERBS
 
 if TYPE_CHECKING:
     from unbabble.base.audio import Audio
     from unbabble.base.registry import models
     from unbabble.pipelines.choose import load
     from unbabble.pipelines.separate import Separation
+    from unbabble.verbs.adapt import adapt, forget
+    from unbabble.verbs.bench import bench
+    from unbabble.verbs.doctor import doctor
+    from unbabble.verbs.enhance import enhance
+    from unbabble.verbs.export import export
+    from unbabble.verbs.extract import extract
     from unbabble.verbs.prepare import prepare
     from unbabble.verbs.pull import pull
     from unbabble.verbs.push import push
     from unbabble.verbs.score import score
     from unbabble.verbs.separate import separate
     from unbabble.verbs.simulate import simulate
+    from unbabble.verbs.stream import stream
+    from unbabble.verbs.train import train
+    from unbabble.web.collected import collected
+    from unbabble.web.fill import fill
+    from unbabble.web.serve import administrator, serve
 
 __all__ = [
     "Audio",
@@ -34,6 +46,16 @@ __all__ = [
     "Separation",
     "UnbabbleError",
     "UsageError",
+    "adapt",
+    "administrator",
+    "bench",
+    "collected",
+    "doctor",
+    "enhance",
+    "export",
+    "extract",
+    "fill",
+    "forget",
     "load",
     "models",
     "prepare",
@@ -41,7 +63,10 @@ __all__ = [
     "push",
     "score",
     "separate",
+    "serve",
     "simulate",
+    "stream",
+    "train",
 ]
 
 # Threads that wait for one another sleep. Spinning gains nothing on an idle machine, and takes many times the work on a
@@ -53,17 +78,11 @@ try:
 except PackageNotFoundError:  # a source tree that is not installed
     __version__ = "0+unknown"
 
-_PLACES = {
+_PLACES = {verb.name: verb.module for verb in VERBS} | {
     "Audio": "unbabble.base.audio",
     "Separation": "unbabble.pipelines.separate",
     "load": "unbabble.pipelines.choose",
     "models": "unbabble.base.registry",
-    "pull": "unbabble.verbs.pull",
-    "push": "unbabble.verbs.push",
-    "prepare": "unbabble.verbs.prepare",
-    "score": "unbabble.verbs.score",
-    "separate": "unbabble.verbs.separate",
-    "simulate": "unbabble.verbs.simulate",
 }
 
 

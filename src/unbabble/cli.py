@@ -21,6 +21,7 @@ from cyclopts import (
 
 from unbabble import __version__
 from unbabble.base.errors import InputError, UnbabbleError
+from unbabble.verbs import MODELS, SITE, TOOLS, VERBS, WORK
 
 _KINDS = {int: "a whole number", float: "a number"}
 
@@ -44,39 +45,9 @@ app = App(
     group_parameters=Group("Parameters", validator=_refuse_fractions),
     result_action="return_value",
 )
-WORK, MODELS = Group("Recordings", sort_key=0), Group("Models", sort_key=1)
-SITE, TOOLS = Group("The site", sort_key=2), Group("About this installation", sort_key=3)
-for _verb, _group, _help in (
-    ("separate", WORK, "Write one file per talker of each recording."),
-    ("enhance", WORK, "Take the noise off one person's recordings."),
-    ("extract", WORK, "Keep one enrolled person's voice of each recording."),
-    ("stream", WORK, "Separate endless input, or a microphone, while it arrives."),
-    ("score", WORK, "Say how good separated voices are, without the true ones or against them."),
-    ("bench", WORK, "Rank models on real recordings, without the true voices."),
-    ("simulate", WORK, "Make mixtures whose true voices are known."),
-    ("prepare", WORK, "Write manifests for a corpus on disk; alone, list the layouts."),
-    ("train", MODELS, "Train a network by a recipe, or tune one on your own recordings."),
-    ("adapt", MODELS, "Make a tiny enhancer for one person, from that person's own recordings."),
-    ("models", MODELS, "List the models; `models info NAME` tells all about one."),
-    ("push", MODELS, "Put a network into a folder or on the Hugging Face Hub, with its model card."),
-    ("pull", MODELS, "Fetch a network from the Hugging Face Hub into a folder."),
-    ("export", MODELS, "Write a network as an ONNX file, for other programs."),
-    ("serve", SITE, "Serve the studio, the recorder, listening studies and the leaderboard to browsers."),
-    ("administrator", SITE, "Make an administrator's account for the site."),
-    ("collected", SITE, "Export the recordings that a site has collected and accepted as a data set."),
-    ("fill", SITE, "Fill a listening study of the site from a folder."),
-    ("doctor", TOOLS, "Check what works on this machine."),
-):
-    _place = f"unbabble.verbs.{_verb}"
-    if _group is SITE:
-        _place = f"unbabble.web.{'serve' if _verb == 'administrator' else _verb}"
-    app.command(f"{_place}:{_verb}", name=_verb, group=_group, help=_help)
-app.command(
-    "unbabble.verbs.adapt:forget",
-    name="forget",
-    group=TOOLS,
-    help="Remove what `adapt` kept of recordings.",
-)
+GROUPS = {name: Group(name, sort_key=place) for place, name in enumerate((WORK, MODELS, SITE, TOOLS))}
+for verb in VERBS:
+    app.command(verb.function, name=verb.name, group=GROUPS[verb.group], help=verb.does)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

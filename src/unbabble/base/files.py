@@ -15,6 +15,8 @@ from typing import Any
 from unbabble.base.errors import OutputError
 
 PARTIAL_SUFFIX = ".partial"
+DEMO_FOLDER = Path(__file__).parent.parent / "demo"
+"""The recording that comes with the package, and its three true voices."""
 STANDARD_FILES = {"stdin": 0, "stdout": 1, "stderr": 2}
 PROBE_BYTES = 2**20
 

@@ -11,7 +11,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from jaxtyping import Float
 
-from unbabble.base.errors import InputError, MissingExtraError, UsageError
+from unbabble.base.errors import InputError, UsageError
+from unbabble.base.extras import missing_extra
 from unbabble.data.corpora import Response, read_response, resample
 
 MIN_ANGLE_DEG = 30.0
@@ -301,7 +302,7 @@ def _pyroomacoustics() -> Any:
     try:
         import pyroomacoustics
     except ImportError:
-        raise MissingExtraError("A simulated room", "rooms") from None
+        raise missing_extra("rooms") from None
     return pyroomacoustics
 
 

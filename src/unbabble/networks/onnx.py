@@ -25,7 +25,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import metadata
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
@@ -33,7 +32,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from unbabble.base.errors import InputError, MissingExtraError, UsageError
+from unbabble.base.errors import InputError, UsageError
+from unbabble.base.extras import EXTRAS, require
 from unbabble.base.files import atomic, user_cache
 from unbabble.base.weights import CARD_KEY, WeightsCard
 from unbabble.nn.kinds.separator import NeuralSeparator
@@ -74,7 +74,7 @@ def export(
         OutputError: it cannot be written.
         MissingExtraError: without the extra ``onnx``.
     """
-    require_extra()
+    require("onnx")
     program = _program(network, opset)
     about = {"sample_rate": str(network.sample_rate), "levels": network.levels}
     if card is not None:
@@ -104,7 +104,7 @@ class OnnxEstimate:
     """
 
     def __init__(self, path: str | Path) -> None:
-        require_extra()
+        require("onnx")
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -145,7 +145,7 @@ def with_runtime(network: NeuralSeparator, runtime: Runtime) -> NeuralSeparator:
     on_cpu = all(tensor.device.type == "cpu" for tensor in network.parameters())
     if runtime == "torch" or (runtime == "auto" and not (on_cpu and name in FASTER and is_installed())):
         return network
-    require_extra()
+    require("onnx")
     if not on_cpu:
         raise UsageError("ONNX Runtime is for networks on the CPU: --device cpu.")
     path = user_cache() / "onnx" / f"{name}-{fingerprint(network)[:24]}.onnx"
@@ -195,17 +195,7 @@ def largest_difference(network: NeuralSeparator, estimate: OnnxEstimate) -> floa
 
 def is_installed() -> bool:
     """Whether the extra ``onnx`` is."""
-    return all(find_spec(name) is not None for name in ("onnx", "onnxscript", "onnxruntime"))
-
-
-def require_extra() -> None:
-    """Say what is missing for ONNX.
-
-    Raises:
-        MissingExtraError: the extra ``onnx``.
-    """
-    if not is_installed():
-        raise MissingExtraError("ONNX", "onnx")
+    return not EXTRAS["onnx"].missing()
 
 
 def _versions() -> list[str]:

@@ -15,9 +15,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unbabble.base.errors import UsageError
+from unbabble.base.extras import require
 from unbabble.base.files import atomic
 from unbabble.base.weights import CARD_KEY, WeightsCard
-from unbabble.networks.onnx import TOLERANCE, keep_small_sums, quiet, require_extra
+from unbabble.networks.onnx import TOLERANCE, keep_small_sums, quiet
 from unbabble.nn.live_masks import Frames, LiveStep
 from unbabble.nn.streaming import Streamer
 
@@ -59,7 +60,7 @@ def export_step(
         OutputError: it cannot be written.
         MissingExtraError: without the extra ``onnx``.
     """
-    require_extra()
+    require("onnx")
     step = network.step().eval()
     try:
         with quiet(), torch.no_grad():

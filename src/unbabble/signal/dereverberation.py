@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unbabble.base.errors import MissingExtraError
+from unbabble.base.extras import missing_extra
 from unbabble.signal.stft import Stft
 
 WINDOW_SECONDS = 0.032
@@ -39,7 +39,7 @@ def wpe(
     try:
         from nara_wpe.wpe import wpe_v8
     except ImportError as error:
-        raise MissingExtraError("WPE dereverberation", "dereverb") from error
+        raise missing_extra("dereverb") from error
     window = 4 * max(1, round(WINDOW_SECONDS * sample_rate / 4))
     stft = Stft(window, window // 4)
     spectra = stft.analyse(waveform.double()).transpose(0, 1).cpu().numpy()  # (frequency, channel, frame)

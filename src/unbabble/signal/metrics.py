@@ -23,9 +23,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unbabble.base.audio import resample
-from unbabble.base.errors import MissingExtraError
+from unbabble.base.extras import missing_extra
 
-EXTRA = "metrics"
 FILTER_LENGTH = 512
 """Taps of the distortion filter that BSS Eval allows."""
 DIAGONAL_LOAD = 1e-10
@@ -275,7 +274,7 @@ def _extra(feature: str):
     try:
         yield
     except ImportError as error:
-        raise MissingExtraError(feature, EXTRA) from error
+        raise missing_extra("metrics", feature) from error
 
 
 def _checked(estimates: Tensor, references: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,6 @@ enhancer makes of them is measured. A blind score of the recordings themselves i
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from unbabble.base import audio as audio_files
 from unbabble.base.errors import InputError
+from unbabble.base.files import DEMO_FOLDER
 from unbabble.nn.kinds.scorer import unit
 from unbabble.nn.kinds.separator import NeuralSeparator
 from unbabble.pipelines.score import BlindScorer
@@ -23,7 +23,6 @@ from unbabble.signal.statistics import bootstrap
 
 LEAST_POWER = 1e-3
 """Of a voice, over its mean, where it is judged by."""
-DEMO_FOLDER = Path(__file__).parent.parent / "demo"
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ import yaml
 from torch import Tensor, nn
 
 from unbabble.base import weights
-from unbabble.base.errors import InputError, MissingExtraError, UsageError
+from unbabble.base.errors import InputError, UsageError
+from unbabble.base.extras import missing_extra
 from unbabble.base.files import atomic
 from unbabble.base.report import plain
 from unbabble.base.weights import WeightsCard
@@ -84,7 +85,7 @@ class Run:
             from accelerate import Accelerator
             from accelerate.utils import set_seed
         except ImportError as error:
-            raise MissingExtraError("Training", "train") from error
+            raise missing_extra("train") from error
         self.recipe, self.folder, self.network, self.command = recipe, folder, network, command
         self.listen = listen
         network.soft_db, network.mixit = recipe.soft_db, recipe.mixit

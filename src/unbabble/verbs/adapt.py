@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from unbabble.base.errors import OutputError, UsageError
+from unbabble.base.extras import require
 from unbabble.base.files import atomic, check_output
 from unbabble.base.report import Result
 from unbabble.verbs.frame import say
@@ -84,14 +85,13 @@ def adapt(
     from unbabble.base.inputs import expand
     from unbabble.networks import load as networks
     from unbabble.networks.folder import NAMES, write_folder
-    from unbabble.networks.onnx import require_extra
     from unbabble.networks.onnx_step import export_step
     from unbabble.training import personal as adapting
 
     if steps < 1:
         raise UsageError("There is at least 1 step.")
     if onnx:
-        require_extra()
+        require("onnx")
     if student != "auto" and min(budget, frame_ms) < math.inf:
         raise UsageError("--budget and --frame-ms choose the student: give them or --student.")
     if not overwrite and any((out / name).exists() for name in NAMES):

@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
+from unbabble.base.extras import EXTRAS
 from unbabble.base.files import check_output
 from unbabble.base.report import Result
 from unbabble.jobs.threads import available_cores
@@ -19,12 +20,6 @@ from unbabble.verbs.frame import stdout
 
 State = Literal["ok", "missing", "broken"]
 PYTHON = (3, 11)
-EXTRAS = {
-    "metrics": ("fast_bss_eval", "pesq", "pystoi"),
-    "dereverb": ("nara_wpe",),
-    "rooms": ("pyroomacoustics",),
-    "live": ("sounddevice",),
-}
 
 
 @dataclass
@@ -105,10 +100,11 @@ def _attempt(part: str, look: Callable[[], str], necessary: bool = False) -> Che
 
 def _extras() -> list[Check]:
     checks = []
-    for extra, modules in EXTRAS.items():
-        absent = [module for module in modules if importlib.util.find_spec(module) is None]
-        note = f"needs {', '.join(absent)}: pip install 'unbabble[{extra}]'" if absent else ", ".join(modules)
-        checks.append(Check(f"extra {extra}", "missing" if absent else "ok", note))
+    for extra in EXTRAS.values():
+        absent = extra.missing()
+        note = f"needs {', '.join(absent)}: pip install 'unbabble[{extra.name}]'"
+        note = note if absent else ", ".join(extra.modules)
+        checks.append(Check(f"extra {extra.name}", "missing" if absent else "ok", note))
     return checks
 
 
@@ -156,7 +152,7 @@ def _kernel_cache() -> Check:
 
 
 def _microphone() -> Check:
-    if importlib.util.find_spec("sounddevice") is None:
+    if EXTRAS["live"].missing():
         return Check("microphone", "missing", "needs pip install 'unbabble[live]'")
     try:
         import sounddevice  # pyright: ignore[reportMissingImports]

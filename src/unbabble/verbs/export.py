@@ -5,6 +5,7 @@ from pathlib import Path
 
 from unbabble.base.config import parse_assignments
 from unbabble.base.errors import UsageError
+from unbabble.base.extras import require
 from unbabble.base.files import check_output
 from unbabble.base.report import Result
 from unbabble.verbs.frame import say
@@ -63,7 +64,6 @@ def export(
     """
     from unbabble.networks.load import is_network, load
     from unbabble.networks.onnx import export as write
-    from unbabble.networks.onnx import require_extra
     from unbabble.networks.onnx_step import export_step
 
     if out.suffix != SUFFIX:
@@ -74,7 +74,7 @@ def export(
         raise UsageError(f"'{model}' is not a network: only networks can be exported.")
     if int8 and not streaming:
         raise UsageError("--int8 is for --streaming.")
-    require_extra()
+    require("onnx")
     check_output(out)
     found = load(model, "separator", "enhancer", **parse_assignments(set or []))
     network = found.network

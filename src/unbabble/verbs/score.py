@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from cyclopts import Parameter
 
-from unbabble.base.errors import InputError, MissingExtraError, UsageError
+from unbabble.base.errors import InputError, UsageError
+from unbabble.base.extras import missing_extra
 from unbabble.base.report import FileReport, Report
 from unbabble.verbs.frame import Frame, print_files, show, stderr
 
@@ -128,7 +129,7 @@ def score(
         InputError: a folder without recordings.
         MissingExtraError: a metric was asked for whose library is not installed.
     """
-    from unbabble.signal.metrics import EXTRA, available
+    from unbabble.signal.metrics import available
     from unbabble.verbs.score_files import find_tasks
 
     if channel < 1:
@@ -159,7 +160,7 @@ def score(
         raise UsageError(f"There is no metric '{unknown[0]}': choose from {', '.join(get_args(Metric))}.")
     for name in metrics or ():
         if not available(name):
-            raise MissingExtraError(LABELS[name], EXTRA)
+            raise missing_extra("metrics", LABELS[name])
     wanted = list(dict.fromkeys(metrics or DEFAULT_METRICS))
     missing = [name for name in wanted if not available(name)]
     tasks = find_tasks(mixture, references, estimates)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from unbabble.base.config import merge, parse_assignments
 from unbabble.base.errors import InputError, MissingExtraError, UnbabbleError, UsageError
+from unbabble.base.extras import missing_extra
 from unbabble.base.files import check_output, remove_partial, writable_folder
 from unbabble.base.inputs import STDIN
 from unbabble.base.report import FileReport, Report, timestamp
@@ -371,7 +372,7 @@ def _microphone(rate: int | None, channels: int | None, block_seconds: float) ->
     try:
         import sounddevice  # pyright: ignore[reportMissingImports]
     except ImportError as error:
-        raise MissingExtraError("The microphone", "live") from error
+        raise missing_extra("live") from error
     except OSError as error:
         raise InputError("The microphone needs the PortAudio library, which is not installed.") from error
     try:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unbabble.base.errors import InputError, OutputError, UsageError
+from unbabble.base.extras import require
 from unbabble.base.files import PARTIAL_SUFFIX, writable_folder
 from unbabble.base.report import FileReport, Report, plain, timestamp
 from unbabble.web.review.card import How, LayoutName
 from unbabble.web.review.splits import DEV_SHARE, TEST_SHARE
-from unbabble.web.serve import require
 
 if TYPE_CHECKING:
     from unbabble.web.review.export import Written
@@ -74,7 +74,7 @@ def collected(
         OutputError: the folder cannot be written.
         UsageError: shares that are none, or a folder that holds something else.
     """
-    require()
+    require("web")
     from unbabble.web.database import Database
     from unbabble.web.review.datasets import without_withdrawn
     from unbabble.web.review.export import export

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from unbabble.base.errors import InputError
-from unbabble.web.serve import require
+from unbabble.base.extras import require
 
 
 def fill(
@@ -33,7 +33,7 @@ def fill(
         InputError: there is no such draft or folder, or what is in it cannot be used.
         MissingExtraError: without the extra.
     """
-    require()
+    require("web")
     from sqlalchemy import select
 
     from unbabble.web.database import Database

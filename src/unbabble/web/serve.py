@@ -9,10 +9,10 @@ import subprocess
 import sys
 import threading
 from contextlib import closing, suppress
-from importlib.util import find_spec
 from pathlib import Path
 
-from unbabble.base.errors import InputError, MissingExtraError, UsageError
+from unbabble.base.errors import InputError, UsageError
+from unbabble.base.extras import require
 
 EXTRA = "web"
 LIBRARIES = (
@@ -64,7 +64,7 @@ def serve(
         OutputError: the data folder cannot be written to.
         UsageError: settings that make no sense.
     """
-    require()
+    require("web")
     import uvicorn
 
     from unbabble.web.app import create_app
@@ -188,7 +188,7 @@ def administrator(
         MissingExtraError: without the extra.
         UsageError: a password that is too short, or not the same twice.
     """
-    require()
+    require("web")
     from unbabble.web.database import Database
     from unbabble.web.rooms.accounts import add_user
     from unbabble.web.settings import Settings
@@ -208,13 +208,3 @@ def administrator(
     add_user(store, name, password, "administrator")
     store.close()
     print(f"'{name}' may log in as administrator.")
-
-
-def require() -> None:
-    """Refuse without the extra.
-
-    Raises:
-        MissingExtraError: it is not installed.
-    """
-    if not all(map(find_spec, LIBRARIES)):
-        raise MissingExtraError("The site", EXTRA)

@@ -10,7 +10,6 @@ DELETE /api/studio/everything                            delete all that this vi
 """
 
 import secrets
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Request
@@ -19,7 +18,7 @@ from fastapi.responses import FileResponse, Response, StreamingResponse
 from pydantic import BaseModel
 from sqlalchemy import select
 
-import unbabble
+from unbabble.base.files import DEMO_FOLDER
 from unbabble.web.pages import page, stored_file
 from unbabble.web.queue import expiry
 from unbabble.web.queue.disposal import sweep
@@ -39,7 +38,7 @@ from unbabble.web.tables.jobs import Job
 from unbabble.web.tables.people import Visit
 from unbabble.web.visitors import Visitor, limited
 
-DEMO = Path(unbabble.__file__).parent / "demo" / "mixture.flac"
+DEMO = DEMO_FOLDER / "mixture.flac"
 LATEST = 100
 """Jobs in the list."""
 KINDS_OF_FILE = {".flac": "audio/flac", ".zip": "application/zip"}
