@@ -16,8 +16,9 @@ import yaml
 
 from unbabble.base import weights
 from unbabble.networks import load as networks
-from unbabble.training.recipe import open_data, read_recipe
-from unbabble.training.run import VALIDATION_SEED_OFFSET, validate_network
+from unbabble.training.recipe import read_recipe
+from unbabble.training.run import VALIDATION_SEED_OFFSET
+from unbabble.training.tasks import create
 
 SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
@@ -32,21 +33,19 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     arguments = parser.parse_args()
     recipe = read_recipe(yaml.safe_load((arguments.run / "recipe.yaml").read_text(encoding="utf-8")))
-    items = open_data(recipe.validation, recipe.seed + VALIDATION_SEED_OFFSET)
+    items = recipe.validation.open(recipe.seed + VALIDATION_SEED_OFFSET)
     after = arguments.run / "best.safetensors"
     network = networks.load(str(after)).network.eval()
     first, last = weights.read_tensors(arguments.before), weights.read_tensors(after)
-    losses = {}
+    task, losses = create(network, recipe.task), {}
     for share in SHARES:
         network.load_state_dict({name: torch.lerp(first[name], last[name], share) for name in last})
-        losses[share] = validate_network(network, items, recipe.validation_items)["loss"]
+        with torch.no_grad():
+            losses[share] = task.measure(items, recipe.validation_items)["loss"]
         print(f"{share:.1f} of the run's: validation loss {losses[share]:.3f}", flush=True)
     best = min(losses, key=lambda share: losses[share])
     network.load_state_dict({name: torch.lerp(first[name], last[name], best) for name in last})
-    network.calibrate(
-        tuple(torch.from_numpy(each)[None] for each in items[number])
-        for number in range(recipe.validation_items)
-    )
+    task.calibrate(network, items, recipe.validation_items)
     card = weights.read_card(after)
     said = f"{card.command}; then {best:.1f} of these weights and {1 - best:.1f} of those before"
     weights.save(arguments.out, network.state_dict(), replace(card, command=said))

@@ -253,11 +253,12 @@ def is_woman(voice):
 
 
 def test_learning_by_sex_begins_with_a_woman_and_a_man_in_this_order(mixing, by_sex):
-    items = DynamicMixtures(by_sex, 0, by_sex=20)
+    items = DynamicMixtures(replace(by_sex, by_sex=True), 0)
     assert {is_woman(items[index].sources[0]) for index in range(20)} == {True}
-    assert np.array_equal(items[20].mixture, DynamicMixtures(by_sex, 0)[20].mixture)
     with pytest.raises(UsageError, match="column 'sex'"):
-        DynamicMixtures(mixing, 0, by_sex=20)
+        DynamicMixtures(replace(mixing, by_sex=True), 0)
+    with pytest.raises(UsageError, match="two talkers"):
+        replace(by_sex, by_sex=True, talkers=(3,))
 
 
 @pytest.mark.parametrize(("share", "allowed"), [(0.0, {1}), (1.0, {0, 2}), (0.5, {0, 1, 2})])

@@ -13,6 +13,7 @@ from unbabble.base import weights
 from unbabble.base.errors import InputError
 from unbabble.base.registry import create
 from unbabble.networks.load import load
+from unbabble.nn.material import AdaptationTask
 from unbabble.training import personal as adapting
 
 RATE, STEPS = 16000, 6
@@ -88,13 +89,13 @@ def test_what_is_not_surely_better_is_not_kept(recording, networks, monkeypatch,
 
 
 def test_divergence_is_rolled_back(recording, networks, monkeypatch):
-    loss, calls = adapting._loss, []
+    losses = AdaptationTask.losses
 
-    def diverging(*arguments):
-        calls.append(arguments)
-        return loss(*arguments) * (np.inf if len(calls) == 4 else 1)
+    def diverging(self, player, batch, step):
+        found = losses(self, player, batch, step)
+        return {name: loss * (np.inf if step == 3 else 1) for name, loss in found.items()}
 
-    monkeypatch.setattr(adapting, "_loss", diverging)
+    monkeypatch.setattr(AdaptationTask, "losses", diverging)
     network, found = adapting.adapt([recording], steps=STEPS, **networks)
     assert not found.kept
     assert found.reason == "Adaptation diverged at step 4."

@@ -25,10 +25,10 @@ from unbabble.networks import load as networks
 from unbabble.nn.kinds import separator
 from unbabble.nn.kinds.network import Network
 from unbabble.pipelines.enhance import load_enhancer
-from unbabble.training import run as trainer
-from unbabble.training.recipe import Recipe, learning_rate, read_recipe
+from unbabble.training.recipe import Recipe, read_recipe
 from unbabble.training.run import Run
-from unbabble.verbs.train import _take_parts, train, tuning_recipe
+from unbabble.training.schedule import learning_rate
+from unbabble.verbs.train import _take_parts, run_of, train, tuning_recipe
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 RATE = 8000
@@ -53,6 +53,7 @@ def speech(tmp_path_factory):
 
 def content(speech, **changes):
     mixing = {"speech": str(speech), "talkers": [2], "seconds": 0.25, "cache": str(speech / "cache")}
+    mixing["kind"] = "mixtures"
     basic = {
         "method": "bsrnn",
         "options": registry.method("bsrnn").TINY,
@@ -76,7 +77,7 @@ def fresh(recipe: Recipe) -> Network:
 
 def run(speech, folder, **changes) -> Run:
     recipe = read_recipe(content(speech, **changes))
-    return Run(fresh(recipe), recipe, folder, "cpu")
+    return run_of(recipe, fresh(recipe), folder, "cpu")
 
 
 def metrics(folder):
@@ -90,7 +91,7 @@ def same(one, other):
 
 def test_a_run_leaves_weights_curve_and_recipe(speech, tmp_path):
     job = run(speech, tmp_path)
-    job.train()
+    job.train(print)
     card = weights.read_card(tmp_path / "best.safetensors")
     assert card.method == "bsrnn"
     rebuilt = registry.create(card.method, **card.options)
@@ -99,7 +100,7 @@ def test_a_run_leaves_weights_curve_and_recipe(speech, tmp_path):
     assert [line["step"] for line in metrics(tmp_path)] == [2, 4, 6]
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
     again = yaml.safe_load((tmp_path / "recipe.yaml").read_text())
-    assert read_recipe(again) == job.recipe
+    assert read_recipe(again) == job.updates
 
 
 def test_training_learns(speech, tmp_path):
@@ -112,8 +113,9 @@ def test_training_learns(speech, tmp_path):
         validate_every=60,
         options={"features": 8, "hidden": 8, "mask_hidden": 8, "blocks": 1},
     )
-    before = trainer.validate_network(job.network, job.validation_set, 4)
-    progress = job.train()
+    with torch.no_grad():
+        before = job.task.measure(job.validation, 4)
+    progress = job.train(print)
     assert progress.validations[-1]["loss"] < before["loss"] - 3
     assert progress.validations[-1]["si_snri_db"] > before["si_snri_db"] + 3
 
@@ -121,6 +123,7 @@ def test_training_learns(speech, tmp_path):
 def test_what_counts_is_trained_alike(speech, tmp_path):
     said = []
     some = {"speech": str(speech), "talkers": [1, 2], "seconds": 0.5, "cache": str(speech / "cache")}
+    some["kind"] = "mixtures"
     tiny = registry.method("countnet").TINY | {"sources": 2}
     job = run(speech, tmp_path, method="countnet", options=tiny, train=some, validation=some, steps=2)
     progress = job.train(said.append)
@@ -144,25 +147,25 @@ def test_what_counts_is_trained_alike(speech, tmp_path):
 )
 def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(speech, tmp_path, monkeypatch, changes):
     whole = run(speech, tmp_path / "whole", **changes)
-    whole.train()
+    whole.train(print)
     broken = run(speech, tmp_path / "broken", **changes)
     update = Run._update
 
-    def interrupted(self, *batch):
+    def interrupted(self, batch):
         if self.progress.step == 5:  # one step beyond the checkpoint, and beyond a validation
             raise KeyboardInterrupt
-        return update(self, *batch)
+        return update(self, batch)
 
     monkeypatch.setattr(Run, "_update", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        broken.train()
+        broken.train(print)
     monkeypatch.undo()
     torch.manual_seed(99)  # another process has another random state
     resumed = run(speech, tmp_path / "broken", **changes)
     resumed.resume()
     assert resumed.progress.step == 4
-    resumed.train()
-    assert same(resumed.network.state_dict(), whole.network.state_dict())
+    resumed.train(print)
+    assert same(resumed.task.network.state_dict(), whole.task.network.state_dict())
     assert same(resumed.average, whole.average)
     assert metrics(tmp_path / "broken") == metrics(tmp_path / "whole")
     best = [weights.read_tensors(tmp_path / name / "best.safetensors") for name in ("broken", "whole")]
@@ -187,13 +190,13 @@ def test_killed_at_any_moment(speech, tmp_path):
     train(config, out=tmp_path / "killed", resume=True, device="cpu", quiet=True)
     train(config, out=tmp_path / "whole", device="cpu", quiet=True)
     found = [torch.load(tmp_path / name / "last.ckpt", weights_only=True) for name in ("killed", "whole")]
-    assert same(found[0]["network"], found[1]["network"])
+    assert same(found[0]["networks"]["network"], found[1]["networks"]["network"])
     assert metrics(tmp_path / "killed") == metrics(tmp_path / "whole")
 
 
 def test_a_full_disk_loses_nothing(speech, tmp_path, monkeypatch):
     job = run(speech, tmp_path, steps=4)
-    job.train()
+    job.train(print)
     before = job.checkpoint.read_bytes()
 
     def full(state, path):
@@ -208,22 +211,26 @@ def test_a_full_disk_loses_nothing(speech, tmp_path, monkeypatch):
 
 
 def test_a_run_that_diverges_says_so(speech, tmp_path, monkeypatch):
-    monkeypatch.setattr(trainer, "MOST_LOST_UPDATES", 3)
     monkeypatch.setattr(
-        separator.NeuralSeparator, "loss", lambda self, m, s: self.estimate(m).sum((1, 2)) * math.nan
+        separator.NeuralSeparator, "loss", lambda self, m, s, **_: self.estimate(m).sum((1, 2)) * math.nan
     )
-    job = run(speech, tmp_path)
-    before = {name: tensor.clone() for name, tensor in job.network.state_dict().items()}
+    job = run(speech, tmp_path, most_lost_updates=3)
+    before = {name: tensor.clone() for name, tensor in job.task.network.state_dict().items()}
     with pytest.raises(InputError, match="diverged"):
-        job.train()
-    assert same(job.network.state_dict(), before), "no step was taken along a gradient that is not finite"
+        job.train(print)
+    assert same(job.task.network.state_dict(), before), (
+        "no step was taken along a gradient that is not finite"
+    )
 
 
 def test_a_checkpoint_of_another_network_is_refused(speech, tmp_path):
-    run(speech, tmp_path, steps=2).train()
+    run(speech, tmp_path, steps=2).train(print)
     other = run(speech, tmp_path, options=registry.method("bsrnn").TINY | {"hidden": 7})
     with pytest.raises(InputError, match=r"of another network: .*size mismatch"):
         other.resume()
+    torch.save({"network": {}, "progress": {}}, tmp_path / "last.ckpt")
+    with pytest.raises(InputError, match="another release"):
+        run(speech, tmp_path).resume()
     (tmp_path / "last.ckpt").write_bytes(b"PK\x03\x04 half")
     with pytest.raises(InputError, match="is damaged"):
         run(speech, tmp_path).resume()
@@ -263,8 +270,9 @@ def parts() -> list[tuple[Path, ...]]:
     ]
 
 
-KINDS = {"scorer": "parts", "embedder": "utterances", "extractor": "enrollment"}
-"""What the items of each contract are told by."""
+KINDS = {"scorer": "separated", "embedder": "speakers", "extractor": "enrolled"}
+"""What each contract learns from, if not from mixtures."""
+MIXTURES = {"mixtures", "manifest", "librimix"}
 ENHANCING = ("gru", "sparse_ensemble", "frame_snr", "adaptive_dae")
 """Learn from one talker in noise."""
 
@@ -274,11 +282,11 @@ def _fit(network: dict, corpus: dict) -> bool:
     options = network.get("options", {})
     kind = KINDS.get(registry.find(network["method"])[0].contract)
     if network["method"] == "quality_net":
-        kind = "enhancers"
+        kind = "rated"
     if network["method"] == "sparse_ensemble" and not options.get("joint"):
-        kind = "labels"
-    if kind is not None or set(corpus) & {*KINDS.values(), "labels", "enhancers"}:
-        return kind in corpus
+        kind = "labelled"
+    if kind is not None or corpus["kind"] not in MIXTURES:
+        return kind == corpus["kind"]
     one = network["method"] in ENHANCING or options.get("sources") == 1
     return not one or corpus.get("talkers") == [1]
 
@@ -328,7 +336,13 @@ def test_parts_of_a_network_come_from_others(speech, tmp_path):
         "average": 0.0,
     }
     ensemble["train"], ensemble["validation"] = (
-        {"speech": str(speech), "talkers": [1], "seconds": 0.25, "cache": str(speech / "cache")}
+        {
+            "kind": "mixtures",
+            "speech": str(speech),
+            "talkers": [1],
+            "seconds": 0.25,
+            "cache": str(speech / "cache"),
+        }
         for _ in range(2)
     )
 
@@ -367,7 +381,7 @@ def test_recordings_that_nobody_knows_are_learnt_from(speech, tmp_path):
     noise = tmp_path / "noise" / "a.wav"
     noise.parent.mkdir()
     soundfile.write(noise, 0.1 * np.random.default_rng(0).standard_normal(8000), 8000)
-    basic = content(speech, mixit=True)
+    basic = content(speech, task={"mixit": True})
     several = basic | {"options": basic["options"] | {"sources": 4}}  # two voices stand for two mixtures
     tiny = registry.method("conv_tasnet").TINY | {"sample_rate": RATE, "sources": 3}
     enhancing = basic | {"method": "conv_tasnet", "options": tiny}
@@ -403,7 +417,7 @@ def test_networks_that_cannot_learn_by_mixture_invariance(speech, tmp_path, meth
     noise.parent.mkdir()
     soundfile.write(noise, 0.1 * np.random.default_rng(0).standard_normal(8000), 8000)
     tiny = registry.method(method).TINY | {"sample_rate": 8000} | options
-    recipe = content(speech, method=method, options=tiny, mixit=True)
+    recipe = content(speech, method=method, options=tiny, task={"mixit": True})
     for section in ("train", "validation"):
         recipe[section] = recipe[section] | {"talkers": [1], "noise": str(noise.parent), "noise_share": 1.0}
     config = tmp_path / "config.yaml"
@@ -418,13 +432,14 @@ def test_ensembles_learn_from_labels(speech, tmp_path):
     soundfile.write(noise, 0.1 * np.random.default_rng(0).standard_normal(8000), 8000)
     mixing = {"speech": str(speech), "talkers": [1], "seconds": 0.25, "cache": str(speech / "cache")}
     mixing |= {"noise": str(noise.parent), "noise_share": 1.0, "snr_db": [-10, 15]}
-    section = {"labels": "snr", "levels_db": [0.0, 10.0], "mixing": mixing}
+    section = {"kind": "labelled", "labels": "snr", "levels_db": [0.0, 10.0], "mixing": mixing}
     options = registry.method("sparse_ensemble").TINY | {"sample_rate": 8000, "joint": False}
     config = tmp_path / "config.yaml"
     recipe = content(speech, method="sparse_ensemble", options=options, train=section, validation=section)
     config.write_text(yaml.safe_dump(recipe))
     found = train(config, out=tmp_path / "run", device="cpu", quiet=True)
     assert len(found.validations) == 3
+    mixing = {"kind": "mixtures"} | mixing
     config.write_text(yaml.safe_dump(recipe | {"train": mixing, "validation": mixing}))
     with pytest.raises(UsageError, match="label"):
         train(config, out=tmp_path / "other", device="cpu", quiet=True)
@@ -441,12 +456,12 @@ def test_ready_mixtures(speech, tmp_path):
             json.dumps({"mixture": f"mix-{number}.wav", "sources": [f"s1-{number}.wav", f"s2-{number}.wav"]})
         )
     (tmp_path / "m.jsonl").write_text("\n".join(lines))
-    ready = {"manifest": str(tmp_path / "m.jsonl"), "seconds": 0.25}
+    ready = {"kind": "manifest", "manifest": str(tmp_path / "m.jsonl"), "seconds": 0.25}
     job = run(speech, tmp_path / "run", train=ready, validation=ready, steps=2)
-    mixture, sources = job.train_set[7]
+    mixture, sources = job.items[7]
     assert np.sqrt(np.mean(mixture**2)) == pytest.approx(1, abs=1e-4)
     assert np.allclose(sources.sum(0), mixture, atol=1e-4)
-    assert job.train().step == 2
+    assert job.train(print).step == 2
     with pytest.raises(UsageError, match="mixtures of 2 known voices, but the network returns 1"):
         run(
             speech,
@@ -465,7 +480,12 @@ def test_ready_mixtures(speech, tmp_path):
         ({"batch": 0}, "batch is at least 1"),
         ({"schedule": "cosin"}, "option 'schedule'"),
         ({"train": 3}, "no section 'train'"),
-        ({"train": {"speech": "x", "talker": [2]}}, "no option 'talker'. Did you mean 'talkers'?"),
+        ({"train": {"kind": "mixtures", "speech": "x", "talker": [2]}}, "'talker'. Did you mean 'talkers'?"),
+        (
+            {"train": {"kind": "mixture", "speech": "x"}},
+            "Section 'train' needs a kind, one of enrolled, labelled",
+        ),
+        ({"train": {"kind": "several", "sets": {"a": {"kind": "mixtures"}}}}, "set 'a': option 'speech'"),
         ({"method": None}, "option 'method'"),
     ],
 )
@@ -563,3 +583,62 @@ def test_a_network_with_another_number_of_voices_starts_from_what_fits(speech, t
     config.write_text(yaml.safe_dump(other))
     with pytest.raises(UsageError, match="is a bsrnn, but the recipe is for conv_tasnet"):
         train(config, from_=str(first.weights), out=tmp_path / "no", quiet=True)
+
+
+def test_recipes_of_earlier_releases_are_read_with_a_note(speech, caplog):
+    now = content(speech, task={"mixit": True, "soft_db": 15.0})
+    earlier = {name: value for name, value in now.items() if name != "task"} | {
+        "mixit": True,
+        "soft_db": 15.0,
+    }
+    for section in ("train", "validation"):
+        earlier[section] = {name: value for name, value in now[section].items() if name != "kind"}
+    assert read_recipe(earlier) == read_recipe(now)
+    assert len(caplog.messages) == 4
+    assert "`kind: mixtures`" in caplog.text
+    assert "`soft_db` belongs into `task: {soft_db: ...}`" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"task": {"soft": 3}}, "task for a bsrnn has no option 'soft'. Did you mean 'soft_db'?"),
+        ({"task": {"kind": "plan"}}, "no option 'kind=plan'. Did you mean 'kind=plain'?"),
+        ({"task": {"soft_db": "much"}}, "option 'soft_db'"),
+        ({"task": {"mixit": "perhaps"}}, "option 'mixit'"),
+        (
+            {"method": "countnet", "options": {}, "task": {"soft_db": 15}},
+            "for a countnet has no option 'soft_db'",
+        ),
+    ],
+)
+def test_a_wrong_task_is_one_sentence(speech, tmp_path, changes, sentence):
+    with pytest.raises(UsageError) as caught:
+        run(speech, tmp_path, **changes)
+    assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize("how", ["shares", "steps"])
+def test_several_sets_are_learnt_from_and_gone_on_with(speech, tmp_path, how):
+    one = content(speech)["train"]
+    if how == "shares":
+        sets_ = {"long": one | {"share": 0.7, "seconds": 0.5}, "short": one | {"share": 0.3}}
+    else:
+        sets_ = {"long": one | {"steps": 3, "seconds": 0.5}, "short": one}
+    several = {"train": {"kind": "several", "sets": sets_}}
+    whole = run(speech, tmp_path / "whole", **several)
+    seconds = [
+        len(whole.items.described.sets),
+        *(len(whole.items[p[0]].mixture) for p in map(whole.plan.__getitem__, range(6))),
+    ]
+    assert set(seconds[1:]) == {RATE // 2, RATE // 4}
+    if how == "steps":
+        assert seconds[1:] == [RATE // 2] * 3 + [RATE // 4] * 3
+    whole.train(print)
+    assert read_recipe(yaml.safe_load((tmp_path / "whole" / "recipe.yaml").read_text())) == whole.updates
+    first = run(speech, tmp_path / "again", **several, steps=4)
+    first.train(print)
+    again = run(speech, tmp_path / "again", **several)
+    again.resume()
+    again.train(print)
+    assert same(again.task.network.state_dict(), whole.task.network.state_dict())

@@ -6,7 +6,7 @@ it (resample, choose channels) and refuse clearly what cannot be adapted. Which 
 
 from __future__ import annotations  # the table of kinds is read without torch
 
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -137,6 +137,10 @@ class Meter(Protocol):
 class Adaptation(Protocol):
     """One way to go on training an enhancer, on recordings of one person without the clean speech."""
 
-    def loss(self, network: Any, rng: np.random.Generator, batch: int) -> Float[Tensor, ""]:
-        """Mean loss of a batch of so many excerpts of the person's recordings."""
+    def draw(self, rng: np.random.Generator, count: int) -> tuple[Tensor, ...]:
+        """So many excerpts of the person's recordings."""
+        ...
+
+    def loss(self, *drawn: Tensor) -> Float[Tensor, ""]:
+        """Mean loss of what was drawn."""
         ...

@@ -23,6 +23,7 @@ from unbabble.base.files import atomic, user_cache
 from unbabble.data import corpora
 from unbabble.data.mixing import EARLY_SECONDS, Reference
 from unbabble.data.rooms import simulate
+from unbabble.data.sets import Data, data
 from unbabble.data.store import Store
 
 SPEAKER_SHARE = 0.5
@@ -58,8 +59,9 @@ class Drawn(NamedTuple):
     excerpts: Sequence[Excerpt]
 
 
+@data("mixtures")
 @dataclass(frozen=True)
-class DynamicMixing:
+class DynamicMixing(Data):
     """What mixtures are made of.
 
     Args:
@@ -72,6 +74,7 @@ class DynamicMixing:
         overlap: share of a talker's turn in which others talk too: drawn between these two; 1 is all the time.
         same_sex_share: of the items with two talkers or more, where all are women or all are men; None leaves it to
             chance. They are what is hard.
+        by_sex: a woman and a man talk in every item, in this order: what a network learns quickly.
         speed: factors between which each voice's speed (and pitch) is drawn.
         colour_db: each voice is filtered by a smooth curve of its own, drawn between so much softer and louder. Few
             speakers, each with one microphone, are otherwise known by their spectra.
@@ -102,6 +105,7 @@ class DynamicMixing:
     level_spread_db: float = 2.5
     overlap: tuple[float, float] = (1.0, 1.0)
     same_sex_share: float | None = None
+    by_sex: bool = False
     speed: tuple[float, float] = (1.0, 1.0)
     colour_db: float = 0.0
     noise: Path | None = None
@@ -133,6 +137,8 @@ class DynamicMixing:
                 raise UsageError(f"Dynamic mixing: {name} lies between {least:g} and {most:g}.")
         if not self.talkers or min(self.talkers) < 1:
             raise UsageError("Dynamic mixing: the number of talkers is at least 1.")
+        if self.by_sex and self.talkers != (2,):
+            raise UsageError("Dynamic mixing: by_sex needs two talkers.")
         if not self.noises or min(self.noises) < 1:
             raise UsageError("Dynamic mixing: the number of noises is at least 1.")
         if not (0 < self.seconds < np.inf and self.sample_rate > 0 and self.level_spread_db >= 0):
@@ -146,6 +152,10 @@ class DynamicMixing:
                 "Dynamic mixing: there is at least 1 microphone, and several need a room_share of 1."
             )
 
+    def open(self, seed: int) -> "DynamicMixtures":
+        """An endless row of mixtures."""
+        return DynamicMixtures(self, seed)
+
 
 class DynamicMixtures:
     """``mixtures[i]`` makes item ``i``; there is no end to them.
@@ -153,15 +163,14 @@ class DynamicMixtures:
     Args:
         mixing: what they are made of.
         seed: of all draws.
-        by_sex: in so many items at first, a woman and a man talk, in this order: what a network learns quickly.
 
     Raises:
         InputError: too few speakers, or recordings that cannot be read.
-        UsageError: ``by_sex`` where not two talk, or nobody's sex is known.
+        UsageError: voices are asked for by sex, and nobody's is known.
     """
 
-    def __init__(self, mixing: DynamicMixing, seed: int = 0, by_sex: int = 0) -> None:
-        self.mixing, self.seed, self.by_sex = mixing, seed, by_sex
+    def __init__(self, mixing: DynamicMixing, seed: int = 0) -> None:
+        self.mixing, self.seed = mixing, seed
         utterances = _part(corpora.speech(mixing.speech, mixing.split), mixing.held_out)
         self.speech = Store([each.path for each in utterances], mixing.sample_rate, folder=mixing.cache)
         usable = [i for i in range(len(utterances)) if self.speech.length(i)]
@@ -173,9 +182,7 @@ class DynamicMixtures:
                 f"{max(mixing.talkers)} talkers are asked for, but '{mixing.speech}' has {len(self.names)} speakers."
             )
         self.sexes = np.array([utterances[i].sex for i in usable])
-        if by_sex and mixing.talkers != (2,):
-            raise UsageError("Learning by sex needs two talkers.")
-        least = 1 if by_sex else 0
+        least = 1 if mixing.by_sex else 0
         if mixing.same_sex_share is not None:
             least = max(mixing.talkers)
         if self._of_each_sex() < least:
@@ -192,14 +199,13 @@ class DynamicMixtures:
             raise InputError(f"There are rooms with fewer than {mixing.microphones} microphones.")
 
     def __getitem__(self, index: int) -> Item:
-        return self.drawn(np.random.default_rng([self.seed, index]), by_sex=index < self.by_sex).item
+        return self.drawn(np.random.default_rng([self.seed, index])).item
 
     def drawn(
         self,
         rng: np.random.Generator,
         speakers: Sequence[str] | None = None,
         apart_from: Sequence[Excerpt] = (),
-        by_sex: bool = False,
     ) -> Drawn:
         """An item, and what it was made of.
 
@@ -207,7 +213,6 @@ class DynamicMixtures:
             rng: of its draws.
             speakers: who talks; None draws them.
             apart_from: what must not be heard in it, as far as its speakers have said anything else.
-            by_sex: a woman and a man talk, in this order.
         """
         mixing = self.mixing
         samples = round(mixing.seconds * mixing.sample_rate)
@@ -222,7 +227,7 @@ class DynamicMixtures:
         sources = np.zeros((max(*mixing.talkers, count), samples), np.float32)
         heard = np.zeros((mixing.microphones, samples), np.float32)
         if speakers is None:
-            speakers = self._speakers(rng, count, "FM" if by_sex else self._sexes(rng, count))
+            speakers = self._speakers(rng, count, self._sexes(rng, count))
         excerpts = []
         for k, speaker in enumerate(speakers):
             start = round(k * (1 - overlap) * turn)
@@ -255,6 +260,8 @@ class DynamicMixtures:
 
     def _sexes(self, rng: np.random.Generator, count: int) -> str:
         """Of each talker, F or M; empty where it is left to chance."""
+        if self.mixing.by_sex:
+            return "FM"
         if self.mixing.same_sex_share is None or count == 1:
             return ""
         if rng.random() < self.mixing.same_sex_share:

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from unbabble.base.errors import InputError, UsageError
 from unbabble.data import corpora
 from unbabble.data.dynamic import DynamicMixing, DynamicMixtures
+from unbabble.data.sets import Data, data
 
 
 class Utterances(NamedTuple):
@@ -38,8 +39,9 @@ class LabelledItem(NamedTuple):
     label: Int[np.ndarray, ""]
 
 
+@data("speakers")
 @dataclass(frozen=True)
-class SpeakerGroups:
+class SpeakerGroups(Data):
     """What embedders learn from.
 
     Args:
@@ -74,9 +76,13 @@ class SpeakerGroups:
             )
 
     @property
-    def sample_rate(self) -> int:
+    def sample_rate(self) -> int:  # type: ignore[override]
         """Hz."""
         return self.mixing.sample_rate
+
+    def open(self, seed: int) -> "SpeakerItems":
+        """An endless row of items."""
+        return SpeakerItems(self, seed)
 
 
 class SpeakerItems:
@@ -122,8 +128,9 @@ def _played(
     return np.pad(sound, (0, max(0, samples - len(sound))), "wrap")[:samples]
 
 
+@data("enrolled")
 @dataclass(frozen=True)
-class EnrolledMixing:
+class EnrolledMixing(Data):
     """What extractors learn from.
 
     Args:
@@ -152,9 +159,13 @@ class EnrolledMixing:
             raise UsageError("Enrolled mixtures: absent_share lies between 0 and 1, 1 excluded.")
 
     @property
-    def sample_rate(self) -> int:
+    def sample_rate(self) -> int:  # type: ignore[override]
         """Hz."""
         return self.mixing.sample_rate
+
+    def open(self, seed: int) -> "EnrolledMixtures":
+        """An endless row of items."""
+        return EnrolledMixtures(self, seed)
 
 
 class EnrolledMixtures:
@@ -192,8 +203,9 @@ class EnrolledMixtures:
         )
 
 
+@data("labelled")
 @dataclass(frozen=True)
-class LabelledMixing:
+class LabelledMixing(Data):
     """What ensembles of specialists learn from: noisy voices, and which specialist's they are.
 
     Args:
@@ -218,9 +230,13 @@ class LabelledMixing:
             raise UsageError("Labelled mixtures: one talks, and one microphone hears.")
 
     @property
-    def sample_rate(self) -> int:
+    def sample_rate(self) -> int:  # type: ignore[override]
         """Hz."""
         return self.mixing.sample_rate
+
+    def open(self, seed: int) -> "LabelledMixtures":
+        """An endless row of items."""
+        return LabelledMixtures(self, seed)
 
 
 class LabelledMixtures:

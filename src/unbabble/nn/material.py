@@ -1,14 +1,13 @@
-"""What ways to adapt an enhancer to one person share: what there is of the person, and what an update costs.
+"""What tasks that adapt an enhancer to one person share: what there is of the person, and how batches are drawn.
 
-A method's file holds one way: from ``Material``, a batch, and from that the loss of the network that is adapted.
+A method's file holds one such task: from ``Material`` a batch, and from that the loss of the network that is adapted.
 """
 
-import copy
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from torch import Tensor
 from unbabble.base.errors import InputError
 from unbabble.base.registry import Card
 from unbabble.nn.kinds.separator import NeuralSeparator
+from unbabble.nn.task import Task
 
 MIXED_SNR_DB = (-5.0, 5.0)
 """Of a recording over the noise that is put to it."""
@@ -101,26 +101,79 @@ class Material:
         return mixed(voice, self.noise(rng), rng.uniform(*CLEAN_SNR_DB)), voice
 
 
-class Way(ABC):
-    """One way to adapt a network.
+class Drawn(NamedTuple):
+    """One batch, drawn from what there is of a person.
+
+    Attributes:
+        recordings: what the task's loss takes, from noisy recordings.
+        clean: clean speech in noise, and alone; None where there is none.
+    """
+
+    recordings: tuple[Tensor, ...]
+    clean: tuple[Tensor, ...] | None
+
+
+class AdaptationTask(Task):
+    """To adapt an enhancer to one person.
+
+    Where there is clean speech, half of each batch, and of the loss, is that speech in the noise of the recordings.
 
     Args:
         material: of the person.
-        network: that is adapted: at first as it was.
+        network: that is adapted.
+        teachers: other networks, by name.
     """
 
     card: ClassVar[Card]
 
-    def __init__(self, material: Material, network: NeuralSeparator) -> None:
+    def __init__(self, material: Material, network: NeuralSeparator, **teachers: NeuralSeparator) -> None:
+        super().__init__({"network": network, **teachers})
         self.material = material
-        self.start = copy.deepcopy(network).eval().requires_grad_(False)
 
     @abstractmethod
-    def loss(self, network: NeuralSeparator, rng: np.random.Generator, batch: int) -> Float[Tensor, ""]:
-        """Mean loss of a batch of so many excerpts, from the person's noisy recordings."""
+    def draw(self, rng: np.random.Generator, count: int) -> tuple[Tensor, ...]:
+        """From noisy recordings, what ``loss`` takes of so many excerpts."""
 
-    def after(self, network: NeuralSeparator, step: int) -> None:  # noqa: B027
-        """What changes after ``step`` updates; most ways have nothing such."""
+    @abstractmethod
+    def loss(self, *drawn: Tensor) -> Float[Tensor, ""]:
+        """Mean loss of what was drawn."""
+
+    def drawn(self, rng: np.random.Generator, count: int) -> Drawn:
+        """A batch of so many excerpts."""
+        if not self.material.voices:
+            return Drawn(self.draw(rng, count), None)
+        clean = batched([self.material.clean(rng) for _ in range(count // 2)])
+        return Drawn(self.draw(rng, count // 2), clean)
+
+    def collate(self, items: Sequence[Drawn]) -> Drawn:
+        """An item is a batch already: what is drawn for it belongs together, as pairs do."""
+        (drawn,) = items
+        return drawn
+
+    def check(self, item: Any, section: str) -> None:
+        """Its own items are what it needs."""
+
+    def losses(self, player: str, batch: Drawn, step: int) -> dict[str, Tensor]:
+        """Of noisy recordings, and of clean speech where there is some."""
+        loss = self.loss(*batch.recordings)
+        if batch.clean is None:
+            return {"recordings": loss}
+        mixture, voice = batch.clean
+        return {"recordings": loss / 2, "clean": self.network.loss(mixture, voice[:, None]).mean() / 2}
+
+    def after(self, step: int) -> None:
+        """What changes in the network itself."""
+        self.network.after(step)
+
+
+class Batches:
+    """``batches[i]``: an endless row of what a task draws; batch ``i`` depends on the seed and ``i`` alone."""
+
+    def __init__(self, task: AdaptationTask, size: int, seed: int) -> None:
+        self.task, self.size, self.seed = task, size, seed
+
+    def __getitem__(self, number: int) -> Drawn:
+        return self.task.drawn(np.random.default_rng([self.seed, number]), self.size)
 
 
 def mixed(

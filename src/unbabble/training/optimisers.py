@@ -1,4 +1,4 @@
-"""Muon: the momentum of every matrix is made orthogonal before it is added, so that all directions learn alike.
+"""Optimisers of a recipe. Muon: the momentum of every matrix is made orthogonal, so that all directions learn alike.
 
     K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024; steps of the size that Adam's
     have: J. Liu et al., "Muon is scalable for LLM training", arXiv 2502.16982, equation 4.
@@ -7,11 +7,14 @@
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from unbabble.training.recipe import Updates
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Of the iteration's odd polynomial: its slope at 0 is steep, so that small singular values grow in few steps."""
@@ -77,3 +80,18 @@ class Muon(torch.optim.Optimizer):
                 weight.mul_(1 - group["lr"] * group["weight_decay"])
                 weight.add_(update.view_as(weight), alpha=-group["lr"] * size)
         return loss
+
+
+def optimisers(network: nn.Module, updates: "Updates") -> list[torch.optim.Optimizer]:
+    """One, or for Muon a second one for all that is no matrix; ``share`` is of the recipe's learning rate."""
+    weights, rate, decay = list(network.parameters()), updates.learning_rate, updates.weight_decay
+    if updates.optimizer == "adam":
+        return [torch.optim.Adam([{"params": weights, "share": 1.0}], rate, weight_decay=decay)]
+    matrices = [each for each in weights if updates.optimizer == "muon" and is_matrix(each)]
+    others = [each for each in weights if not any(each is matrix for matrix in matrices)]
+    made: list[torch.optim.Optimizer] = []
+    if matrices:
+        made.append(Muon([{"params": matrices, "share": updates.matrix_share}], rate, weight_decay=decay))
+    if others:
+        made.append(torch.optim.AdamW([{"params": others, "share": 1.0}], rate, weight_decay=decay))
+    return made

@@ -37,11 +37,13 @@ from unbabble.networks.cost import macs_per_second, parameter_count
 from unbabble.nn.kinds.scorer import unit
 from unbabble.nn.kinds.separator import NeuralSeparator
 from unbabble.nn.live_masks import LiveMasks
-from unbabble.nn.material import Material, Way, batched
+from unbabble.nn.material import AdaptationTask, Batches, Material
 from unbabble.pipelines.enhance import DEFAULTS
 from unbabble.pipelines.recording import usable_channels
 from unbabble.pipelines.score import has_scorer
 from unbabble.training.proof import Gain, blind_gain, packaged_voices, parted, proof
+from unbabble.training.recipe import Updates
+from unbabble.training.run import Diverged, Run
 
 logger = logging.getLogger(__name__)
 
@@ -161,7 +163,7 @@ def adapt(
     parts = [parted(voice.samples) for voice in voices]
     material = Material(learnt, targets, round(CROP_SECONDS * rate), [first for first, _ in parts])
     adapted = networks.load(student, "enhancer").network
-    failure = _learn(adapted, _way(method, material, adapted), steps, seed, precision, folder, report)
+    failure = _learn(_task(method, material, adapted), steps, seed, precision, folder, report)
     method = f"{method} and clean speech" if voices else method
     sources = [{"sha256": each.sha256, "seconds": round(each.seconds, 2)} for each in (*noisy, *voices)]
     known = [last for _, last in parts] or packaged_voices(rate)
@@ -184,8 +186,8 @@ def ways() -> list[str]:
     return registry.of_kind("adaptation")
 
 
-def _way(name: str, material: Material, network: NeuralSeparator) -> Way:
-    """The way called ``name``."""
+def _task(name: str, material: Material, network: NeuralSeparator) -> AdaptationTask:
+    """The task called ``name``."""
     options: dict[str, Any] = {"material": material, "network": network}
     if name == "data_purification" and PREDICTOR in packaged():
         predictor: Any = networks.load(PREDICTOR, "meter").network
@@ -331,59 +333,38 @@ def _taught(
 
 
 def _learn(
-    network: NeuralSeparator,
-    way: Way,
+    task: AdaptationTask,
     steps: int,
     seed: int,
-    precision: str,
+    precision: Literal["float32", "bfloat16"],
     folder: Path,
     report: Callable[[str], None],
 ) -> str:
-    """Adapt ``network``, from the last checkpoint on; says what went wrong, if anything did."""
-    optimizer = torch.optim.Adam(network.parameters(), RATE)
-    average = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    first, checkpoint = 0, folder / "last.ckpt"
-    if checkpoint.is_file():
-        state = torch.load(checkpoint, weights_only=True)
-        network.load_state_dict(state["network"])
-        optimizer.load_state_dict(state["optimizer"])
-        way.start.load_state_dict(state["start"])
-        average, first = state["average"], state["step"]
-        report(f"Goes on from step {first}.")
-    network.train()
-    recent: list[float] = []
-    for step in range(first, steps):
-        for group in optimizer.param_groups:
-            falling = (1 + math.cos(math.pi * step / steps)) / 2
-            group["lr"] = RATE * min(1.0, (step + 1) / WARMUP) * max(falling, 0.01)
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
-            loss = _loss(network, way, np.random.default_rng([seed, step]))
-        optimizer.zero_grad()
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        if not (loss.isfinite() and norm.isfinite()):
-            return f"Adaptation diverged at step {step + 1}."
-        optimizer.step()
-        way.after(network, step + 1)
-        recent.append(float(loss.detach()))
-        for name, tensor in network.state_dict().items():
-            if tensor.is_floating_point():
-                average[name].lerp_(tensor, 1 - KEPT_AVERAGE)
-        if (step + 1) % SAVE_EVERY == 0 or step + 1 == steps:
-            state = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
-            state["start"] = way.start.state_dict()
-            with atomic(checkpoint) as temporary:
-                torch.save(state | {"average": average, "step": step + 1}, temporary)
-            report(f"Step {step + 1} of {steps}: loss {np.mean(recent):.2f}.")
-            recent.clear()
-    network.load_state_dict(average)
-    network.eval()
+    """Adapt the task's network, from the last checkpoint on; says what went wrong, if anything did."""
+    updates = Updates(
+        steps=steps,
+        batch=1,
+        learning_rate=RATE,
+        clip_norm=1.0,
+        schedule="falling",
+        warmup_steps=WARMUP,
+        average=KEPT_AVERAGE,
+        average_rises=False,
+        precision=precision,
+        most_lost_updates=1,
+        save_every=SAVE_EVERY,
+        workers=0,
+        seed=seed,
+    )
+    with torch.random.fork_rng(devices=[]):
+        run = Run(task, Batches(task, BATCH, seed), updates, folder)
+        run.resume()
+        if run.progress.step:
+            report(f"Goes on from step {run.progress.step}.")
+        try:
+            run.train(report)
+        except Diverged as error:
+            return f"Adaptation diverged at step {error.step}."
+    task.network.load_state_dict(run.average)
+    task.network.eval()
     return ""
-
-
-def _loss(network: NeuralSeparator, way: Way, rng: np.random.Generator) -> Tensor:
-    """Of noisy recordings, or where there is clean speech half of them, and half of that."""
-    if not way.material.voices:
-        return way.loss(network, rng, BATCH)
-    mixture, voice = batched([way.material.clean(rng) for _ in range(BATCH // 2)])
-    return (way.loss(network, rng, BATCH // 2) + network.loss(mixture, voice[:, None]).mean()) / 2

@@ -1,126 +1,142 @@
-"""One training loop for every network: a recipe in, weights and a learning curve out.
+"""The one loop for all that learns: a task and a row of items in, trained networks out.
 
-A run can be killed at any moment and goes on from its last checkpoint as if nothing had happened: items depend on
-their number alone (``data.dynamic``), and the checkpoint holds the network, its average, the optimiser, the random
-state and what was measured so far. Devices, several processes and mixed precision are accelerate's.
-
-A run's folder holds ``recipe.yaml`` (resolved), ``metrics.jsonl``, ``curve.png``, ``last.ckpt`` and
-``best.safetensors``.
+A run can be killed at any moment and goes on from its last checkpoint as if nothing had happened: batches depend on
+their number alone (``data.batches``), and the checkpoint holds the networks, their average, the optimisers, what the
+task remembers, the random state and what was measured so far. Devices, several processes and mixed precision are
+accelerate's. What is learnt is the task's affair (``nn.task``), what is left in the folder ``training.results``'s.
 """
 
-import copy
-import json
-import logging
-import math
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
-import yaml
 from torch import Tensor, nn
 
-from unbabble.base import weights
 from unbabble.base.errors import InputError, UsageError
-from unbabble.base.extras import missing_extra
 from unbabble.base.files import atomic
-from unbabble.base.report import plain
-from unbabble.base.weights import WeightsCard
-from unbabble.data.dynamic import Item
-from unbabble.nn.kinds.network import Network
-from unbabble.nn.kinds.separator import NeuralSeparator
-from unbabble.training.optimisers import Muon, is_matrix
-from unbabble.training.progress import Progress, criterion
-from unbabble.training.recipe import Items, Recipe, open_data
+from unbabble.data import sets
+from unbabble.data.batches import Place
+from unbabble.data.sets import Items
+from unbabble.nn.task import Task, moved
+from unbabble.training.optimisers import optimisers
+from unbabble.training.progress import Progress
+from unbabble.training.recipe import Updates
+from unbabble.training.results import BEST, LAST, Results
 
-logger = logging.getLogger(__name__)
 VALIDATION_SEED_OFFSET = 10_000
-LEVEL_MIXTURES = 10
-"""Of the validation set: the level of weights is settled over so many."""
-MOST_LOST_UPDATES = 50
-"""So many updates in a row with gradients that are not finite end a run: it has diverged."""
+"""Validation draws from another row than training."""
+FORMAT = 2
+"""Of checkpoints; the first had one network and no task."""
+Report = Callable[[str], None]
 
 
-class _Loss(nn.Module):
+class Diverged(InputError):
+    """No finite gradient for so many updates in a row; ``step`` is the last of them, from 1 on."""
+
+    def __init__(self, step: int, updates: int) -> None:
+        super().__init__(f"The run has diverged: no finite gradient for {updates} steps.")
+        self.step = step
+
+
+class OneProcess:
+    """In place of accelerate's ``Accelerator``: this process alone, on the processor."""
+
+    device = torch.device("cpu")
+    process_index, num_processes, is_main_process = 0, 1, True
+
+    def prepare(self, *modules: Any) -> tuple[Any, ...]:
+        """As they are."""
+        return modules
+
+    def backward(self, loss: Tensor) -> None:
+        """Gradients of a loss."""
+        loss.backward()
+
+    def clip_grad_norm_(self, parameters: Iterable[nn.Parameter], norm: float) -> Tensor:
+        """Limit the norm of all gradients together."""
+        return nn.utils.clip_grad_norm_(parameters, norm)
+
+
+class _Losses(nn.Module):
     """The call that accelerate wraps: gradients of several processes are joined where ``forward`` is called."""
 
-    def __init__(self, network: Network, mixed: bool) -> None:
+    def __init__(self, task: Task, player: str, mixed: bool) -> None:
         super().__init__()
-        self.network, self.mixed = network, mixed
+        self.network = task.networks[player]
+        self.task, self.player, self.mixed = task, player, mixed
 
-    def forward(self, *batch: Tensor) -> Tensor:
-        """Mean loss of the batch; losses themselves are never computed in half precision."""
-        with torch.autocast(batch[0].device.type, torch.bfloat16, enabled=self.mixed):
-            return self.network.loss(*batch).mean()
+    def forward(self, batch: Any, step: int) -> dict[str, Tensor]:
+        with torch.autocast(self.task.device.type, torch.bfloat16, enabled=self.mixed):
+            return self.task.losses(self.player, batch, step)
+
+
+@dataclass
+class _Player:
+    """A network that learns, and how its weights are updated."""
+
+    name: str
+    losses: Any
+    optimisers: list[torch.optim.Optimizer]
 
 
 class Run:
     """One training run in its folder.
 
     Args:
-        network: fresh, or to be tuned.
-        recipe: what to do.
-        folder: where everything is kept.
-        device: accelerate's choice by default, or ``cpu``.
-        command: what was typed, for the card of the weights.
-        listen: says in dB how well a network does on real recordings; then that decides which weights are best.
+        task: what is learnt.
+        items: what it learns from.
+        updates: how weights are updated.
+        folder: where the checkpoint is kept.
+        validation: what the best weights are chosen on; None where nothing is validated on the way.
+        validation_items: how many.
+        results: writes what else is left in the folder; None for nothing.
+        processes: accelerate's ``Accelerator``.
 
     Raises:
-        MissingExtraError: accelerate is not installed.
-        InputError: the data cannot be used.
+        UsageError: the items are not what the task needs, or a batch cannot be shared by the processes.
     """
 
     def __init__(
         self,
-        network: Network,
-        recipe: Recipe,
+        task: Task,
+        items: Items,
+        updates: Updates,
         folder: Path,
-        device: str = "auto",
-        command: str = "",
-        listen: Callable[[Network], float] | None = None,
+        *,
+        validation: Items | None = None,
+        validation_items: int = 0,
+        results: Results | None = None,
+        processes: Any = None,
     ) -> None:
-        try:
-            from accelerate import Accelerator
-            from accelerate.utils import set_seed
-        except ImportError as error:
-            raise missing_extra("train") from error
-        self.recipe, self.folder, self.network, self.command = recipe, folder, network, command
-        self.listen = listen
-        network.soft_db, network.mixit = recipe.soft_db, recipe.mixit
-        self.accelerator = Accelerator(cpu=device == "cpu")
-        if recipe.batch % self.accelerator.num_processes:
+        self.task, self.items, self.updates, self.folder = task, items, updates, folder
+        self.validation, self.validation_items, self.results = validation, validation_items, results
+        self.processes = processes or OneProcess()
+        if updates.batch % self.processes.num_processes:
             raise UsageError(
-                f"A batch of {recipe.batch} cannot be shared by {self.accelerator.num_processes} processes."
+                f"A batch of {updates.batch} cannot be shared by {self.processes.num_processes} processes."
             )
-        set_seed(recipe.seed)
-        self.train_set = open_data(recipe.train, recipe.seed, recipe.fixed_order_steps * recipe.batch)
-        self.validation_set = open_data(recipe.validation, recipe.seed + VALIDATION_SEED_OFFSET)
-        for section, items in (("train", self.train_set), ("validation", self.validation_set)):
-            first = items[0]
-            if first._fields != network.ITEM:
-                raise UsageError(
-                    f"A {network.card.contract} learns from {' and '.join(network.ITEM)}: the recipe's section "
-                    f"'{section}' has {' and '.join(first._fields)}."
-                )
-            voices = len(first.sources) if isinstance(first, Item) else network.sources
-            if voices > network.sources or not voices:
-                raise UsageError(
-                    f"The recipe's section '{section}' has mixtures of {voices} known voices, but the network "
-                    f"returns {network.sources}: set options.sources."
-                )
-        self.voice_first = recipe.mixit and voices == 1
-        """Noise was put to noisy speech: what is saved is the network's first output."""
-        if recipe.mixit:
-            _check_mixit(network, voices)
-        self.loss, *self.optimizers = self.accelerator.prepare(
-            _Loss(network, recipe.precision == "bfloat16"), *_optimizers(network, recipe)
-        )
-        if recipe.compile:
-            self.loss.compile()
+        torch.manual_seed(updates.seed)
+        self.plan = sets.batches(items, updates.batch, updates.seed)
+        for section, learnt in (("train", items), ("validation", validation)):
+            for first in sets.firsts(learnt) if learnt is not None else ():
+                task.check(first, section)
+        for network in task.networks.values():
+            network.to(self.processes.device)
+        self.players = [self._player(name) for name in task.players]
         self.average = self._copy()
         self.progress = Progress()
+
+    def _player(self, name: str) -> _Player:
+        losses, *made = self.processes.prepare(
+            _Losses(self.task, name, self.updates.precision == "bfloat16"),
+            *optimisers(self.task.networks[name], self.updates),
+        )
+        if self.updates.compile:
+            losses.compile()
+        return _Player(name, losses, made)
 
     @property
     def checkpoint(self) -> Path:
@@ -131,7 +147,7 @@ class Run:
         """Go on from the last checkpoint of the folder, if there is one.
 
         Raises:
-            InputError: it is damaged, or of another network.
+            InputError: it is damaged, of another network, or of an earlier release.
             UsageError: the best weights were chosen otherwise.
         """
         if not self.checkpoint.is_file():
@@ -140,47 +156,33 @@ class Run:
             state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
         except Exception as error:
             raise InputError(f"The checkpoint '{self.checkpoint}' is damaged: {_line(error)}.") from error
+        if state.get("format") != FORMAT:
+            raise InputError(
+                f"The checkpoint '{self.checkpoint}' was written by another release of Unbabble: go on with that one, "
+                "or begin anew in another folder."
+            )
         try:
-            self.network.load_state_dict(state["network"])
-        except RuntimeError as error:
+            for name, network in self.task.networks.items():
+                network.load_state_dict(state["networks"][name])
+        except (RuntimeError, KeyError) as error:
             raise InputError(f"'{self.checkpoint}' is of another network: {_line(error)}.") from error
         self.average = {name: tensor.to(self.average[name]) for name, tensor in state["average"].items()}
-        for optimizer, its_state in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(its_state)
+        for player in self.players:
+            for optimiser, its_state in zip(player.optimisers, state["optimisers"][player.name], strict=True):
+                optimiser.load_state_dict(its_state)
+        self.task.restore(moved(state["task"], self.processes.device))
         self.progress = Progress(**state["progress"])
-        if any(("blind_db" in each) != (self.listen is not None) for each in self.progress.validations):
-            raise UsageError(
-                "The run was begun with other recordings to listen to: --validate-blind must be the same."
-            )
+        for each in self.progress.validations:
+            if odd := {*each} ^ {"step", "train_loss", *self.task.measures}:
+                raise UsageError(
+                    f"The run was begun with other measures ({', '.join(sorted(odd))}): what decides which weights are "
+                    "best, as --validate-blind, must be the same."
+                )
         torch.set_rng_state(state["random"])
         if "random_cuda" in state and torch.cuda.is_available():
             torch.cuda.set_rng_state(state["random_cuda"])
-        self._cut_metrics()
-
-    def settle_level(self) -> None:
-        """Before the first step: weights that learnt with levels open have one of their own, not that of mixtures."""
-        assert isinstance(self.network, NeuralSeparator)
-        count = min(LEVEL_MIXTURES, self.recipe.validation_items)
-        self.network.settle_level(torch.from_numpy(self.validation_set[number][0]) for number in range(count))
-        self.average = self._copy()
-
-    def _copy(self) -> dict[str, Tensor]:
-        return {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
-
-    def start_from_here(self, report: Callable[[str], None]) -> None:
-        """Keep what the weights score before the first step: what is not better than that is not kept."""
-        measured = self._measure()
-        self.progress.validations.append({"step": 0.0, "train_loss": measured["loss"], **measured})
-        report(f"Before: {self._told(measured)}.")
-
-    def _told(self, measured: dict[str, float]) -> str:
-        name, text = self.network.FIGURE
-        heard = f", real recordings {measured['blind_db']:.2f} dB" if "blind_db" in measured else ""
-        return f"validation loss {measured['loss']:.2f}, {text.format(measured[name])}{heard}"
-
-    def _measure(self) -> dict[str, float]:
-        measured = validate_network(self.network, self.validation_set, self.recipe.validation_items)
-        return measured | ({"blind_db": self.listen(self.network)} if self.listen else {})
+        if self.results:
+            self.results.forget_after(self.progress.step)
 
     def save(self) -> None:
         """Write the checkpoint, atomically.
@@ -188,12 +190,17 @@ class Run:
         Raises:
             OutputError: it cannot be written (the one before stays).
         """
-        if not self.accelerator.is_main_process:
+        if not self.processes.is_main_process:
             return
         state = {
-            "network": self.network.state_dict(),
+            "format": FORMAT,
+            "networks": {name: network.state_dict() for name, network in self.task.networks.items()},
             "average": self.average,
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "optimisers": {
+                player.name: [optimiser.state_dict() for optimiser in player.optimisers]
+                for player in self.players
+            },
+            "task": self.task.state(),
             "progress": asdict(self.progress),
             "random": torch.get_rng_state(),
         }
@@ -202,221 +209,160 @@ class Run:
         with atomic(self.checkpoint) as temporary:
             torch.save(state, temporary)
 
-    def train(self, report: Callable[[str], None] = logger.info) -> Progress:
-        """Train to the last step of the recipe.
+    def start_from_here(self, report: Report) -> None:
+        """Keep what the weights score before the first step: what is not better than that is not kept."""
+        measured = self._measure()
+        self.progress.validations.append({"step": 0.0, "train_loss": measured["loss"], **measured})
+        report(f"Before: {self.task.reported(measured)}.")
+
+    def train(self, report: Report) -> Progress:
+        """Train to the last step.
 
         Raises:
-            InputError: the run has diverged.
+            Diverged: gradients have not been finite for long.
             OutputError: the disk is full; the last checkpoint is whole.
         """
-        recipe, progress = self.recipe, self.progress
+        updates, progress, main = self.updates, self.progress, self.processes.is_main_process
         self.folder.mkdir(parents=True, exist_ok=True)
-        with atomic(self.folder / "recipe.yaml") as temporary:
-            temporary.write_text(yaml.safe_dump(plain(asdict(recipe)), sort_keys=False), encoding="utf-8")
+        if self.results:
+            self.results.begin()
         began, before = time.perf_counter(), progress.seconds
         for batch in self._batches():
-            self._update(batch)
+            updated = self._update(batch)
             progress.step += 1
+            self.task.after(progress.step)
+            if updated:
+                self._add_to_average()
             progress.seconds = before + time.perf_counter() - began
-            step = progress.step
-            if step % recipe.validate_every == 0 or step == recipe.steps:
+            last = progress.step == updates.steps
+            if self.validation is not None and (progress.step % updates.validate_every == 0 or last):
                 self._validate(report)
-            if step % recipe.save_every == 0 or step == recipe.steps:
+            if progress.step % updates.save_every == 0 or last:
+                losses = self._training_loss()
+                if self.validation is None:
+                    progress.reported()
                 self.save()
-        if self.accelerator.is_main_process:
-            self._keep("last.safetensors")
-            self._calibrate()
+                if self.validation is None and main:
+                    report(f"{losses}.")
+        if self.results and main:
+            self.results.keep(LAST, self.task, self.average, progress)
+            if self.validation is not None:
+                self.results.calibrate(self.task, self.validation)
         return progress
 
-    def _keep(self, name: str) -> None:
-        """Write the averaged weights."""
-        network, kept = self.network, self.average
-        if self.voice_first:
-            network = copy.deepcopy(self.network)
-            assert isinstance(network, NeuralSeparator)
-            network.load_state_dict(self.average)
-            network = network.first_source()
-            kept = network.state_dict()
-        weights.save(self.folder / name, kept, self.card(network))
-
-    def _calibrate(self) -> None:
-        """Of the weights that are kept, best and last, what is fitted once they stand."""
-        if type(self.network).calibrate is Network.calibrate:
-            return
-        network = copy.deepcopy(self.network).eval()
-        for path in (self.folder / "best.safetensors", self.folder / "last.safetensors"):
-            network.load_state_dict(weights.read_tensors(path))
-            network.calibrate(_validation_items(network, self.validation_set, self.recipe.validation_items))
-            weights.save(path, network.state_dict(), weights.read_card(path))
-
-    def _batches(self) -> Iterator[tuple[Tensor, ...]]:
-        recipe, rank, processes = self.recipe, self.accelerator.process_index, self.accelerator.num_processes
-        share = recipe.batch // processes
-        first = self.progress.step * recipe.batch + rank * share
-        numbers = [
-            [first + step * recipe.batch + item for item in range(share)]
-            for step in range(recipe.steps - self.progress.step)
-        ]
+    def _batches(self) -> Iterator[Any]:
+        device = self.processes.device
         loader = torch.utils.data.DataLoader(
-            self.train_set,  # type: ignore[arg-type]
-            batch_sampler=numbers,
-            num_workers=recipe.workers,
-            collate_fn=_stack,
-            pin_memory=self.accelerator.device.type == "cuda",
-            prefetch_factor=4 if recipe.workers else None,
+            _Placed(self.items),
+            batch_sampler=_Places(self),  # type: ignore[arg-type]
+            num_workers=self.updates.workers,
+            collate_fn=self.task.collate,
+            pin_memory=device.type == "cuda",
+            prefetch_factor=4 if self.updates.workers else None,
             generator=torch.Generator().manual_seed(0),
         )
         for batch in loader:
-            yield tuple(each.to(self.accelerator.device, non_blocking=True) for each in batch)
+            yield moved(batch, device)
 
-    def _update(self, batch: tuple[Tensor, ...]) -> None:
-        recipe, progress = self.recipe, self.progress
-        self.loss.train()
-        self.network.fixed_order = progress.step < recipe.fixed_order_steps
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = progress.learning_rate(recipe) * group["share"]
-        loss = self.loss(*batch)
-        self.network.zero_grad()
-        self.accelerator.backward(loss)
-        norm = self.accelerator.clip_grad_norm_(self.loss.parameters(), recipe.clip_norm)
-        if norm is not None and not torch.isfinite(norm):
-            progress.lost_updates += 1
-            if progress.lost_updates >= MOST_LOST_UPDATES:
-                raise InputError(f"The run has diverged: no finite gradient for {MOST_LOST_UPDATES} steps.")
-            return
+    def _update(self, batch: Any) -> bool:
+        """One update of each player in turn; whether all gradients were finite."""
+        updates, progress = self.updates, self.progress
+        for player in self.players:
+            player.losses.train()
+            for optimiser in player.optimisers:
+                for group in optimiser.param_groups:
+                    group["lr"] = progress.learning_rate(updates) * group["share"]
+            losses = player.losses(batch, progress.step)
+            for network in self.task.networks.values():
+                network.zero_grad()
+            total: Any = sum(losses.values())
+            self.processes.backward(total)
+            norm = self.processes.clip_grad_norm_(player.losses.parameters(), updates.clip_norm)
+            if norm is not None and not torch.isfinite(norm):
+                progress.lost_updates += 1
+                if progress.lost_updates >= updates.most_lost_updates:
+                    raise Diverged(progress.step + 1, updates.most_lost_updates)
+                return False
+            for optimiser in player.optimisers:
+                optimiser.step()
+            for name, loss in losses.items():
+                name = f"{player.name}.{name}"
+                progress.recent[name] = progress.recent.get(name, 0.0) + float(loss.detach())
         progress.lost_updates = 0
-        progress.recent_loss += float(loss.detach())
         progress.recent_steps += 1
-        for optimizer in self.optimizers:
-            optimizer.step()
-        with torch.no_grad():
-            # Early averages must not remember the first random weights for long.
-            keep = min(recipe.average, (1 + progress.step) / (10 + progress.step))
-            for name, tensor in self.network.state_dict().items():
-                if tensor.is_floating_point():
-                    self.average[name].lerp_(tensor, 1 - keep)
-                else:
-                    self.average[name].copy_(tensor)
+        return True
 
-    def _validate(self, report: Callable[[str], None]) -> None:
-        recipe, progress, train_loss = self.recipe, self.progress, self.progress.train_loss
-        progress.recent_loss, progress.recent_steps = 0.0, 0
-        own = self._copy()
-        random = torch.get_rng_state()
-        self.network.load_state_dict(self.average)
+    @torch.no_grad()
+    def _add_to_average(self) -> None:
+        updates, step = self.updates, self.progress.step
+        keep = min(updates.average, step / (9 + step)) if updates.average_rises else updates.average
+        for name, tensor in self.task.network.state_dict().items():
+            if tensor.is_floating_point():
+                self.average[name].lerp_(tensor, 1 - keep)
+            else:
+                self.average[name].copy_(tensor)
+
+    def _validate(self, report: Report) -> None:
+        progress, losses = self.progress, self._training_loss()
+        own, random, train_loss = self._copy(), torch.get_rng_state(), progress.train_loss
+        self.task.network.load_state_dict(self.average)
         measured = self._measure()
-        better = criterion(measured) < progress.best
+        self.task.network.load_state_dict(own)
+        best = min(map(self.task.regret, progress.validations), default=torch.inf)
+        better = self.task.regret(measured) < best
         progress.validations.append({"step": float(progress.step), "train_loss": train_loss, **measured})
-        if better and self.accelerator.is_main_process:
-            self._keep("best.safetensors")
-        self.network.load_state_dict(own)
+        if self.processes.is_main_process:
+            if self.results and better:
+                self.results.keep(BEST, self.task, self.average, progress)
+            if self.results:
+                self.results.note(progress)
+            report(f"{losses}, {self.task.reported(measured)}{', the best so far' if better else ''}.")
+        progress.reported()
         torch.set_rng_state(random)
-        if self.accelerator.is_main_process:
-            line = progress.validations[-1] | {
-                "learning_rate": progress.learning_rate(recipe),
-                "hours": progress.seconds / 3600,
-            }
-            with open(self.folder / "metrics.jsonl", "a", encoding="utf-8") as file:
-                file.write(json.dumps(plain(line)) + "\n")
-            progress.plot(self.folder / "curve.png")
-            report(
-                f"Step {progress.step} of {recipe.steps}: training loss {train_loss:.2f}, "
-                f"{self._told(measured)}{', the best so far' if better else ''}."
-            )
 
-    def _cut_metrics(self) -> None:
-        """Forget what was written after the checkpoint: those steps are done again."""
-        path = self.folder / "metrics.jsonl"
-        if path.is_file():
-            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-            kept = [
-                line
-                for line in lines
-                if line.endswith("\n") and json.loads(line)["step"] <= self.progress.step
-            ]
-            with atomic(path) as temporary:
-                temporary.write_text("".join(kept), encoding="utf-8")
+    def _training_loss(self) -> str:
+        progress = self.progress
+        return f"Step {progress.step} of {self.updates.steps}: training loss {progress.train_loss:.2f}"
 
-    def card(self, network: Network) -> WeightsCard:
-        """What the weights of ``network`` are, as far as the run knows."""
-        recipe, progress = self.recipe, self.progress
-        validated, figure = progress.validations[-1] if progress.validations else {}, self.network.FIGURE[0]
-        return WeightsCard(
-            method=recipe.method,
-            options=network.resolved_options(),
-            summary=recipe.summary,
-            data=recipe.data,
-            licence=recipe.licence,
-            command=self.command,
-            seed=recipe.seed,
-            scores={"validation": {figure: round(validated.get(figure, math.nan), 2)}},
-            limits=recipe.limits,
-            training={
-                "steps": progress.step,
-                "batch": recipe.batch,
-                "hours": round(progress.seconds / 3600, 2),
-            },
-        )
+    def _measure(self) -> dict[str, float]:
+        """What the task measures, in the networks' state for use."""
+        assert self.validation is not None
+        networks = self.task.networks.values()
+        training = [network.training for network in networks]
+        for network in networks:
+            network.eval()
+        with torch.no_grad():
+            measured = self.task.measure(self.validation, self.validation_items)
+        for network, was in zip(networks, training, strict=True):
+            network.train(was)
+        return measured
+
+    def _copy(self) -> dict[str, Tensor]:
+        return {name: tensor.detach().clone() for name, tensor in self.task.network.state_dict().items()}
 
 
-def _check_mixit(network: Network, recordings: int) -> None:
-    if not isinstance(network, NeuralSeparator) or type(network).loss is not NeuralSeparator.loss:
-        raise UsageError(
-            f"A {network.card.name} has a loss of its own: it cannot learn by mixture invariance."
-        )
-    if recordings == 1 and network.sources > 1:
-        network.first_source()
-    if network.sources <= recordings:
-        raise UsageError(
-            "Mixture invariant training takes more outputs than there are recordings in a mixture: set options.sources."
-        )
+class _Places:
+    """The places of the batches that are still to come: of each batch those for this process."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    def __iter__(self) -> Iterator[list[Place]]:
+        processes = self.run.processes
+        share = self.run.updates.batch // processes.num_processes
+        mine = slice(processes.process_index * share, (processes.process_index + 1) * share)
+        for step in range(self.run.progress.step, self.run.updates.steps):
+            yield self.run.plan[step][mine]
 
 
-def _optimizers(network: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
-    """One, or for Muon a second one for all that is no matrix; ``share`` is of the recipe's learning rate."""
-    weights, rate, decay = list(network.parameters()), recipe.learning_rate, recipe.weight_decay
-    if recipe.optimizer == "adam":
-        return [torch.optim.Adam([{"params": weights, "share": 1.0}], rate, weight_decay=decay)]
-    matrices = [each for each in weights if recipe.optimizer == "muon" and is_matrix(each)]
-    others = [each for each in weights if not any(each is matrix for matrix in matrices)]
-    optimizers: list[torch.optim.Optimizer] = []
-    if matrices:
-        optimizers.append(
-            Muon([{"params": matrices, "share": recipe.matrix_share}], rate, weight_decay=decay)
-        )
-    if others:
-        optimizers.append(torch.optim.AdamW([{"params": others, "share": 1.0}], rate, weight_decay=decay))
-    return optimizers
+class _Placed(torch.utils.data.Dataset):
+    """Items by their place."""
 
+    def __init__(self, items: Items) -> None:
+        self.items = items
 
-def validate_network(network: Network, items: Items, count: int) -> dict[str, float]:
-    """Mean loss of the first ``count`` items, and the mean of the network's own figure over those that tell."""
-    losses, figures = [], []
-    training, fixed_order = network.training, network.fixed_order
-    network.eval()
-    network.fixed_order = False
-    with torch.no_grad():
-        for item in _validation_items(network, items, count):
-            losses.append(float(network.loss(*item)))
-            figures.append(network.figure(*item))
-    network.train(training)
-    network.fixed_order = fixed_order
-    told = [each for each in figures if not math.isnan(each)]
-    return {
-        "loss": float(np.mean(losses)),
-        network.FIGURE[0]: float(np.mean(told)) if told else math.nan,
-    }
-
-
-def _validation_items(network: Network, items: Items, count: int) -> Iterator[tuple[Tensor, ...]]:
-    device = next(network.parameters()).device
-    for index in range(count):
-        yield tuple(torch.from_numpy(np.array(each)).to(device)[None] for each in items[index])
-
-
-def _stack(items: list[tuple[np.ndarray, ...]]) -> tuple[Tensor, ...]:
-    return tuple(torch.from_numpy(np.stack(each)) for each in zip(*items, strict=True))
+    def __getitem__(self, place: Place) -> Any:
+        return sets.item(self.items, place)
 
 
 def _line(error: Exception) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from unbabble.base import registry
 from unbabble.base.config import check_arguments, load_yaml, merge, parse_assignments
 from unbabble.base.errors import InputError, UsageError
+from unbabble.base.extras import missing_extra
 from unbabble.base.files import check_output
 from unbabble.base.report import Result
 from unbabble.verbs.frame import say
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from unbabble.nn.kinds.network import Network
     from unbabble.pipelines.score import Listener
     from unbabble.training.recipe import Recipe
+    from unbabble.training.run import Run
 
 RUNS = Path("runs")
 TUNING_STEPS = 2000
@@ -76,7 +78,6 @@ def train(
     """
     from unbabble.networks import load as networks
     from unbabble.training.recipe import read_recipe
-    from unbabble.training.run import Run
 
     changes = parse_assignments(set or [])
     new: list[str] = []
@@ -106,8 +107,9 @@ def train(
     typed = [*map(str, configs), *(f"--set {each}" for each in set or [])]
     typed += [f"--from {from_}"] * (from_ is not None) + [f"--data {data}"] * (data is not None)
     typed += [f"--validate-blind {validate_blind}"] * (validate_blind is not None)
-    listen = _listener(validate_blind, network) if validate_blind is not None else None
-    run = Run(network, recipe, folder, device, " ".join(["unbabble train", *typed]), listen)
+    settle = getattr(start, "levels", None) == "fitted" and getattr(network, "levels", None) == "kept"
+    command = " ".join(["unbabble train", *typed])
+    run = run_of(recipe, network, folder, device, command, validate_blind=validate_blind, settle_level=settle)
     if run.checkpoint.is_file() and not resume:
         raise UsageError(
             f"'{folder}' holds a run already: --resume goes on with it, --out names another folder."
@@ -117,9 +119,6 @@ def train(
     if start is not None and new and not run.progress.step:
         more = f" and {len(new) - 3} more" if len(new) > 3 else ""
         tell(f"These do not fit '{from_}' and start anew: {', '.join(new[:3])}{more}.")
-    levels = getattr(start, "levels", None), getattr(network, "levels", None)
-    if levels == ("fitted", "kept") and not run.progress.step:
-        run.settle_level()
     if start is not None and not new and not run.progress.validations:
         run.start_from_here(tell)
     progress = run.train(tell)
@@ -132,6 +131,63 @@ def train(
     return Trained(folder, weights if weights.is_file() else None, progress.validations)
 
 
+def run_of(
+    recipe: "Recipe",
+    network: "Network",
+    folder: Path,
+    device: str = "auto",
+    command: str = "",
+    *,
+    validate_blind: Path | None = None,
+    settle_level: bool = False,
+) -> "Run":
+    """The run of a recipe, before its first step.
+
+    Args:
+        recipe: what to do.
+        network: fresh, or to be tuned.
+        folder: where everything is kept.
+        device: accelerate's choice by default, or ``cpu``.
+        command: what was typed, for the card of the weights.
+        validate_blind: real recordings that decide which weights are best.
+        settle_level: give the weights the level of the mixtures first.
+
+    Raises:
+        MissingExtraError: accelerate is not installed.
+        InputError: the data cannot be used.
+        UsageError: the data is not what the task needs, or no such task.
+    """
+    from unbabble.training.results import Results
+    from unbabble.training.run import VALIDATION_SEED_OFFSET, Run
+    from unbabble.training.tasks import create
+    from unbabble.training.tasks.separation import Separation
+
+    try:
+        from accelerate import Accelerator
+    except ImportError as error:
+        raise missing_extra("train") from error
+    processes = Accelerator(cpu=device == "cpu")
+    task = create(network, recipe.task)
+    if validate_blind is not None:
+        if not isinstance(task, Separation):
+            raise UsageError("Only what separates is validated on real recordings.")
+        task.judged_by(_listener(validate_blind, network))
+    items = task.curriculum(recipe.train).open(recipe.seed)
+    validation = recipe.validation.open(recipe.seed + VALIDATION_SEED_OFFSET)
+    if settle_level and isinstance(task, Separation):
+        task.settle_level(validation, recipe.validation_items)
+    return Run(
+        task,
+        items,
+        recipe,
+        folder,
+        validation=validation,
+        validation_items=recipe.validation_items,
+        results=Results(folder, recipe, command),
+        processes=processes,
+    )
+
+
 def tuning_recipe(start: "Network", data: Path) -> dict[str, Any]:
     """How to tune ``start`` on one's own recordings, judged by every fifth utterance of each speaker.
 
@@ -141,9 +197,15 @@ def tuning_recipe(start: "Network", data: Path) -> dict[str, Any]:
     """
     common: dict[str, Any] = {"sample_rate": start.sample_rate, "seconds": 4.0}
     if data.suffix == ".jsonl":
-        learn = judge = {"manifest": str(data), **common}
+        learn = judge = {"kind": "manifest", "manifest": str(data), **common}
     else:
-        made = {"speech": str(data), "talkers": [*start.talkers], "overlap": [0.5, 1.0], **common}
+        made = {
+            "kind": "mixtures",
+            "speech": str(data),
+            "talkers": [*start.talkers],
+            "overlap": [0.5, 1.0],
+            **common,
+        }
         learn = {**made, "speed": [0.95, 1.05], "held_out": False}
         judge = {**made, "held_out": True}
     return {
@@ -162,12 +224,12 @@ def tuning_recipe(start: "Network", data: Path) -> dict[str, Any]:
 
 
 def _fresh(recipe: "Recipe") -> "Network":
-    from accelerate.utils import set_seed
+    import torch
 
     card, _ = registry.find(recipe.method)
     if not card.network:
         raise UsageError(f"'{recipe.method}' is not a network: there is nothing to train.")
-    set_seed(recipe.seed)
+    torch.manual_seed(recipe.seed)
     owner = f"Method '{recipe.method}'"
     options = {"sample_rate": recipe.train.sample_rate} | recipe.options
     return registry.create(recipe.method, **check_arguments(registry.method(recipe.method), options, owner))
@@ -215,11 +277,8 @@ def _listener(folder: Path, network: "Network") -> "Listener":
     import tempfile
 
     from unbabble.base.inputs import expand
-    from unbabble.nn.kinds.separator import NeuralSeparator
     from unbabble.pipelines.score import Listener
 
-    if not isinstance(network, NeuralSeparator):
-        raise UsageError("Only what separates is validated on real recordings.")
     if not folder.exists():
         raise InputError(f"There is no folder '{folder}'.")
     with tempfile.TemporaryDirectory(prefix="unbabble-") as spool:

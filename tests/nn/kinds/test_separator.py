@@ -9,9 +9,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from unbabble.base.errors import InputError, UsageError
-from unbabble.methods.separation.conv_tasnet import ConvTasNet
-from unbabble.methods.separation.dprnn import DPRNN
-from unbabble.methods.separation.sepformer import SepFormer
 from unbabble.nn.kinds.separator import NeuralSeparator, fit_levels
 
 TIME = 2000
@@ -141,21 +138,6 @@ def test_the_loss_leaves_levels_open_only_where_they_are_fitted(levels, penalise
     assert (wrong > right + 5) == penalised
 
 
-def test_a_level_is_settled_over_all_mixtures():
-    """Not louder for a loud mixture and softer for a soft one: a stream has one level."""
-    torch.manual_seed(0)
-    network = ConvTasNet(**ConvTasNet.TINY).eval()
-    mixtures = [3 * _noise(TIME, seed=1).float(), 0.2 * _noise(TIME, seed=2).float()]
-    for _ in range(2):
-        with torch.no_grad():
-            network.decoder.weight.mul_(50)
-        network.settle_level(mixtures)
-        with torch.no_grad():
-            found = torch.cat([network.estimate(each[None])[0].sum(0) for each in mixtures])
-        wanted = torch.cat(mixtures)
-        assert float(found @ wanted / (found @ found)) == pytest.approx(1, abs=1e-4)
-
-
 # ---------------------------------------------------------------------------------------------- fit_levels
 
 
@@ -194,13 +176,3 @@ def test_a_silent_voice_stays_silent():
     fitted = fit_levels(torch.stack((voice, torch.zeros(TIME))), 5 * voice)
     assert not fitted[1].any()
     torch.testing.assert_close(fitted[0], 5 * voice, rtol=2e-3, atol=0)
-
-
-@pytest.mark.parametrize("method", [ConvTasNet, DPRNN, SepFormer])
-def test_the_first_output_stands_alone(method):
-    torch.manual_seed(0)
-    several = method(**method.TINY | {"sources": 3}).eval()
-    heard = _noise(2, TIME)
-    alone = several.first_source()
-    assert alone.sources == 1
-    torch.testing.assert_close(alone.estimate(heard), several.estimate(heard)[:, :1])

@@ -14,8 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unbabble.base.registry import register
-from unbabble.nn.kinds.separator import NeuralSeparator
-from unbabble.nn.material import MIXED_SNR_DB, Way, batched, mixed, negative_snr_db
+from unbabble.nn.material import MIXED_SNR_DB, AdaptationTask, batched, mixed, negative_snr_db
 
 AGREEMENT, DISAGREEMENT = 0.1, 0.01
 """lambda+ and lambda-, of decibels and of squared decibels; the paper searches for them."""
@@ -27,13 +26,13 @@ AGREEMENT, DISAGREEMENT = 0.1, 0.01
     summary="Adapts an enhancer by what must be alike, and what must not, between pairs of noisy recordings.",
     citation="Sivaraman & Kim, IEEE JSTSP 2022",
 )
-class ContrastiveMixtures(Way):
+class ContrastiveMixtures(AdaptationTask):
     """See the module."""
 
-    def loss(self, network: NeuralSeparator, rng: np.random.Generator, batch: int) -> Float[Tensor, ""]:
-        """Half of the pairs are positive, half negative."""
+    def draw(self, rng: np.random.Generator, count: int) -> tuple[Tensor, ...]:
+        """x1, x2, p1 and p2 of pairs, of which half are positive, half negative."""
         pairs: list[tuple[Tensor, ...]] = []
-        for number in range(max(2, batch // 2)):
+        for number in range(max(2, count // 2)):
             (first, _), (second, _) = self.material.excerpt(rng), self.material.excerpt(rng)
             noises = self.material.noise(rng), self.material.noise(rng)
             snr_db = rng.uniform(*MIXED_SNR_DB)
@@ -42,8 +41,12 @@ class ContrastiveMixtures(Way):
             else:
                 noises = (noises[0], noises[0])
             pairs.append((mixed(first, noises[0], snr_db), mixed(second, noises[1], snr_db), first, second))
-        one, other, p1, p2 = batched(pairs)
-        y1, y2 = network.estimate(one)[:, 0], network.estimate(other)[:, 0]
+        return batched(pairs)
+
+    def loss(self, *drawn: Tensor) -> Float[Tensor, ""]:
+        """The mean over all pairs, in which those of even number are negative."""
+        one, other, p1, p2 = drawn
+        y1, y2 = self.network.estimate(one)[:, 0], self.network.estimate(other)[:, 0]
         own = (negative_snr_db(y1, p1) + negative_snr_db(y2, p2)) / 2
         between, wanted = negative_snr_db(y1, y2), negative_snr_db(p1, p2)
         negative, positive = slice(0, None, 2), slice(1, None, 2)

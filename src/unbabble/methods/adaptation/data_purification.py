@@ -19,7 +19,7 @@ from torch import Tensor
 from unbabble.base.registry import register
 from unbabble.nn.kinds.separator import NeuralSeparator
 from unbabble.nn.live_masks import Frames
-from unbabble.nn.material import EPS, MIXED_SNR_DB, Material, Way, batched, mixed
+from unbabble.nn.material import EPS, MIXED_SNR_DB, AdaptationTask, Material, batched, mixed
 
 WINDOW, HOP = 1024, 256
 """Of frames, as in ``frame_snr``."""
@@ -33,7 +33,7 @@ LIMIT_DB = 30.0
     summary="Adapts an enhancer as pseudo_enhancement, by the frames of the recordings that are clean.",
     citation="Sivaraman, Kim, Kim, Interspeech 2021",
 )
-class DataPurification(Way):
+class DataPurification(AdaptationTask):
     """See the module.
 
     Args:
@@ -51,17 +51,21 @@ class DataPurification(Way):
         super().__init__(material, network)
         self.predictor = predictor
 
-    def loss(self, network: NeuralSeparator, rng: np.random.Generator, batch: int) -> Float[Tensor, ""]:
-        """L."""
-        found = []
-        for _ in range(batch):
+    def draw(self, rng: np.random.Generator, count: int) -> tuple[Tensor, ...]:
+        """x, p and what the large network makes of p."""
+        excerpts = []
+        for _ in range(count):
             recording, taught = self.material.excerpt(rng)
             mixture = mixed(recording, self.material.noise(rng), rng.uniform(*MIXED_SNR_DB))
-            found.append((mixture, recording, taught))
-        mixture, target, taught = batched(found)
+            excerpts.append((mixture, recording, taught))
+        return batched(excerpts)
+
+    def loss(self, *drawn: Tensor) -> Float[Tensor, ""]:
+        """L."""
+        mixture, target, taught = drawn
         with torch.no_grad():
             snr_db = self.predictor(target) if self.predictor else frame_snr_db(taught, target - taught)
-        return weighted(network.estimate(mixture)[:, 0], target, snr_db.sigmoid()).mean()
+        return weighted(self.network.estimate(mixture)[:, 0], target, snr_db.sigmoid()).mean()
 
 
 def frames(samples: Float[Tensor, "batch time"]) -> Float[Tensor, "batch frame sample"]:

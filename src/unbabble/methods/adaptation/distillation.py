@@ -9,8 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unbabble.base.registry import register
-from unbabble.nn.kinds.separator import NeuralSeparator
-from unbabble.nn.material import Way, batched
+from unbabble.nn.material import AdaptationTask, batched
 
 
 @register(
@@ -19,10 +18,14 @@ from unbabble.nn.material import Way, batched
     summary="Adapts an enhancer to one person by what a large network makes of that person's recordings.",
     citation="Kim & Kim, WASPAA 2021",
 )
-class Distillation(Way):
+class Distillation(AdaptationTask):
     """See the module."""
 
-    def loss(self, network: NeuralSeparator, rng: np.random.Generator, batch: int) -> Float[Tensor, ""]:
+    def draw(self, rng: np.random.Generator, count: int) -> tuple[Tensor, ...]:
+        """Recordings, and what the teacher makes of them."""
+        return batched([self.material.excerpt(rng) for _ in range(count)])
+
+    def loss(self, *drawn: Tensor) -> Float[Tensor, ""]:
         """The network's own, with the teacher's voice in place of the true one."""
-        noisy, taught = batched([self.material.excerpt(rng) for _ in range(batch)])
-        return network.loss(noisy, taught[:, None]).mean()
+        noisy, taught = drawn
+        return self.network.loss(noisy, taught[:, None]).mean()

@@ -11,7 +11,7 @@ from torch import Tensor
 from unbabble.base.errors import UsageError
 from unbabble.base.registry import register
 from unbabble.nn.kinds.separator import NeuralSeparator
-from unbabble.nn.material import Material, Way, batched
+from unbabble.nn.material import AdaptationTask, Material, batched
 
 
 @register(
@@ -20,7 +20,7 @@ from unbabble.nn.material import Material, Way, batched
     summary="Adapts an enhancer by seconds of the person's clean speech alone.",
     citation="Sivaraman & Kim, IEEE JSTSP 2022",
 )
-class FineTuning(Way):
+class FineTuning(AdaptationTask):
     """See the module.
 
     Raises:
@@ -32,7 +32,11 @@ class FineTuning(Way):
         if not material.voices:
             raise UsageError("Fine-tuning needs clean speech of the person: name some with --clean.")
 
-    def loss(self, network: NeuralSeparator, rng: np.random.Generator, batch: int) -> Float[Tensor, ""]:
+    def draw(self, rng: np.random.Generator, count: int) -> tuple[Tensor, ...]:
+        """Clean speech in noise, and alone."""
+        return batched([self.material.clean(rng) for _ in range(count)])
+
+    def loss(self, *drawn: Tensor) -> Float[Tensor, ""]:
         """The network's own."""
-        mixture, voice = batched([self.material.clean(rng) for _ in range(batch)])
-        return network.loss(mixture, voice[:, None]).mean()
+        mixture, voice = drawn
+        return self.network.loss(mixture, voice[:, None]).mean()

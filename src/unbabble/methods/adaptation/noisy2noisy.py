@@ -9,8 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unbabble.base.registry import register
-from unbabble.nn.kinds.separator import NeuralSeparator
-from unbabble.nn.material import MIXED_SNR_DB, Way, batched, mixed
+from unbabble.nn.material import MIXED_SNR_DB, AdaptationTask, batched, mixed
 
 
 @register(
@@ -19,17 +18,21 @@ from unbabble.nn.material import MIXED_SNR_DB, Way, batched, mixed
     summary="Adapts an enhancer by finding a recording in one noise within the same recording in another.",
     citation="Kashyap et al., Interspeech 2021",
 )
-class Noisy2Noisy(Way):
+class Noisy2Noisy(AdaptationTask):
     """See the module."""
 
-    def loss(self, network: NeuralSeparator, rng: np.random.Generator, batch: int) -> Float[Tensor, ""]:
-        """E(y1, x2)."""
+    def draw(self, rng: np.random.Generator, count: int) -> tuple[Tensor, ...]:
+        """x1 and x2."""
         pairs = []
-        for _ in range(batch):
+        for _ in range(count):
             recording, _ = self.material.excerpt(rng)
             first, second = (
                 mixed(recording, self.material.noise(rng), rng.uniform(*MIXED_SNR_DB)) for _ in range(2)
             )
             pairs.append((first, second))
-        mixture, target = batched(pairs)
-        return network.loss(mixture, target[:, None]).mean()
+        return batched(pairs)
+
+    def loss(self, *drawn: Tensor) -> Float[Tensor, ""]:
+        """E(y1, x2)."""
+        mixture, target = drawn
+        return self.network.loss(mixture, target[:, None]).mean()

@@ -12,8 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unbabble.base.registry import register
-from unbabble.nn.kinds.separator import NeuralSeparator
-from unbabble.nn.material import MIXED_SNR_DB, Way, batched, mixed
+from unbabble.nn.material import MIXED_SNR_DB, AdaptationTask, batched, mixed
 
 
 @register(
@@ -22,14 +21,18 @@ from unbabble.nn.material import MIXED_SNR_DB, Way, batched, mixed
     summary="Adapts an enhancer by taking more noise off the person's noisy recordings.",
     citation="Sivaraman, Kim, Kim, Interspeech 2021; Fujimura et al., EUSIPCO 2021",
 )
-class PseudoEnhancement(Way):
+class PseudoEnhancement(AdaptationTask):
     """See the module."""
 
-    def loss(self, network: NeuralSeparator, rng: np.random.Generator, batch: int) -> Float[Tensor, ""]:
-        """E(y, p)."""
+    def draw(self, rng: np.random.Generator, count: int) -> tuple[Tensor, ...]:
+        """x and p."""
         pairs = []
-        for _ in range(batch):
+        for _ in range(count):
             recording, _ = self.material.excerpt(rng)
             pairs.append((mixed(recording, self.material.noise(rng), rng.uniform(*MIXED_SNR_DB)), recording))
-        mixture, target = batched(pairs)
-        return network.loss(mixture, target[:, None]).mean()
+        return batched(pairs)
+
+    def loss(self, *drawn: Tensor) -> Float[Tensor, ""]:
+        """E(y, p)."""
+        mixture, target = drawn
+        return self.network.loss(mixture, target[:, None]).mean()

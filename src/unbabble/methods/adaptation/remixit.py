@@ -9,6 +9,8 @@ the batch, m~ = s~ + P n~, and
 The teacher follows the student: theta_T <- gamma theta_T + (1 - gamma) theta_S every so many updates.
 """
 
+import copy
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -16,7 +18,7 @@ from torch import Tensor
 
 from unbabble.base.registry import register
 from unbabble.nn.kinds.separator import NeuralSeparator
-from unbabble.nn.material import Way, batched
+from unbabble.nn.material import AdaptationTask, Material, batched
 from unbabble.signal.metrics import si_sdr
 
 KEPT, EVERY = 0.99, 5
@@ -30,26 +32,36 @@ LIMIT_DB = 30.0
     summary="Adapts an enhancer by recordings that a copy of it takes apart, mixed anew.",
     citation="Tzinis et al., RemixIT, IEEE JSTSP 2022",
 )
-class RemixIT(Way):
+class RemixIT(AdaptationTask):
     """See the module."""
 
-    def loss(self, network: NeuralSeparator, rng: np.random.Generator, batch: int) -> Float[Tensor, ""]:
+    def __init__(self, material: Material, network: NeuralSeparator) -> None:
+        teacher = copy.deepcopy(network).eval().requires_grad_(False)
+        super().__init__(material, network, teacher=teacher)
+
+    def draw(self, rng: np.random.Generator, count: int) -> tuple[Tensor, ...]:
+        """m, and P as the number of the recording whose noise each voice gets."""
+        (noisy,) = batched([self.material.excerpt(rng)[:1] for _ in range(count)])
+        return noisy, torch.from_numpy(rng.permutation(count))
+
+    def loss(self, *drawn: Tensor) -> Float[Tensor, ""]:
         """L."""
-        (noisy,) = batched([self.material.excerpt(rng)[:1] for _ in range(batch)])
+        noisy, permutation = drawn
         with torch.no_grad():
-            voices = self.start.estimate(noisy)[:, 0]
-        noises = (noisy - voices)[torch.from_numpy(rng.permutation(batch))]
+            voices = self.networks["teacher"].estimate(noisy)[:, 0]  # type: ignore[operator]
+        noises = (noisy - voices)[permutation]
         mixtures, voices, noises = batched(list(zip(voices + noises, voices, noises, strict=True)))
-        found = network.estimate(mixtures)[:, 0]
-        scores = [si_sdr(found, voices), si_sdr(mixtures - found, noises)]
+        estimates = self.network.estimate(mixtures)[:, 0]
+        scores = [si_sdr(estimates, voices), si_sdr(mixtures - estimates, noises)]
         return -torch.stack(scores).nan_to_num(0).clamp(-LIMIT_DB, LIMIT_DB).mean()
 
     @torch.no_grad()
-    def after(self, network: NeuralSeparator, step: int) -> None:
+    def after(self, step: int) -> None:
         """The teacher follows."""
+        super().after(step)
         if step % EVERY:
             return
-        theirs = network.state_dict()
-        for name, tensor in self.start.state_dict().items():
+        theirs = self.network.state_dict()
+        for name, tensor in self.networks["teacher"].state_dict().items():
             if tensor.is_floating_point():
                 tensor.lerp_(theirs[name], 1 - KEPT)

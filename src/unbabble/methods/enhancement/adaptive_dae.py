@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from unbabble.base.errors import UsageError
 from unbabble.base.registry import register
 from unbabble.nn.kinds.separator import NeuralSeparator
-from unbabble.nn.losses import separation_loss
+from unbabble.nn.losses import SOFT_DB, separation_loss
 from unbabble.nn.spectrum import Spectrum
 from unbabble.signal.level import check_mixture
 
@@ -165,12 +165,16 @@ class AdaptiveDAE(NeuralSeparator):
         with torch.no_grad():
             return level * self._masked(unit, self.adapted(unit))[0].to(channel)
 
-    def loss(
-        self, mixture: Float[Tensor, "batch time"], sources: Float[Tensor, "batch 1 time"]
+    def loss(  # type: ignore[override]
+        self,
+        mixture: Float[Tensor, "batch time"],
+        sources: Float[Tensor, "batch 1 time"],
+        *,
+        soft_db: float = SOFT_DB,
     ) -> Float[Tensor, " batch"]:
         """Of the voice, and of the autoencoder's copy of it."""
         voice = separation_loss(
-            self.estimate(mixture), sources, mixture, scale_invariance=0.5, soft_db=self.soft_db
+            self.estimate(mixture), sources, mixture, scale_invariance=0.5, soft_db=soft_db
         )
         return voice + self.purity_error(sources[:, 0])
 

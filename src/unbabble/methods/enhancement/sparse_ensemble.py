@@ -39,7 +39,7 @@ from torch import Tensor, nn
 from unbabble.base.errors import UsageError
 from unbabble.base.registry import register
 from unbabble.nn.live_masks import LiveMasks, LiveStep, Recurrence, recurrent_step
-from unbabble.nn.losses import separation_loss
+from unbabble.nn.losses import SOFT_DB, separation_loss
 
 FIRST_SHARPNESS, LAST_SHARPNESS = 5.0, 10.0
 ANNEALING, ANNEALED_STEPS = 0.01, 500
@@ -259,11 +259,13 @@ class SparseEnsemble(LiveMasks):
             found = found.to(masks).index_copy(0, rows, masks)
         return found
 
-    def loss(
+    def loss(  # type: ignore[override]
         self,
         mixture: Float[Tensor, "batch time"],
         sources: Float[Tensor, "batch 1 time"],
         label: Int[Tensor, " batch"] | None = None,
+        *,
+        soft_db: float = SOFT_DB,
     ) -> Float[Tensor, " batch"]:
         """Of the voice, and with labels the gate's cross-entropy besides."""
         spectra = self.frames.spectra(self.frames.cut(mixture))
@@ -272,16 +274,19 @@ class SparseEnsemble(LiveMasks):
         if label is None:
             masks = self._weighed(scores[:, None], features)
             wrong = scores.new_zeros(())
-            if self.training:
-                self.annealed += 1
         else:
             masks = self._by(label, features)
             wrong = nn.functional.cross_entropy(scores.float(), label, reduction="none")
         pieces = self.frames.pieces(masks.float()[..., None] * spectra)
         voice = self.frames.join(pieces, mixture.shape[-1])[:, None]
-        return wrong + separation_loss(voice, sources, mixture, scale_invariance=0.5, soft_db=self.soft_db)
+        return wrong + separation_loss(voice, sources, mixture, scale_invariance=0.5, soft_db=soft_db)
 
-    def figure(
+    def after(self, step: int) -> None:
+        """One more step has been made together: gamma rises."""
+        if self.joint:
+            self.annealed += 1
+
+    def figure(  # type: ignore[override]
         self,
         mixture: Float[Tensor, "1 time"],
         sources: Float[Tensor, "1 1 time"],

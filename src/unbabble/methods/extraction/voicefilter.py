@@ -118,7 +118,7 @@ class VoiceFilter(NeuralExtractor):
         found, _ = self.lstm(torch.cat([found, known], -1))
         return self.mask(found)[:, None].float()
 
-    def loss(
+    def loss(  # type: ignore[override]
         self,
         mixture: Float[Tensor, "batch time"],
         enrollment: Float[Tensor, "batch sample"],

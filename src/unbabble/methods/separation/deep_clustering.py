@@ -192,7 +192,7 @@ class DeepClustering(NeuralSeparator):
         masks = masks.unflatten(-1, power.shape[1:])  # (batch, source, frame, frequency)
         return self.spectrum.synthesise(masks[:, :, None] * spectrum[:, None], mixture.shape[-1])
 
-    def loss(
+    def loss(  # type: ignore[override]
         self, mixture: Float[Tensor, "batch time"], sources: Float[Tensor, "batch source time"]
     ) -> Float[Tensor, " batch"]:
         """Mean squared error of the affinities; any number of sources."""

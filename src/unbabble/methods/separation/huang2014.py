@@ -176,7 +176,7 @@ class Huang2014(NeuralSeparator):
         masks = self.masks(self.magnitude(spectrum))
         return self.spectrum.synthesise(masks[:, :, None] * spectrum[:, None], mixture.shape[-1])
 
-    def loss(
+    def loss(  # type: ignore[override]
         self, mixture: Float[Tensor, "batch time"], sources: Float[Tensor, "batch source time"]
     ) -> Float[Tensor, " batch"]:
         """The discriminative loss of magnitude spectra, for the best assignment of estimates to sources.

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from unbabble.base.errors import InputError, UsageError
 from unbabble.nn.kinds.network import Network
-from unbabble.nn.losses import separation_loss
+from unbabble.nn.losses import SOFT_DB, separation_loss
 from unbabble.signal.level import check_mixture, live_channel, restore_level, unit_level
 from unbabble.signal.metrics import si_sdr
 
@@ -51,10 +51,12 @@ class NeuralExtractor(Network):
         mixture: Float[Tensor, "batch time"],
         enrollment: Float[Tensor, "batch sample"],
         sources: Float[Tensor, "batch 1 time"],
+        *,
+        soft_db: float = SOFT_DB,
     ) -> Float[Tensor, " batch"]:
         """Half SI-SNR, half SNR; of someone who does not talk, how loud the voice is."""
         voice = self.extract(mixture, self.enroll(enrollment))[:, None]
-        return separation_loss(voice, sources, mixture, scale_invariance=0.5, soft_db=self.soft_db)
+        return separation_loss(voice, sources, mixture, scale_invariance=0.5, soft_db=soft_db)
 
     def figure(
         self,

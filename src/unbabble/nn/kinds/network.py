@@ -1,4 +1,4 @@
-"""What everything that is trained shares: its own options, a loss for the trainer, a figure that says how good it is.
+"""What everything that is trained shares: its own options, a loss to descend, a figure that says how good it is.
 
 A method's file holds its network and derives from this class or, to separate, from ``NeuralSeparator``.
 """
@@ -14,7 +14,6 @@ from unbabble.base.config import keyword_parameters
 from unbabble.base.errors import UsageError
 from unbabble.base.kinds import Kind
 from unbabble.base.registry import Card
-from unbabble.nn.losses import SOFT_DB
 
 
 class Network(nn.Module, ABC):
@@ -31,9 +30,11 @@ class Network(nn.Module, ABC):
     TINY: ClassVar[dict[str, Any]] = {}
     """Options of a variant that is small enough for tests."""
     FIGURE: ClassVar[tuple[str, str]]
-    """What ``figure`` is called in results, and how it is told: ``("si_snri_db", "SI-SNR improvement {:.2f} dB")``."""
+    """The name of ``figure`` in results, and its words: ``("si_snri_db", "SI-SNR improvement {:.2f} dB")``."""
     ITEM: tuple[str, ...] = ("mixture", "sources")
     """The fields of an item."""
+    TASK: ClassVar[str] = "plain"
+    """The task of ``training.tasks`` by which it learns where a recipe names no other."""
     card: ClassVar[Card]
     options: dict[str, Any]
 
@@ -48,12 +49,6 @@ class Network(nn.Module, ABC):
         if sources < 1 or sample_rate < 1:
             raise UsageError("A network has at least one source and a sample rate of at least 1 Hz.")
         self.sources, self.sample_rate = sources, sample_rate
-        self.fixed_order = False
-        """Whether ``loss`` keeps the order of the voices: set by the trainer (``Recipe.fixed_order_steps``)."""
-        self.soft_db = SOFT_DB
-        """See ``separation_loss``: set by the trainer (``Recipe.soft_db``)."""
-        self.mixit = False
-        """Whether sources are mixtures themselves: set by the trainer (``Recipe.mixit``)."""
 
     @property
     def kind(self) -> Kind:
@@ -81,8 +76,11 @@ class Network(nn.Module, ABC):
         Args:
             item: (batch, ...) of each field in ``ITEM``: the mixture, (batch, time), and for most networks its
                 sources, (batch, source, time), of which one that is all zeros does not speak.
-            options: none.
+            options: of a recipe's ``task``, for networks whose loss has some.
         """
+
+    def after(self, step: int) -> None:
+        """What changes with the steps that were made and is no gradient, as annealing; most have nothing such."""
 
     @abstractmethod
     def figure(self, *item: Any, **options: Any) -> float:

@@ -4,20 +4,17 @@ A method's file holds its network and its loss; it implements ``estimate``, from
 sources, and may override ``loss``.
 """
 
-import copy
 import math
 from abc import abstractmethod
-from collections.abc import Iterable
-from typing import Any, Literal, Self
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unbabble.base.errors import InputError, UsageError
-from unbabble.nn.filterbank import Decoder
+from unbabble.base.errors import InputError
 from unbabble.nn.kinds.network import Network
-from unbabble.nn.losses import mixit_loss, separation_loss
+from unbabble.nn.losses import SOFT_DB, separation_loss
 from unbabble.signal.level import check_mixture, live_channel, loudest_first, restore_level, unit_level
 from unbabble.signal.metrics import si_sdr
 from unbabble.signal.permutation import align, best_permutation
@@ -39,6 +36,7 @@ class NeuralSeparator(Network):
     """
 
     FIGURE = ("si_snri_db", "SI-SNR improvement {:.2f} dB")
+    TASK: ClassVar[str] = "separation"
     min_channels = 1
 
     def __init__(
@@ -58,66 +56,46 @@ class NeuralSeparator(Network):
         """The network itself: differentiable, for mixtures of any length at about unit level."""
 
     def loss(
-        self, mixture: Float[Tensor, "batch time"], sources: Float[Tensor, "batch source time"]
+        self,
+        mixture: Float[Tensor, "batch time"],
+        sources: Float[Tensor, "batch source time"],
+        *,
+        soft_db: float = SOFT_DB,
+        fixed_order: bool = False,
     ) -> Float[Tensor, " batch"]:
-        """Training loss of each item: ``separation_loss``, where the paper has no other; or MixIT."""
-        if self.mixit:
-            alone = self._voice_first(sources)
-            mixtures = torch.cat([sources, mixture[:, None] - sources], 1) if alone else sources
-            return mixit_loss(self.estimate(mixture), mixtures, soft_db=self.soft_db, first_to_first=alone)
+        """Training loss of each item: ``separation_loss``, where the paper has no other.
+
+        Args:
+            mixture: at about unit level.
+            sources: all zeros for who does not speak.
+            soft_db: ratio beyond which a voice gains little from being better still.
+            fixed_order: output k stands for source k.
+        """
         return separation_loss(
             self.estimate(mixture),
             sources,
             mixture,
             scale_invariance=1.0 if self.levels == "fitted" else 0.5,
-            soft_db=self.soft_db,
-            fixed_order=self.fixed_order,
+            soft_db=soft_db,
+            fixed_order=fixed_order,
         )
 
-    def _voice_first(self, sources: Float[Tensor, "batch source time"]) -> bool:
-        """Whether one recording is known, and noise was put to it: the first output is the voice, the others noise."""
-        return self.mixit and sources.shape[1] == 1
+    def figure(
+        self,
+        mixture: Float[Tensor, "1 time"],
+        sources: Float[Tensor, "1 source time"],
+        *,
+        outputs: int | None = None,
+    ) -> float:
+        """SI-SNR improvement in dB, where there is something to separate: two talk, or one in noise.
 
-    @torch.no_grad()
-    def first_source(self) -> Self:
-        """A network whose one source is the first of this one's.
-
-        Raises:
-            UsageError: a network whose sources depend on how many there are.
+        Args:
+            mixture: at about unit level.
+            sources: all zeros for who does not speak.
+            outputs: so many of the network's, from the first on, are voices; all of them by default.
         """
-        options: dict[str, Any] = self.resolved_options() | {"sources": 1}
-        alone, own = type(self)(**options), self.state_dict()
-        fitting = {
-            name: own[name] if own[name].shape == tensor.shape else own[name][: len(tensor)]
-            for name, tensor in alone.state_dict().items()
-        }
-        alone.load_state_dict(fitting)
-        network = copy.deepcopy(self).cpu().eval()
-        heard = torch.randn(1, self.sample_rate // 4, generator=torch.Generator().manual_seed(0))
-        if not torch.allclose(alone.eval().estimate(heard), network.estimate(heard)[:, :1], atol=1e-4):
-            raise UsageError(
-                f"The first output of a {self.card.name} cannot stand alone: it depends on the others."
-            )
-        return alone
-
-    @torch.no_grad()
-    def settle_level(self, mixtures: Iterable[Float[Tensor, " time"]]) -> None:
-        """Scale a learned decoder so that voices add up to mixtures, as nearly as one number for all can have it."""
-        decoder = getattr(self, "decoder", None)
-        if not isinstance(decoder, Decoder):
-            return
-        shared = total = torch.zeros(())
-        for mixture in mixtures:
-            mixture = mixture.to(decoder.weight)
-            voices = self.estimate(mixture[None])[0].sum(0)
-            shared, total = shared + voices @ mixture, total + voices @ voices
-        if total > 0:
-            decoder.weight.mul_(shared / total)
-
-    def figure(self, mixture: Float[Tensor, "1 time"], sources: Float[Tensor, "1 source time"]) -> float:
-        """SI-SNR improvement in dB, where there is something to separate: two talk, or one in noise."""
         present = sources[:, sources[0].abs().amax(-1) > 0]
-        count = 1 if self._voice_first(sources) else self.sources
+        count = outputs or self.sources
         if present.shape[1] < min(2, count):
             return math.nan
         found = align(self.estimate(mixture)[:, :count], present).scores.mean()

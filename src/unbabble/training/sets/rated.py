@@ -13,6 +13,7 @@ from jaxtyping import Float
 
 from unbabble.base.errors import InputError, UsageError
 from unbabble.data.dynamic import DynamicMixing, DynamicMixtures
+from unbabble.data.sets import Data, data
 from unbabble.networks import load as networks
 from unbabble.nn.kinds.separator import NeuralSeparator
 from unbabble.signal.metrics import pesq
@@ -27,8 +28,9 @@ class RatedItem(NamedTuple):
     rating: Float[np.ndarray, ""]
 
 
+@data("rated")
 @dataclass(frozen=True)
-class RatedMixing:
+class RatedMixing(Data):
     """What meters of quality learn from.
 
     Args:
@@ -51,9 +53,13 @@ class RatedMixing:
             raise UsageError("Rated mixtures: one talks, one microphone hears, and there is an enhancer.")
 
     @property
-    def sample_rate(self) -> int:
+    def sample_rate(self) -> int:  # type: ignore[override]
         """Hz."""
         return self.mixing.sample_rate
+
+    def open(self, seed: int) -> "RatedItems":
+        """An endless row of items."""
+        return RatedItems(self, seed)
 
 
 class RatedItems:

@@ -27,6 +27,7 @@ from unbabble.base.files import atomic, user_cache
 from unbabble.base.report import plain
 from unbabble.data.degrade import degraded
 from unbabble.data.dynamic import COLOUR_BANDS, DynamicMixing, DynamicMixtures, coloured
+from unbabble.data.sets import Data, data
 from unbabble.networks import load as networks
 from unbabble.pipelines.separate import load
 from unbabble.signal.metrics import si_sdr_matrix
@@ -100,8 +101,9 @@ class SeparatedPart:
         return [self.separators[i] for i in sorted(rng.permutation(len(self.separators))[: self.each])]
 
 
+@data("separated")
 @dataclass(frozen=True)
-class SeparatedData:
+class SeparatedData(Data):
     """Separated mixtures for a scorer.
 
     Args:
@@ -138,6 +140,10 @@ class SeparatedData:
             )
         if self.alike < 1:
             raise UsageError("Separated mixtures: at least 1 item is alike.")
+
+    def open(self, seed: int) -> "ScoredItems":
+        """An endless row of items."""
+        return ScoredItems(self, seed)
 
 
 class SeparatedMixtures:

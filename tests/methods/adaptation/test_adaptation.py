@@ -1,4 +1,6 @@
-"""Ways to adapt an enhancer: what each of them asks for."""
+"""Tasks that adapt an enhancer: what each of them asks for."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from unbabble.nn.kinds.separator import NeuralSeparator
 from unbabble.nn.material import Material, batched, mixed, negative_snr_db
 
 SAMPLES = 4000
-WAYS = of_kind("adaptation")
+TASKS = of_kind("adaptation")
 
 
 def noise(*shape, seed=0):
@@ -42,11 +44,12 @@ def material():
     return Material([tone + 0.3 * noise(5 * SAMPLES)], [tone], SAMPLES, [noise(SAMPLES // 2, seed=3)])
 
 
-@pytest.mark.parametrize("name", WAYS)
+@pytest.mark.parametrize("name", TASKS)
 def test_a_loss_is_a_number_with_a_gradient_and_repeats(name, material):
     network = Gain()
-    way = create(name, material=material, network=network)
-    first, second = (way.loss(network, np.random.default_rng(7), 6) for _ in range(2))
+    task = create(name, material=material, network=network)
+    batch = task.draw(np.random.default_rng(7), 6)
+    first, second = (task.loss(*batch) for _ in range(2))
     assert first.shape == ()
     assert torch.equal(first, second)
     assert first.isfinite()
@@ -54,6 +57,18 @@ def test_a_loss_is_a_number_with_a_gradient_and_repeats(name, material):
     assert network.gain.grad is not None
     assert network.gain.grad.isfinite()
     assert network.gain.grad != 0
+
+
+def test_half_of_a_batch_is_clean_speech_where_there_is_some(material):
+    task = create("distillation", material=material, network=Gain())
+    batch = task.drawn(np.random.default_rng(0), 6)
+    assert [len(each) for each in (*batch.recordings, *batch.clean)] == [3] * 4
+    losses = task.losses("network", batch, 0)
+    assert losses["recordings"] == task.loss(*batch.recordings) / 2
+    without = create("distillation", material=replace(material, voices=()), network=Gain())
+    batch = without.drawn(np.random.default_rng(0), 6)
+    assert batch.clean is None
+    assert without.losses("network", batch, 0) == {"recordings": without.loss(*batch.recordings)}
 
 
 def test_what_is_mixed_has_its_ratio():
@@ -85,13 +100,13 @@ def test_excerpts_are_where_somebody_speaks():
     assert np.mean([material.excerpt(rng)[1].std() > 0.2 for _ in range(50)]) > 0.9
 
 
-def asked(way, network, monkeypatch):
-    """What the network is told to return, as its own loss gets it."""
+def asked(task, network, monkeypatch):
+    """What the network is to return, as its own loss gets it."""
     found = []
     monkeypatch.setattr(
         network, "loss", lambda mixture, wanted: found.append((mixture, wanted)) or mixture[:, 0]
     )
-    way.loss(network, np.random.default_rng(0), 3)
+    task.loss(*task.draw(np.random.default_rng(0), 3))
     return found[0]
 
 
@@ -136,7 +151,8 @@ def test_purification_asks_a_predictor(material):
         heard.append(recording)
         return frame_snr_db(recording, recording) - 100  # nothing is to be trusted
 
-    loss = DataPurification(material, network, predictor).loss(network, np.random.default_rng(0), 2)
+    task = DataPurification(material, network, predictor)
+    loss = task.loss(*task.draw(np.random.default_rng(0), 2))
     assert len(heard) == 1
     assert loss.abs() < 1e-6
 
@@ -149,8 +165,8 @@ def test_a_predictor_and_the_loss_mean_the_same_frames(material):
     click[0, 2000] = 1
     heard = predictor.frames.cut(click).square().sum(-1) > 0
     assert torch.equal(frame_snr_db(click, silence) > 0, heard)
-    way = DataPurification(material, Gain(), predictor.snr_db)
-    assert way.loss(Gain(), np.random.default_rng(0), 2).isfinite()
+    task = DataPurification(material, Gain(), predictor.snr_db)
+    assert task.loss(*task.draw(np.random.default_rng(0), 2)).isfinite()
 
 
 def test_contrastive_mixtures_are_the_formula(material, monkeypatch):
@@ -158,9 +174,9 @@ def test_contrastive_mixtures_are_the_formula(material, monkeypatch):
     monkeypatch.setattr(
         contrastive_mixtures, "batched", lambda pairs: batches.append(batched(pairs)) or batches[0]
     )
-    way = contrastive_mixtures.ContrastiveMixtures(material, network)
+    task = contrastive_mixtures.ContrastiveMixtures(material, network)
     with torch.no_grad():
-        found = way.loss(network, np.random.default_rng(4), 8)
+        found = task.loss(*task.draw(np.random.default_rng(4), 8))
     one, other, p1, p2 = batches[0]
     expected = 0.0
     for number in range(4):
@@ -182,19 +198,20 @@ def test_contrastive_mixtures_are_the_formula(material, monkeypatch):
 
 def test_remixit_learns_from_what_its_teacher_takes_apart(material):
     network = Gain()
-    way = RemixIT(material, network)
+    task = RemixIT(material, network)
     with torch.no_grad():
         network.gain.fill_(0.9)
-    way.loss(network, np.random.default_rng(0), 4)
+    teacher = task.networks["teacher"]
+    task.loss(*task.draw(np.random.default_rng(0), 4))
     (mixtures,) = network.heard
-    (recordings,) = way.start.heard
+    (recordings,) = teacher.heard
     assert mixtures.shape == recordings.shape
     assert not torch.allclose(mixtures, recordings), "voices have other noises"
     torch.testing.assert_close(mixtures.square().mean(-1), torch.ones(4), rtol=1e-4, atol=0)
-    way.after(network, EVERY - 1)
-    assert way.start.gain == 0.5
-    way.after(network, EVERY)
-    torch.testing.assert_close(way.start.gain, torch.tensor(KEPT * 0.5 + (1 - KEPT) * 0.9))
+    task.after(EVERY - 1)
+    assert teacher.gain == 0.5
+    task.after(EVERY)
+    torch.testing.assert_close(teacher.gain, torch.tensor(KEPT * 0.5 + (1 - KEPT) * 0.9))
     assert float(network.gain.detach()) == pytest.approx(0.9)
 
 

@@ -1,0 +1,118 @@
+"""Which items make up which batch: a function of the batch's number and the seed, and of nothing else.
+
+So a run that goes on from batch 1000 sees what it would have seen, in however many processes it is made. Plans add up:
+a stage, or a set that has a share, may be a plan by length.
+"""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+
+class Place(NamedTuple):
+    """Item ``number`` of set ``set`` (the sets of ``data.sets.Several`` in their order)."""
+
+    set: int
+    number: int
+
+
+class Plan(Protocol):
+    """``plan[n]``: the places of batch ``n``, for all n from 0 on."""
+
+    def __getitem__(self, batch: int) -> list[Place]:
+        """The places of the items of one batch."""
+        ...
+
+
+@dataclass(frozen=True)
+class Plain:
+    """One item after another, of a set that has no end.
+
+    Args:
+        size: items of a batch.
+        set: which set they are of.
+    """
+
+    size: int
+    set: int = 0
+
+    def __getitem__(self, batch: int) -> list[Place]:
+        return [Place(self.set, batch * self.size + item) for item in range(self.size)]
+
+
+@dataclass(frozen=True)
+class ByLength:
+    """Items of about one length together, so that little is padded; each once an epoch, in an order of its own.
+
+    Args:
+        lengths: of all items of a set that has an end, in any unit.
+        size: items of a batch; where the number of items is no multiple of it, some of the longest come twice.
+        seed: of the order of the batches.
+        set: which set they are of.
+    """
+
+    lengths: Sequence[float]
+    size: int
+    seed: int
+    set: int = 0
+
+    @cached_property
+    def _groups(self) -> list[list[Place]]:
+        order = np.argsort(np.asarray(self.lengths), kind="stable")
+        parts = [order[first : first + self.size] for first in range(0, len(order), self.size)]
+        parts[-1] = np.resize(order[-self.size :], self.size)
+        return [[Place(self.set, int(number)) for number in part] for part in parts]
+
+    def __getitem__(self, batch: int) -> list[Place]:
+        epoch, place = divmod(batch, len(self._groups))
+        return self._groups[_order(self.seed, epoch, len(self._groups))[place]]
+
+
+@lru_cache(maxsize=8)
+def _order(seed: int, epoch: int, count: int) -> tuple[int, ...]:
+    return tuple(np.random.default_rng([seed, epoch]).permutation(count).tolist())
+
+
+@dataclass(frozen=True)
+class ByShare:
+    """Each batch of one of several plans, drawn: the items of a batch are of one kind and shape.
+
+    Args:
+        plans: one for each set.
+        shares: how often each is drawn, in proportion to one another.
+        seed: of the draws.
+    """
+
+    plans: Sequence[Plan]
+    shares: Sequence[float]
+    seed: int
+
+    def __getitem__(self, batch: int) -> list[Place]:
+        shares = np.asarray(self.shares, float)
+        rng = np.random.default_rng([self.seed, batch])
+        return self.plans[int(rng.choice(len(shares), p=shares / shares.sum()))][batch]
+
+
+@dataclass(frozen=True)
+class ByStage:
+    """One plan after another.
+
+    Args:
+        plans: one for each stage.
+        batches: how many each stage has but the last, which has no end.
+    """
+
+    plans: Sequence[Plan]
+    batches: Sequence[int]
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        return np.cumsum(self.batches).tolist()
+
+    def __getitem__(self, batch: int) -> list[Place]:
+        """By the batch's own number, not that within its stage: a set goes on where another one stood in for it."""
+        return self.plans[bisect_right(self._ends, batch)][batch]
