@@ -4,7 +4,7 @@
     scripts/package_weights.py runs/sepformer_2talkers_8k-rooms_2talkers/best.safetensors 2talkers_8k \
         --after runs/sepformer_2talkers_8k_clean-clean_2talkers/best.safetensors
 
-Then ``benchmarks/separation.py --models sepformer.2talkers_8k --card
+Then ``python -m benchmarks separation --models sepformer.2talkers_8k --card
 src/unbabble/weights/sepformer.2talkers_8k.safetensors`` writes the scores on the test sets into its card.
 """
 

@@ -34,8 +34,10 @@ RESULTS = FOLDER / "results"
 
 
 def command() -> str:
-    """As it was typed."""
-    return shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]])
+    """As it was typed, up to a note, which tables have anyway."""
+    words = sys.argv[1:]
+    words = words[: words.index("--note")] if "--note" in words else words
+    return shlex.join(["python", "-m", "benchmarks", *words])
 
 
 def load(name: str) -> dict:
@@ -112,7 +114,12 @@ class Claim:
             if not quick:
                 save(given.name, result)
         if hasattr(self.module, "table") and result:
-            text = self.module.table(result)
+            try:
+                text = self.module.table(result)
+            except KeyError as missing:
+                sys.exit(
+                    f"{given.name}.json has no {missing}, which the table needs: it was measured before."
+                )
             print(text)
             if not quick:
                 (RESULTS / f"{given.name}.md").write_text(text)

@@ -11,7 +11,7 @@ from benchmarks.kit.table import grid
 FOLDER = Path(__file__).resolve().parents[1]
 WINGS = ("blind", "neural", "personal", "score", "site")
 PAGES = (FOLDER / "README.md", FOLDER.parent / "docs" / "benchmarks.md")
-BEGIN, END = "<!-- claims: python -m benchmarks --index -->\n", "\n<!-- end -->"
+BEGIN, END = "<!-- claims: python -m benchmarks --index -->\n", "<!-- end -->"
 
 
 @cache
@@ -56,7 +56,7 @@ def table() -> str:
 def filled(text: str) -> str:
     """A page with the list in its place."""
     before, _, rest = text.partition(BEGIN)
-    return before + BEGIN + table() + END + rest.partition(END)[2]
+    return before + BEGIN + "\n" + table() + "\n\n" + END + rest.partition(END)[2]
 
 
 def write() -> None:

@@ -13,23 +13,27 @@ from benchmarks.kit.claim import rounded
 
 @dataclass(frozen=True)
 class Rows:
-    """A file of JSON objects; after ``minutes`` nothing new is begun."""
+    """A file of JSON objects, or none, and they are lost at the end; after ``minutes`` nothing new is begun."""
 
-    path: Path
+    path: Path | None
     minutes: float = float("inf")
     began: float = field(default_factory=time.monotonic)
+    unsaved: list[dict] = field(default_factory=list)
 
     def read(self) -> list[dict]:
-        text = self.path.read_text() if self.path.is_file() else ""
-        return [json.loads(line) for line in text.splitlines()]
+        text = self.path.read_text() if self.path and self.path.is_file() else ""
+        return self.unsaved + [json.loads(line) for line in text.splitlines()]
 
     def add(self, key: dict, make: Callable[[], dict]) -> None:
-        """What ``make`` finds of ``key``, unless that is there."""
+        """What ``make`` gives for ``key``, unless that is there."""
         late = time.monotonic() - self.began > 60 * self.minutes
         if late or any(key.items() <= row.items() for row in self.read()):
             return
         row = rounded(key | make(), 4)
+        print(row, flush=True)
+        if self.path is None:
+            self.unsaved.append(row)
+            return
         self.path.parent.mkdir(exist_ok=True)
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
-        print(row, flush=True)

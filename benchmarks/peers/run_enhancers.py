@@ -1,9 +1,9 @@
 """Enhancers that people use now, on a file of recordings: RNNoise, DTLN, GTCRN, DeepFilterNet; in their environment.
 
-    PEERS/enhancers/bin/python run_enhancers.py noisy.npy enhanced.npz [NAME ...]
+    PEERS/enhancers/bin/python run_enhancers.py noisy.npz enhanced.npz [NAME ...]
 
-``noisy.npy`` is (recording, time) at 16 kHz, full scale 1. ``enhanced.npz`` has an array of the same shape for each
-enhancer, moved back by its delay, and ``NAME_seconds``. One thread. Weights: RNNoise's own, DTLN's as published
+``noisy.npz`` holds ``noisy`` (recording, time) at 16 kHz, full scale 1. ``enhanced.npz`` has an array of that shape for
+each enhancer, moved back by its delay, and ``NAME_seconds``. One thread. Weights: RNNoise's own, DTLN's as published
 (500 h), GTCRN's of the DNS Challenge, DeepFilterNet3's (DNS Challenge, 48 kHz).
 """
 
@@ -141,7 +141,7 @@ def deepfilternet(recordings):
 
 
 def main():
-    noisy = np.load(sys.argv[1])
+    noisy = np.load(sys.argv[1])["noisy"]
     here = Path(sys.prefix)
     found = {}
     for name, make in (

@@ -10,10 +10,14 @@ from benchmarks.kit import index
 from benchmarks.kit.claim import RESULTS, Claim, load
 
 OLDER = {
-    "one_budget": ("Real-time factors of the last run: 1 thread(s).", "Real-time factors with 1 threads."),
+    "attack": ("| random noise, -20 dB | 4.0 | 3.6 | 0.4 |", "| random noise, -20 dB | 4.0 | 3.6 | 0.3 |"),
     "onnx_runtime": ("\n|-|-|-|-|-|-|\n", "\n|-|-|-|-|-|-|-|\n"),
+    "one_budget": ("Real-time factors of the last run: 1 thread(s).", "Real-time factors with 1 threads."),
+    "score_cost": ("| 0.073 | 0.019 | 25.6 % |", "| 0.073 | 0.019 | 25.7 % |"),
 }
-"""What is said in another way since these were measured."""
+"""What earlier versions wrote in another way: words, and figures from numbers with more digits than the JSON has."""
+INCOMPLETE = ("real",)
+"""Earlier versions did not write all that the table needs as JSON."""
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 CLAIMS = sorted(index.modules())
 
@@ -21,7 +25,8 @@ CLAIMS = sorted(index.modules())
 def results(name: str) -> list[str]:
     """Those of a claim that have both numbers and a table."""
     names = getattr(Claim.named(name).module, "NAMES", [name])
-    return [each for each in names if load(each) and (RESULTS / f"{each}.md").is_file()]
+    there = [each for each in names if load(each) and (RESULTS / f"{each}.md").is_file()]
+    return [each for each in there if each not in INCOMPLETE]
 
 
 @pytest.mark.parametrize("name", CLAIMS)
@@ -29,6 +34,11 @@ def test_tables_are_those_of_the_numbers(name):
     for each in results(name):
         made = Claim.named(name).module.table(load(each)).replace(*OLDER.get(each, ("", "")))
         assert made == (RESULTS / f"{each}.md").read_text(), each
+
+
+def test_no_result_is_without_a_claim():
+    known = {each for name in CLAIMS for each in (name, *getattr(Claim.named(name).module, "NAMES", ()))}
+    assert {file.stem for file in RESULTS.glob("*.json")} <= known
 
 
 @pytest.mark.parametrize("name", CLAIMS)
@@ -63,3 +73,9 @@ def test_the_kit_knows_no_claim():
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("benchmarks"):
                 assert node.module.startswith("benchmarks.kit"), file.name
     assert importlib.import_module("benchmarks.kit.claim")
+
+
+@pytest.mark.parametrize("page", index.PAGES, ids=lambda page: page.name)
+def test_the_list_of_claims_is_drawn_from_them(page):
+    text = page.read_text()
+    assert index.filled(text) == text, "python -m benchmarks --index"

@@ -48,7 +48,7 @@ SMALL = 1e-8
 EXAMPLE_SHAPE = (2, 8192)
 PACKAGES = ("unbabble", "torch", "onnx", "onnxscript", "onnxruntime")
 FASTER = frozenset({"bsrnn"})
-"""Methods that ONNX Runtime computes faster than PyTorch at every length, by ``benchmarks/onnx_runtime.py``."""
+"""Methods that ONNX Runtime computes faster than PyTorch at every length, by ``python -m benchmarks onnx_runtime``."""
 
 
 def export(

@@ -39,7 +39,7 @@ HEAD_START_DB = 2.0
 """So does the first of ``ARRAY``: scores are too low for what several microphones bring."""
 DOUBT = 0.1
 """That the talkers were counted wrongly. (These three, and what follows, are from the development split:
-``benchmarks/auto_constants.py``.)"""
+``python -m benchmarks auto_constants``.)"""
 MOST_TALKERS = 3
 """Where nobody says how many there are."""
 COUNTED_BY = {

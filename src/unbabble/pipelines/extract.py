@@ -40,7 +40,7 @@ AUTO = "auto"
 EXTRACTING = taken_by("extract")
 """Kinds whose models extract: those that learnt to, and those of whose voices one is chosen."""
 DEFAULTS = ("sepformer.2talkers_8k", "bsrnn.2talkers_8k")
-"""What ``auto`` is: on dev (``benchmarks/extraction.py --split dev``) the first is better clean, the second in noise
+"""What ``auto`` is: on dev (benchmark ``extraction --split dev``) the first is better clean, the second in noise
 and rooms, and what the blind score chooses of both as good as the better one in either."""
 EMBEDDER = "xvector.8k"
 """Tells which of a separator's voices is the enrolled one."""

@@ -2,7 +2,7 @@
 
 Several microphones: separate into as many outputs as there are channels; then an output is a talker of its own if it
 is not much weaker than the loudest one and does not rise and fall with a talker already found. What reverberation
-leaves in the surplus outputs fails the second test, noise the first. (Our own rule; ``benchmarks/count_talkers.py``
+leaves in the surplus outputs fails the second test, noise the first. (Our own rule; the benchmark ``count_talkers``
 measures it.)
 """
 

@@ -177,7 +177,7 @@ def test_separates_real_voices(voices):
     estimates = separator(mixture[None, None], sample_rate=16000)[0]
     order = [separator.labels[0].index(f"dictionary {k}") for k in (1, 2)]
     gains = [si_sdr(e, r) - si_sdr(mixture, r) for e, r in zip(estimates[order], references, strict=True)]
-    # A guard against breakage, not a claim: this pair gains 1.9 dB, benchmarks/nmf.py says what to expect.
+    # A guard against breakage, not a claim: this pair gains 1.9 dB, python -m benchmarks nmf says what to expect.
     assert min(gains) > 1
 
 

@@ -17,7 +17,7 @@ D        ``purity_error``  D(s | A(s)), here squared, over the power of s
     a recording:  theta_G <- argmin D(G(x) | A(G(x))), a few steps from what was learnt         (section 3)
 
 ``adaptation_steps`` = 0 leaves the denoiser as it is. The fewer steps, the better it was on dev speakers
-(``benchmarks/adaptive_dae.py``): the error falls with speech that is taken off, too.
+(``python -m benchmarks adaptive_dae``): the error falls with speech that is taken off, too.
 """
 
 import copy

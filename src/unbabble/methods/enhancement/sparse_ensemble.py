@@ -46,7 +46,7 @@ ANNEALING, ANNEALED_STEPS = 0.01, 500
 CHOICE_SECONDS = 1.0
 """Between the choices of a live gate."""
 MARGIN = 1.0
-"""By which another specialist's score must be higher to take over. On dev speakers (``benchmarks/ensembles.py --split
+"""By which another specialist's score must be higher to take over. On dev speakers (benchmark ``ensembles``, ``--split
 dev``) 0 lost 0.2 dB in 6 s and 0.5 dB in 20 s, in which the gate wavered 2 and 4 times."""
 Features = Float[Tensor, "batch frame frequency"]
 

@@ -43,7 +43,7 @@ TINY, FLOOR = 1e-20, 1e-6
 EPS = 1e-6
 """Of the penalty, in units of a block's share if all were used alike."""
 DEFAULTS = {"universal": (0.5, 12), "local": (0.3, 12), "semi": (0.0, 100)}
-"""lambda and iterations (``benchmarks/speech_nmf.py``). The dictionary of noise is free: the longer it learns, the more
+"""lambda and iterations (benchmark ``speech_nmf``). The dictionary of noise is free: the longer it learns, the more
 of the voice it explains as well, and after 100 iterations a voice at 10 dB came out 9 dB worse than it went in. Local
 dictionaries do better still with 1 where there are 20 of them, but not where there are four."""
 TRAINING_ITERATIONS = 60

@@ -22,7 +22,7 @@ monotone), then one sweep of the demixing update named by the tag.
 
 Random shapes say nothing of which frequencies belong together, and from the start as published every frequency may
 settle on an order of the sources of its own. So a few sweeps of AuxIVA come first, whose sources are whole by
-construction: worth about a decibel with three real voices, less with two (``benchmarks/default.py``).
+construction: worth about a decibel with three real voices, less with two (``python -m benchmarks default``).
 """
 
 from collections.abc import Callable

@@ -36,7 +36,7 @@ determinant, and only with more of them than talkers can a prediction cancel ech
 recording that is too short to fit so many coefficients (``FRAMES_PER_COEFFICIENT``).
 
 One window serves demixing and prediction. WPE before ``auxiva`` predicts in a shorter one, and in
-``benchmarks/dereverberation.py`` it scored higher with two and three microphones: try both.
+``python -m benchmarks dereverberation`` it scored higher with two and three microphones: try both.
 
 The outputs are scaled by the least-squares fit of the mixture at the reference microphone. What was predicted is
 nearly uncorrelated with what is left, so the fit gives the early sound as heard there: direct sound and reflections

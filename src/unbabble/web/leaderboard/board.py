@@ -106,7 +106,7 @@ class Loaded:
 
 
 def read_table(content: Any, name: str) -> list[Loaded]:
-    """The test sets in what ``benchmarks/separation.py`` or ``unbabble bench --json`` wrote.
+    """The test sets in what ``python -m benchmarks separation`` or ``unbabble bench --json`` wrote.
 
     Args:
         content: JSON.
@@ -121,7 +121,7 @@ def read_table(content: Any, name: str) -> list[Loaded]:
         return _separation(content, name)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(
-            "This is not what benchmarks/separation.py or `unbabble bench --json` writes."
+            "This is not what python -m benchmarks separation or `unbabble bench --json` writes."
         ) from error
 
 

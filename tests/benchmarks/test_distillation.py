@@ -1,23 +1,15 @@
 """What the table of students says of its claim follows from the figures."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+from benchmarks.kit.people import Person
+from benchmarks.personal import _distilled as distillation
+
 SIZES = ("2x32", "2x64", "2x1024")
 TEACHERS = ("Conv-TasNet", "3x1024")
 SPEAKERS = "abcdefghij"
 MACS = {"2x32": 1.0, "2x64": 2.0, "2x1024": 132.0}
-
-
-@pytest.fixture
-def distillation(monkeypatch):
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    import distillation
-
-    return distillation
 
 
 def rows(before, gain, teacher=9.0, noise=0.1):
@@ -40,10 +32,12 @@ def rows(before, gain, teacher=9.0, noise=0.1):
 BEFORE = {"2x32": 4.0, "2x64": 5.0, "2x1024": 7.0}
 
 
-def test_quarters_have_their_snr_and_one_noise(distillation):
+def test_quarters_have_their_snr_and_one_noise():
     rng = np.random.default_rng(0)
     voice, noise = rng.normal(size=4001), rng.normal(size=900)
-    found = distillation.in_quarters(voice, noise, (-5.0, 0.0, 5.0, 10.0))
+    nothing = np.zeros(0)
+    person = Person({}, nothing, nothing, voice, np.concatenate([noise, noise]))
+    found = person.recorded((-5.0, 0.0, 5.0, 10.0))
     assert [len(each) for each in found] == [1001, 1000, 1000, 1000]
     said = np.array_split(voice, 4)
     sounds = [each - own for each, own in zip(found, said, strict=True)]
@@ -65,7 +59,7 @@ def test_quarters_have_their_snr_and_one_noise(distillation):
         ({"2x32": 4.0, "2x64": 3.0, "2x1024": -1.0}, "refuted", "confirmed", "confirmed"),
     ],
 )
-def test_the_claim_follows_from_the_figures(distillation, gain, improves, small, reaches):
+def test_the_claim_follows_from_the_figures(gain, improves, small, reaches):
     found = distillation.claim(rows(BEFORE, gain), SIZES, TEACHERS, MACS)
     assert (found["improves"][0], found["small"][0], found["reaches"][0]) == (improves, small, reaches)
     assert found["ratio"] == 66
@@ -74,18 +68,18 @@ def test_the_claim_follows_from_the_figures(distillation, gain, improves, small,
     assert f"The claim as a whole: {whole}." in said
 
 
-def test_what_intervals_do_not_tell_stays_open(distillation):
+def test_what_intervals_do_not_tell_stays_open():
     found = distillation.claim(rows(BEFORE, dict.fromkeys(SIZES, 0.0)), SIZES, TEACHERS, MACS)
     assert found["improves"][0] == found["small"][0] == "neither confirmed nor refuted"
     assert "not surely: 2x32 by" in distillation.paragraph(found, len(SPEAKERS))
 
 
-def test_four_speakers_confirm_nothing(distillation):
+def test_four_speakers_confirm_nothing():
     assert distillation.judged([1.0] * 4)[0] == "neither confirmed nor refuted"
     assert distillation.judged([1.0] * 5)[0] == "confirmed"
 
 
-def test_what_was_not_adapted_confirms_nothing(distillation):
+def test_what_was_not_adapted_confirms_nothing():
     gain = {"2x32": 4.0, "2x64": 3.0, "2x1024": 1.0}
     some = [row for row in rows(BEFORE, gain) if not (row["network"] == "2x1024" and row["teacher"])]
     found = distillation.claim(some, SIZES, TEACHERS, MACS)
@@ -94,7 +88,7 @@ def test_what_was_not_adapted_confirms_nothing(distillation):
     assert found["reaches"][0] == "confirmed"
 
 
-def test_a_student_with_fewer_speakers_is_compared_with_itself(distillation):
+def test_a_student_with_fewer_speakers_is_compared_with_itself():
     gain = {"2x32": 4.0, "2x64": 3.0, "2x1024": 1.0}
     some = [
         row
@@ -109,13 +103,13 @@ def test_a_student_with_fewer_speakers_is_compared_with_itself(distillation):
     )
 
 
-def test_gains_are_told_apart_by_who_is_better(distillation):
+def test_gains_are_told_apart_by_who_is_better():
     gain = {"2x32": 4.0, "2x64": 3.0, "2x1024": -1.0}
     found = distillation.claim(rows(BEFORE, gain, teacher=6.0, noise=0.0), SIZES, TEACHERS, MACS)
     assert [each[0] for each in found["by_teacher"]] == pytest.approx([3.5, -1.0])
 
 
-def test_rows_of_other_weights_or_steps_do_not_count(distillation):
+def test_rows_of_other_weights_or_steps_do_not_count():
     about = {"split": "test", "speaker": "a", "network": "2x64", "db": [0.0] * 4}
     ours = about | {"sha256": "1", "teacher": "3x1024", "teacher_sha256": "2", "steps": 100}
     trivial = {"split": "test", "speaker": "a", "network": "noisy", "db": [0.0] * 4}

@@ -1,0 +1,97 @@
+"""How much faster than real time do live enhancers run?
+
+Frame by frame on one core, and what do eight bits cost? Each size of ``gru`` with the weights that are named, the
+packaged ones where there are some, else random ones (as fast): PyTorch's stream, and the exported step in ONNX Runtime,
+in 32 bits and in 8. There is a frame every 16 ms; all are 32 ms late. The loss of eight bits is SI-SDR on noisy test
+voices, where there are weights. Idle machine.
+
+    python -m benchmarks live
+    python -m benchmarks live --weights gru.2x128=runs/gru_2x128_1200/best.safetensors ...
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.kit.people import RATE, recordings
+from benchmarks.kit.table import grid, made_by, page
+from unbabble.base.registry import create
+from unbabble.base.weights import packaged
+from unbabble.networks import load as networks
+from unbabble.networks.cost import macs_per_second, parameter_count
+from unbabble.networks.onnx_step import export_step, run_steps
+from unbabble.signal.metrics import si_sdr
+
+SIZES = ("2x32", "2x64", "2x128", "2x256", "2x512", "2x1024", "3x1024")
+SECONDS = 20.0
+QUICK = {"sizes": ["2x32"], "rounds": 1, "each": 1}
+
+
+def typical(rounds: int, call, *arguments) -> float:
+    """Times faster than real time, the median of several rounds."""
+    times = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        call(*arguments)
+        times.append(time.perf_counter() - began)
+    return SECONDS / float(np.median(times))
+
+
+def streamed(network, samples: torch.Tensor) -> None:
+    streamer = network.streamer()
+    for block in samples.split(network.frames.hop_length):
+        streamer.push(block)
+    streamer.flush()
+
+
+def measure(
+    sizes: Sequence[str] = SIZES, rounds: int = 3, each: int = 10, weights: Sequence[str] = ()
+) -> dict:
+    """Size by size.
+
+    Args:
+        each: recordings to compare eight bits on.
+        weights: NAME=FILE, where not the packaged ones.
+    """
+    given = {name: name for name in packaged()} | dict(one.split("=", 1) for one in weights)
+    samples = torch.randn(round(SECONDS * RATE), generator=torch.Generator().manual_seed(0))
+    rows = []
+    for size in sizes:
+        name, (layers, hidden) = f"gru.{size}", map(int, size.split("x"))
+        known, network = given.get(name), create("gru", hidden=hidden, layers=layers).eval()
+        network = networks.load(known, "enhancer").network if known else network
+        row = {"name": name, "parameters": parameter_count(network), "mmacs": macs_per_second(network) / 1e6}
+        row["torch"] = typical(1, streamed, network, samples)
+        with tempfile.TemporaryDirectory() as folder:
+            for bits in (32, 8):
+                path = Path(folder) / f"{bits}.onnx"
+                export_step(network, path, int8=bits == 8)
+                row[f"onnx{bits}"] = typical(rounds, run_steps, path, network, samples)
+                row[f"bytes{bits}"] = path.stat().st_size
+                if known:
+                    heard = (
+                        (run_steps(path, network, x), true) for x, true, _ in recordings("test", each, 5.0)
+                    )
+                    row[f"si_sdr{bits}"] = float(
+                        np.mean([float(si_sdr(x[None], true[None])) for x, true in heard])
+                    )
+        rows.append(row)
+        print(row, flush=True)
+    return {"rows": rows}
+
+
+def table(result: dict) -> str:
+    rows = []
+    for row in result["rows"]:
+        speeds = [f"{row[key]:.0f}" for key in ("torch", "onnx32", "onnx8")]
+        size = f"{row['bytes32'] / 1e3:.0f}, {row['bytes8'] / 1e3:.0f}"
+        loss = f"{row['si_sdr32']:.2f}, {row['si_sdr8']:.2f} dB" if "si_sdr32" in row else ""
+        rows.append([row["name"], row["parameters"], f"{row['mmacs']:.1f}", *speeds, size, loss])
+    head = "model | parameters | million MAC/s | PyTorch | ONNX Runtime | in 8 bits | kB, 32 and 8 | SI-SDR, 32 and 8"
+    return page("Times faster than real time, frame by frame, one thread.", grid(head, rows), made_by(result))

@@ -1,0 +1,86 @@
+"""How far can a blind score be fooled?
+
+Gradient ascent on the estimate, and what it costs in truth. From what separators made of test mixtures, Adam changes an
+estimate so that the scorer likes it better, while the change stays so many dB below the estimate. Beside the score, the
+truth: SI-SNR against the reference. Random noise of the same level is the trivial baseline. A defence that costs
+little: scoring the estimate with a little noise added.
+
+    python -m benchmarks attack
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from benchmarks.kit.rated import SEED, SINGLE, sets_to_test, truth
+from benchmarks.kit.table import grid, page
+from unbabble.nn.kinds.scorer import NeuralScorer, unit
+from unbabble.pipelines.score import BlindScorer
+
+LEVELS_DB = (-40.0, -30.0, -20.0)
+QUICK = {"items": 1, "steps": 5}
+
+
+def limited(change: torch.Tensor, level_db: float) -> torch.Tensor:
+    """No louder than that."""
+    most = 10 ** (level_db / 20)
+    return change * (most / change.square().mean(-1, keepdim=True).sqrt().clamp(min=most))
+
+
+def attacked(network: NeuralScorer, mixture, estimates, level_db: float, steps: int) -> torch.Tensor:
+    """Estimates that ``network`` likes better, at most ``level_db`` away from these."""
+    m, e = unit(mixture)[None], unit(estimates)[None]
+    change = (1e-3 * torch.randn(e.shape, generator=torch.Generator().manual_seed(SEED))).requires_grad_()
+    optimiser = torch.optim.Adam([change], lr=0.2 * 10 ** (level_db / 20))
+    for _ in range(steps):
+        loss = -network.predict(m, e + limited(change, level_db)).db.sum()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return (e + limited(change.detach(), level_db))[0]
+
+
+def noisy(estimates: torch.Tensor, level_db: float, seed: int = SEED) -> torch.Tensor:
+    e = unit(estimates)
+    return e + 10 ** (level_db / 20) * torch.randn(e.shape, generator=torch.Generator().manual_seed(seed))
+
+
+def measure(scorer: str = "auto", items: int = 12, steps: int = 60) -> dict:
+    network, rows, sets = BlindScorer(scorer).network, {}, sets_to_test()
+    for name in ("clean", "noisy, reverberant"):
+        for number in range(items):
+            item = next(each for each in sets[name].of(number) if each.separator == SINGLE)
+            mixture, estimates = torch.from_numpy(item.mixture), torch.from_numpy(item.estimates)
+            changed = {"as separated": estimates}
+            for level in LEVELS_DB:
+                found = attacked(network, mixture, estimates, level, steps)
+                changed[f"attacked, {level:g} dB"] = found
+                changed[f"random noise, {level:g} dB"] = noisy(estimates, level)
+                changed[f"attacked, {level:g} dB, then noise at {level + 5:g} dB"] = noisy(
+                    found, level + 5, 1
+                )
+            for label, each in changed.items():
+                score = float(network(mixture[None], each[None])[0].mean())
+                rows.setdefault(label, []).append(
+                    (score, truth(item._replace(estimates=each.numpy())).mean())
+                )
+            print(name, number, flush=True)
+    means = {label: np.mean(each, 0).tolist() for label, each in rows.items()}
+    return {
+        "estimates": {label: {"score_db": score, "true_db": true} for label, (score, true) in means.items()}
+    }
+
+
+def table(result: dict) -> str:
+    rows = [
+        [
+            label,
+            *(f"{each:.1f}" for each in (row["score_db"], row["true_db"], row["score_db"] - row["true_db"])),
+        ]
+        for label, row in result["estimates"].items()
+    ]
+    return page(
+        grid("estimates | estimated SI-SNR, dB | true, dB | fooled by, dB", rows),
+        f"Made by `{result['command']}`, seed {SEED}.",
+    )

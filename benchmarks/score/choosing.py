@@ -1,0 +1,94 @@
+"""Which judge chooses best among enhancers?
+
+Recording by recording: test speakers in test noises, as in ``enhance``. Every enhancer hears every recording; each
+judge takes what it holds for the best, as ``unbabble enhance --choose`` does: the blind score, a network that learnt to
+say PESQ (Quality-Net; Zezario et al., Interspeech 2019), and the error of an autoencoder of clean speech (Kim, ICASSP
+2017). Beside them each enhancer alone, a choice by chance, and the oracle, which takes the one of highest SI-SDR.
+*agrees*: how often a judge takes the oracle's. Differences from the best single enhancer are paired, with 95 %
+intervals over recordings.
+
+    python -m benchmarks choosing
+    python -m benchmarks choosing --judges blind quality_net=runs/quality_net/best.safetensors \\
+      adaptive_dae=runs/adaptive_dae/best.safetensors
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from benchmarks.kit.people import (
+    RATE,
+    SECONDS,
+    SEED,
+    SNR_NAMES,
+    all_recordings,
+    enhancers,
+    fairness,
+    fairness_cells,
+    measured,
+)
+from benchmarks.kit.table import figure, grid, made_by, page
+from unbabble.pipelines.enhance import BLIND, load_chooser
+from unbabble.signal.statistics import bootstrap
+
+DIGITS = 3
+MODELS = ("gru.2x64", "sparse_ensemble.16k", "bsrnn.1talker_16k")
+JUDGES = (BLIND, "quality_net=quality_net.16k", "adaptive_dae=adaptive_dae.16k")
+CHANCE, ORACLE, GAIN = "by chance", "oracle", "si_sdri_db"
+QUICK = {"each": 1}
+
+
+@torch.no_grad()
+def measure(
+    models: Sequence[str] = MODELS, judges: Sequence[str] = JUDGES, each: int = 30, split: str = "test"
+) -> dict:
+    """Recording by recording.
+
+    Args:
+        judges: NAME=WEIGHTS.
+        each: recordings for each SNR.
+    """
+    calls, named = enhancers(models), (judge.partition("=") for judge in judges)
+    choosers = {name: load_chooser(path or name) for name, _, path in named}
+    rng, rows = np.random.default_rng(SEED), {}
+    for noisy, true, about in all_recordings(split, each):
+        voices = {name: call(noisy) for name, call in calls.items()}
+        figures = {name: measured(voice, noisy, true) for name, voice in voices.items()}
+        taken = {
+            by: max(voices, key=lambda name, judge=judge: judge(noisy, voices[name], RATE))
+            for by, judge in choosers.items()
+        }
+        taken[CHANCE] = str(rng.choice(list(voices)))
+        taken[ORACLE] = max(figures, key=lambda name: figures[name][GAIN])
+        for by, name in (taken | {name: name for name in voices}).items():
+            rows.setdefault(by, []).append(about | {"agrees": float(name == taken[ORACLE])} | figures[name])
+    best = max(calls, key=lambda name: np.mean([row[GAIN] for row in rows[name]]))
+    table = {}
+    for by, there in rows.items():
+        table[by] = {key: bootstrap([row[key] for row in there]) for key in (GAIN, "pesq", "estoi", "agrees")}
+        pairs = zip(there, rows[best], strict=True)
+        table[by] |= {"ahead": bootstrap([mine[GAIN] - its[GAIN] for mine, its in pairs])} | fairness(there)
+    return {"best": best, "recordings": len(rows[best]), "table": table}
+
+
+def table(result: dict) -> str:
+    rows = []
+    for by, row in result["table"].items():
+        cells = [
+            figure(row[key], digits) for key, digits in ((GAIN, 2), ("ahead", 2), ("pesq", 2), ("estoi", 3))
+        ]
+        rows.append([by, *cells, f"{100 * row['agrees'][0]:.0f} %", *fairness_cells(row)])
+    return page(
+        f"Mean over input SNRs of {', '.join(SNR_NAMES)} dB (95 % interval over recordings); "
+        "SI-SDR improvement of women, of men, of the worst tenth of the speakers.",
+        grid(
+            f"chosen by | SI-SDR improvement, dB | over `{result['best']}` | PESQ | eSTOI | agrees with the oracle "
+            "| women | men | worst speakers",
+            rows,
+        ),
+        f"{result['recordings']} recordings of {SECONDS:g} s; the noisy recording is among those to choose from.",
+        made_by(result),
+    )
