@@ -74,6 +74,12 @@ def test_neighbouring_microphones_lie_at_the_spacing(microphones: int):
     ("room", "talkers", "error", "sentence"),
     [
         (SimulatedRooms((6, 5, 3), 0.02), 1, UsageError, "the shortest is about 0.12 s"),
+        (
+            SimulatedRooms((6, 5, 3), 30.0),
+            1,
+            UsageError,
+            "more than memory holds: the longest is about 2.1 s",
+        ),
         (SimulatedRooms((6, 5, 0.3), 0.3), 1, UsageError, "edges above"),
         (SimulatedRooms((6, 5, 3), -1), 1, UsageError, "positive RT60"),
         (SimulatedRooms((3, 3, 2.5), 0.3, distance_m=(4, 5)), 1, InputError, "do not fit"),

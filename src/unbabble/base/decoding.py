@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 import soundfile
@@ -171,7 +171,7 @@ def _decoder(source: Path | BinaryIO, name: str, part: Part, stack: ExitStack) -
         raise InputError(f"{name} cannot be opened: {error.strerror}.") from error
     if file.seekable():
         length, start = _sniff(file, name), file.tell()
-        readable = native(source) if isinstance(source, Path) else file
+        readable: Any = native(source) if isinstance(source, Path) else file
         if length is not None and length.promised is None:
             readable = wav.Mended(file, length)
         try:

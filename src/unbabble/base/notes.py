@@ -23,3 +23,15 @@ def add(warnings: list[str], new: Iterable[str]) -> None:
         if kind(warning) not in known:
             known.add(kind(warning))
             warnings.append(warning)
+
+
+def grouped(said: Iterable[tuple[str, str]]) -> list[tuple[str, str, int]]:
+    """Of each kind the first warning, who it is about, and how many others it is about.
+
+    >>> grouped([("a.wav", "2 % are clipped."), ("b.wav", "Silent."), ("c.wav", "3 % are clipped.")])
+    [('a.wav', '2 % are clipped.', 1), ('b.wav', 'Silent.', 0)]
+    """
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for name, warning in said:
+        groups.setdefault(kind(warning), []).append((name, warning))
+    return [(*group[0], len({name for name, _ in group}) - 1) for group in groups.values()]

@@ -18,6 +18,8 @@ from unbabble.data.corpora import Response, read_response, resample
 MIN_ANGLE_DEG = 30.0
 DRAWS = 1000
 WALL_MARGIN_M = 0.3
+MOST_IMAGES = 30_000_000
+"""Image sources of one talker: about 12 GB."""
 Array = Literal["linear", "circular"]
 
 
@@ -257,6 +259,15 @@ def _walls(size_m: tuple[float, float, float], rt60_seconds: float, sample_rate:
     size = np.array(size_m)
     try:
         absorption, order = pra.inverse_sabine(rt60_seconds, size_m)
+        images = (
+            (2 * order + 1) * (2 * order**2 + 2 * order + 3) / 3
+        )  # of a source, up to so many reflections
+        if images > MOST_IMAGES:
+            longest = rt60_seconds * (MOST_IMAGES / images) ** (1 / 3)
+            raise UsageError(
+                f"An RT60 of {rt60_seconds:g} s in a room of {'x'.join(f'{e:g}' for e in size_m)} m has "
+                f"{images / 1e6:,.0f} million echoes, more than memory holds: the longest is about {longest:.1f} s."
+            )
         probe = _image_sources(
             size_m, absorption, order, size[None] * 0.3, size[:, None] * (0.6, 0.62), sample_rate
         )

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
+from unbabble.base import notes
 from unbabble.base.files import check_output, remove_partial, writable_folder
 from unbabble.base.inputs import Input, expand
 from unbabble.base.report import FileReport, Report, timestamp
@@ -219,11 +220,13 @@ def print_summary(report: Report, quiet: bool = False) -> None:
 
 
 def print_files(report: Report, quiet: bool = False) -> None:
-    """The warnings of each input, and what failed; ``quiet``: only what failed."""
+    """Of each kind of warning one, with whom it is about, and what failed; ``quiet``: only what failed."""
     console = stderr()
-    for file in report.files:
-        for warning in file.warnings if not quiet and file.outcome != "failed" else ():
-            console.print(f"{file.input}: {warning}", style="yellow")
+    finished = [file for file in report.files if file.outcome != "failed" and not quiet]
+    for name, warning, others in notes.grouped(
+        (file.input, text) for file in finished for text in file.warnings
+    ):
+        console.print(f"{name}{f' and {others} more' if others else ''}: {warning}", style="yellow")
     for file in report.files:
         if file.outcome == "failed":
             error = file.error or "failed"
