@@ -83,9 +83,35 @@ def test_a_pipe(recording, tmp_path, monkeypatch, raw):
 
 
 def test_seconds_and_flac(recording, tmp_path):
-    report = stream(recording, out=tmp_path, seconds=1.25, format="flac", sources=1, **OPTIONS)
+    report = stream(recording, out=tmp_path, duration=1.25, format="flac", sources=1, **OPTIONS)
     assert [Path(path).name for path in report.files[0].outputs] == ["source1.flac"]
     assert voices(tmp_path / "talk").shape == (1, 1.25 * RATE)
+
+
+def test_a_part_of_a_recording(recording, tmp_path):
+    soundfile.write(tmp_path / "part.wav", samples()[RATE // 2 : 2 * RATE], RATE)
+    stream(tmp_path / "part.wav", out=tmp_path / "o", **OPTIONS)
+    report = stream(recording, out=tmp_path / "o", start=0.5, duration=1.5, **OPTIONS)
+    assert report.files[0].audio_seconds == 1.5
+    assert np.array_equal(voices(tmp_path / "o" / "talk"), voices(tmp_path / "o" / "part"))
+    for options in ({"subtype": "pcm_16", "rate": RATE, "channels": 2, "start": 1.0}, {"start": -1.0}):
+        with pytest.raises(UsageError, match="start"):
+            stream(recording, out=tmp_path, **options, **OPTIONS)
+
+
+def test_whole_numbers_hold_what_they_can_and_what_is_clipped_is_said(recording, tmp_path):
+    floats = stream(recording, out=tmp_path / "floats", **OPTIONS)
+    assert not floats.files[0].warnings
+    report = stream(recording, out=tmp_path / "whole", format="wav16", **OPTIONS)
+    assert not report.files[0].warnings
+    path = Path(report.files[0].outputs[0])
+    assert (path.name, soundfile.info(path).subtype) == ("source1.wav", "PCM_16")
+    np.testing.assert_allclose(
+        voices(tmp_path / "whole" / "talk"), voices(tmp_path / "floats" / "talk"), atol=2.0**-16
+    )
+    soundfile.write(recording, samples() / np.float32(2**13), RATE, subtype="FLOAT")  # beyond full scale
+    loud = stream(recording, out=tmp_path / "loud", format="wav16", **OPTIONS)
+    assert "samples were clipped" in loud.files[0].warnings[-1]
 
 
 def test_what_came_before_the_damage_is_kept(recording, tmp_path, monkeypatch):
@@ -182,7 +208,7 @@ def test_unusable_recordings(tmp_path):
     [
         ({"subtype": "pcm_16", "rate": RATE}, "Raw samples need"),
         ({"rate": RATE}, "raw samples"),
-        ({"seconds": 0.0}, "positive"),
+        ({"duration": 0.0}, "above 0"),
         ({"sources": 0}, "at least 1"),
         ({"set": ["nonsense=1"]}, "nonsense"),
     ],

@@ -8,12 +8,16 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal
+
+from cyclopts import Parameter
 
 from unbabble.base.config import merge, parse_assignments
 from unbabble.base.errors import InputError, MissingExtraError, UnbabbleError, UsageError
+from unbabble.base.excerpt import Part
 from unbabble.base.extras import missing_extra
 from unbabble.base.files import check_output, remove_partial, writable_folder
+from unbabble.base.formats import KINDS, Format
 from unbabble.base.inputs import STDIN
 from unbabble.base.report import FileReport, Report, timestamp
 from unbabble.jobs.records import done_before, forget, record_done
@@ -44,11 +48,13 @@ class Arrival:
         sample_rate: Hz.
         channels: how many.
         blocks: (channel, time), finite or endless.
+        warnings: what the user should know of it, once all has arrived.
     """
 
     sample_rate: int
     channels: int
     blocks: "Iterator[Tensor]"
+    warnings: list[str] = field(default_factory=list)
 
 
 def stream(
@@ -63,8 +69,10 @@ def stream(
     rate: int | None = None,
     channels: int | None = None,
     subtype: Literal["pcm_16", "pcm_32", "float"] | None = None,
-    seconds: float | None = None,
-    format: Literal["wav", "flac"] = "wav",
+    start: float = 0.0,
+    duration: Annotated[float | None, Parameter(name=("--duration", "--seconds"))] = None,
+    stream: int | None = None,
+    format: Format = "wav",
     overwrite: bool = False,
     report: Path | None = None,
     quiet: bool = False,
@@ -87,8 +95,10 @@ def stream(
         rate: Sample rate in Hz of raw samples, or for the microphone.
         channels: Channels of raw samples, or of the microphone.
         subtype: The input is raw samples of this kind, little endian, interleaved; needs rate and channels.
-        seconds: Stop after this much.
-        format: wav holds 32-bit floats, flac 24 bits.
+        start: Seconds to leave out at the beginning of a recording.
+        duration: Stop after so many seconds.
+        stream: Which sound stream of a video, from 1; the first if not given.
+        format: wav holds 32-bit floats, wav16 16 bits, flac 24 bits; what these two cannot hold is clipped.
         overwrite: Do again what an earlier run has done.
         report: Write what happened to this file, as JSON.
         quiet: Say nothing but what failed.
@@ -104,12 +114,13 @@ def stream(
     from unbabble.networks.load import is_network
     from unbabble.pipelines.separate import load
 
-    if seconds is not None and not seconds > 0:
-        raise UsageError("The seconds to stop after must be positive.")
+    part = Part(start, duration, stream)
     check_output(report)
     _check_raw(input, rate, channels, subtype)
+    if (subtype or str(input) == MICROPHONE) and (start or stream is not None):
+        raise UsageError("--start and --stream are for recordings, not for raw samples or the microphone.")
     if model == AUTO:
-        model = _default_model(input, channels)
+        model = _default_model(input, channels, part)
     named = {"sources": sources, "time_constant": time_constant, "warmup": warmup}
     given = {name: value for name, value in named.items() if value is not None}
     options = merge(given, parse_assignments(set or []))
@@ -125,7 +136,7 @@ def stream(
                 f"Model '{model}' gives {separator.sources} sources, of which a stream chooses none."
             )
     config = {"model": model, "options": options, "rate": rate, "channels": channels, "subtype": subtype}
-    config |= {"seconds": seconds, "format": format}
+    config |= {"part": vars(part), "format": format}
     result = Report("stream", config=config | {"input": str(input), "out": str(out), "overwrite": overwrite})
     folder = writable_folder(out) / _stem(input)
     path = Path(input) if str(input) not in (STDIN, MICROPHONE) else None
@@ -139,13 +150,13 @@ def stream(
         started = time.perf_counter()
         try:
             block_seconds = NETWORK_BLOCK_SECONDS if is_network(model) else BLOCK_SECONDS
-            with _arrival(input, rate, channels, subtype, block_seconds) as arrival:
+            with _arrival(input, rate, channels, subtype, part, block_seconds) as arrival:
                 streamer = separator.stream(arrival.sample_rate, arrival.channels)
                 writable_folder(folder)
                 remove_partial(folder)
                 forget(folder)
                 with hushed(quiet):
-                    _Run(one, streamer, arrival, folder, format, seconds, quiet).run()
+                    _Run(one, streamer, arrival, folder, format, duration, quiet).run()
         except UnbabbleError as error:
             if isinstance(error, UsageError | MissingExtraError):
                 raise
@@ -164,7 +175,7 @@ def stream(
     return result
 
 
-def _default_model(input: str | Path, channels: int | None) -> str:
+def _default_model(input: str | Path, channels: int | None, part: Part) -> str:
     """By the number of microphones, as far as it is known before the recording arrives."""
     from unbabble.base.audio import probe
     from unbabble.base.weights import packaged
@@ -176,7 +187,7 @@ def _default_model(input: str | Path, channels: int | None) -> str:
                 with _microphone(None, None, BLOCK_SECONDS) as arrival:
                     channels = arrival.channels
             else:
-                channels = probe(input).channels
+                channels = probe(part.of(input)).channels
         except InputError:
             return MODEL  # what is wrong is said where it is opened
     return LIVE_SINGLE if channels == 1 and LIVE_SINGLE in packaged() else MODEL
@@ -190,10 +201,11 @@ class _Run:
     streamer: "Streamer | RecordingStreamer"
     arrival: Arrival
     folder: Path
-    format: str
+    format: Format
     seconds: float | None
     quiet: bool
     written: int = 0
+    clipped: int = 0
     outputs: list[str] = field(default_factory=list)
 
     def run(self) -> None:
@@ -227,7 +239,12 @@ class _Run:
                 self._write(self.streamer.flush())
         self.report.audio_seconds = taken / rate
         self.report.outputs = self.outputs
-        self.report.warnings += self.streamer.warnings
+        self.report.warnings += [*self.arrival.warnings, *self.streamer.warnings]
+        if self.clipped:
+            share = 100 * self.clipped / (self.written * self.streamer.sources)
+            self.report.warnings.append(
+                f"{share:.2g} % of the voices' samples were clipped, which --format wav would hold."
+            )
         self.report.details |= {
             "sources": self.streamer.sources,
             "latency_seconds": self.streamer.latency / rate,
@@ -247,9 +264,8 @@ class _Run:
                 self._open(self.written // most + 1)
             count = min(voices.shape[1], most - self.written % most)
             for writer, voice in zip(self._writers, voices, strict=True):
-                writer.write(
-                    voice[None, :count].clamp(-1, 1) if self.format == "flac" else voice[None, :count]
-                )
+                self.clipped += int((voice[:count].abs() > KINDS[self.format].highest).sum())
+                writer.write(voice[None, :count])
             voices, self.written = voices[:, count:], self.written + count
 
     def _open(self, part: int) -> None:
@@ -258,10 +274,13 @@ class _Run:
         self._stack.close()
         suffix = f"_part{part}" if part > 1 else ""
         paths = [
-            self.folder / f"source{i}{suffix}.{self.format}" for i in range(1, self.streamer.sources + 1)
+            self.folder / f"source{i}{suffix}{KINDS[self.format].suffix}"
+            for i in range(1, self.streamer.sources + 1)
         ]
         rate = self.arrival.sample_rate
-        self._writers = [self._stack.enter_context(AudioWriter(path, rate, 1)) for path in paths]
+        self._writers = [
+            self._stack.enter_context(AudioWriter(path, rate, 1, format=self.format)) for path in paths
+        ]
         self.outputs += [str(path) for path in paths]
 
     @contextmanager
@@ -306,7 +325,12 @@ def _check_raw(input: str | Path, rate: int | None, channels: int | None, subtyp
 
 @contextmanager
 def _arrival(
-    input: str | Path, rate: int | None, channels: int | None, subtype: str | None, block_seconds: float
+    input: str | Path,
+    rate: int | None,
+    channels: int | None,
+    subtype: str | None,
+    part: Part,
+    block_seconds: float,
 ) -> Iterator[Arrival]:
     if str(input) == MICROPHONE:
         with _microphone(rate, channels, block_seconds) as arrival:
@@ -315,7 +339,7 @@ def _arrival(
         with _binary(input) as file:
             yield Arrival(rate, channels, _raw_blocks(file, rate, channels, subtype, block_seconds))
     else:
-        with _decoded(input, block_seconds) as arrival:
+        with _decoded(input, part, block_seconds) as arrival:
             yield arrival
 
 
@@ -331,13 +355,13 @@ def _binary(input: str | Path) -> AbstractContextManager[BinaryIO]:
 
 
 @contextmanager
-def _decoded(input: str | Path, block_seconds: float) -> Iterator[Arrival]:
+def _decoded(input: str | Path, part: Part, block_seconds: float) -> Iterator[Arrival]:
     import torch
 
     from unbabble.base.decoding import open_decoder
 
     name = "Standard input" if str(input) == STDIN else f"'{input}'"
-    with _binary(input) as file, open_decoder(Path(input) if name[0] == "'" else file, name) as decoder:
+    with _binary(input) as file, open_decoder(Path(input) if name[0] == "'" else file, name, part) as decoder:
         info = decoder.info
         size = max(1, round(block_seconds * info.sample_rate))
 
@@ -345,7 +369,7 @@ def _decoded(input: str | Path, block_seconds: float) -> Iterator[Arrival]:
             for piece in decoder.blocks():
                 yield from torch.from_numpy(piece).float().split(size, dim=1)
 
-        yield Arrival(info.sample_rate, info.channels, blocks())
+        yield Arrival(info.sample_rate, info.channels, blocks(), info.warnings)
 
 
 def _raw_blocks(
