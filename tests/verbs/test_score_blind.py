@@ -64,6 +64,28 @@ def test_the_same_from_a_folder_a_pair_of_folders_and_a_manifest(recording):
     assert keywords.files[0].details["voices"] == wanted["voices"]
 
 
+def test_a_part_of_the_recording_is_scored_with_the_same_part_of_its_voices(recording, capsys):
+    cut = slice(RATE // 4, 3 * RATE // 4)
+    for name in ("in/a.wav", "voices/a/source1.wav", "voices/a/source2.wav"):
+        samples = soundfile.read(recording / name)[0]
+        write(recording / "cut" / name, samples[cut])
+    wanted = score("cut/in/a.wav", "cut/voices/a", quiet=True).files[0].details["voices"]
+    assert wanted != score("in/a.wav", "voices/a", quiet=True).files[0].details["voices"]
+    for voices in ("voices/a", "cut/voices/a"):
+        report = score("in/a.wav", voices, start=0.25, duration=0.5, quiet=True)
+        assert report.exit_code == 0
+        assert report.files[0].audio_seconds == 0.5
+        for found, each in zip(report.files[0].details["voices"], wanted, strict=True):
+            assert found["si_snr_db"] == each["si_snr_db"]
+    means = [
+        score(references=[f"{at}voices/a/source1.wav"], estimates=[f"{at}in/a.wav"], quiet=True, **part)
+        for at, part in (("", {"start": 0.25, "duration": 0.5}), ("cut/", {}))
+    ]
+    assert means[0].mean() == means[1].mean()
+    assert cli.run(["score", "in/a.wav", "voices/a", "--start", "9"]) == 1
+    assert "has nothing at 9 s and after: it lasts 1.00 s." in capsys.readouterr().err
+
+
 def test_one_that_fails_does_not_stop_the_others(recording, capsys):
     write(recording / "voices" / "a" / "source2.wav", np.zeros(100))
     assert cli.run(["score", "in", "voices"]) == 1

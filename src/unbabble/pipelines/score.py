@@ -24,6 +24,8 @@ AUTO = "auto"
 DEFAULT_SCORER = "blind_sisnr_bands.8k"
 LENGTH_TOLERANCE_SECONDS = 0.05
 """Files that differ less are cut to the shortest: codecs and resamplers leave such differences."""
+CONTAINER_TOLERANCE_SECONDS = 0.5
+"""The same for the sound of videos, of which headers do not tell the very length."""
 MOST_HEARD = 40
 """Recordings that a ``Listener`` listens to."""
 WORDS = ("bad", "poor", "fair", "good", "excellent")
@@ -121,12 +123,13 @@ class BlindScorer:
         """
         paths = [mixture, *estimates]
         infos = [audio_files.probe(path) for path in paths]
-        seconds = [info.seconds for info in infos]
         for path, info in zip(paths, infos, strict=True):
             if 1 < info.channels < channel:
                 raise InputError(f"'{path}' has {info.channels} channels, there is no channel {channel}.")
-        known = [(each, path) for each, path in zip(seconds, paths, strict=True) if each is not None]
-        if known and max(known)[0] - min(known)[0] >= LENGTH_TOLERANCE_SECONDS:
+        known = [(info.seconds, str(path)) for info, path in zip(infos, paths, strict=True) if info.seconds]
+        exact = all(info.frames is not None for info in infos)
+        tolerance = LENGTH_TOLERANCE_SECONDS if exact else CONTAINER_TOLERANCE_SECONDS
+        if known and max(known)[0] - min(known)[0] >= tolerance:
             (short, first), (long, second) = min(known), max(known)
             raise InputError(
                 f"'{first}' lasts {short:.2f} s and '{second}' {long:.2f} s: they are not of one recording."

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 from cyclopts import Parameter
 
 from unbabble.base.errors import InputError, UsageError
+from unbabble.base.excerpt import WHOLE, Part
 from unbabble.base.extras import missing_extra
 from unbabble.base.report import FileReport, Report
 from unbabble.verbs.frame import Frame, print_files, show, stderr
@@ -92,6 +93,9 @@ def score(
     model: str = "auto",
     plot: Path | None = None,
     channel: int = 1,
+    start: float = 0.0,
+    duration: float | None = None,
+    stream: int | None = None,
     device: str = "auto",
     jobs: int = 1,
     json: Path | None = None,
@@ -116,6 +120,9 @@ def score(
         model: What scores without references: a packaged scorer, its weights, org/name on the Hub; auto for the best.
         plot: Without references, write the spectrograms and their scores to this file (.png), or folder.
         channel: Which microphone, from 1, of files that have several.
+        start: Seconds to leave out at the beginning of each recording, and of those of its voices that are as long.
+        duration: Seconds to score of each recording; all that follows if not given.
+        stream: Which sound stream of a video was separated, from 1; the first if not given.
         device: What computes scores without references: auto, cpu, cuda ...
         jobs: Recordings to score at the same time.
         json: Write the scores to this file.
@@ -134,6 +141,7 @@ def score(
 
     if channel < 1:
         raise UsageError("Channels are counted from 1.")
+    part = Part(start, duration, stream)
     frame = Frame(jobs, json, quiet)
     if not references:
         from unbabble.verbs.score_blind import score_blind
@@ -146,6 +154,7 @@ def score(
             estimates or (),
             model=model,
             channel=channel,
+            part=part,
             plot=plot,
             device=device,
             frame=frame,
@@ -171,14 +180,14 @@ def score(
     wanted = [name for name in wanted if name not in missing]
 
     result = ScoreReport("score", config={"metrics": wanted, "unavailable": missing, "channel": channel})
-    work = partial(score_recording, metrics=wanted, channel=channel)
+    work = partial(score_recording, metrics=wanted, channel=channel, part=part)
     frame.run(result, work, tasks, "Scoring")
     _print(result, quiet)
     frame.conclude(result)
     return result
 
 
-def score_recording(task: "Task", metrics: Sequence[str], channel: int) -> FileReport:
+def score_recording(task: "Task", metrics: Sequence[str], channel: int, part: Part = WHOLE) -> FileReport:
     """Score the estimates of one recording.
 
     Raises:
@@ -188,14 +197,14 @@ def score_recording(task: "Task", metrics: Sequence[str], channel: int) -> FileR
 
     from unbabble.signal.metrics import pesq_mode
     from unbabble.signal.permutation import NONE, align
-    from unbabble.verbs.score_files import read_all
+    from unbabble.verbs.score_files import parts, read_all
 
     started = time.perf_counter()
     if not task.estimates:
         raise InputError(f"There are no estimates for '{task.name}'.")
     warnings: list[str] = []
     paths = [*task.references, *task.estimates, *([task.mixture] if task.mixture else [])]
-    waveforms, rate = read_all(paths, channel, warnings)
+    waveforms, rate = read_all(parts(part, task.mixture or task.references[0], paths), channel, warnings)
     count = len(task.references)
     references, estimates = waveforms[:count], waveforms[count : count + len(task.estimates)]
     names, found = _short(task.references), _short(task.estimates)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unbabble.base.errors import InputError, UsageError
+from unbabble.base.excerpt import WHOLE, Part
 from unbabble.base.files import as_utf8, atomic, check_output
 from unbabble.base.inputs import SUFFIXES, unique_stems
 from unbabble.base.report import FileReport, Report
@@ -44,11 +45,19 @@ class BlindReport(Report):
 
 @dataclass(frozen=True)
 class BlindTask:
-    """One recording to score."""
+    """One recording to score.
+
+    Attributes:
+        name: as reports call it.
+        mixture: the recording.
+        estimates: its voices.
+        part: of the recording that the voices are known to be of.
+    """
 
     name: str
     mixture: Path
     estimates: tuple[Path, ...]
+    part: Part = WHOLE
 
 
 def score_cells(voice: dict[str, Any]) -> tuple[str, str, str]:
@@ -67,6 +76,7 @@ def score_blind(
     *,
     model: str,
     channel: int,
+    part: Part,
     plot: Path | None,
     device: str,
     frame: Frame,
@@ -85,7 +95,9 @@ def score_blind(
     BlindScorer(model, str(choose_device(device)))  # says what is wrong with the request, before any work
     result = BlindReport("score", config={"model": model, "channel": channel, "device": device})
     named = [_Pictured(task, picture) for task, picture in zip(tasks, pictures, strict=True)]
-    work = partial(_score_recording, model=model, channel=channel, device=str(choose_device(device)))
+    work = partial(
+        _score_recording, model=model, channel=channel, device=str(choose_device(device)), part=part
+    )
     frame.run(result, work, named, "Scoring")
     _print(result, frame.quiet)
     frame.conclude(result)
@@ -102,29 +114,38 @@ class _Pictured:
         return self.task.name
 
 
-def _score_recording(pictured: _Pictured, model: str, channel: int, device: str) -> FileReport:
+def _score_recording(pictured: _Pictured, model: str, channel: int, device: str, part: Part) -> FileReport:
     from unbabble.base.audio import probe
     from unbabble.pipelines.score import BlindScorer
+    from unbabble.verbs.score_files import parts
 
     started, task = time.perf_counter(), pictured.task
     if not task.estimates:
         raise InputError(f"There are no separated voices of '{task.name}'.")
+    if part != WHOLE and task.part != WHOLE:
+        raise InputError(
+            f"The voices in '{task.name}' are of a part of the recording: score them without another."
+        )
+    part = task.part if part == WHOLE else part
+    mixture, *estimates = parts(part, task.mixture, [task.mixture, *task.estimates])
     scorer = BlindScorer(model, device)
-    scores = scorer.files(task.mixture, task.estimates, channel)
+    scores = scorer.files(mixture, estimates, channel)
+    info = probe(mixture)
     voices = [
         {"estimate": str(path)} | score.to_dict() for path, score in zip(task.estimates, scores, strict=True)
     ]
     outputs = []
     if pictured.picture is not None:
-        plot_scores(task, scores, pictured.picture, channel)
+        plot_scores(mixture, estimates, scores, pictured.picture, channel)
         outputs = [str(pictured.picture)]
     return FileReport(
         task.name,
         "done",
         model=scorer.name,
         seconds=time.perf_counter() - started,
-        audio_seconds=probe(task.mixture).seconds,
+        audio_seconds=info.seconds,
         outputs=outputs,
+        warnings=list(info.warnings),
         details={"voices": voices},
     )
 
@@ -184,7 +205,8 @@ def _from_separated(folder: Path) -> list[BlindTask]:
     for each in candidates:
         record = read_record(each)
         if record.get("outcome") == "done" and (voices := numbered_voices(each)):
-            tasks.append(BlindTask(str(each), Path(record["input"]), tuple(voices)))
+            part = Part(**(record.get("config") or {}).get("part", {}))
+            tasks.append(BlindTask(str(each), Path(record["input"]), tuple(voices), part))
     if not tasks:
         raise UsageError(
             f"Folder '{folder}' is not one that `unbabble separate` wrote: name the recordings before it."
@@ -216,7 +238,11 @@ def _from_manifest(path: Path) -> list[BlindTask]:
 
 
 def plot_scores(
-    task: BlindTask, scores: "Sequence[VoiceScore]", path: str | os.PathLike[str], channel: int = 1
+    mixture: str | os.PathLike[str],
+    estimates: Sequence[str | os.PathLike[str]],
+    scores: "Sequence[VoiceScore]",
+    path: str | os.PathLike[str],
+    channel: int = 1,
 ) -> None:
     """Spectrograms of the mixture and its voices, each with its score, as a PNG.
 
@@ -233,15 +259,15 @@ def plot_scores(
     from unbabble.base.audio import probe, read_blocks
     from unbabble.signal.stft import Stft
 
-    titles = [task.mixture.name]
+    titles = [Path(mixture).name]
     titles += [
-        f"{file.name}: {score.si_snr_db:.1f} dB ({score.low_db:.1f} to {score.high_db:.1f}), {score.verdict}"
-        for file, score in zip(task.estimates, scores, strict=True)
+        f"{Path(file).name}: {score.si_snr_db:.1f} dB ({score.low_db:.1f} to {score.high_db:.1f}), {score.verdict}"
+        for file, score in zip(estimates, scores, strict=True)
     ]
     figure, axes = pyplot.subplots(
         len(titles), figsize=(9, 1.2 + 1.6 * len(titles)), sharex=True, sharey=True, constrained_layout=True
     )
-    for title, file, axis in zip(titles, (task.mixture, *task.estimates), axes, strict=True):
+    for title, file, axis in zip(titles, (mixture, *estimates), axes, strict=True):
         rate = probe(file).sample_rate
         block = next(read_blocks(file, SHOWN_SECONDS))
         heard = block[channel - 1 if len(block) > 1 else 0]

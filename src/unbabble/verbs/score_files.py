@@ -3,7 +3,7 @@
 import glob as globbing
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,8 +11,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unbabble.base.audio import read, resample
+from unbabble.base import notes
+from unbabble.base.audio import probe, read, resample
 from unbabble.base.errors import InputError, UsageError
+from unbabble.base.excerpt import WHOLE, Excerpt, Part
 from unbabble.base.inputs import SUFFIXES
 from unbabble.pipelines.score import LENGTH_TOLERANCE_SECONDS
 
@@ -29,12 +31,16 @@ class Task:
     estimates: tuple[Path, ...]
 
 
-def find_tasks(mixture: Path | None, references: Sequence[Path], estimates: Sequence[Path]) -> list[Task]:
+def find_tasks(
+    mixture: str | Path | None, references: Sequence[str | Path], estimates: Sequence[str | Path]
+) -> list[Task]:
     """What to score: one recording, or each one in the folder that ``unbabble simulate`` wrote.
 
     Raises:
         UsageError: a folder or pattern without recordings, or a mixture named beside many recordings.
     """
+    mixture = Path(mixture) if mixture is not None else None
+    references, estimates = [Path(path) for path in references], [Path(path) for path in estimates]
     if len(references) == 1 and references[0].is_dir() and not _audio(references[0]):
         folders = [
             each for each in _natural(references[0].iterdir()) if each.is_dir() and _voices(each, "reference")
@@ -116,8 +122,37 @@ def _natural(paths: Iterable[Path]) -> list[Path]:
     )
 
 
+def parts(part: Part, recording: Path, files: Sequence[Path]) -> list[Path | Excerpt]:
+    """The part to score of a recording and of files that go with it.
+
+    Those whose length is nearer to the part's than to the recording's hold nothing else, as ``separate --start``
+    writes them: they are taken whole.
+
+    Raises:
+        InputError: a file that cannot be read.
+    """
+    if part == WHOLE:
+        return [*files]
+    whole, wanted = probe(Part(stream=part.stream).of(recording)).seconds, probe(part.of(recording)).seconds
+
+    def of(path: Path) -> Path | Excerpt:
+        if path == recording:
+            return part.of(path)
+        own = probe(path).seconds
+        if (
+            own is not None
+            and wanted is not None
+            and whole is not None
+            and abs(own - wanted) < abs(own - whole)
+        ):
+            return path
+        return replace(part, stream=None).of(path)
+
+    return [of(path) for path in files]
+
+
 def read_all(
-    paths: Sequence[Path], channel: int, warnings: list[str]
+    paths: Sequence[Path | Excerpt], channel: int, warnings: list[str]
 ) -> tuple[Float[Tensor, "file time"], int]:
     """One channel of each file, float64, at the rate of the first and as long as the shortest.
 
@@ -130,6 +165,7 @@ def read_all(
     waveforms, rate = [], 0
     for path in paths:
         recording = read(path)
+        notes.add(warnings, recording.warnings)
         rate = rate or recording.sample_rate
         if recording.channels > 1 and channel > recording.channels:
             raise InputError(f"'{path}' has {recording.channels} channels, there is no channel {channel}.")
