@@ -44,6 +44,7 @@ from unbabble.signal.blind.whitening import whiten
 from unbabble.signal.kernels.demixer import FastDemixer
 from unbabble.signal.kernels.online import OnlineDemixer
 from unbabble.signal.level import check_mixture, loudest_first
+from unbabble.signal.rumble import LiveRumble
 from unbabble.signal.stft import Stft
 
 SILENT_FRAME = 1e-6
@@ -125,6 +126,7 @@ class OnlineAuxIVA:
         for recording in mixture:
             streamer = self.stream(sample_rate, len(recording), images=images)
             voices = torch.cat([streamer.push(recording), streamer.flush()], -1)
+            self.warnings += [text for text in streamer.warnings if text not in self.warnings]
             separated.append(voices[loudest_first(voices[:, self.reference] if images else voices)])
         return torch.stack(separated).to(mixture.device)
 
@@ -180,6 +182,7 @@ class Streamer:
         self._taken = self._given = 0
         self._demixer: OnlineDemixer | None = None  # none before the first sound
         self._exponent, self._level, self._heard = 0, 0.0, 0
+        self._rumble = LiveRumble(self._stft, sample_rate)
         self._held: list[tuple[Tensor, bool]] | None = (
             None  # frames of the warm-up, and whether they are to teach
         )
@@ -203,7 +206,11 @@ class Streamer:
     def flush(self) -> Float[Tensor, "source ..."]:
         """End the recording: the voices that were still missing."""
         end = self._stft.frames(self._taken) * self._stft.hop_length - self._taken
-        return self._give([*self._advance(torch.zeros(self.channels, end)), *self._release()])
+        level = torch.ldexp(
+            self._rumble.level, torch.tensor(self._exponent)
+        )  # an offset ends without a click
+        padding = level.expand(self.channels)[:, None].expand(-1, end)
+        return self._give([*self._advance(padding), *self._release()])
 
     def _advance(self, samples: Tensor) -> list[Tensor]:
         joined = torch.cat([self._input, samples], -1)
@@ -235,8 +242,10 @@ class Streamer:
             self._heard += 1
             self._level += (power - self._level) / min(self._heard, max(self._memory_frames, 1))
         frame = self._analyse(samples)
+        self._rumble.weigh(frame)
         if self._held is None:
-            return [*done, self._separate(frame, learn)]
+            self._decide_rumble()
+            return [*done, self._separate(self._rumble.removed(frame), learn)]
         self._held.append((frame, learn))
         if len(self._held) >= self._warmup_frames:
             done += self._release()
@@ -244,11 +253,18 @@ class Streamer:
 
     def _analyse(self, samples: Tensor) -> Tensor:
         """Spectrum (channel, frequency) at a level near one: a power of two away, hence exact."""
-        return torch.fft.rfft(torch.ldexp(samples, torch.tensor(-self._exponent)) * self._window)
+        frame = torch.fft.rfft(torch.ldexp(samples, torch.tensor(-self._exponent)) * self._window)
+        return self._rumble.removed(frame)
+
+    def _decide_rumble(self) -> None:
+        warning = self._rumble.decide()
+        if warning and warning not in self.warnings:
+            self.warnings.append(warning)
 
     def _begin(self, samples: Tensor) -> None:
         self._exponent = int(torch.frexp(samples.abs().max()).exponent)
         self._level, self._heard = 0.0, 0
+        self._rumble.restart()
         bins = self._stft.bins
         self._demixer = OnlineDemixer(
             bins, self.channels, self.sources, self._memory_frames, self._recent_frames
@@ -262,6 +278,13 @@ class Streamer:
         held, self._held = self._held, None
         if not held:
             return []
+        self._decide_rumble()
+        if self._rumble.removes:
+            frames = [frame for frame, _ in held]
+            if self._padding == self.latency:  # nothing was given out yet: the recording begins here
+                frames = self._rumble.without_onset(frames)
+            frames = [self._rumble.removed(frame) for frame in frames]
+            held = [(frame, learn) for frame, (_, learn) in zip(frames, held, strict=True)]
         self._learn([frame for frame, learn in held if learn])
         return [self._separate(frame, False) for frame, _ in held]
 
