@@ -210,13 +210,6 @@ def test_workers_give_what_one_process_gives(here, call):
         assert np.allclose(one, two, atol=1e-5)
 
 
-def test_same_names_do_not_collide(here, call):
-    make_mixture(here / "a" / "x.wav", 1)
-    make_mixture(here / "b" / "x.wav", 2)
-    assert separate(call, "a/x.wav", "b/x.wav")[0] == 0
-    assert sorted(path.name for path in (here / "voices").iterdir()) == ["a-x", "b-x"]
-
-
 def test_images_flac_and_quiet(here, call):
     make_mixture(here / "x.wav", channels=3)
     code, text = separate(call, "x.wav", "--images", "--format", "flac", "--sources", "2", "--quiet")

@@ -13,6 +13,7 @@ import torch
 
 from unbabble.base.audio import AudioWriter, probe, read, read_blocks, resample, write
 from unbabble.base.errors import InputError, OutputError, UsageError
+from unbabble.base.files import partial_name
 from unbabble.base.formats import KINDS
 
 RATE = 8000
@@ -238,7 +239,7 @@ def test_a_full_disk_is_one_sentence(tmp_path, noise, monkeypatch):
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
 def test_the_disk_that_is_always_full(tmp_path, noise, monkeypatch):
     monkeypatch.setattr("unbabble.base.files.PARTIAL_SUFFIX", ".partial")
-    (tmp_path / f".x.wav.{os.getpid()}.partial").symlink_to("/dev/full")
+    (tmp_path / partial_name("x.wav")).symlink_to("/dev/full")
     with pytest.raises(OutputError, match="Cannot write"):
         write(tmp_path / "x.wav", noise, RATE)
     assert list(tmp_path.iterdir()) == []

@@ -11,7 +11,15 @@ from pathlib import Path
 import pytest
 
 from unbabble.base.errors import OutputError
-from unbabble.base.files import PARTIAL_SUFFIX, atomic, check_output, is_stream, remove_partial, write_json
+from unbabble.base.files import (
+    PARTIAL_SUFFIX,
+    atomic,
+    check_output,
+    is_stream,
+    partial_name,
+    remove_partial,
+    write_json,
+)
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="devices of Linux")
 
@@ -84,10 +92,16 @@ def test_names_that_are_no_utf8_come_back_from_json(tmp_path):
     assert json.loads((tmp_path / "r.json").read_text("utf-8")) == {"input": name, "word": "café"}
 
 
-def test_what_a_killed_run_left_is_removed(tmp_path):
-    (tmp_path / f".segments-x{PARTIAL_SUFFIX}").mkdir()
-    (tmp_path / f".segments-x{PARTIAL_SUFFIX}" / "0.wav").touch()
-    (tmp_path / f".source1.wav.7{PARTIAL_SUFFIX}").touch()
-    (tmp_path / "mine").mkdir()
+def test_what_a_killed_run_left_is_removed_and_what_another_makes_is_not(tmp_path):
+    code = "from unbabble.base.files import partial_name; print(partial_name('x'))"
+    dead = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    (tmp_path / dead).mkdir()
+    (tmp_path / dead / "0.wav").touch()
+    elsewhere, old = tmp_path / f".y.elsewhere.7{PARTIAL_SUFFIX}", tmp_path / f".z{PARTIAL_SUFFIX}"
+    for path in (tmp_path / partial_name("mine"), elsewhere, old):
+        path.touch()
+    os.utime(old, (1, 1))
     remove_partial(tmp_path)
-    assert [each.name for each in tmp_path.iterdir()] == ["mine"]
+    assert {each.name for each in tmp_path.iterdir()} == {partial_name("mine"), elsewhere.name}

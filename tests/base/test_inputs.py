@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from unbabble.base.errors import InputError, UsageError
-from unbabble.base.inputs import expand, unique_stems
+from unbabble.base.inputs import RECORD_NAME, expand, result_name
 
 
 @pytest.fixture
@@ -20,12 +20,12 @@ def tree(tmp_path):
     return tmp_path / "in"
 
 
-def listed(inputs, spool, **options):
-    return [(Path(item.name).name, item.stem) for item in expand(inputs, spool, **options)]
+def listed(inputs, spool):
+    return [(Path(item.name).name, item.stem) for item in expand(inputs, spool)]
 
 
-def test_folders_are_searched_and_stems_never_collide(tree, tmp_path):
-    assert listed([tree], tmp_path) == [("x.wav", "a-x"), ("y.FLAC", "y"), ("x.wav", "b-x")]
+def test_folders_are_searched_and_results_called_after_them(tree, tmp_path):
+    assert listed([tree], tmp_path) == [("x.wav", "a-x"), ("y.FLAC", "b-deep-y"), ("x.wav", "b-x")]
 
 
 def test_a_file_comes_once_in_the_order_typed(tree, tmp_path, monkeypatch):
@@ -35,8 +35,40 @@ def test_a_file_comes_once_in_the_order_typed(tree, tmp_path, monkeypatch):
     assert [item.name for item in items] == ["b/x.wav", "b/deep/y.FLAC", "a/x.wav"]
 
 
-def test_results_are_not_inputs(tree, tmp_path):
-    assert listed([tree], tmp_path, exclude=tree / "b") == [("x.wav", "x")]
+def test_results_are_recordings_only_where_they_are_named(tree, tmp_path, monkeypatch):
+    (tree / "b" / RECORD_NAME).write_text("{}")
+    assert listed([tree], tmp_path) == [("x.wav", "a-x")]
+    monkeypatch.chdir(tree)
+    assert listed(["*/x.wav"], tmp_path) == [("x.wav", "a-x")]
+    assert listed(["b/x.wav"], tmp_path) == [("x.wav", "x")]
+    with pytest.raises(UsageError, match="Folder 'b' holds results"):
+        expand(["b"], tmp_path)
+    for pattern in ("b/*.wav", "**/y.FLAC"):
+        with pytest.raises(UsageError, match="Only results match"):
+            expand([pattern], tmp_path)
+
+
+def test_linked_folders_are_searched_and_links_to_one_file_named(tree, tmp_path):
+    (tree / "c").symlink_to(tree / "b")
+    (tree / "circle").symlink_to(tree)
+    (tree / "z.wav").symlink_to(tree / "a" / "x.wav")
+    (tree / "gone.wav").symlink_to(tree / "nothing.wav")
+    items = expand([tree], tmp_path)
+    names = {str(Path(item.name).relative_to(tree)): item for item in items}
+    assert list(names) == ["a/x.wav", "b/deep/y.FLAC", "b/x.wav", "gone.wav"]
+    assert names["a/x.wav"].links == (str(tree / "z.wav"),)
+    assert names["b/x.wav"].links == (str(tree / "c" / "x.wav"),)
+    (alone,) = expand([tree / "a"], tmp_path)
+    assert alone.links == ()
+
+
+def test_a_folder_that_cannot_be_searched(tree, tmp_path, monkeypatch):
+    def refused(folder):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    with pytest.raises(InputError, match=r"in' cannot be searched: Permission denied\."):
+        expand([tree], tmp_path)
 
 
 def test_of_simulated_folders_only_the_mixtures_are_inputs(tree, tmp_path):
@@ -44,7 +76,7 @@ def test_of_simulated_folders_only_the_mixtures_are_inputs(tree, tmp_path):
         (tree / "b" / name).write_bytes(b"sound")
     assert len(listed([tree / "b"], tmp_path)) == 5
     (tree / "b" / "metadata.json").write_text("{}")
-    names = [("y.FLAC", "y"), ("mixture.wav", "mixture"), ("x.wav", "x")]  # x.wav is none of simulate's
+    names = [("y.FLAC", "deep-y"), ("mixture.wav", "mixture"), ("x.wav", "x")]  # x.wav is none of simulate's
     assert listed([tree / "b"], tmp_path) == names
     assert listed([tree / "b/image1.wav"], tmp_path) == [("image1.wav", "image1")]
 
@@ -58,7 +90,7 @@ def test_manifests(tree, tmp_path):
     lines = [{"mixture": "a/x.wav", "talkers": 2}, {"path": "b/deep/y.FLAC"}]
     (tree / "list.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
     assert listed([tree / "list.txt"], tmp_path) == [("x.wav", "a-x"), ("x.wav", "b-x")]
-    assert listed([tree / "list.jsonl"], tmp_path) == [("x.wav", "x"), ("y.FLAC", "y")]
+    assert listed([tree / "list.jsonl"], tmp_path) == [("x.wav", "a-x"), ("y.FLAC", "b-deep-y")]
 
 
 @pytest.mark.parametrize(
@@ -106,18 +138,18 @@ def test_standard_input(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("paths", "stems"),
+    ("path", "below", "name"),
     [
-        (["/a/x.wav", "/a/x.flac"], ["x-wav", "x-flac"]),
-        (["/a/X.wav", "/b/x.wav"], ["a-X", "b-x"]),
-        (["/a/c/x.wav", "/b/c/x.wav", "/b/d/x.wav"], ["a-c-x", "b-c-x", "d-x"]),
-        (["/a/x.wav", "/b/x.wav", "/a-x.wav"], ["a-x", "b-x", "a-x-wav"]),
-        (["/x.wav", "/a/x.wav"], ["x", "a-x"]),
-        (["stdin", "/q/stdin.wav"], ["stdin", "stdin-wav"]),
-        ([".wav", "/b/.wav"], [".wav", "b-.wav"]),
+        ("/a/x.wav", None, "x"),
+        ("a/b/x.tar.wav", "a", "b-x.tar"),
+        ("a/x.wav", ".", "a-x"),
+        ("../up/x.wav", ".", "x"),
+        ("...wav", None, "recording"),
+        ("..wav", None, "recording"),
+        (".wav", None, "wav"),
+        (".hidden/x.wav", ".", "hidden-x"),
+        (f"{'long' * 60}/x.wav", ".", "x"),
     ],
 )
-def test_unique_stems(paths, stems):
-    found = unique_stems([Path(path) for path in paths])
-    assert len({name.casefold() for name in found}) == len(found)
-    assert found == stems
+def test_what_results_are_called(path, below, name):
+    assert result_name(Path(path), below and Path(below)) == name

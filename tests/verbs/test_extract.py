@@ -284,6 +284,7 @@ def tones(tmp_path, monkeypatch):
     made["none"] = NoSeparator(sources=2, levels="kept")
     made["extractor"] = create("voicefilter", **method("voicefilter").TINY)
     kinds = {extracting.EMBEDDER: KINDS["embedder"], "extractor": KINDS["extractor"]}
+    monkeypatch.setattr(networks, "last_change", lambda name: 0)
     monkeypatch.setattr(
         networks,
         "load",

@@ -1,6 +1,9 @@
 """``unbabble score`` without the true voices."""
 
+import io
 import json
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -114,6 +117,51 @@ def test_what_separate_wrote(recording, save, capsys):
             for each in second["details"]["voices"]
         ]
         assert scores == first.details["scores"]
+
+
+def scored(*arguments, **options):
+    report = score(*arguments, quiet=True, **options)
+    assert report.exit_code == 0, report.files[0].error
+    return [[each["si_snr_db"] for each in file.details["voices"]] for file in report.files]
+
+
+def told(report):
+    return [[each["si_snr_db"] for each in file.details["scores"]] for file in report.files]
+
+
+def test_what_separate_wrote_is_scored_from_anywhere(recording, monkeypatch):
+    """Also where the recordings were moved together with the results."""
+    (recording / "project").mkdir()
+    (recording / "in").rename(recording / "project" / "in")
+    monkeypatch.chdir(recording / "project")
+    wanted = told(separate("in", out=Path("out"), model="conv_tasnet.2talkers_8k", quiet=True))
+    monkeypatch.chdir(recording / "voices")
+    assert scored(recording / "project" / "out") == wanted
+    assert scored(recording / "project" / "in", recording / "project" / "out") == wanted
+    (recording / "project").rename(recording / "moved")
+    assert scored(recording / "moved" / "out") == wanted
+    (recording / "moved" / "in" / "a.wav").unlink()
+    report = score(recording / "moved" / "out", quiet=True)
+    assert [file.outcome for file in report.files] == ["failed", "done"]
+    assert str(report.files[0].error).startswith("There is no file '")
+
+
+def test_voices_are_scored_at_their_own_microphone(recording):
+    write(recording / "many.wav", 0.1 * np.random.default_rng(3).laplace(size=(3, RATE)))
+    separated = separate("many.wav", out=recording / "out", model="ica", set=["reference=1"], quiet=True)
+    assert scored("out") == told(separated)
+    assert scored("many.wav", "out/many", channel=1) != told(separated)
+
+
+def test_voices_of_standard_input_need_their_recording(recording, monkeypatch):
+    data = io.BytesIO((recording / "in" / "a.wav").read_bytes())
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=data, isatty=lambda: False))
+    separate("-", out=recording / "out", model="conv_tasnet.2talkers_8k", quiet=True)
+    (file,) = score("out", quiet=True).files
+    assert file.error == (
+        "The voices in 'out/stdin' came out of standard input: name what it was with --mixture, "
+        "and them with --estimates."
+    )
 
 
 def test_separate_tells_the_score_and_can_be_told_not_to(recording, save, capsys):

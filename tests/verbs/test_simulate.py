@@ -1,4 +1,6 @@
 import json
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -84,8 +86,31 @@ def test_killed_run_is_taken_up(corpus: Path, tmp_path: Path):
     partial = tmp_path / "killed" / ".0000.1.partial"
     partial.mkdir(parents=True)
     (partial / "mixture.wav").write_bytes(b"half")
+    os.utime(partial, (1, 1))
     make(corpus, tmp_path / "killed")
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+
+
+def test_what_is_no_mixture_is_never_replaced(corpus: Path, tmp_path: Path):
+    (tmp_path / "0001").mkdir()
+    (tmp_path / "0001" / "mine.wav").touch()
+    for overwrite in (False, True):
+        with pytest.raises(UsageError, match=r"'.*0001' was not made by `unbabble simulate`"):
+            make(corpus, tmp_path, overwrite=overwrite)
+    assert [str(each.relative_to(tmp_path)) for each in tmp_path.rglob("*")] == ["0001", "0001/mine.wav"]
+
+
+def test_other_recordings_under_the_same_names_are_other_mixtures(corpus: Path, tmp_path: Path):
+    own = tmp_path / "corpus"
+    shutil.copytree(corpus, own)
+    make(own, tmp_path / "out")
+    assert {file.outcome for file in make(own, tmp_path / "out").files} == {"skipped"}
+    soundfile.write(own / "speech/a/1.wav", np.random.default_rng(9).standard_normal(RATE) / 10, RATE)
+    with pytest.raises(UsageError, match="from other recordings"):
+        make(own, tmp_path / "out")
+    (own / "rir.csv").write_text((own / "rir.csv").read_text().replace("1.5", "2.5"))
+    with pytest.raises(UsageError, match="from other recordings"):
+        make(own, tmp_path / "out")
 
 
 def test_other_options_do_not_mix_with_what_is_there(corpus: Path, tmp_path: Path):

@@ -3,10 +3,12 @@
 import errno
 import json
 import os
+import platform
 import re
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +21,8 @@ DEMO_FOLDER = Path(__file__).parent.parent / "demo"
 """The recording that comes with the package, and its three true voices."""
 STANDARD_FILES = {"stdin": 0, "stdout": 1, "stderr": 2}
 PROBE_BYTES = 2**20
+ABANDONED_SECONDS = 24 * 3600.0
+"""What nobody has touched for so long, nobody makes any more."""
 
 
 @contextmanager
@@ -34,7 +38,7 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     path = Path(path)
     stream = is_stream(path)
     folder = Path(tempfile.gettempdir()) if stream else path.parent
-    temporary = folder / f".{path.name}.{os.getpid()}{PARTIAL_SUFFIX}"
+    temporary = folder / partial_name(path.name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -93,20 +97,52 @@ def check_output(path: Path | None) -> None:
         above = next(each for each in path.absolute().parents if each.exists())
         if not above.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, f"'{above}' is not a folder")
-        probe = above / f".unbabble.{os.getpid()}{PARTIAL_SUFFIX}"
+        probe = above / partial_name("unbabble")
         probe.write_bytes(b"x")
         probe.unlink()
     except OSError as error:
         raise OutputError(f"Cannot write '{path}': {error.strerror or error}.") from error
 
 
+def partial_name(name: str) -> str:
+    """A hidden name for what is to be called ``name`` when it is complete; it says which process makes it."""
+    return f".{name}{partial_suffix()}"
+
+
+def partial_suffix() -> str:
+    """The end of such names, by which ``remove_partial`` knows whether the process still runs."""
+    return f".{_host()}.{os.getpid()}{PARTIAL_SUFFIX}"
+
+
+def _host() -> str:
+    return re.sub(r"\W", "-", platform.node()) or "here"
+
+
 def remove_partial(folder: str | os.PathLike[str]) -> None:
-    """Remove what a killed run left in ``folder``: files and folders that never got their name."""
+    """Remove what a killed run left in ``folder``: files and folders that never got their name.
+
+    What a process on another machine makes is left alone for a day.
+    """
     for leftover in Path(folder).glob(f".*{PARTIAL_SUFFIX}"):
+        if not _is_abandoned(leftover):
+            continue
         if leftover.is_dir() and not leftover.is_symlink():
             shutil.rmtree(leftover, ignore_errors=True)
         else:
             leftover.unlink(missing_ok=True)
+
+
+def _is_abandoned(partial: Path) -> bool:
+    maker = re.search(r"\.([^.]+)\.(\d+)$", partial.name.removesuffix(PARTIAL_SUFFIX))
+    try:
+        if maker is None or maker[1] != _host() or os.name != "posix":
+            return time.time() - partial.stat().st_mtime > ABANDONED_SECONDS
+        os.kill(int(maker[2]), 0)
+    except (ProcessLookupError, FileNotFoundError, OverflowError):
+        return True
+    except PermissionError:  # it runs, for somebody else
+        return False
+    return False
 
 
 def writable_folder(folder: str | os.PathLike[str]) -> Path:
@@ -116,7 +152,7 @@ def writable_folder(folder: str | os.PathLike[str]) -> Path:
         OutputError: they cannot, and why.
     """
     folder = Path(folder)
-    probe = folder / f".unbabble.{os.getpid()}{PARTIAL_SUFFIX}"
+    probe = folder / partial_name("unbabble")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe.touch()
@@ -130,7 +166,7 @@ def writable_folder(folder: str | os.PathLike[str]) -> Path:
 
 def why_unwritable(folder: Path) -> str:
     """Why no more can be written in ``folder``, where a library does not say; empty where more can."""
-    probe = folder / f".unbabble.{os.getpid()}{PARTIAL_SUFFIX}"
+    probe = folder / partial_name("unbabble")
     try:
         probe.write_bytes(bytes(PROBE_BYTES))
     except OSError as error:

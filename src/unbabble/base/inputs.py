@@ -1,13 +1,14 @@
 """What was typed, as a list of recordings: files, folders, globs, manifests and ``-``. Imports no torch."""
 
 import glob
+import itertools
 import json
+import os
 import re
 import shutil
 import sys
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from unbabble.base.errors import InputError, UsageError
@@ -25,6 +26,10 @@ MANIFEST_SUFFIXES = frozenset({".txt", ".jsonl"})
 MANIFEST_KEYS = ("mixture", "path", "audio", "audio_filepath")
 SIMULATED = "metadata.json"
 """Where this stands beside a mixture, ``simulate`` made it."""
+RECORD_NAME = "unbabble.json"
+"""Where this stands, all else is the result of an earlier run."""
+LONGEST_NAME = 200
+"""Bytes of a folder's name."""
 STDIN = "-"
 
 
@@ -35,112 +40,131 @@ class Input:
     Attributes:
         name: how reports call it: the path, or ``-``.
         path: where its bytes are.
-        stem: name of its output folder, different from that of every other input of the run.
+        stem: what its results are called, by its own path alone; recordings of one run may share it.
+        links: other names of the same file, which were given too.
     """
 
     name: str
     path: Path
     stem: str
+    links: tuple[str, ...] = ()
 
 
-def expand(inputs: Sequence[str | Path], spool: str | Path, exclude: str | Path | None = None) -> list[Input]:
+def expand(inputs: Sequence[str | Path], spool: str | Path) -> list[Input]:
     """List the recordings behind ``inputs``, in the order typed, each once; folders and globs sorted.
 
-    A named file that does not exist stays in the list: it fails alone, and is named in the report.
+    A named file that does not exist stays in the list: it fails alone, and is named in the report. Results of an
+    earlier run (folders with a record, ``unbabble.json``) are recordings only where their files are named.
 
     Args:
-        inputs: files, folders (searched with their subfolders; of simulated ones only the mixtures), globs,
-            manifests (``.txt``: one path per line; ``.jsonl``: one object per line with ``mixture`` or
-            ``path``), or ``-``. Paths in manifests are relative to the manifest.
+        inputs: files, folders (searched with their subfolders and linked folders; of simulated ones only the
+            mixtures), globs, manifests (``.txt``: one path per line; ``.jsonl``: one object per line with
+            ``mixture`` or ``path``), or ``-``. Paths in manifests are relative to the manifest.
         spool: a folder that exists while the run lasts; standard input is stored there.
-        exclude: a folder whose files are results, not inputs.
 
     Raises:
         UsageError: nothing given, a folder or glob without recordings, a broken manifest.
-        InputError: standard input is empty.
+        InputError: standard input is empty, or a folder cannot be searched.
     """
     if not inputs:
         raise UsageError(
             "Name at least one recording: a file, a folder, a pattern, a manifest, or - for stdin."
         )
-    found: dict[Path, tuple[str, Path]] = {}  # by real place, so that nothing comes twice
-    for text in inputs:
-        if not str(text):
+    found: dict[str, Input] = {}  # by real place, so that nothing comes twice
+    for text in map(str, inputs):
+        if not text:
             raise UsageError("The name of a recording is empty.")
-        if str(text) == STDIN:
+        if text == STDIN:
             path = _spooled(Path(spool))
-            found.setdefault(path, (STDIN, path))
+            found.setdefault(str(path), Input(STDIN, path, path.name))
             continue
-        for path in _paths(Path(text), str(text), Path(exclude) if exclude is not None else None):
-            found.setdefault(path.resolve(), (str(path), path))
-    stems = unique_stems(
-        [Path("stdin") if name == STDIN else path.absolute() for name, path in found.values()]
-    )
-    return [Input(name, path, stem) for (name, path), stem in zip(found.values(), stems, strict=True)]
+        for path, below in _paths(Path(text), text):
+            place = os.path.realpath(path)
+            known = found.setdefault(place, Input(str(path), path, result_name(path, below)))
+            names = {os.path.abspath(each) for each in (known.path, *known.links)}
+            if os.path.abspath(path) not in names:
+                found[place] = replace(known, links=(*known.links, str(path)))
+    return list(found.values())
 
 
-def unique_stems(paths: Sequence[str | Path]) -> list[str]:
-    """A folder name for each file, none like another, whatever the case of its letters.
+def result_name(path: Path, below: Path | None = None) -> str:
+    """What the results of ``path`` are called: its name without suffix, behind those of the folders under ``below``.
 
-    Files of the same name are told apart by their suffix, then by the folders above them, then by number.
+    Never a hidden name, nor one that leads to another folder.
 
-    >>> unique_stems([Path("/a/x.wav"), Path("/b/x.wav"), Path("/b/y.wav"), Path("/b/y.flac")])
-    ['a-x', 'b-x', 'y-wav', 'y-flac']
+    >>> (
+    ...     result_name(Path("in/a/x.wav"), Path("in")),
+    ...     result_name(Path("in/a/x.wav")),
+    ...     result_name(Path("...wav")),
+    ... )
+    ('a-x', 'x', 'recording')
     """
-    paths = [Path(path) for path in paths]
-    names = [path.stem for path in paths]
-    for level in range(max((len(path.parts) for path in paths), default=0) + 1):
-        repeated = _repeated(names)
-        if not repeated:
-            return names
-        groups = Counter((path.stem.casefold(), path.suffix.casefold()) for path in paths)
-        for i, path in enumerate(paths):
-            if names[i].casefold() not in repeated:
-                continue
-            alone = groups[path.stem.casefold(), path.suffix.casefold()] == 1
-            suffix = f"-{path.suffix[1:]}" if alone and path.suffix else ""
-            parents = [part for part in path.parent.parts if part != path.anchor]
-            above = [] if alone else parents[max(0, len(parents) - level - 1) :]
-            names[i] = "-".join([*above, path.stem]) + suffix
-    taken: set[str] = set()
-    for i, name in enumerate(names):
-        number, candidate = 2, name
-        while candidate.casefold() in taken:
-            candidate, number = f"{name}-{number}", number + 1
-        taken.add(candidate.casefold())
-        names[i] = candidate
-    return names
+    parts = [path.stem]
+    if below is not None and path.is_relative_to(below):
+        parts = [*path.relative_to(below).parent.parts, path.stem]
+    name = "-".join(parts).strip(". ")
+    if len(os.fsencode(name)) > LONGEST_NAME or ".." in parts[:-1]:
+        name = path.stem.strip(". ")
+    return name or "recording"
 
 
-def _repeated(names: Iterable[str]) -> set[str]:
-    return {name for name, count in Counter(name.casefold() for name in names).items() if count > 1}
-
-
-def _paths(path: Path, text: str, exclude: Path | None) -> Iterator[Path]:
+def _paths(path: Path, text: str) -> Iterator[tuple[Path, Path | None]]:
+    """Each recording, and the folder that was searched for it."""
     if path.is_dir():
-        files = list(_recordings(path, exclude))
+        if is_result(path):
+            raise UsageError(f"Folder '{text}' holds results: name its files to take them as recordings.")
+        files = list(recordings_in(path))
         if not files:
             raise UsageError(f"Folder '{text}' holds no recordings.")
-        yield from files
+        yield from ((file, path) for file in files)
     elif path.suffix.lower() in MANIFEST_SUFFIXES and path.is_file():
-        yield from read_manifest(path)
+        yield from ((file, path.parent) for file in read_manifest(path))
     elif not path.exists() and glob.has_magic(text):
-        matches = sorted(Path(match) for match in glob.glob(text, recursive=True))
-        if not matches:
-            raise UsageError(f"No file matches '{text}'.")
-        for match in matches:
-            if match.is_file() and not _inside(match, exclude):
-                yield match
+        yield from _matches(path, text)
     else:
-        yield path
+        yield path, None
 
 
-def _recordings(folder: Path, exclude: Path | None) -> Iterator[Path]:
-    for path in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.suffix.lower() not in SUFFIXES or hidden or _part_of_mixture(path) or _inside(path, exclude):
+def _matches(pattern: Path, text: str) -> Iterator[tuple[Path, Path]]:
+    fixed = itertools.takewhile(lambda part: not glob.has_magic(part), pattern.parts)
+    below = Path(*fixed)
+    matches = [path for path in map(Path, sorted(glob.glob(text, recursive=True))) if not path.is_dir()]
+    if not matches:
+        raise UsageError(f"No file matches '{text}'.")
+    others = [path for path in matches if not any(map(is_result, path.parents))]
+    if not others:
+        raise UsageError(f"Only results match '{text}': name the files to take them as recordings.")
+    yield from ((path, below) for path in others)
+
+
+def is_result(folder: Path) -> bool:
+    """Whether an earlier run wrote this folder."""
+    return (folder / RECORD_NAME).is_file()
+
+
+def recordings_in(folder: Path, above: tuple[str, ...] = ()) -> Iterator[Path]:
+    """The recordings in a folder and those below it, sorted; without hidden files, results and parts of mixtures.
+
+    Args:
+        folder: what is searched; links to folders are followed.
+        above: the real places of the folders on the way, so that no link leads round in a circle.
+
+    Raises:
+        InputError: the folder cannot be searched.
+    """
+    place = os.path.realpath(folder)
+    if place in above or is_result(folder):
+        return
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise InputError(f"Folder '{folder}' cannot be searched: {error.strerror}.") from error
+    for path in entries:
+        if path.name.startswith("."):
             continue
-        if path.is_file() and not _is_program(path):
+        if path.is_dir():
+            yield from recordings_in(path, (*above, place))
+        elif path.suffix.lower() in SUFFIXES and not (_part_of_mixture(path) or _is_program(path)):
             yield path
 
 
@@ -160,10 +184,6 @@ def _is_program(path: Path) -> bool:
 def _part_of_mixture(path: Path) -> bool:
     """Whether this is an image or reference that ``simulate`` wrote beside its mixture."""
     return bool(re.fullmatch(r"(image|reference)\d+", path.stem)) and (path.parent / SIMULATED).is_file()
-
-
-def _inside(path: Path, folder: Path | None) -> bool:
-    return folder is not None and path.resolve().is_relative_to(folder.resolve())
 
 
 def read_manifest(path: str | Path) -> list[Path]:

@@ -18,7 +18,7 @@ import yaml
 
 from unbabble.base import weights
 from unbabble.base.errors import InputError, OutputError
-from unbabble.base.files import PARTIAL_SUFFIX, write_json
+from unbabble.base.files import partial_name, write_json
 from unbabble.base.kinds import Kind
 from unbabble.base.weights import WeightsCard
 from unbabble.networks.cost import parameter_count
@@ -90,7 +90,7 @@ def new_folder(folder: Path, overwrite: bool = False) -> Iterator[Path]:
         OutputError: it cannot be written, or holds a model already and ``overwrite`` is not set.
     """
     folder = Path(os.path.abspath(folder))
-    staging = folder.with_name(f".{folder.name}.{os.getpid()}{PARTIAL_SUFFIX}")
+    staging = folder.with_name(partial_name(folder.name))
     taken = [name for name in NAMES if (folder / name).exists()]
     if taken and not overwrite:
         raise OutputError(f"Folder '{folder}' has a {taken[0]} already; --overwrite replaces it.")

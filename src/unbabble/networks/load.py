@@ -220,16 +220,27 @@ def ready(
         MissingExtraError: ``onnx`` without its extra.
         UsageError: no such model or option, a model of another kind, or a runtime that does not fit.
     """
+    place, changed = locate(name), last_change(name)
+    return copy.copy(
+        _kept(name, wanted, place, changed, device, runtime, json.dumps(options, sort_keys=True))
+    )
+
+
+def last_change(name: str) -> int:
+    """When the weights called ``name`` were last written to, in ns, whatever time their files are said to be of.
+
+    Raises:
+        InputError: they are not there, or cannot be read.
+        UsageError: no such model.
+    """
     place = locate(name)
     try:
-        changed = max(path.stat().st_mtime_ns for path in [place, *place.glob("*")])
+        stats = [path.stat() for path in [place, *place.glob("*")]]
     except FileNotFoundError:
         raise InputError(f"There is no file '{place}'.") from None
     except OSError as error:
         raise InputError(f"Cannot read '{place}': {error.strerror}.") from None
-    return copy.copy(
-        _kept(name, wanted, place, changed, device, runtime, json.dumps(options, sort_keys=True))
-    )
+    return max(max(each.st_mtime_ns, each.st_ctime_ns) for each in stats)
 
 
 @lru_cache(maxsize=KEPT_NETWORKS)

@@ -20,7 +20,7 @@ from unbabble.base import notes
 from unbabble.base.audio import Audio, AudioWriter
 from unbabble.base.contracts import Meter
 from unbabble.base.errors import InputError, UsageError
-from unbabble.base.files import PARTIAL_SUFFIX
+from unbabble.base.files import partial_name
 from unbabble.base.formats import Format, by_suffix, fitting_gain, scaled
 from unbabble.base.weights import packaged
 from unbabble.networks import load as networks
@@ -215,7 +215,7 @@ def write_pieces(
     held: Tensor | None = None
     written = 0
     format = format or by_suffix(out)
-    floats = out if format == "wav" else out.with_name(f".{out.name}.floats{PARTIAL_SUFFIX}")
+    floats = out if format == "wav" else out.with_name(partial_name(f"{out.name}.floats"))
     width = channels or info.channels
     with AudioWriter(floats, info.sample_rate, width, info.seconds or 0.0, "wav") as writer:
         for block, last in audio_files.with_last(audio_files.read_blocks(path, PIECE_SECONDS, FADED_SECONDS)):

@@ -98,14 +98,15 @@ def load_extractor(name: str = AUTO, device: str = "auto", **options: Any) -> tu
     """
     if name == AUTO:
         name = ",".join(DEFAULTS if has_scorer() else DEFAULTS[:1])
-    return name, _kept(name, device, json.dumps(options, sort_keys=True))
+    each = tuple(part.strip() for part in name.split(","))
+    if not all(each):
+        raise UsageError(f"A model in the list '{name}' has no name.")
+    changed = max(map(networks.last_change, each))
+    return name, _kept(each, changed, device, json.dumps(options, sort_keys=True))
 
 
 @lru_cache(maxsize=1)
-def _kept(names: str, device: str, options: str) -> NeuralExtractor:
-    each = [name.strip() for name in names.split(",")]
-    if not all(each):
-        raise UsageError(f"A model in the list '{names}' has no name.")
+def _kept(each: tuple[str, ...], changed: int, device: str, options: str) -> NeuralExtractor:
     models = [networks.load(name, *EXTRACTING, **json.loads(options)) for name in each]
     networks_of = {
         kind: [model.network for model in models if model.kind.name == kind] for kind in EXTRACTING
@@ -113,7 +114,7 @@ def _kept(names: str, device: str, options: str) -> NeuralExtractor:
     separators, extractors = networks_of["separator"], networks_of["extractor"]
     if extractors and len(models) > 1:
         raise UsageError(
-            f"Of the models '{names}' not all separate talkers: among those alone one is chosen."
+            f"Of the models '{','.join(each)}' not all separate talkers: among those alone one is chosen."
         )
     if extractors:
         network = extractors[0]

@@ -25,7 +25,7 @@ from unbabble.base import formats, notes
 from unbabble.base.audio import AudioWriter
 from unbabble.base.decoding import AudioInfo
 from unbabble.base.errors import InputError, UsageError
-from unbabble.base.files import PARTIAL_SUFFIX, writable_folder
+from unbabble.base.files import partial_suffix, writable_folder
 from unbabble.base.formats import Format
 from unbabble.signal.permutation import NONE, best_permutation
 
@@ -153,7 +153,7 @@ def separate_long(
     if not 0 < 2 * overlap <= segment:
         raise UsageError("Segments have a positive duration and share at most half of it.")
     out = writable_folder(out)
-    with tempfile.TemporaryDirectory(PARTIAL_SUFFIX, ".segments-", out) as folder, ExitStack() as stack:
+    with tempfile.TemporaryDirectory(partial_suffix(), ".segments-", out) as folder, ExitStack() as stack:
         tracks = _Tracks(Path(folder), stack, info, images)
         separator = _Segments(model, info, images)
         held: list[Tensor] = []  # the end of the previous segment

@@ -101,7 +101,7 @@ def adapt(
     name = adapting.student_within(budget, frame_ms) if student == "auto" else student
     tell = partial(say, quiet=quiet)
     with tempfile.TemporaryDirectory(prefix="unbabble-") as spool:
-        paths = [task.path for task in expand(recordings, Path(spool), exclude=out)]
+        paths = [task.path for task in expand(recordings, spool)]
         network, found = adapting.adapt(
             paths,
             clean or (),

@@ -7,10 +7,9 @@ from typing import Any, Literal
 
 from unbabble.base.config import parse_assignments
 from unbabble.base.errors import UsageError
-from unbabble.base.inputs import Input
 from unbabble.base.report import FileReport, Report
 from unbabble.jobs.progress import report_progress
-from unbabble.verbs.frame import Batch, once
+from unbabble.verbs.frame import Batch, Task, deciding_files, once
 
 
 @dataclass(frozen=True)
@@ -23,6 +22,8 @@ class Settings:
     format: Literal["wav", "flac"]
     device: str
     options: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    """Those that decide, and their SHA-256."""
 
 
 def enhance(
@@ -66,6 +67,7 @@ def enhance(
         OutputError: the folder cannot be written to.
     """
     from unbabble.pipelines.enhance import load_chooser, load_enhancers
+    from unbabble.pipelines.score import DEFAULT_SCORER
 
     if strength != "auto" and not (0 <= strength <= math.inf):
         raise UsageError("The strength is at least 0 dB, or auto.")
@@ -75,11 +77,12 @@ def enhance(
     if len(models) > 1:
         load_chooser(choose)  # what is wrong with it is said before any work
     names = ",".join(each.name for each in models)
-    settings = Settings(names, strength, choose, format, device, options)
+    files = deciding_files([*names.split(","), choose], options, [DEFAULT_SCORER])
+    settings = Settings(names, strength, choose, format, device, options, files)
     return batch.through("enhance", "Enhancing", inputs, settings, enhance_one)
 
 
-def enhance_one(task: Input, out: Path, settings: Settings, overwrite: bool) -> FileReport:
+def enhance_one(task: Task, settings: Settings, overwrite: bool) -> FileReport:
     """Resolve, run, write for one recording.
 
     Raises:
@@ -107,4 +110,4 @@ def enhance_one(task: Input, out: Path, settings: Settings, overwrite: bool) -> 
             if score is not None:
                 result.details[name] = [score.to_dict()]
 
-    return once(task, out, settings, overwrite, make)
+    return once("enhance", task, settings, overwrite, make)

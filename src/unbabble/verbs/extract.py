@@ -1,16 +1,15 @@
 """``unbabble extract``: one enrolled person out of each recording."""
 
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from unbabble.base.config import parse_assignments
-from unbabble.base.errors import InputError, UsageError
-from unbabble.base.inputs import Input
+from unbabble.base.errors import UsageError
 from unbabble.base.report import FileReport, Report
 from unbabble.jobs.progress import report_progress
-from unbabble.verbs.frame import Batch, once
+from unbabble.jobs.records import digests
+from unbabble.verbs.frame import Batch, Task, deciding_files, once
 
 
 @dataclass(frozen=True)
@@ -23,6 +22,8 @@ class Settings:
     format: Literal["wav", "flac"]
     device: str
     options: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    """Others that decide, and their SHA-256."""
 
 
 def extract(
@@ -66,7 +67,9 @@ def extract(
         UsageError: a request that makes no sense; no recording was touched.
         OutputError: the folder cannot be written to.
     """
-    from unbabble.pipelines.extract import enrollment_of, load_extractor
+    from unbabble.pipelines.extract import EMBEDDER, enrollment_of, load_extractor
+    from unbabble.pipelines.score import DEFAULT_SCORER
+    from unbabble.pipelines.separate import COUNTER
 
     batch = Batch(jobs, report, quiet, out, overwrite)
     if not enroll:
@@ -74,11 +77,13 @@ def extract(
     options = parse_assignments(set or [])
     name, network = load_extractor(model, device, **options)
     enrollment_of(enroll, network.sample_rate)  # what is wrong with it is said before any work
-    settings = Settings(name, {str(path): _digest(path) for path in enroll}, format, device, options)
+    models = [each.strip() for each in name.split(",")]
+    files = deciding_files(models, options, [EMBEDDER, COUNTER, DEFAULT_SCORER])
+    settings = Settings(name, digests(enroll), format, device, options, files)
     return batch.through("extract", "Extracting", inputs, settings, extract_one)
 
 
-def extract_one(task: Input, out: Path, settings: Settings, overwrite: bool) -> FileReport:
+def extract_one(task: Task, settings: Settings, overwrite: bool) -> FileReport:
     """Resolve, run, write for one recording.
 
     Raises:
@@ -99,11 +104,4 @@ def extract_one(task: Input, out: Path, settings: Settings, overwrite: bool) -> 
         if found.score is not None:
             result.details["scores"] = [found.score.to_dict()]
 
-    return once(task, out, settings, overwrite, make)
-
-
-def _digest(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise InputError(f"Cannot read '{path}': {error.strerror}.") from None
+    return once("extract", task, settings, overwrite, make)

@@ -8,7 +8,7 @@ import logging
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from unbabble.base import notes
 from unbabble.base.files import check_output, remove_partial, writable_folder
-from unbabble.base.inputs import Input, expand
+from unbabble.base.inputs import STDIN, Input, expand
 from unbabble.base.report import FileReport, Report, timestamp
 from unbabble.jobs.attempt import Named
-from unbabble.jobs.records import done_before, forget, record_done
+from unbabble.jobs.records import ResultFolders, digest, digests, done_before, in_the_making, keep
 from unbabble.jobs.run import check_jobs, run
 
 if TYPE_CHECKING:
@@ -73,10 +73,17 @@ class Frame:
             result.save(self.report)
 
 
+@dataclass(frozen=True)
+class Task(Input):
+    """A recording, and the folder for its results."""
+
+    folder: Path = Path()
+
+
 class One(Protocol):
     """What a verb does with one recording; it can be sent to other processes."""
 
-    def __call__(self, task: Input, out: Path, settings: Any, overwrite: bool) -> FileReport:
+    def __call__(self, task: Task, settings: Any, overwrite: bool) -> FileReport:
         """Resolve, run, write."""
         ...
 
@@ -94,13 +101,7 @@ class Batch(Frame):
     overwrite: bool = False
 
     def through(
-        self,
-        verb: str,
-        title: str,
-        inputs: tuple[str | Path, ...],
-        settings: Any,
-        one: One,
-        before: Callable[[list[Input]], None] | None = None,
+        self, verb: str, title: str, inputs: tuple[str | Path, ...], settings: Any, one: One
     ) -> Report:
         """Do ``one`` with each recording, and say what became of it.
 
@@ -110,7 +111,6 @@ class Batch(Frame):
             inputs: recordings, as they were typed.
             settings: of the verb, a dataclass of plain values.
             one: what is done.
-            before: is called with the tasks before any work.
 
         Raises:
             UsageError: inputs that make no sense.
@@ -119,37 +119,66 @@ class Batch(Frame):
         config = vars(settings) | {"out": str(self.out), "jobs": self.jobs, "overwrite": self.overwrite}
         result = Report(verb, config=config)
         with tempfile.TemporaryDirectory(prefix="unbabble-") as spool:
-            tasks = expand(inputs, Path(spool), exclude=self.out)
-            if before is not None:
-                before(tasks)
-            writable_folder(self.out)
-            work = partial(one, out=self.out, settings=settings, overwrite=self.overwrite)
+            given = expand(inputs, spool)
+            remove_partial(writable_folder(self.out))
+            folders = ResultFolders(self.out, verb)
+            tasks = [
+                Task(**vars(each), folder=folders.of(each.path, each.stem, spooled=each.name == STDIN))
+                for each in given
+            ]
+            work = partial(one, settings=settings, overwrite=self.overwrite)
             self.run(result, work, tasks, title)
+        for file, task in zip(result.files, tasks, strict=True):
+            file.warnings += [f"'{link}' is the same file, which is done once." for link in task.links]
         print_summary(result, self.quiet)
         self.conclude(result)
         return result
 
 
 def once(
-    task: Input,
-    out: Path,
-    settings: Any,
-    overwrite: bool,
-    make: Callable[[Path, FileReport], None],
+    verb: str, task: Task, settings: Any, overwrite: bool, make: Callable[[Path, FileReport], None]
 ) -> FileReport:
-    """``make`` the results of a recording in its folder, unless an earlier run has; what it did is in the report."""
-    folder, config = out / task.stem, vars(settings)
-    if not overwrite and (earlier := done_before(folder, task.path, config)):
+    """``make`` the results of a recording, unless an earlier run has; what it did is in the report.
+
+    Args:
+        verb: name of the command.
+        task: the recording.
+        settings: all that decides the results.
+        overwrite: make them again.
+        make: writes the results to a folder, and says in the report what they are.
+    """
+    config = vars(settings)
+    if not overwrite and (earlier := done_before(task.folder, task.path, config)):
         earlier.input = task.name
         return earlier
     started = time.perf_counter()
-    remove_partial(folder)
-    forget(folder)
     result = FileReport(task.name, "done")
-    make(folder, result)
-    result.seconds = time.perf_counter() - started
-    record_done(folder, task.path, config, result)
+    with in_the_making(task.folder) as folder:
+        make(folder, result)
+        result.seconds = time.perf_counter() - started
+        keep(folder, task.folder, task.path, verb, config, result)
     return result
+
+
+def deciding_files(
+    models: Iterable[str], options: Mapping[str, Any], beside: Iterable[str] = ()
+) -> dict[str, str]:
+    """SHA-256 of the files that decide results.
+
+    Args:
+        models: names; their weights decide, where they have any.
+        options: of the models; the files that they name decide.
+        beside: packaged networks that have a say, where they are installed.
+
+    Raises:
+        InputError: a file that cannot be read.
+    """
+    from unbabble.base.weights import packaged
+    from unbabble.networks.load import is_network, locate
+
+    places = {name: packaged()[name] for name in beside if name in packaged()}
+    places |= {name: locate(name) for name in models if is_network(name)}
+    return {name: digest(place) for name, place in places.items()} | digests(options.values())
 
 
 def stderr() -> "Console":

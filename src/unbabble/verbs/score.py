@@ -92,7 +92,7 @@ def score(
     metrics: Annotated[list[Metric] | None, Parameter(consume_multiple=True)] = None,
     model: str = "auto",
     plot: Path | None = None,
-    channel: int = 1,
+    channel: int | None = None,
     start: float = 0.0,
     duration: float | None = None,
     stream: int | None = None,
@@ -119,7 +119,8 @@ def score(
         metrics: What to score; all but snr if not given, as far as their libraries are installed.
         model: What scores without references: a packaged scorer, its weights, org/name on the Hub; auto for the best.
         plot: Without references, write the spectrograms and their scores to this file (.png), or folder.
-        channel: Which microphone, from 1, of files that have several.
+        channel: Which microphone, from 1, of files that have several; if not given, the one as which the voices
+            sound, by the record of `unbabble separate`, or else the first.
         start: Seconds to leave out at the beginning of each recording, and of those of its voices that are as long.
         duration: Seconds to score of each recording; all that follows if not given.
         stream: Which sound stream of a video was separated, from 1; the first if not given.
@@ -139,7 +140,7 @@ def score(
     from unbabble.signal.metrics import available
     from unbabble.verbs.score_files import find_tasks
 
-    if channel < 1:
+    if channel is not None and channel < 1:
         raise UsageError("Channels are counted from 1.")
     part = Part(start, duration, stream)
     frame = Frame(jobs, json, quiet)
@@ -179,8 +180,8 @@ def score(
         wanted.remove("si_sdri")
     wanted = [name for name in wanted if name not in missing]
 
-    result = ScoreReport("score", config={"metrics": wanted, "unavailable": missing, "channel": channel})
-    work = partial(score_recording, metrics=wanted, channel=channel, part=part)
+    result = ScoreReport("score", config={"metrics": wanted, "unavailable": missing, "channel": channel or 1})
+    work = partial(score_recording, metrics=wanted, channel=channel or 1, part=part)
     frame.run(result, work, tasks, "Scoring")
     _print(result, quiet)
     frame.conclude(result)

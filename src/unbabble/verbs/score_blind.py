@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.excerpt import WHOLE, Part
 from unbabble.base.files import as_utf8, atomic, check_output
-from unbabble.base.inputs import SUFFIXES, unique_stems
+from unbabble.base.inputs import STDIN, recordings_in, result_name
 from unbabble.base.report import FileReport, Report
-from unbabble.jobs.records import read_record
+from unbabble.jobs.records import folders_by_recording, read_record, recording_of
 from unbabble.verbs.frame import Frame, print_files, say, show
 from unbabble.verbs.score_files import numbered_voices
 
@@ -58,6 +58,8 @@ class BlindTask:
     mixture: Path
     estimates: tuple[Path, ...]
     part: Part = WHOLE
+    channel: int | None = None
+    """The microphone, from 1, as which the voices sound, if that is known."""
 
 
 def score_cells(voice: dict[str, Any]) -> tuple[str, str, str]:
@@ -75,7 +77,7 @@ def score_blind(
     estimates: Sequence[Path],
     *,
     model: str,
-    channel: int,
+    channel: int | None,
     part: Part,
     plot: Path | None,
     device: str,
@@ -89,9 +91,8 @@ def score_blind(
     pictures: list[Path | None] = [None] * len(tasks)
     if plot is not None:
         one = len(tasks) == 1 and plot.suffix.lower() == ".png"
-        stems = unique_stems([task.mixture.absolute() for task in tasks])
-        check_output(plot if one else plot / f"{stems[0]}.png")
-        pictures = [plot] if one else [plot / f"{stem}.png" for stem in stems]
+        pictures = [plot] if one else [plot / f"{name}.png" for name in _picture_names(tasks)]
+        check_output(pictures[0])
     BlindScorer(model, str(choose_device(device)))  # says what is wrong with the request, before any work
     result = BlindReport("score", config={"model": model, "channel": channel, "device": device})
     named = [_Pictured(task, picture) for task, picture in zip(tasks, pictures, strict=True)]
@@ -114,7 +115,9 @@ class _Pictured:
         return self.task.name
 
 
-def _score_recording(pictured: _Pictured, model: str, channel: int, device: str, part: Part) -> FileReport:
+def _score_recording(
+    pictured: _Pictured, model: str, channel: int | None, device: str, part: Part
+) -> FileReport:
     from unbabble.base.audio import probe
     from unbabble.pipelines.score import BlindScorer
     from unbabble.verbs.score_files import parts
@@ -122,6 +125,12 @@ def _score_recording(pictured: _Pictured, model: str, channel: int, device: str,
     started, task = time.perf_counter(), pictured.task
     if not task.estimates:
         raise InputError(f"There are no separated voices of '{task.name}'.")
+    if task.mixture == Path(STDIN):
+        raise InputError(
+            f"The voices in '{task.name}' came out of standard input: name what it was with --mixture, "
+            "and them with --estimates."
+        )
+    channel = channel or task.channel or 1
     if part != WHOLE and task.part != WHOLE:
         raise InputError(
             f"The voices in '{task.name}' are of a part of the recording: score them without another."
@@ -177,16 +186,33 @@ def find_blind_tasks(
         return _from_separated(first)
     if len(others) > 1 or not others[0].is_dir():
         raise UsageError("After a folder of recordings comes the folder of their voices.")
-    recordings = sorted(
-        path for path in first.rglob("*") if path.suffix.lower() in SUFFIXES and path.name[0] != "."
-    )
+    recordings = list(recordings_in(first))
     if not recordings:
         raise UsageError(f"Folder '{first}' holds no recordings.")
-    stems = unique_stems([path.absolute() for path in recordings])
-    return [
-        BlindTask(str(path), path, tuple(numbered_voices(others[0] / stem)))
-        for path, stem in zip(recordings, stems, strict=True)
-    ]
+    known = folders_by_recording(others[0])
+    return [_in_folders(path, first, known, others[0]) for path in recordings]
+
+
+def _in_folders(path: Path, recordings: Path, known: dict[str, Path], voices: Path) -> BlindTask:
+    """The voices of ``path``, one of the ``recordings``, in the folder that says so, or in one that is called so."""
+    names = (voices / result_name(path, recordings), voices / path.stem)
+    folder = known.get(os.path.realpath(path)) or next(filter(Path.is_dir, names), names[0])
+    return BlindTask(str(path), path, tuple(numbered_voices(folder)), channel=_recorded_channel(folder))
+
+
+def _recorded_channel(folder: Path) -> int | None:
+    """The microphone, from 1, as which the voices in ``folder`` sound, if a record says so."""
+    options = (read_record(folder).get("config") or {}).get("options") or {}
+    return options["reference"] + 1 if isinstance(options.get("reference"), int) else None
+
+
+def _picture_names(tasks: Sequence[BlindTask]) -> list[str]:
+    """One for each task, none like another."""
+    names: list[str] = []
+    for number, task in enumerate(tasks, 1):
+        name = result_name(task.mixture)
+        names.append(f"{name}-{number}" if name in names else name)
+    return names
 
 
 def _voices(paths: Sequence[Path]) -> tuple[Path, ...]:
@@ -206,7 +232,8 @@ def _from_separated(folder: Path) -> list[BlindTask]:
         record = read_record(each)
         if record.get("outcome") == "done" and (voices := numbered_voices(each)):
             part = Part(**(record.get("config") or {}).get("part", {}))
-            tasks.append(BlindTask(str(each), Path(record["input"]), tuple(voices), part))
+            mixture = recording_of(each) or Path(str(record.get("input")))
+            tasks.append(BlindTask(str(each), mixture, tuple(voices), part, _recorded_channel(each)))
     if not tasks:
         raise UsageError(
             f"Folder '{folder}' is not one that `unbabble separate` wrote: name the recordings before it."

@@ -1,6 +1,7 @@
 """Which files belong together, and their samples: the input side of ``unbabble score``."""
 
 import glob as globbing
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from unbabble.base.audio import probe, read, resample
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.excerpt import WHOLE, Excerpt, Part
 from unbabble.base.inputs import SUFFIXES
+from unbabble.jobs.records import folders_by_recording
 from unbabble.pipelines.score import LENGTH_TOLERANCE_SECONDS
 
 Kind = Literal["reference", "source"]
@@ -67,7 +69,10 @@ def find_tasks(
 
 
 def _estimates_of(folder: Path, root: Path, folders: list[Path]) -> tuple[Path, ...]:
-    """Where ``separate`` put the voices of ID/mixture.wav: the folder is called after both where needed."""
+    """Where ``separate`` put the voices of ID/mixture.wav, by its record, or by a name that says so."""
+    mixture = _mixture(folder)
+    if mixture and (known := folders_by_recording(root).get(os.path.realpath(mixture))):
+        return tuple(_voices(known, "source"))
     names = [folder.name, f"{folder.name}-mixture", *(["mixture"] if len(folders) == 1 else [])]
     found = next((root / name for name in names if (root / name).is_dir()), None)
     return tuple(_voices(found, "source")) if found else ()

@@ -9,12 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from unbabble.base.config import merge, parse_assignments
 from unbabble.base.errors import InputError, UsageError
-from unbabble.base.files import remove_partial
-from unbabble.base.inputs import Input
 from unbabble.base.report import FileReport, Report
 from unbabble.jobs.progress import report_progress
-from unbabble.jobs.records import done_before, forget, record_done
-from unbabble.verbs.frame import Batch
+from unbabble.verbs.frame import Batch, Task, deciding_files, once
 
 if TYPE_CHECKING:
     from unbabble.pipelines.choose import Candidate
@@ -37,6 +34,8 @@ class Settings:
     runtime: Literal["auto", "torch", "onnx"] = "auto"
     keep_all: bool = False
     options: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    """Those that decide, and their SHA-256."""
 
 
 def separate(
@@ -98,7 +97,10 @@ def separate(
         UsageError: a request that makes no sense; no recording was touched.
         OutputError: the folder cannot be written to.
     """
+    from unbabble.base.weights import packaged
     from unbabble.pipelines.choose import load
+    from unbabble.pipelines.score import DEFAULT_SCORER
+    from unbabble.pipelines.separate import AUTO, COUNTER
 
     if keep_all and model != "auto":
         raise UsageError("--keep-all is for --model auto, which tries several.")
@@ -114,17 +116,15 @@ def separate(
         )
     batch = Batch(jobs, report, quiet, out, overwrite)
     options = merge(options, parse_assignments(set or []))
-    settings = Settings(model, device, dereverb, images, format, segment, runtime, keep_all, options)
-
-    def before(tasks: list[Input]) -> None:
-        """Say what is wrong with the request."""
-        load(model, device, dereverb, runtime, **options)
-
+    load(model, device, dereverb, runtime, **options)  # says what is wrong with the request, before any work
+    beside = [COUNTER, DEFAULT_SCORER, *(packaged() if model == AUTO else ())]
+    files = deciding_files([model], options, beside)
+    settings = Settings(model, device, dereverb, images, format, segment, runtime, keep_all, options, files)
     work = partial(separate_file, score=not no_score)
-    return batch.through("separate", "Separating", inputs, settings, work, before)
+    return batch.through("separate", "Separating", inputs, settings, work)
 
 
-def separate_file(task: Input, out: Path, settings: Settings, overwrite: bool, score: bool) -> FileReport:
+def separate_file(task: Task, settings: Settings, overwrite: bool, score: bool) -> FileReport:
     """Resolve, run, write and score for one recording.
 
     Raises:
@@ -132,48 +132,41 @@ def separate_file(task: Input, out: Path, settings: Settings, overwrite: bool, s
     """
     from unbabble.pipelines.choose import AutoModel, load
 
-    folder, config = out / task.stem, vars(settings)
-    if not overwrite and (earlier := done_before(folder, task.path, config)):
-        earlier.input = task.name
-        return earlier
-    started = time.perf_counter()
-    model = load(settings.model, settings.device, settings.dereverb, settings.runtime, **settings.options)
-    result = FileReport(task.name, "done")
-    candidates: list[Candidate] = []
-    segment = _segment(task, settings, model)
-    if segment is None:
-        separation = model(task.path, images=settings.images)
-        _make_room(folder)
-        outputs = separation.save(folder, settings.format)
-        details: dict[str, Any] = {"sources": len(separation.sources)}
-        candidates = getattr(separation, "candidates", [])
-    else:
-        if isinstance(model, AutoModel):
-            chosen, candidates = model.decided(task.path)
+    def make(folder: Path, result: FileReport) -> None:
+        model = load(settings.model, settings.device, settings.dereverb, settings.runtime, **settings.options)
+        segment = _segment(task, settings, model)
+        candidates: list[Candidate] = []
+        if segment is None:
+            separation = model(task.path, images=settings.images)
+            outputs = separation.save(folder, settings.format)
+            details: dict[str, Any] = {"sources": len(separation.sources)}
+            candidates = getattr(separation, "candidates", [])
         else:
-            chosen = model.counted(task.path)
-        _make_room(folder)
-        separation = _in_segments(chosen, task.path, folder, segment, settings)
-        outputs = separation.outputs
-        details = {"sources": separation.sources, "segments": separation.segments}
-    details["candidates"] = [each.to_dict() for each in candidates]
-    if settings.keep_all and isinstance(model, AutoModel):
-        for each in candidates:
-            place = folder / (each.model + (f"-{each.sources}" if each.sources else ""))
-            if each.error is None and segment is None:
-                outputs += model.as_tried(each)(task.path, images=settings.images).save(
-                    place, settings.format
-                )
-            elif each.error is None and segment is not None:
-                outputs += _in_segments(model.as_tried(each), task.path, place, segment, settings).outputs
-    result.model, result.audio_seconds = separation.model, separation.audio_seconds
-    result.outputs, result.warnings = [str(path) for path in outputs], separation.warnings
-    result.details = details | {"separation_seconds": separation.seconds}
-    if score:
-        _score(task.path, outputs[: details["sources"]], settings, result)
-    result.seconds = time.perf_counter() - started
-    record_done(folder, task.path, config, result)
-    return result
+            if isinstance(model, AutoModel):
+                chosen, candidates = model.decided(task.path)
+            else:
+                chosen = model.counted(task.path)
+            separation = _in_segments(chosen, task.path, folder, segment, settings)
+            outputs = separation.outputs
+            details = {"sources": separation.sources, "segments": separation.segments}
+        details["candidates"] = [each.to_dict() for each in candidates]
+        voices = outputs[: details["sources"]]
+        if settings.keep_all and isinstance(model, AutoModel):
+            for each in candidates:
+                place = folder / (each.model + (f"-{each.sources}" if each.sources else ""))
+                if each.error is None and segment is None:
+                    outputs += model.as_tried(each)(task.path, images=settings.images).save(
+                        place, settings.format
+                    )
+                elif each.error is None and segment is not None:
+                    outputs += _in_segments(model.as_tried(each), task.path, place, segment, settings).outputs
+        result.model, result.audio_seconds = separation.model, separation.audio_seconds
+        result.outputs, result.warnings = [str(path) for path in outputs], separation.warnings
+        result.details = details | {"separation_seconds": separation.seconds}
+        if score:
+            _score(task.path, voices, settings, result)
+
+    return once("separate", task, settings, overwrite, make)
 
 
 def _in_segments(
@@ -210,12 +203,7 @@ def _score(path: Path, voices: list[Path], settings: Settings, result: FileRepor
     result.details["scoring_seconds"] = time.perf_counter() - started
 
 
-def _make_room(folder: Path) -> None:
-    remove_partial(folder)
-    forget(folder)
-
-
-def _segment(task: Input, settings: Settings, model: "Model") -> float | None:
+def _segment(task: Task, settings: Settings, model: "Model") -> float | None:
     """How long the pieces are that this recording is to be cut into; None for the whole."""
     from unbabble.base.audio import probe
     from unbabble.pipelines.tracks import is_long, segment_seconds

@@ -22,7 +22,7 @@ import torch
 
 from unbabble.base import audio
 from unbabble.base.errors import OutputError, UsageError
-from unbabble.base.files import PARTIAL_SUFFIX, atomic, writable_folder, write_json
+from unbabble.base.files import atomic, partial_name, remove_partial, writable_folder, write_json
 from unbabble.base.inputs import SIMULATED
 from unbabble.base.report import FileReport, Report, plain
 from unbabble.data import corpora
@@ -143,13 +143,15 @@ def simulate(
     space.draw(
         np.random.default_rng(0), talkers, microphones, sample_rate
     )  # says what is wrong before any work
-    writable_folder(out)
+    remove_partial(writable_folder(out))
     tasks = [Item(index) for index in range(count)]
-    digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
-    if not overwrite:
-        _refuse_others(out, tasks, digest)
-    for leftover in out.glob(f".*{PARTIAL_SUFFIX}"):
-        shutil.rmtree(leftover, ignore_errors=True)
+    material = [
+        *mixtures.speech,
+        *mixtures.noise,
+        *(space.places if isinstance(space, MeasuredRooms) else ()),
+    ]
+    digest = _request_digest(request, material)
+    _refuse_others(out, tasks, None if overwrite else digest)
 
     result = Report("simulate", config=request | {"count": count, "out": str(out), "jobs": jobs})
     work = partial(make, out=out, mixtures=mixtures, digest=digest, overwrite=overwrite)
@@ -175,7 +177,7 @@ def make(task: Item, out: Path, mixtures: MixtureSet, digest: str, overwrite: bo
         return FileReport(task.name, "skipped", audio_seconds=mixtures.seconds, outputs=_outputs(folder))
     started = time.perf_counter()
     mixture = mixtures[task.index]
-    temporary = out / f".{task.name}.{os.getpid()}{PARTIAL_SUFFIX}"
+    temporary = out / partial_name(task.name)
     try:
         _write(temporary, task, mixture, digest)
         shutil.rmtree(folder, ignore_errors=True)
@@ -222,12 +224,25 @@ def _digest(folder: Path) -> str | None:
     return _metadata(folder).get("request")
 
 
-def _refuse_others(out: Path, tasks: list[Item], digest: str) -> None:
-    """An old mixture among new ones would be mistaken for one of them."""
-    for task in tasks:
-        if (out / task.name).exists() and _digest(out / task.name) != digest:
+def _request_digest(request: dict[str, Any], material: list[Any]) -> str:
+    """Of all that decides: the options, and what was recorded, by its table and its files' sizes and times."""
+    stamps = [(each.path.stat().st_size, each.path.stat().st_mtime_ns) for each in material]
+    text = json.dumps(request, sort_keys=True) + repr(material) + repr(stamps)
+    return hashlib.sha256(os.fsencode(text)).hexdigest()
+
+
+def _refuse_others(out: Path, tasks: list[Item], digest: str | None) -> None:
+    """What is no mixture is never replaced; nor are mixtures of another ``digest``, unless None is given.
+
+    An old mixture among new ones would be mistaken for one of them.
+    """
+    for folder in (out / task.name for task in tasks):
+        if folder.exists() and _digest(folder) is None:
+            raise UsageError(f"'{folder}' was not made by `unbabble simulate`: choose another --out.")
+        if folder.exists() and digest not in (None, _digest(folder)):
             raise UsageError(
-                f"'{out / task.name}' was made with other options: choose another --out, or --overwrite."
+                f"'{folder}' was made with other options, or from other recordings: choose another --out, "
+                "or --overwrite."
             )
 
 

@@ -18,10 +18,10 @@ from unbabble.base.excerpt import Part
 from unbabble.base.extras import missing_extra
 from unbabble.base.files import check_output, remove_partial, writable_folder
 from unbabble.base.formats import KINDS, Format
-from unbabble.base.inputs import STDIN
+from unbabble.base.inputs import STDIN, result_name
 from unbabble.base.report import FileReport, Report, timestamp
-from unbabble.jobs.records import done_before, forget, record_done
-from unbabble.verbs.frame import hushed, print_summary, say
+from unbabble.jobs.records import ResultFolders, claim, done_before, record_done
+from unbabble.verbs.frame import deciding_files, hushed, print_summary, say
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -136,11 +136,12 @@ def stream(
                 f"Model '{model}' gives {separator.sources} sources, of which a stream chooses none."
             )
     config = {"model": model, "options": options, "rate": rate, "channels": channels, "subtype": subtype}
-    config |= {"part": vars(part), "format": format}
+    config |= {"part": vars(part), "format": format, "files": deciding_files([model], options)}
     result = Report("stream", config=config | {"input": str(input), "out": str(out), "overwrite": overwrite})
-    folder = writable_folder(out) / _stem(input)
-    path = Path(input) if str(input) not in (STDIN, MICROPHONE) else None
-    earlier = done_before(folder, path, config) if path and path.is_file() and not overwrite else None
+    path = Path(input) if Path(input).is_file() else None
+    remove_partial(writable_folder(out))
+    folder = ResultFolders(out, "stream").of(path, _stem(input), again=overwrite)
+    earlier = done_before(folder, path, config) if path and not overwrite else None
     if earlier:
         earlier.input = str(input)
         result.files = [earlier]
@@ -152,9 +153,8 @@ def stream(
             block_seconds = NETWORK_BLOCK_SECONDS if is_network(model) else BLOCK_SECONDS
             with _arrival(input, rate, channels, subtype, part, block_seconds) as arrival:
                 streamer = separator.stream(arrival.sample_rate, arrival.channels)
-                writable_folder(folder)
                 remove_partial(folder)
-                forget(folder)
+                claim(folder, path, "stream")
                 with hushed(quiet):
                     _Run(one, streamer, arrival, folder, format, duration, quiet).run()
         except UnbabbleError as error:
@@ -162,8 +162,9 @@ def stream(
                 raise
             one.outcome, one.error = "failed", str(error)
         one.seconds = time.perf_counter() - started
-        if path and one.outcome == "done" and not one.details.get("interrupted"):
-            record_done(folder, path, config, one)
+        if one.outputs:
+            whole = not one.details.get("interrupted")
+            record_done(folder, path, "stream", config, one, whole=whole)
     result.finished = timestamp()
     print_summary(result, quiet)
     if result.files[0].outcome == "done":
@@ -309,7 +310,7 @@ def _stem(input: str | Path) -> str:
         return "stdin"
     if str(input) == MICROPHONE:
         return f"mic-{datetime.now():%Y%m%d-%H%M%S}"  # no take replaces another
-    return Path(input).stem
+    return result_name(Path(input))
 
 
 def _check_raw(input: str | Path, rate: int | None, channels: int | None, subtype: str | None) -> None:
