@@ -1,7 +1,5 @@
 """``python -m benchmarks NAME [options]`` measures a claim (``--help`` says how); without a name, it lists them all."""
 
-from __future__ import annotations
-
 import sys
 
 from benchmarks.kit import index

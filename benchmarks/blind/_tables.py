@@ -1,7 +1,5 @@
 """Tables and plots of ``blind.py``."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from statistics import mean, median
 

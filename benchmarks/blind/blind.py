@@ -15,8 +15,6 @@ separation  SI-SDR improvement on 20 mixtures of 2, 3, 4 talkers, with intervals
 Results are merged; tables and plots are made anew from all of it after each run.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor

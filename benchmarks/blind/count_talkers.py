@@ -6,8 +6,6 @@
     python -m benchmarks count_talkers             # 20 mixtures each, about ten minutes on two cores
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import torch

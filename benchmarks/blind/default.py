@@ -9,8 +9,6 @@ dev``, with another ``--name``); the table is of the test split.
     python -m benchmarks default                # five minutes, idle machine
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from typing import Literal

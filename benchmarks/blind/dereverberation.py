@@ -8,8 +8,6 @@ others. Taps, delay and window of ``tiss`` were chosen on the dev splits of voic
     OMP_NUM_THREADS=1 python -m benchmarks dereverberation       # twenty minutes
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Sequence
 from typing import Annotated

@@ -11,8 +11,6 @@ hour (``fixed``), and with the best pairing of each minute (``free``): where the
     python -m benchmarks long --quick                  # six minutes, not saved
 """
 
-from __future__ import annotations
-
 import resource
 import subprocess
 import sys

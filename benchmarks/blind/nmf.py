@@ -8,8 +8,6 @@ not be told apart (4.4 to 4.8 dB, standard error 0.4 to 0.6). The test split cho
     python -m benchmarks nmf                # minutes
 """
 
-from __future__ import annotations
-
 import time
 from collections import defaultdict
 

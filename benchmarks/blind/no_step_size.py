@@ -8,8 +8,6 @@ mixture, tried beforehand, which no user could; the small one is a tenth of it; 
     python -m benchmarks no_step_size       # a minute; docs/images/no_step_size.png too
 """
 
-from __future__ import annotations
-
 import time
 from statistics import median
 

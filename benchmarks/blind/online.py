@@ -10,8 +10,6 @@ costs), or in each window (``free``: the separation alone). The options were cho
     python -m benchmarks online             # ten minutes
 """
 
-from __future__ import annotations
-
 import time
 from collections import defaultdict
 from typing import Literal

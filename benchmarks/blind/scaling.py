@@ -6,8 +6,6 @@ what is in them.
     python -m benchmarks scaling            # about two minutes
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from statistics import median
 

@@ -10,8 +10,6 @@ picks the best run.
     python -m benchmarks starts         # three minutes
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from scipy.stats import spearmanr

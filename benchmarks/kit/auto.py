@@ -1,7 +1,5 @@
 """Recordings of every kind that ``--model auto`` chooses for, and what its candidates make of them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

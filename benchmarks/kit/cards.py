@@ -1,7 +1,5 @@
 """Scores in the cards of weights."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from unbabble.base import weights

@@ -9,8 +9,6 @@
   of PyTorch, where it is not one; ``DIGITS``, the significant digits in JSON, where these are not four.
 """
 
-from __future__ import annotations
-
 import argparse
 import importlib
 import inspect
@@ -71,7 +69,7 @@ class Claim:
     module: ModuleType
 
     @classmethod
-    def named(cls, name: str) -> Claim:
+    def named(cls, name: str) -> "Claim":
         return cls(name, importlib.import_module(index.modules()[name]))
 
     @property

@@ -1,7 +1,5 @@
 """Mixtures of two talkers, and an enrollment of each: what extraction is measured on."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

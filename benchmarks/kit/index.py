@@ -1,7 +1,5 @@
 """The list of claims, drawn from their docstrings: nothing is imported, ``--index`` writes it where people look."""
 
-from __future__ import annotations
-
 import ast
 from functools import cache
 from pathlib import Path

@@ -3,8 +3,6 @@
 python benchmarks/kit/machine.py [SECONDS]      # with 1 and 2 threads, a few seconds each
 """
 
-from __future__ import annotations
-
 import json
 import os
 import platform

@@ -1,7 +1,5 @@
 """Other packages: processes of ``peers/run_NAME.py`` in environments of their own (``peers.sh`` makes them)."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -5,8 +5,6 @@ say, in parts (a test, clean speech, recordings of their own), and the noise aro
 recordings and whose second half is in the test.
 """
 
-from __future__ import annotations
-
 import hashlib
 import tempfile
 from collections import defaultdict
@@ -28,6 +26,7 @@ from unbabble.data.dynamic import DynamicMixtures
 from unbabble.networks.cost import macs_per_second, parameter_count
 from unbabble.pipelines import separate as separating
 from unbabble.signal.metrics import estoi, pesq, si_sdr
+from unbabble.signal.statistics import Estimate, bootstrap
 from unbabble.signal.stft import Stft
 from unbabble.training import personal
 
@@ -118,6 +117,14 @@ def fairness(rows: Sequence[dict]) -> dict[str, float]:
             found[sex] = float(np.mean(there))
     means = sorted(map(np.mean, speakers.values()))
     return found | {"worst": float(np.mean(means[: max(1, round(WORST_SHARE * len(means)))]))}
+
+
+def by_snr(rows: Sequence[dict]) -> dict[str, Estimate]:
+    """SI-SDR improvement by input SNR."""
+    return {
+        name: bootstrap([row["si_sdri_db"] for row in rows if row["snr_db"] == snr_db])
+        for name, snr_db in zip(SNR_NAMES, SNRS_DB, strict=True)
+    }
 
 
 def fairness_cells(row: dict) -> list[str]:

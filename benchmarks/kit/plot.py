@@ -1,7 +1,5 @@
 """Figures, drawn without a screen."""
 
-from __future__ import annotations
-
 from benchmarks.kit.claim import RESULTS
 
 

@@ -1,7 +1,5 @@
 """Mixtures of test speakers, separated by every separator of ``configs/corpora/separated.yaml``, beside the truth."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What a long benchmark has so far, a line each: it goes on where it was, also in several processes."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Callable

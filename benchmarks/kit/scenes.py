@@ -2,16 +2,9 @@
 
 Speech of ``speech/test`` (LibriSpeech, FLAC) is convolved with impulse responses measured with seven microphones
 (``rir.csv``, split test: panel states 050 and RBL); talkers 1.5 or 2 m away, white sensor noise 30 dB below. Item ``i``
-is the same scene whatever the number of microphones and the count. For other environments, with numpy alone::
-
-    python -m benchmarks.kit.scenes --talkers 2 --microphones 2 --count 25 --out two.npz
-    data = numpy.load("two.npz"); data["mixture"]  # (count, M, T); data["images"] is (count, K, M, T)
+is the same scene whatever the number of microphones and the count.
 """
 
-from __future__ import annotations
-
-import argparse
-import json
 import os
 import tempfile
 from collections.abc import Sequence
@@ -22,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.kit.claim import add_options
 from unbabble.data import corpora
 from unbabble.data.dynamic import DynamicMixing
 from unbabble.data.mixing import Mixture, MixtureSet, Reference
@@ -60,12 +52,10 @@ def by_speaker(split: str) -> dict[str, list[corpora.Utterance]]:
 
 
 @cache
-def room(
-    split: str, distance_m: tuple[float, float] = DISTANCE_M, panels: tuple[str, ...] = PANELS
-) -> MeasuredRooms:
-    """The measured room; ``panels`` are states of the test split."""
+def room(split: str, distance_m: tuple[float, float] = DISTANCE_M) -> MeasuredRooms:
+    """The measured room, of the test split in two of its states."""
     places = corpora.responses(DATA / "rir.csv", split)
-    there = tuple(place for place in places if split != "test" or place.room.endswith(panels))
+    there = tuple(place for place in places if split != "test" or place.room.endswith(PANELS))
     return MeasuredRooms(there, channels=MICROPHONES, distance_m=distance_m)
 
 
@@ -76,12 +66,11 @@ def mixtures(
     seconds: float = SECONDS,
     split: str = "test",
     reference: Reference = "image",
-    within: MeasuredRooms | None = None,
 ) -> MixtureSet:
     """As all microphones hear them."""
     return MixtureSet(
         speech=speech(split),
-        room=within or room(split),
+        room=room(split),
         talkers=talkers,
         microphones=len(MICROPHONES),
         seconds=seconds,
@@ -227,29 +216,3 @@ def instantaneous_scene(channels: int, seconds: float, seed: int) -> Scene:
         for k, source in enumerate(sources)
     )
     return scene(mixed / np.abs(mixed).max(), None)
-
-
-def write(
-    out: Path = Path("mixtures.npz"),
-    talkers: int = 2,
-    microphones: int = 2,
-    count: int = 25,
-    seed: int = 0,
-    seconds: float = SECONDS,
-    distance: Sequence[float] = DISTANCE_M,
-    panels: Sequence[str] = PANELS,
-) -> None:
-    """Mixtures as an npz."""
-    within = room("test", tuple(distance), tuple(panels))
-    items = load_mixtures(talkers, microphones, count, seed, seconds=seconds, within=within)
-    about = json.dumps([item.metadata for item in items])
-    content = {"mixture": [item.mixture for item in items], "images": [item.images for item in items]}
-    np.savez(out, **content, sample_rate=items[0].sample_rate, metadata=about)
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_options(parser, write)
-    write(**vars(parser.parse_args()))

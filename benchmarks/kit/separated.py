@@ -9,8 +9,6 @@ Sets (all of ``../shared/data``, test splits):
 - drawn_train, drawn_dev, drawn_test: clean, 4 s, of the speakers of that split: people a network has heard and others.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -131,11 +129,8 @@ def rows_of(results: dict[str, dict], sets: Sequence[str]) -> Iterator[list[obje
 
 def table(result: dict) -> str:
     """A table for each kind of set."""
-    known, blocks, machine = (
-        {name for row in result["models"].values() for name in row["sets"]},
-        [],
-        result["machine"],
-    )
+    blocks, machine = [], result["machine"]
+    known = {name for row in result["models"].values() for name in row["sets"]}
     for title, sets in TABLES.items():
         if there := [name for name in sets if name in known]:
             blocks.append(f"{title}: SI-SNRi (95 % interval over mixtures; SDRi), dB")

@@ -1,7 +1,5 @@
 """Pages of Markdown: tables, figures with their intervals, and the line that says where a page is from."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 

@@ -8,8 +8,6 @@ the development split. Beside it the trivial answer, which is always two.
     python -m benchmarks count_one_microphone --card src/unbabble/weights/countnet.3talkers_8k.safetensors
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path

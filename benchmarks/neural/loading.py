@@ -7,8 +7,6 @@ second a training step takes here.
     python -m benchmarks loading
 """
 
-from __future__ import annotations
-
 import time
 
 import torch

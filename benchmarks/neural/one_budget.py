@@ -11,8 +11,6 @@ alike and then learnt in noise and rooms: fine-tuning.
     python -m benchmarks one_budget score --runs runs/budget
 """
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

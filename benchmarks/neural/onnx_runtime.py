@@ -8,8 +8,6 @@ a busy machine only one thread gives ratios that mean something.
     python -m benchmarks onnx_runtime [--only NAME ...] [--repeats 5] [--seconds 1 4 30] [--threads 2]
 """
 
-from __future__ import annotations
-
 import statistics
 import tempfile
 import time

@@ -7,8 +7,6 @@ set, so that models can be added one by one.
     python -m benchmarks separation --models NAME --sets clean3 noisy3 reverberant3 both3
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path

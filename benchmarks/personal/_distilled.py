@@ -1,7 +1,5 @@
 """What the rows of ``distillation.py`` say of its claim, and their tables."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any

@@ -9,8 +9,6 @@ the decision that ``adapt`` took without the truth.
     python -m benchmarks adapt --snr 0 5        # --clean: also with ten seconds of clean speech
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Sequence
 from typing import Literal
@@ -48,12 +46,10 @@ def measure(
     result = {"student": card_of(student, small), "teacher": card_of(teacher, large), "rows": rows}
     for snr_db in snr:
         for person in people(split, speakers, (60.0, 10.0, 180.0)):
-            mixture, row = (
-                person.tested(snr_db),
-                {key: person.about[key] for key in ("speaker", "sex", "noise")},
-            )
-            row |= {"snr_db": snr_db, "before": gained_by(small, mixture, person.test)}
-            row["teacher"] = gained_by(large, mixture, person.test)
+            mixture = person.tested(snr_db)
+            row = {key: person.about[key] for key in ("speaker", "sex", "noise")} | {"snr_db": snr_db}
+            for kind, network in (("before", small), ("teacher", large)):
+                row[kind] = gained_by(network, mixture, person.test)
             for kind, given in (("after", None), ("after_clean", person.clean))[: 1 + clean]:
                 began, options = time.perf_counter(), {"student": student, "teacher": teacher, "steps": steps}
                 network, found = adapted(person.recorded([snr_db]), given, **options)

@@ -7,11 +7,9 @@ learnt before. Beside it the autoencoder's error, which is all that the steps kn
     python -m benchmarks adaptive_dae
 """
 
-from __future__ import annotations
-
 import torch
 
-from benchmarks.kit.people import SECONDS, SNR_NAMES, SNRS_DB, all_recordings, gained
+from benchmarks.kit.people import SECONDS, SNR_NAMES, SNRS_DB, all_recordings, by_snr, gained
 from benchmarks.kit.table import figure, grid, made_by, page
 from unbabble.networks import load as networks
 from unbabble.signal.statistics import bootstrap
@@ -38,10 +36,9 @@ def measure(each: int = 10, split: str = "dev") -> dict:
             found[steps, rate].append(about | {"si_sdri_db": gained(voice, noisy, true), "error": error})
     rows = []
     for (steps, rate), there in found.items():
-        figures = {key: bootstrap([row[key] for row in there]) for key in ("error", "si_sdri_db")}
-        rows.append({"steps": steps, "rate": rate, "error": figures["error"], "all": figures["si_sdri_db"]})
-        for name, snr_db in zip(SNR_NAMES, SNRS_DB, strict=True):
-            rows[-1][name] = bootstrap([row["si_sdri_db"] for row in there if row["snr_db"] == snr_db])
+        figures = {"error": bootstrap([row["error"] for row in there])}
+        figures["all"] = bootstrap([row["si_sdri_db"] for row in there])
+        rows.append({"steps": steps, "rate": rate} | figures | by_snr(there))
     return {"model": MODEL, "recordings": len(SNRS_DB) * each, "table": rows}
 
 

@@ -13,8 +13,6 @@ small part of the operations. What the table says of it is computed from the row
     python -m benchmarks distillation --minutes 0   # the table of what there is so far
 """
 
-from __future__ import annotations
-
 import itertools
 import os
 import time

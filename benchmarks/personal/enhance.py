@@ -9,8 +9,6 @@ has installed them. Real-time factors with one thread.
     python -m benchmarks enhance --merge --models speech_nmf.universal --peers DeepFilterNet3    # other rows stay
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Sequence
 from typing import Annotated
@@ -20,6 +18,7 @@ import torch
 
 from benchmarks.kit import peers as others
 from benchmarks.kit.cards import put_scores
+from benchmarks.kit.claim import command
 from benchmarks.kit.people import (
     EXAMPLES,
     IDEAL,
@@ -27,6 +26,7 @@ from benchmarks.kit.people import (
     SECONDS,
     SNR_NAMES,
     SNRS_DB,
+    by_snr,
     enhancers,
     fairness,
     fairness_cells,
@@ -117,14 +117,11 @@ def measure(
     for name in cards:
         scores = {f"{snr} dB": {"si_sdri_db": table[name][snr][0]} for snr in SNR_NAMES}
         put_scores(packaged()[name], scores)
-    yield {"models": table, "recordings": count}
+    yield {"models": table, "recordings": count} | ({} if merge else {"commands": [command()]})
 
 
 def summary(rows: list[dict]) -> dict:
-    found: dict = {
-        f"{snr_db:g}": bootstrap([row["si_sdri_db"] for row in rows if row["snr_db"] == snr_db])
-        for snr_db in SNRS_DB
-    }
+    found: dict = dict(by_snr(rows))
     found |= {metric: bootstrap([row[metric] for row in rows]) for metric in ("pesq", "estoi")}
     if "factor" in rows[0]:
         found["factor"] = float(np.median([row["factor"] for row in rows]))

@@ -14,8 +14,6 @@ speaker; the worst tenth of the speakers is what the least lucky get.
       "snr, together=runs/ensemble_snr_joint/best.safetensors"
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch
@@ -27,6 +25,7 @@ from benchmarks.kit.people import (
     SNR_NAMES,
     SNRS_DB,
     all_recordings,
+    by_snr,
     fairness,
     fairness_cells,
     gained,
@@ -85,20 +84,17 @@ def measure(
             found |= gains_of(network, name, gain)
         for name, value in found.items():
             rows.setdefault(name, []).append(about | {"si_sdri_db": value})
-    table = {name: summary(there) for name, there in rows.items()}
+    table: dict[str, dict] = {}
+    for name, there in rows.items():
+        table[name] = (
+            by_snr(there) | {"all": bootstrap([row["si_sdri_db"] for row in there])} | fairness(there)
+        )
     for name, network in (single | ensembles).items():
         for label in (name,) if name in single else (f"{name}: {GATE}", f"{name}: {SOFT}"):
             if name in ensembles:
                 network.chosen, network.live, network.soft = -1, False, label.endswith(SOFT)
             table[label] |= {"parameters": parameter_count(network), "mmacs": macs_per_second(network) / 1e6}
     return {"models": table, "recordings": len(SNRS_DB) * each}
-
-
-def summary(rows: list[dict]) -> dict:
-    found: dict = {"all": bootstrap([row["si_sdri_db"] for row in rows])} | fairness(rows)
-    for name, snr_db in zip(SNR_NAMES, SNRS_DB, strict=True):
-        found[name] = bootstrap([row["si_sdri_db"] for row in rows if row["snr_db"] == snr_db])
-    return found
 
 
 def table(result: dict) -> str:

@@ -11,8 +11,6 @@ SI-SDR is the higher one).
       runs/td_speakerbeam/best.safetensors runs/voicefilter/best.safetensors    # as their configs say
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from pathlib import Path

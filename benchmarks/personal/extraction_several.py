@@ -6,8 +6,6 @@ ones as many again beside one noise, 10 or 20 dB.
     python -m benchmarks extraction_several
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import product
 

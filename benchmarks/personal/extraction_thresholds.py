@@ -6,8 +6,6 @@ nobody of them; and between the parts of an enrollment of one person, and of two
     python -m benchmarks extraction_thresholds --models sepformer.2talkers_8k
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Sequence
 

@@ -12,8 +12,6 @@ the ideal ratio mask.
       --students tiny=runs/conv_tiny/best.safetensors small=runs/conv_small/best.safetensors ...
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,7 +24,6 @@ from benchmarks.kit.people import (
     IDEAL,
     NOISY,
     RATE,
-    SEXES,
     Person,
     adapted,
     card_of,
@@ -38,21 +35,17 @@ from benchmarks.kit.people import (
 )
 from benchmarks.kit.people import SEED as SEED
 from benchmarks.kit.rows import Rows
-from benchmarks.kit.table import figure, grid, made_by, page
+from benchmarks.personal._few_shot_tables import BEFORE, METRICS, chosen
+from benchmarks.personal._few_shot_tables import table as table
 from unbabble.networks import load as networks
 from unbabble.signal.metrics import estoi, pesq, si_sdr
-from unbabble.signal.statistics import bootstrap
 from unbabble.training import personal
 
 NAMES = ("few_shot", "few_shot_sizes", "without_clean", "few_shot_dev")
 TEST_SECONDS, OWN_SECONDS, CLEAN_SECONDS = 40.0, 90.0, (0.0, 3.0, 10.0, 30.0)
-BEFORE, ALONE = "before", "fine_tuning"
-METRICS = {"si_sdri_db": "SI-SDR improvement, dB", "pesq": "PESQ", "estoi": "eSTOI"}
+ALONE = "fine_tuning"
 Heard = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """From what is heard, and what is true, (1, time) each, to what comes out."""
-PUBLISHED = """\
-Published (Sivaraman & Kim, JSTSP 2022; LibriSpeech, premixtures with FSD50K, MUSAN noises, Conv-TasNet): personalised
-networks as good as generalists with 85 % fewer parameters, from 3 s of clean speech on."""
 QUICK = {
     "split": "dev",
     "speakers": 1,
@@ -154,68 +147,3 @@ def measure(
     about = {"snr_db": snr, "steps": steps, "note": note, "students": cards}
     about["teacher"] = {"name": teacher, "sha256": sha256(teacher)}
     return about | {"rows": chosen(kept.read(), named, about, split, ways)}
-
-
-def chosen(
-    rows: list[dict], students: dict[str, str], about: dict, split: str, ways: Sequence[str]
-) -> list[dict]:
-    """The rows of these students, this teacher and these ways, in their order."""
-    hashes, teacher = (
-        {name: sha256(weights) for name, weights in students.items()},
-        about["teacher"]["sha256"],
-    )
-    wanted = {"": 0, BEFORE: 0, **dict.fromkeys(ways, about["steps"])}
-    found = [
-        row
-        for row in rows
-        if (row["split"], row["snr_db"]) == (split, about["snr_db"])
-        and (row["student"] in (NOISY, IDEAL) or row["sha256"] == hashes.get(row["student"]))
-        and row.get("teacher", teacher) == teacher
-        and row.get("steps", 0) == wanted.get(row.get("way", ""), -1)
-    ]
-    there = {row["speaker"] for row in found if row["student"] in students}
-    order, by_way = [NOISY, IDEAL, *students], ["", BEFORE, *ways]
-    return sorted(
-        (row for row in found if row["speaker"] in there),
-        key=lambda row: (order.index(row["student"]), by_way.index(row.get("way", ""))),
-    )
-
-
-def table(result: dict) -> str:
-    rows, blocks = result["rows"], []
-    durations = sorted({row["clean"] for row in rows if "clean" in row})
-    of_each: dict[str, list[dict]] = {}
-    for row in rows:
-        named = row["student"] if len(result["students"]) > 1 or "way" not in row else ""
-        of_each.setdefault(", ".join(filter(None, (named, row.get("way", "")))), []).append(row)
-    for metric, title in METRICS.items():
-        lines = []
-        for name, of_it in of_each.items():
-            values = [[row[metric] for row in of_it if row.get("clean", 0.0) == each] for each in durations]
-            lines.append([name, *(figure(bootstrap(each)) if each else "" for each in values)])
-        blocks.append(f"{title} (95 % interval over speakers), by seconds of clean speech.")
-        blocks.append(grid([None, *(f"{each:g} s" for each in durations)], lines))
-    lines = []
-    for name, of_it in of_each.items():
-        most = max(row.get("clean", 0.0) for row in of_it)
-        there = [row for row in of_it if row.get("clean", 0.0) == most]
-        by_sex = [[row["si_sdri_db"] for row in there if row["sex"] == sex] for sex in SEXES]
-        least = min(row["si_sdri_db"] for row in there)
-        lines.append([name, *(f"{np.mean(each):.2f}" if each else "" for each in by_sex), f"{least:.2f}"])
-    training = {name: card["training"] for name, card in result["students"].items()}
-    return page(
-        *blocks,
-        "With the most clean speech: SI-SDR improvement, dB.",
-        grid("| women | men | least lucky speaker", lines),
-        (
-            f"- {name}: {card['parameters']:,} parameters, {card['gmacs_per_second']:.3g} GMAC/s; "
-            f"{training[name].get('steps', '?'):g} steps of {training[name].get('batch', '?')} pieces of 2 s before."
-            for name, card in result["students"].items()
-        ),
-        f"{len({row['speaker'] for row in rows})} speakers, {result['snr_db']:g} dB, {result['steps']} steps of 16 "
-        "pieces of 2 s, taken whatever `adapt` found itself. Half as much clean speech again is held back and judges. "
-        f"Teacher: {result['teacher']['name']}, SHA-256 {result['teacher']['sha256']}.",
-        result["note"],
-        PUBLISHED,
-        made_by(result),
-    )

@@ -10,8 +10,6 @@ recording.
     python -m benchmarks harm
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Sequence

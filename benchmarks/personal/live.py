@@ -9,8 +9,6 @@ voices, where there are weights. Idle machine.
     python -m benchmarks live --weights gru.2x128=runs/gru_2x128_1200/best.safetensors ...
 """
 
-from __future__ import annotations
-
 import tempfile
 import time
 from collections.abc import Sequence

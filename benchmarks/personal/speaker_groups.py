@@ -10,8 +10,6 @@ a test speaker's noisy speech falls into the same group as the clean.
     python -m benchmarks speaker_groups --embedders siamese_gru=runs/siamese/best.safetensors xvector=xvector.8k
 """
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Sequence
 from pathlib import Path

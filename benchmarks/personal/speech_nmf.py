@@ -6,8 +6,6 @@ Chosen on dev: dev speakers in training noises, at 0 and at 10 dB; dictionaries 
     python -m benchmarks speech_nmf
 """
 
-from __future__ import annotations
-
 from itertools import product
 
 import numpy as np

@@ -7,8 +7,6 @@ Chance, and one who always says "the same", have 50.
     python -m benchmarks verification
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

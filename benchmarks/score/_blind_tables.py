@@ -1,7 +1,5 @@
 """Tables and plots of ``blind_score.py``."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from benchmarks.kit import plot as plots

@@ -8,8 +8,6 @@ little: scoring the estimate with a little noise added.
     python -m benchmarks attack
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 

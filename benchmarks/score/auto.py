@@ -10,8 +10,6 @@ improved.
     python -m benchmarks auto
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 
 import numpy as np

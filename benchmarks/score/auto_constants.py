@@ -8,8 +8,6 @@ is found for every combination of ``CAUTION``, ``HEAD_START_DB`` and ``DOUBT``.
     python -m benchmarks auto_constants
 """
 
-from __future__ import annotations
-
 from itertools import product
 
 import numpy as np

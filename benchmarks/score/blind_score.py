@@ -12,8 +12,6 @@ Truth: SI-SNR against the talker that the best assignment gives an estimate, wit
     python -m benchmarks blind_score score --runs runs/blind --weights pool=runs/scorer/best.safetensors
 """
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from collections import defaultdict

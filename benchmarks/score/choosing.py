@@ -12,8 +12,6 @@ intervals over recordings.
       adaptive_dae=runs/adaptive_dae/best.safetensors
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -9,8 +9,6 @@ absolute error, with 95 % intervals over recordings, and Pearson's correlation.
     python -m benchmarks meters [--cards]
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 

@@ -7,8 +7,6 @@ room, for the blind methods. ``--stages`` are weights of one separator as its tr
     python -m benchmarks real --stages "1000 steps=FILE" ...
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -32,11 +30,8 @@ from unbabble.verbs.bench import MIXTURE, default_models
 RATE, LEAST_OVERLAP = 8000, 0.25
 SYNTHETIC = ("clean", "noisy, reverberant")
 MEETINGS, ARRAY = "meetings", "{} talkers, seven microphones"
-ONE, SEVEN, STAGES = (
-    "One microphone, two talkers",
-    "Seven microphones",
-    "One separator as its training goes on",
-)
+ONE, SEVEN = "One microphone, two talkers", "Seven microphones"
+STAGES = "One separator as its training goes on"
 BLIND = (MIXTURE, "auxiva.iss", "auxiva.ipa", "ilrma.ip")
 QUICK = {"items": 2}
 Scored = dict[str, dict[str, list[tuple[float, float]]]]
@@ -138,10 +133,8 @@ def measure(
     parts = {ONE: collect([MIXTURE, *default_models(), *models], judge, items)}
     parts[SEVEN] = collect_arrays(judge, items // 2)
     if later:
-        found, labels = (
-            collect(list(later.values()), judge, items),
-            {file: label for label, file in later.items()},
-        )
+        found = collect(list(later.values()), judge, items)
+        labels = {file: label for label, file in later.items()}
         parts[STAGES] = {kind: {labels[name]: rows[name] for name in rows} for kind, rows in found.items()}
     result: dict = {"scorer": judge.name, "items": items, "excerpts": len(parts[ONE][MEETINGS][MIXTURE])}
     for title, part in parts.items():

@@ -6,8 +6,6 @@ machine matters.
     python -m benchmarks score_cost
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from statistics import median

@@ -8,8 +8,6 @@ from one part to the next. Estimates are those of separators, and of these made 
     python -m benchmarks verdicts
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from scipy.optimize import isotonic_regression

@@ -5,8 +5,6 @@
 They go on after whatever happens to the server, print a line for each piece and each end, and what became of it all.
 """
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import json

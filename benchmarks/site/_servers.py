@@ -1,7 +1,5 @@
 """What ``web.py`` starts and kills: databases, the server, workers, and the contributors' process."""
 
-from __future__ import annotations
-
 import glob
 import json
 import os

@@ -11,8 +11,6 @@ each job has left one result, once.
     python -m benchmarks web --quick               # twenty contributors, SQLite, not saved
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import tempfile
