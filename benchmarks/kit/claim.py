@@ -97,12 +97,12 @@ class Claim:
         parser = self.parser()
         given = parser.parse_args(arguments)
         quick, report = getattr(given, "quick", False), getattr(given, "report", False)
-        for name, parameter in inspect.signature(self.module.measure).parameters.items():
-            if not report and parameter.default is parameter.empty and getattr(given, name, self) is None:
-                parser.error(f"{name} is needed.")
         if quick:  # what is said besides still counts
             parser.set_defaults(**self.module.QUICK)
             given = parser.parse_args(arguments)
+        for name, parameter in inspect.signature(self.module.measure).parameters.items():
+            if not report and parameter.default is parameter.empty and getattr(given, name, self) is None:
+                parser.error(f"{name} is needed.")
         options = {key: value for key, value in vars(given).items() if key not in ("name", "quick", "report")}
         result = load(given.name) if report else {}
         if report and not result:

@@ -1,0 +1,102 @@
+"""What all benchmarks share: options, saved numbers, rows, pages."""
+
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Literal
+
+import pytest
+
+from benchmarks.kit import claim as kit
+from benchmarks.kit.claim import Claim, load
+from benchmarks.kit.rows import Rows
+from benchmarks.kit.table import figure, grid, page
+
+
+def example(
+    before: dict, job: Literal["one", "two"], /, count: int = 3, sets: Sequence[float] = (1.0,)
+) -> dict:
+    """Of the kit.
+
+    Args:
+        count: how many, of
+            each 50 %.
+    """
+    return before | {"job": job, "count": count, "sets": list(sets), "third": 1 / 3}
+
+
+@pytest.fixture
+def claim(tmp_path, monkeypatch):
+    """What a claim of ``example`` writes: a table of its numbers, in a folder of its own."""
+    monkeypatch.setattr(kit, "RESULTS", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "example", "one", "--note", "a note"])
+    module = ModuleType("example", "What is it?")
+    vars(module).update(
+        measure=example, QUICK={"count": 1}, table=lambda result: f"{result['count']}\n", SEED=7
+    )
+    return Claim("example", module)
+
+
+def test_a_claim_saves_its_numbers_with_where_they_are_from_and_goes_on(claim, tmp_path):
+    claim.run(["one", "--sets", "2", "3"])
+    claim.run(["two", "--count", "5"])
+    found = load("example")
+    assert (found["job"], found["count"], found["sets"], found["third"]) == ("two", 5, [1.0], 0.3333)
+    assert (found["seed"], found["commands"]) == (7, ["python -m benchmarks example one"])
+    assert found["machine"]["cpu"]
+    assert (tmp_path / "example.md").read_text() == "5\n"
+
+
+def test_quick_saves_nothing_and_what_is_said_besides_counts(claim, tmp_path, capsys):
+    claim.run(["one", "--quick"])
+    claim.run(["one", "--quick", "--count", "2"])
+    assert capsys.readouterr().out.split() == ["1", "2"]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_report_needs_numbers_and_nothing_else(claim, tmp_path, capsys):
+    with pytest.raises(SystemExit, match="There is nothing in"):
+        claim.run(["--report"])
+    (tmp_path / "other.json").write_text('{"count": 4}')
+    claim.run(["--report", "--name", "other"])
+    assert (tmp_path / "other.md").read_text() == "4\n"
+    (tmp_path / "other.json").write_text('{"sets": 4}')
+    with pytest.raises(SystemExit, match="no 'count'"):
+        claim.run(["--report", "--name", "other"])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [([], "job is needed"), (["three"], "invalid choice"), (["one", "--count", "x"], "invalid int")],
+)
+def test_wrong_options_are_one_sentence(claim, words, said, capsys):
+    with pytest.raises(SystemExit) as ended:
+        claim.run(words)
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_help_is_that_of_the_docstring(claim, capsys):
+    with pytest.raises(SystemExit):
+        claim.run(["--help"])
+    assert "how many, of each 50 %. (default: 3)" in capsys.readouterr().out
+
+
+def test_rows_are_added_once_and_not_when_it_is_late(tmp_path):
+    rows = Rows(tmp_path / "rows.jsonl")
+    rows.add({"name": "a"}, lambda: {"value": 1 / 3})
+    rows.add({"name": "a"}, lambda: {"value": 2.0})
+    Rows(rows.path, minutes=-1).add({"name": "b"}, lambda: {"value": 2.0})
+    assert Rows(rows.path).read() == [{"name": "a", "value": 0.3333}]
+
+
+def test_pages_of_markdown():
+    made = page(
+        "Title.",
+        "",
+        grid("| two | three", [("a", None, ""), ("b", 1, figure((1, 0.5, 1.5), 1))]),
+        ("- x", "- y"),
+    )
+    assert (
+        made == "Title.\n\n| | two | three |\n|-|-|-|\n| a | |  |\n| b | 1 | 1.0 (0.5 to 1.5) |\n\n- x\n- y\n"
+    )
