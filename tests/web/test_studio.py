@@ -16,10 +16,10 @@ from unbabble.web.database import now
 from unbabble.web.queue import expiry, queue
 from unbabble.web.queue.disposal import sweep
 from unbabble.web.rooms import studio
-from unbabble.web.studio.studio_models import choices
 from unbabble.web.tables.jobs import Job
 from unbabble.web.tables.people import Visit
 from unbabble.web.tables.uploads import Upload
+from unbabble.web.work import STUDIO_KINDS
 
 SCORE = {"si_snr_db": 8.1, "low_db": 5.0, "high_db": 11.2, "verdict": "fair"}
 RESULT = {"model": "auxiva.iss", "sources": 2, "scores": [SCORE, SCORE], "warnings": [], "audio_seconds": 1.0}
@@ -134,9 +134,9 @@ def test_the_models_that_are_offered_do_what_they_are_offered_for(browser):
     from unbabble.pipelines.enhance import load_enhancer
     from unbabble.pipelines.extract import load_extractor
 
-    for each in choices("enhance"):
+    for each in STUDIO_KINDS["enhance"].choices():
         load_enhancer(each.name, "cpu")
-    for each in choices("extract"):
+    for each in STUDIO_KINDS["extract"].choices():
         load_extractor(each.name, "cpu")
 
 

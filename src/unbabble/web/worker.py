@@ -29,11 +29,12 @@ from unbabble.web.database import Database
 from unbabble.web.queue import queue
 from unbabble.web.queue.disposal import sweep
 from unbabble.web.queue.expiry import purge
+from unbabble.web.queue.process import File, Message, serve
 from unbabble.web.queue.queue import Claim
-from unbabble.web.queue.work import STAGES, File, Told, serve
 from unbabble.web.review.judging import settle
 from unbabble.web.settings import Settings
 from unbabble.web.storage import Storage
+from unbabble.web.work import KINDS
 
 logger = logging.getLogger(__name__)
 HEARTBEAT_SECONDS = 2.0
@@ -41,8 +42,6 @@ IDLE_SECONDS = 0.5
 AGAIN_SECONDS = 2.0
 """Between calls to a database that does not answer."""
 SWEEP_SECONDS, PURGE_SECONDS = 60.0, 600.0
-OF_SITE = ("export", "board")
-"""Kinds of jobs that are told the settings: they read the database and the storage, or have limits."""
 MOST_HOURS = 6.0
 """That a job may take."""
 FELL = "What worked on this ended unexpectedly, perhaps for lack of memory."
@@ -139,11 +138,11 @@ class Worker:
             files.append(File(each["role"], each["name"], path))
         return files
 
-    def _computed(self, claimed: Claim, folder: Path, files: list[File]) -> Told | None:
+    def _computed(self, claimed: Claim, folder: Path, files: list[File]) -> Message | None:
         """How it ended; None where this worker has nothing more to say of the job."""
         if self._hands is None:
             self._hands = Hands()
-        parameters = claimed.parameters | ({"site": self.settings} if claimed.kind in OF_SITE else {})
+        parameters = claimed.parameters | ({"site": self.settings} if KINDS[claimed.kind].of_site else {})
         self._hands.begin(claimed.kind, folder, parameters, files)
         deadline, share, beat = time.monotonic() + 3600 * MOST_HOURS, None, 0.0
         while True:
@@ -151,19 +150,19 @@ class Worker:
                 raise Stopping
             if time.monotonic() >= deadline:
                 self._let_go()
-                return Told("refused", sentence=f"This takes longer than {MOST_HOURS:g} hours.")
+                return Message("refused", sentence=f"This takes longer than {MOST_HOURS:g} hours.")
             try:
                 told = self._hands.told(HEARTBEAT_SECONDS / 2)
             except (EOFError, OSError):
                 self._let_go()
-                return Told("failed", sentence=FELL)
+                return Message("failed", sentence=FELL)
             if told is not None and told.what != "progress":
                 return told
             share = told.share if told is not None else share
             if time.monotonic() - beat >= HEARTBEAT_SECONDS:
                 beat = time.monotonic()
                 try:
-                    if not queue.keep(self.database, claimed, share, STAGES[claimed.kind]):
+                    if not queue.keep(self.database, claimed, share, KINDS[claimed.kind].stage):
                         logger.info("Job %s is no longer ours.", claimed.id)
                         self._let_go()
                         return None
@@ -172,7 +171,7 @@ class Worker:
                 ) as error:  # the work goes on; it will be told when there is somebody to tell
                     logger.warning("The database does not answer: %s", type(error).__name__)
 
-    def _store(self, claimed: Claim, told: Told) -> None:
+    def _store(self, claimed: Claim, told: Message) -> None:
         place = f"jobs/{claimed.id[:2]}/{claimed.id}/{claimed.attempt}"
         outputs = [
             {"name": path.name, "key": f"{place}/{path.name}", "bytes": path.stat().st_size}
@@ -231,7 +230,7 @@ class Hands:
         """Ask for one job."""
         self._here.send((kind, folder, parameters, files))
 
-    def told(self, seconds: float) -> Told | None:
+    def told(self, seconds: float) -> Message | None:
         """What it says next, if it does so in time.
 
         Raises:

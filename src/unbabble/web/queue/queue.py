@@ -7,23 +7,8 @@ are fair: a visitor's second job comes after everybody's first (start-time fair 
 SIGCOMM 1996, with jobs of equal cost).
 
 ``inputs`` is a list of ``{"role", "name", "key"}``, and ``"upload"`` where it is one (``heard``): ``key`` is where it
-is stored. What the kinds take, and leave in ``result`` and ``outputs``, a list of ``{"name", "key", "bytes"}``:
-
-separate    input ``mixture``; parameters ``model`` ("auto"), ``sources`` (number or "auto"), ``iterations`` (or None).
-            Result: ``model``, ``sources``, ``scores`` (one per voice: ``si_snr_db``, ``low_db``, ``high_db``,
-            ``verdict``; None where it cannot be scored), ``warnings``, ``candidates``, ``audio_seconds``, ``seconds``.
-            Outputs: source1.flac, source2.flac ...
-enhance     input ``mixture`` and perhaps ``model`` (the zip of an adapted one); parameters ``model``, ``strength`` (dB
-            or "auto"). Result: as above, with one score, and ``before``, ``strength_db``. Output: enhanced.flac
-extract     inputs ``mixture`` and ``enrollment`` (one or more); parameter ``model``. Output: voice.flac
-adapt       inputs ``recording`` (one or more) and perhaps ``clean``; parameters ``steps``. Result: ``kept``,
-            ``gain_db`` (mean, low, high), ``reason``, ``warnings``. Output: me.unbabble.zip
-score       inputs ``mixture``, and ``estimate`` (any number; where there is none, the mixture is taken for a voice) and
-            perhaps ``reference``; parameter ``channel`` (1). Result: ``scores`` in the order of the estimates,
-            ``scorer``, ``warnings``, ``audio_seconds``; with references also ``metrics``: ``voices`` (per reference:
-            ``estimate``, ``si_sdr`` ...), ``mean``, ``mixture``, as ``unbabble score --references`` has them.
-board       a test set of the leaderboard, or a system's outputs on one: see ``board_work``.
-export      a data set of accepted contributions: see ``datasets``, which makes it.
+is stored. What the kinds take, and leave in ``result`` and ``outputs``, a list of ``{"name", "key", "bytes"}``: see
+``web.work``, a file for each.
 """
 
 import secrets
@@ -39,8 +24,8 @@ from unbabble.web.database import Database, now
 from unbabble.web.queue.disposal import doom, spare
 from unbabble.web.tables.jobs import Job
 from unbabble.web.tables.uploads import Upload
+from unbabble.web.work import KINDS
 
-KINDS = ("separate", "enhance", "extract", "adapt", "score", "export", "board")
 LEASE_SECONDS = 60.0
 MOST_ATTEMPTS = 3
 RETRY_SECONDS = 10.0
@@ -84,7 +69,7 @@ def enqueue(
 
     Args:
         session: a writing one.
-        kind: one of ``KINDS``.
+        kind: one of ``web.work.KINDS``.
         visit_id: whose turn it is, and who may see it in the studio; None for the site itself.
         parameters: of the kind.
         inputs: files, see above.

@@ -10,7 +10,7 @@ DELETE /api/studio/everything                            delete all that this vi
 """
 
 import secrets
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi import Path as InPath
@@ -23,8 +23,6 @@ from unbabble.web.pages import page, stored_file
 from unbabble.web.queue import expiry
 from unbabble.web.queue.disposal import sweep
 from unbabble.web.studio.studio_jobs import (
-    KINDS,
-    MOST_SOURCES,
     SHARED,
     JobState,
     NewJob,
@@ -33,10 +31,10 @@ from unbabble.web.studio.studio_jobs import (
     ask,
     state,
 )
-from unbabble.web.studio.studio_models import choices
 from unbabble.web.tables.jobs import Job
 from unbabble.web.tables.people import Visit
 from unbabble.web.visitors import Visitor, limited
+from unbabble.web.work import STUDIO_KINDS
 
 DEMO = DEMO_FOLDER / "mixture.flac"
 LATEST = 100
@@ -74,8 +72,7 @@ def studio(request: Request, visit: Visitor) -> Response:
         "studio/studio.html",
         jobs=(jobs := _own_jobs(request, visit)),
         adapted=_adapted(jobs),
-        choices={kind: choices(kind) for kind in KINDS},
-        most_sources=MOST_SOURCES,
+        kinds=STUDIO_KINDS,
         settings=request.app.state.settings,
     )
 
@@ -90,8 +87,10 @@ def demo(request: Request) -> Response:
 def job_page(request: Request, visit: Visitor, key: Key) -> Response:
     """One job: how far it is, then its voices."""
     job = _own_job(request, visit, key)
-    more = {"choices": choices(job.kind), "adapted": _adapted(_own_jobs(request, visit))}
-    return page(request, "studio/job.html", job=_state(request, job), mine=True, **more, **_shown(job))
+    told = _state(request, job)
+    adapted = _adapted(_own_jobs(request, visit))
+    kind = STUDIO_KINDS[job.kind]
+    return page(request, "studio/job.html", job=told, kind=kind, mine=True, adapted=adapted, **_shown(job))
 
 
 @pages.get("/studio/shared/{token}")
@@ -99,7 +98,7 @@ def shared_page(request: Request, token: Key) -> Response:
     """The same, for whoever has the link."""
     job = _shared_job(request, token)
     told = _state(request, job, f"/studio/shared/{token}", mine=False)
-    answer = page(request, "studio/job.html", job=told, mine=False)
+    answer = page(request, "studio/job.html", job=told, kind=STUDIO_KINDS[job.kind], mine=False)
     answer.headers.update(NO_INDEX)
     return answer
 
@@ -141,9 +140,11 @@ def shared_archive(request: Request, token: Key) -> Response:
 
 
 @api.get("/models")
-def models(kind: Literal["separate", "enhance", "extract", "adapt"] = "separate") -> list[ModelChoice]:
+def models(kind: str = "separate") -> list[ModelChoice]:
     """What jobs of a kind may be done by."""
-    return [ModelChoice(**vars(each)) for each in choices(kind)]
+    if kind not in STUDIO_KINDS:
+        raise HTTPException(422, f"The studio does these: {', '.join(STUDIO_KINDS)}.")
+    return [ModelChoice(**vars(each)) for each in STUDIO_KINDS[kind].choices()]
 
 
 @api.post("/jobs", status_code=201, dependencies=[Depends(limited("jobs", 30))])
@@ -187,7 +188,7 @@ def delete_everything(request: Request, visit: Visitor) -> Response:
 def share(request: Request, visit: Visitor, key: Key) -> Link:
     """Make the link; asked again, it is the same."""
     job = _own_job(request, visit, key)
-    if job.state != "done" or job.kind == "adapt":
+    if job.state != "done" or not STUDIO_KINDS[job.kind].voices:
         raise HTTPException(409, "Voices can be shared, once they are there.")
     with request.app.state.database.writing() as session:
         job = session.get(Job, key, with_for_update=True)
@@ -215,7 +216,7 @@ def _own_job(request: Request, visit: Visit, key: str) -> Job:
     """
     with request.app.state.database.reading() as session:
         job = session.get(Job, key)
-    if job is None or job.visit_id != visit.id or job.expires is None or job.kind not in KINDS:
+    if job is None or job.visit_id != visit.id or job.expires is None or job.kind not in STUDIO_KINDS:
         raise HTTPException(404, "There is no such job here: it was deleted, or it is somebody else's.")
     return job
 
@@ -230,7 +231,7 @@ def _shared_job(request: Request, token: str) -> Job:
 
 def _own_jobs(request: Request, visit: Visit) -> list[JobState]:
     with request.app.state.database.reading() as session:
-        own = (Job.visit_id == visit.id, Job.expires.is_not(None), Job.kind.in_(KINDS))
+        own = (Job.visit_id == visit.id, Job.expires.is_not(None), Job.kind.in_(STUDIO_KINDS))
         found = session.scalars(select(Job).where(*own).order_by(Job.created.desc()).limit(LATEST)).all()
         return [state(session, job, f"/studio/jobs/{job.id}") for job in found]
 
@@ -247,7 +248,6 @@ def _shown(job: Job) -> dict[str, Any]:
         "upload": next(iter(found["mixture"]), None),
         "enrollments": found["enrollment"],
         "parameters": job.parameters,
-        "most_sources": MOST_SOURCES,
     }
 
 

@@ -6,27 +6,23 @@ import re
 import zipfile
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 from fastapi import HTTPException, Request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Discriminator, Field, Tag
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from unbabble.web.database import now
 from unbabble.web.queue import queue
-from unbabble.web.studio.studio_models import AUTO, is_choice
 from unbabble.web.tables.jobs import Job
 from unbabble.web.tables.people import Visit
 from unbabble.web.tables.uploads import Upload
+from unbabble.web.work import STUDIO_KINDS
+from unbabble.web.work.kind import Asked
 
-KINDS = ("separate", "enhance", "extract", "adapt")
 MOST_WAITING = 20
 """Jobs of one visitor that are not yet done."""
-MOST_FILES, MOST_SOURCES, MOST_ITERATIONS, MOST_STEPS = 20, 8, 1000, 1000
-MOST_STRENGTH_DB = 100.0
-ROLES = {"adapt": "recording"}
-"""What recordings are to a job; otherwise the mixture."""
 SHARED = ("mixture",)
 """Inputs that whoever has the link may hear; nobody's enrollment."""
 BLOCK_BYTES = 1 << 18
@@ -37,19 +33,16 @@ Upload_ID = Field(min_length=1, max_length=32)
 Key = str
 
 
-class NewJob(BaseModel):
-    """What is asked for: uploads by their ids, and the options of the kind."""
+def _kind_of(data: Any) -> str | None:
+    return data.get("kind", "separate") if isinstance(data, dict) else getattr(data, "kind", None)
 
-    kind: Literal["separate", "enhance", "extract", "adapt"] = "separate"
-    recordings: list[str] = Field(min_length=1, max_length=MOST_FILES)
-    enrollments: list[str] = Field(default=[], max_length=MOST_FILES)
-    clean: list[str] = Field(default=[], max_length=MOST_FILES)
-    model: str = Field(default=AUTO, max_length=100)
-    adapted: str | None = Field(default=None, max_length=32)
-    sources: Literal["auto"] | int = "auto"
-    iterations: int | None = Field(default=None, ge=1, le=MOST_ITERATIONS)
-    strength: Literal["auto"] | float = "auto"
-    steps: int = Field(default=200, ge=1, le=MOST_STEPS)
+
+if TYPE_CHECKING:
+    NewJob = Asked
+else:
+    _requests = Union[tuple(Annotated[kind.Request, Tag(name)] for name, kind in STUDIO_KINDS.items())]  # noqa: UP007
+    NewJob = Annotated[_requests, Discriminator(_kind_of)]
+    """What is asked for, by any kind of the studio; a separation where none is named."""
 
 
 class JobFile(BaseModel):
@@ -87,20 +80,13 @@ def ask(request: Request, visit: Visit, new: NewJob) -> Job:
     """Put a job in the queue.
 
     Raises:
-        HTTPException: 404 for uploads that are not this visitor's; 422 for what makes no sense; 429 for too many.
+        HTTPException: 404 for uploads that are not this visitor's; 429 for too many jobs.
+        InputError: what makes no sense.
     """
-    _check(new)
+    kind = STUDIO_KINDS[new.kind]
+    kind.check(new)
     expires = now() + timedelta(days=request.app.state.settings.kept_days)
-    role = ROLES.get(new.kind, "mixture")
-    wanted = [(role, key) for key in new.recordings]
-    wanted += [("enrollment", key) for key in new.enrollments] + [("clean", key) for key in new.clean]
-    parameters: dict[str, Any] = {"model": new.model}
-    if new.kind == "separate":
-        parameters |= {"sources": new.sources, "iterations": new.iterations}
-    elif new.kind == "enhance":
-        parameters |= {"strength": new.strength}
-    elif new.kind == "adapt":
-        parameters |= {"steps": new.steps}
+    wanted, parameters = kind.uploads(new), new.options()
     with request.app.state.database.writing() as session:
         own = (Job.visit_id == visit.id, Job.state.in_(("waiting", "running")))
         if (session.scalar(select(func.count()).where(*own)) or 0) >= MOST_WAITING:
@@ -109,34 +95,8 @@ def ask(request: Request, visit: Visit, new: NewJob) -> Job:
         if new.adapted is not None:
             inputs.append(_adapted(session, visit, new.adapted))
             parameters["adapted"] = new.adapted
-        parameters |= _heard(session, [key for each, key in wanted if each == role])
+        parameters |= _known(session, new.recordings)
         return queue.enqueue(session, new.kind, visit.id, parameters, inputs, expires)
-
-
-def _check(new: NewJob) -> None:
-    """Whether what is asked for makes sense together."""
-    if not is_choice(new.kind, new.model):
-        raise HTTPException(422, "There is no such model for this.")
-    if new.sources != "auto" and not 1 <= new.sources <= MOST_SOURCES:
-        raise HTTPException(422, f"The number of talkers is between 1 and {MOST_SOURCES}.")
-    if new.strength != "auto" and not 0 <= new.strength <= MOST_STRENGTH_DB:
-        raise HTTPException(422, f"The strength is between 0 and {MOST_STRENGTH_DB:g} dB.")
-    if new.kind != "adapt" and len(new.recordings) > 1:
-        raise HTTPException(422, "Name one recording.")
-    if (new.kind == "extract") != bool(new.enrollments):
-        raise HTTPException(
-            422,
-            "Whom to listen to is told by a recording of that person alone."
-            if new.kind == "extract"
-            else "Only extraction takes recordings of the person alone.",
-        )
-    if new.clean and new.kind != "adapt":
-        raise HTTPException(422, "Only adaptation takes clean recordings.")
-    if new.adapted is not None and new.kind != "enhance":
-        raise HTTPException(422, "An adapted model takes noise off.")
-    every = [*new.recordings, *new.enrollments, *new.clean]
-    if len(set(every)) < len(every):
-        raise HTTPException(422, "The same recording is named twice.")
 
 
 def _own_upload(session: Session, visit: Visit, key: str, expires: datetime) -> Upload:
@@ -158,7 +118,7 @@ def _adapted(session: Session, visit: Visit, key: str) -> dict[str, Any]:
     return {"role": "model", "name": "the adapted model", "key": job.outputs[0]["key"]}
 
 
-def _heard(session: Session, keys: list[str]) -> dict[str, Any]:
+def _known(session: Session, keys: list[str]) -> dict[str, Any]:
     """What is known of the recordings: seconds of all; rate and channels of the first."""
     uploads = [session.get_one(Upload, key) for key in keys]
     seconds = sum(upload.seconds or 0.0 for upload in uploads)

@@ -121,12 +121,12 @@ class Picker {
 
 /** What the options say, for a kind of job. */
 function chosen(form, kind) {
-  const value = (name) => form.elements[name]?.value ?? 'auto';
-  const number = (text) => (text === 'auto' ? 'auto' : Number(text));
-  const model = kind === 'adapt' ? 'auto' : value(`model-${kind}`);
-  const found = model.startsWith('adapted:') ? { kind, adapted: model.slice(8) } : { kind, model };
-  if (kind === 'separate') found.sources = number(value('sources'));
-  if (kind === 'enhance') found.strength = number(value('strength'));
+  const found = { kind };
+  for (const select of form.querySelectorAll(`[data-for="${kind}"] [data-option]`)) {
+    const { value, dataset: { option } } = select;
+    if (value.startsWith('adapted:')) found.adapted = value.slice(8);
+    else found[option] = value === '' || Number.isNaN(Number(value)) ? value : Number(value);
+  }
   return found;
 }
 

@@ -10,12 +10,6 @@ from unbabble.base.weights import packaged, read_card
 AUTO = "auto"
 NEED_EXAMPLES = ("nmf", "speech_nmf")
 """Methods that are told by examples what voices are like, which the studio does not have."""
-FIRST = {
-    "separate": "tries all that fit the recording, and keeps the best by blind score",
-    "enhance": "the best that is installed",
-    "extract": "the best that is installed",
-}
-"""By kind of job, what ``auto`` does."""
 ONE, SEVERAL = "one microphone", "several microphones"
 
 
@@ -29,10 +23,15 @@ class Choice:
 
 
 @cache
-def choices(kind: str) -> tuple[Choice, ...]:
-    """The models for jobs of this kind, ``auto`` first."""
-    if kind not in FIRST:
-        return (Choice(AUTO, "the largest small network that is installed"),)
+def choices(kind: str, auto: str) -> tuple[Choice, ...]:
+    """The models for jobs of this kind, ``auto`` first.
+
+    Args:
+        kind: of the job.
+        auto: what ``auto`` is, in a line.
+    """
+    if kind == "adapt":
+        return (Choice(AUTO, auto),)
     found = [
         Choice(name, _summary(card, name), ONE if card.network or kind == "enhance" else SEVERAL)
         for card in cards().values()
@@ -40,12 +39,7 @@ def choices(kind: str) -> tuple[Choice, ...]:
         for name in card.models
         if kinds_of(name)[0].name in taken_by(kind) and (card.network or kind != "extract")
     ]
-    return (Choice(AUTO, FIRST[kind]), *sorted(found, key=lambda each: (each.group, each.name)))
-
-
-def is_choice(kind: str, name: str) -> bool:
-    """Whether a job of this kind may name this model."""
-    return any(each.name == name for each in choices(kind))
+    return (Choice(AUTO, auto), *sorted(found, key=lambda each: (each.group, each.name)))
 
 
 def _summary(card: Card, name: str) -> str:
