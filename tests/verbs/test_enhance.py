@@ -73,6 +73,28 @@ def test_other_rates_come_back_as_they_were(call, tmp_path):
     assert any("above 8 kHz is lost" in text for text in entry["warnings"])
 
 
+def test_a_part_of_a_recording(call, tmp_path):
+    noisy = make(tmp_path / "call.wav", seconds=2)
+    _, (entry,), _ = call("call.wav", "--start", "0.5", "--duration", "0.75")
+    assert entry["audio_seconds"] == 0.75
+    found = audio.read(tmp_path / "enhanced" / "call" / "enhanced.wav").samples
+    part = noisy[:, RATE // 2 : 5 * RATE // 4]
+    torch.testing.assert_close(found, 0.5 * (part - part.mean()), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(("format", "bits"), [("wav16", 16), ("flac", 24)])
+def test_whole_numbers_never_clip(call, tmp_path, format, bits):
+    noisy = 100 * make(tmp_path / "call.wav")
+    soundfile.write(tmp_path / "call.wav", noisy[0].numpy(), RATE, subtype="FLOAT")
+    _, (entry,), _ = call("call.wav", "--format", format)
+    assert "so that nothing clips" in entry["warnings"][-1]
+    (path,) = (tmp_path / "enhanced" / "call").glob("enhanced.*")
+    found = audio.read(path)
+    assert found.subtype == f"PCM_{bits}"
+    torch.testing.assert_close(found.samples, noisy / noisy.abs().max(), rtol=0, atol=1e-3)
+    assert not list((tmp_path / "enhanced" / "call").glob(".*"))
+
+
 def test_strength_limits_what_is_taken_off(call, tmp_path):
     noisy = make(tmp_path / "call.wav")
     for strength, kept in (("0", 1.0), ("6", 0.5 + 0.5 * 10**-0.3), ("inf", 0.5)):

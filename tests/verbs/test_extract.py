@@ -108,6 +108,17 @@ def test_the_loudest_living_microphone_is_heard(call, tmp_path, monkeypatch):
     assert torch.equal(voice(tmp_path, "array").samples, audio.read(tmp_path / "array.wav").samples[2:])
 
 
+def test_a_part_of_a_recording_in_16_bits(call, tmp_path, monkeypatch):
+    make(tmp_path / "talk.wav", seconds=2)
+    monkeypatch.setattr(NeuralExtractor, "_voice", lambda self, channel, person: channel)
+    _, (entry,), _ = call("talk.wav", "--start", "0.5", "--duration", "1", "--format", "wav16")
+    assert entry["audio_seconds"] == 1.0
+    found = voice(tmp_path, "talk")
+    assert found.subtype == "PCM_16"
+    expected = audio.read(tmp_path / "talk.wav").samples[:, RATE // 2 : 3 * RATE // 2]
+    torch.testing.assert_close(found.samples, expected, rtol=0, atol=2.0**-16 + 1e-6)
+
+
 def test_who_is_not_there_is_told(call, tmp_path, monkeypatch):
     make(tmp_path / "talk.wav")
     monkeypatch.setattr(NeuralExtractor, "_voice", lambda self, channel, person: 1e-3 * channel)

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from unbabble.base.config import parse_assignments
 from unbabble.base.errors import UsageError
+from unbabble.base.excerpt import Part
+from unbabble.base.formats import KINDS, Format
 from unbabble.base.report import FileReport, Report
 from unbabble.jobs.progress import report_progress
 from unbabble.verbs.frame import Batch, Task, deciding_files, once
@@ -19,7 +21,9 @@ class Settings:
     model: str
     strength: float | Literal["auto"]
     choose: str
-    format: Literal["wav", "flac"]
+    part: Part
+    """What is read of each recording."""
+    format: Format
     device: str
     options: dict[str, Any] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
@@ -33,7 +37,10 @@ def enhance(
     strength: float | Literal["auto"] = "auto",
     choose: str = "blind",
     set: list[str] | None = None,
-    format: Literal["wav", "flac"] = "wav",
+    start: float = 0.0,
+    duration: float | None = None,
+    stream: int | None = None,
+    format: Format = "wav",
     device: str = "auto",
     jobs: int = 1,
     overwrite: bool = False,
@@ -52,7 +59,10 @@ def enhance(
         strength: By how many dB noise becomes softer at most; auto: as much as does not harm, by the blind score.
         choose: What chooses one of several models: blind, a meter of quality (quality_net), or an adaptive_dae.
         set: Any option of the model (`unbabble models info NAME`), as name=value; repeat for more.
-        format: wav holds 32-bit floats, flac 24 bits.
+        start: Seconds to leave out at the beginning of each recording.
+        duration: Seconds to read of each recording from there on; all that follows if not given.
+        stream: Which sound stream of a video, from 1; the first if not given.
+        format: wav holds 32-bit floats, wav16 16 bits, flac 24 bits; what would clip is scaled as a whole.
         device: auto, cpu, cuda ...
         jobs: Recordings to work on at the same time.
         overwrite: Do again what an earlier run has done.
@@ -78,7 +88,8 @@ def enhance(
         load_chooser(choose)  # what is wrong with it is said before any work
     names = ",".join(each.name for each in models)
     files = deciding_files([*names.split(","), choose], options, [DEFAULT_SCORER])
-    settings = Settings(names, strength, choose, format, device, options, files)
+    part = Part(start, duration, stream)
+    settings = Settings(names, strength, choose, part, format, device, options, files)
     return batch.through("enhance", "Enhancing", inputs, settings, enhance_one)
 
 
@@ -91,12 +102,13 @@ def enhance_one(task: Task, settings: Settings, overwrite: bool) -> FileReport:
     from unbabble.pipelines.enhance import enhance_file, load_chooser, load_enhancers
 
     def make(folder: Path, result: FileReport) -> None:
-        path = folder / f"enhanced.{settings.format}"
+        path = folder / f"enhanced{KINDS[settings.format].suffix}"
         models = load_enhancers(settings.model, settings.device, **settings.options)
         found = enhance_file(
             models,
-            task.path,
+            settings.part.of(task.path),
             path,
+            format=settings.format,
             strength=settings.strength,
             choose=load_chooser(settings.choose) if len(models) > 1 else None,
             progress=report_progress,

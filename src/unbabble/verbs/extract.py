@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from unbabble.base.config import parse_assignments
 from unbabble.base.errors import UsageError
+from unbabble.base.excerpt import Part
+from unbabble.base.formats import KINDS, Format
 from unbabble.base.report import FileReport, Report
 from unbabble.jobs.progress import report_progress
 from unbabble.jobs.records import digests
@@ -19,7 +21,9 @@ class Settings:
     model: str
     enrollments: dict[str, str]
     """Files and their SHA-256."""
-    format: Literal["wav", "flac"]
+    part: Part
+    """What is read of each recording."""
+    format: Format
     device: str
     options: dict[str, Any] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
@@ -32,7 +36,10 @@ def extract(
     out: Path = Path("extracted"),
     model: str = "auto",
     set: list[str] | None = None,
-    format: Literal["wav", "flac"] = "wav",
+    start: float = 0.0,
+    duration: float | None = None,
+    stream: int | None = None,
+    format: Format = "wav",
     device: str = "auto",
     jobs: int = 1,
     overwrite: bool = False,
@@ -52,7 +59,10 @@ def extract(
             one most like the enrollment is kept; a name, weights (a .safetensors file or a folder), several that
             separate with commas, or auto for the best that are installed.
         set: Any option of the model (`unbabble models info NAME`), as name=value; repeat for more.
-        format: wav holds 32-bit floats, flac 24 bits.
+        start: Seconds to leave out at the beginning of each recording.
+        duration: Seconds to read of each recording from there on; all that follows if not given.
+        stream: Which sound stream of a video, from 1; the first if not given.
+        format: wav holds 32-bit floats, wav16 16 bits, flac 24 bits; what would clip is scaled as a whole.
         device: auto, cpu, cuda ...
         jobs: Recordings to work on at the same time.
         overwrite: Do again what an earlier run has done.
@@ -79,7 +89,8 @@ def extract(
     enrollment_of(enroll, network.sample_rate)  # what is wrong with it is said before any work
     models = [each.strip() for each in name.split(",")]
     files = deciding_files(models, options, [EMBEDDER, COUNTER, DEFAULT_SCORER])
-    settings = Settings(name, digests(enroll), format, device, options, files)
+    part = Part(start, duration, stream)
+    settings = Settings(name, digests(enroll), part, format, device, options, files)
     return batch.through("extract", "Extracting", inputs, settings, extract_one)
 
 
@@ -92,12 +103,20 @@ def extract_one(task: Task, settings: Settings, overwrite: bool) -> FileReport:
     from unbabble.pipelines.extract import enrollment_of, extract_file, load_extractor
 
     def make(folder: Path, result: FileReport) -> None:
-        path = folder / f"voice.{settings.format}"
+        path = folder / f"voice{KINDS[settings.format].suffix}"
         name, network = load_extractor(settings.model, settings.device, **settings.options)
         warnings: list[str] = []
         enrollment = enrollment_of(list(settings.enrollments), network.sample_rate, warnings)
         person = network.enrolled(enrollment.to(next(network.parameters()).device))
-        found = extract_file(name, network, person, task.path, path, progress=report_progress)
+        found = extract_file(
+            name,
+            network,
+            person,
+            settings.part.of(task.path),
+            path,
+            format=settings.format,
+            progress=report_progress,
+        )
         result.model, result.audio_seconds = found.model, found.audio_seconds
         result.outputs, result.warnings = [str(path)], [*warnings, *found.warnings]
         result.details = {"level_db": found.level_db}

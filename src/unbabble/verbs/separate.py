@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from unbabble.base.config import merge, parse_assignments
 from unbabble.base.errors import InputError, UsageError
+from unbabble.base.excerpt import Excerpt, Part
+from unbabble.base.formats import Format
 from unbabble.base.report import FileReport, Report
 from unbabble.jobs.progress import report_progress
 from unbabble.verbs.frame import Batch, Task, deciding_files, once
@@ -26,10 +28,12 @@ class Settings:
     """What one run does to every recording; its fields are the config stored beside each result."""
 
     model: str
+    part: Part
+    """What is read of each recording."""
     device: str
     dereverb: Literal["none", "wpe", "joint"]
     images: bool
-    format: Literal["wav", "flac"]
+    format: Format
     segment: float | Literal["auto"] = "auto"
     runtime: Literal["auto", "torch", "onnx"] = "auto"
     keep_all: bool = False
@@ -50,7 +54,10 @@ def separate(
     starts: int | None = None,
     set: list[str] | None = None,
     segment: float | Literal["auto"] = "auto",
-    format: Literal["wav", "flac"] = "wav",
+    start: float = 0.0,
+    duration: float | None = None,
+    stream: int | None = None,
+    format: Format = "wav",
     device: str = "auto",
     runtime: Literal["auto", "torch", "onnx"] = "auto",
     no_score: bool = False,
@@ -80,7 +87,10 @@ def separate(
         set: Any other option of the model (`unbabble models info NAME`), as name=value; repeat for more.
         segment: Seconds of the pieces that a long recording is cut into; auto cuts beyond 5 minutes (networks: 1),
             0 never.
-        format: wav holds 32-bit floats, flac 24 bits.
+        start: Seconds to leave out at the beginning of each recording.
+        duration: Seconds to read of each recording from there on; all that follows if not given.
+        stream: Which sound stream of a video, from 1; the first if not given.
+        format: wav holds 32-bit floats, wav16 16 bits, flac 24 bits; what would clip is scaled as a whole.
         device: auto, cpu, cuda ...
         runtime: What computes a network: torch, onnx (ONNX Runtime), or auto for the faster one.
         no_score: Do not say how well it went.
@@ -119,7 +129,10 @@ def separate(
     load(model, device, dereverb, runtime, **options)  # says what is wrong with the request, before any work
     beside = [COUNTER, DEFAULT_SCORER, *(packaged() if model == AUTO else ())]
     files = deciding_files([model], options, beside)
-    settings = Settings(model, device, dereverb, images, format, segment, runtime, keep_all, options, files)
+    part = Part(start, duration, stream)
+    settings = Settings(
+        model, part, device, dereverb, images, format, segment, runtime, keep_all, options, files
+    )
     work = partial(separate_file, score=not no_score)
     return batch.through("separate", "Separating", inputs, settings, work)
 
@@ -134,19 +147,20 @@ def separate_file(task: Task, settings: Settings, overwrite: bool, score: bool) 
 
     def make(folder: Path, result: FileReport) -> None:
         model = load(settings.model, settings.device, settings.dereverb, settings.runtime, **settings.options)
-        segment = _segment(task, settings, model)
+        path = settings.part.of(task.path)
+        segment = _segment(path, settings, model)
         candidates: list[Candidate] = []
         if segment is None:
-            separation = model(task.path, images=settings.images)
+            separation = model(path, images=settings.images)
             outputs = separation.save(folder, settings.format)
             details: dict[str, Any] = {"sources": len(separation.sources)}
             candidates = getattr(separation, "candidates", [])
         else:
             if isinstance(model, AutoModel):
-                chosen, candidates = model.decided(task.path)
+                chosen, candidates = model.decided(path)
             else:
-                chosen = model.counted(task.path)
-            separation = _in_segments(chosen, task.path, folder, segment, settings)
+                chosen = model.counted(path)
+            separation = _in_segments(chosen, path, folder, segment, settings)
             outputs = separation.outputs
             details = {"sources": separation.sources, "segments": separation.segments}
         details["candidates"] = [each.to_dict() for each in candidates]
@@ -155,22 +169,20 @@ def separate_file(task: Task, settings: Settings, overwrite: bool, score: bool) 
             for each in candidates:
                 place = folder / (each.model + (f"-{each.sources}" if each.sources else ""))
                 if each.error is None and segment is None:
-                    outputs += model.as_tried(each)(task.path, images=settings.images).save(
-                        place, settings.format
-                    )
+                    outputs += model.as_tried(each)(path, images=settings.images).save(place, settings.format)
                 elif each.error is None and segment is not None:
-                    outputs += _in_segments(model.as_tried(each), task.path, place, segment, settings).outputs
+                    outputs += _in_segments(model.as_tried(each), path, place, segment, settings).outputs
         result.model, result.audio_seconds = separation.model, separation.audio_seconds
         result.outputs, result.warnings = [str(path) for path in outputs], separation.warnings
         result.details = details | {"separation_seconds": separation.seconds}
         if score:
-            _score(task.path, voices, settings, result)
+            _score(path, voices, settings, result)
 
     return once("separate", task, settings, overwrite, make)
 
 
 def _in_segments(
-    model: "Model", path: Path, folder: Path, segment: float, settings: Settings
+    model: "Model", path: Path | Excerpt, folder: Path, segment: float, settings: Settings
 ) -> "LongSeparation":
     from unbabble.pipelines.tracks import separate_long
 
@@ -185,7 +197,7 @@ def _in_segments(
     )
 
 
-def _score(path: Path, voices: list[Path], settings: Settings, result: FileReport) -> None:
+def _score(path: Path | Excerpt, voices: list[Path], settings: Settings, result: FileReport) -> None:
     """Add what a listener without the true voices says; a recording that cannot be scored is separated all the same."""
     from unbabble.pipelines.score import BlindScorer, has_scorer
 
@@ -203,15 +215,15 @@ def _score(path: Path, voices: list[Path], settings: Settings, result: FileRepor
     result.details["scoring_seconds"] = time.perf_counter() - started
 
 
-def _segment(task: Task, settings: Settings, model: "Model") -> float | None:
+def _segment(path: Path | Excerpt, settings: Settings, model: "Model") -> float | None:
     """How long the pieces are that this recording is to be cut into; None for the whole."""
     from unbabble.base.audio import probe
     from unbabble.pipelines.tracks import is_long, segment_seconds
 
     if settings.segment == 0:
         return None
-    info = probe(task.path)
+    info = probe(path)
     if settings.segment == "auto":
-        piece = model.piece_seconds(task.path)
+        piece = model.piece_seconds(path)
         return segment_seconds(info, piece) if is_long(info, piece) else None
     return settings.segment if info.seconds is None or info.seconds > settings.segment else None
