@@ -53,16 +53,15 @@ def test_a_part_is_separated_as_if_there_were_no_more(tmp_path, segment):
 
 def test_scores_are_of_the_part_that_was_separated(tmp_path, packaged_scorer, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    soundfile.write("x.wav", mixture(3), 8000, subtype="FLOAT")
-    arguments = ["separate", "x.wav", "--model", "ica.fastica", "--start", "0.5", "--duration", "0.75"]
+    Path("in").mkdir()
+    soundfile.write("in/x.wav", mixture(3), 8000, subtype="FLOAT")
+    arguments = ["separate", "in/x.wav", "--model", "ica.fastica", "--start", "0.5", "--duration", "0.75"]
     assert cli.run([*arguments, "--report", "r.json"]) == 0
-    assert cli.run(["score", "voices", "--json", "s.json"]) == 0
-    said = [
-        score["si_snr_db"]
-        for score in json.loads(Path("r.json").read_text())["files"][0]["details"]["scores"]
-    ]
-    again = json.loads(Path("s.json").read_text())["files"][0]
-    assert [score["si_snr_db"] for score in again["details"]["voices"]] == pytest.approx(said)
+    for folders in (["voices"], ["in", "voices"]):
+        assert cli.run(["score", *folders, "--json", "s.json"]) == 0
+        details = [json.loads(Path(name).read_text())["files"][0]["details"] for name in ("r.json", "s.json")]
+        found, again = details[0]["scores"], details[1]["voices"]
+        assert [each["si_snr_db"] for each in again] == pytest.approx([each["si_snr_db"] for each in found])
     assert cli.run(["score", "voices", "--start", "0.1"]) == 1
     assert "of a part of the recording" in capsys.readouterr().err
 

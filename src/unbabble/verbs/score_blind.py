@@ -197,7 +197,14 @@ def _in_folders(path: Path, recordings: Path, known: dict[str, Path], voices: Pa
     """The voices of ``path``, one of the ``recordings``, in the folder that says so, or in one that is called so."""
     names = (voices / result_name(path, recordings), voices / path.stem)
     folder = known.get(os.path.realpath(path)) or next(filter(Path.is_dir, names), names[0])
-    return BlindTask(str(path), path, tuple(numbered_voices(folder)), channel=_recorded_channel(folder))
+    return BlindTask(
+        str(path), path, tuple(numbered_voices(folder)), _recorded_part(folder), _recorded_channel(folder)
+    )
+
+
+def _recorded_part(folder: Path) -> Part:
+    """The part of the recording that the voices in ``folder`` are of; all of it if no record says so."""
+    return Part(**(read_record(folder).get("config") or {}).get("part", {}))
 
 
 def _recorded_channel(folder: Path) -> int | None:
@@ -231,9 +238,9 @@ def _from_separated(folder: Path) -> list[BlindTask]:
     for each in candidates:
         record = read_record(each)
         if record.get("outcome") == "done" and (voices := numbered_voices(each)):
-            part = Part(**(record.get("config") or {}).get("part", {}))
             mixture = recording_of(each) or Path(str(record.get("input")))
-            tasks.append(BlindTask(str(each), mixture, tuple(voices), part, _recorded_channel(each)))
+            part, channel = _recorded_part(each), _recorded_channel(each)
+            tasks.append(BlindTask(str(each), mixture, tuple(voices), part, channel))
     if not tasks:
         raise UsageError(
             f"Folder '{folder}' is not one that `unbabble separate` wrote: name the recordings before it."
