@@ -161,7 +161,7 @@ class AdaptationTask(Task):
         mixture, voice = batch.clean
         return {"recordings": loss / 2, "clean": self.network.loss(mixture, voice[:, None]).mean() / 2}
 
-    def after(self, step: int) -> None:
+    def after(self, step: int, batch: Any) -> None:
         """What changes in the network itself."""
         self.network.after(step)
 

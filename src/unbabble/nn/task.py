@@ -81,7 +81,7 @@ class Task:
         )
 
     def losses(self, player: str, batch: Any, step: int) -> dict[str, Tensor]:
-        """What a player descends, by name: their sum. Pure: nothing is changed here, twice gives the same twice.
+        """What a player descends, by name: their sum. Pure: nothing is remembered here.
 
         Args:
             player: one of ``players``.
@@ -90,8 +90,13 @@ class Task:
         """
         raise NotImplementedError
 
-    def after(self, step: int) -> None:
-        """What changes and is no gradient: teachers, queues, stages, annealing. Called when ``step`` steps are made."""
+    def after(self, step: int, batch: Any) -> None:
+        """The only place for what changes and is no gradient: teachers, queues, stages, annealing.
+
+        Args:
+            step: how many were made.
+            batch: that of the last one.
+        """
 
     def measure(self, items: Items, count: int) -> dict[str, float]:
         """How good the network is on the first ``count`` items, taken together: an error rate is no mean of items.

@@ -230,7 +230,7 @@ class Run:
         for batch in self._batches():
             updated = self._update(batch)
             progress.step += 1
-            self.task.after(progress.step)
+            self.task.after(progress.step, batch)
             if updated:
                 self._add_to_average()
             progress.seconds = before + time.perf_counter() - began
@@ -333,6 +333,9 @@ class Run:
             network.eval()
         with torch.no_grad():
             measured = self.task.measure(self.validation, self.validation_items)
+            measured = {
+                name: float(value) for name, value in measured.items()
+            }  # all that checkpoints can hold
         for network, was in zip(networks, training, strict=True):
             network.train(was)
         return measured

@@ -208,9 +208,9 @@ def test_remixit_learns_from_what_its_teacher_takes_apart(material):
     assert mixtures.shape == recordings.shape
     assert not torch.allclose(mixtures, recordings), "voices have other noises"
     torch.testing.assert_close(mixtures.square().mean(-1), torch.ones(4), rtol=1e-4, atol=0)
-    task.after(EVERY - 1)
+    task.after(EVERY - 1, None)
     assert teacher.gain == 0.5
-    task.after(EVERY)
+    task.after(EVERY, None)
     torch.testing.assert_close(teacher.gain, torch.tensor(KEPT * 0.5 + (1 - KEPT) * 0.9))
     assert float(network.gain.detach()) == pytest.approx(0.9)
 

@@ -10,6 +10,7 @@ The teacher follows the student: theta_T <- gamma theta_T + (1 - gamma) theta_S 
 """
 
 import copy
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,9 +57,9 @@ class RemixIT(AdaptationTask):
         return -torch.stack(scores).nan_to_num(0).clamp(-LIMIT_DB, LIMIT_DB).mean()
 
     @torch.no_grad()
-    def after(self, step: int) -> None:
+    def after(self, step: int, batch: Any) -> None:
         """The teacher follows."""
-        super().after(step)
+        super().after(step, batch)
         if step % EVERY:
             return
         theirs = self.network.state_dict()

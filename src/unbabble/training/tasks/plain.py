@@ -60,7 +60,7 @@ class Plain(Task):
         """What tells a user how good the network is at one item; NaN where it cannot tell."""
         return self.network.figure(*batch)
 
-    def after(self, step: int) -> None:
+    def after(self, step: int, batch: Any) -> None:
         """What changes in the network itself."""
         self.network.after(step)
 
