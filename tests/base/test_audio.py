@@ -14,7 +14,7 @@ import torch
 from unbabble.base.audio import AudioWriter, probe, read, read_blocks, resample, write
 from unbabble.base.errors import InputError, OutputError, UsageError
 from unbabble.base.files import partial_name
-from unbabble.base.formats import KINDS
+from unbabble.base.formats import KINDS, fitting_gain
 
 RATE = 8000
 
@@ -63,6 +63,11 @@ def test_whole_numbers_are_scaled_where_they_would_clip_and_that_is_said(
     assert read(path).subtype == f"PCM_{bits}"
     write(path, 30 * noise, RATE, format)
     assert "would clip" in caplog.text
+    caplog.clear()
+    for scale in range(20, 60):
+        loud = scale * noise
+        write(path, loud * fitting_gain(float(loud.abs().max()), format), RATE, format)
+    assert not caplog.records  # rounding is no clipping
     loud = read(path).samples
     assert torch.allclose(loud, noise / noise.abs().max(), atol=2.0 ** (2 - bits))
 

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,31 @@ def test_a_manifest_for_each_split_condition_and_rate(corpus: Path, tmp_path: Pa
         "split": "train-100", "items": 4, "hours": 0.001, "speakers": 5, "speakers_with_one_utterance": 2,
         "sample_rate": [8000], "left_out": 0,
     }  # fmt: skip
+
+
+def test_a_manifest_of_another_corpus_is_never_replaced(tmp_path: Path):
+    for folder in ("one", "two"):
+        for speaker in "ab":
+            for number in range(2):
+                write(tmp_path / folder / "train" / speaker / f"{number}.wav")
+    (manifest_path,) = [Path(file.input) for file in made("folder", tmp_path / "one", tmp_path / "m").files]
+    before = manifest_path.read_text()
+    with pytest.raises(UsageError, match="names none of these recordings"):
+        prepare("folder", tmp_path / "two", out=tmp_path / "m", quiet=True)
+    assert manifest_path.read_text() == before
+    write(tmp_path / "one" / "train" / "c" / "0.wav")
+    assert made("folder", tmp_path / "one", tmp_path / "m").exit_code == 0
+    assert manifest_path.read_text() != before
+
+
+def test_names_that_are_no_utf8(tmp_path: Path):
+    for number in range(2):
+        write(tmp_path / "c" / "train" / "a" / f"{number}.wav")
+    odd = (tmp_path / "c/train/a/0.wav").rename(tmp_path / "c/train/a" / os.fsdecode(b"caf\xe9.wav"))
+    report = made("folder", tmp_path / "c", tmp_path / "m")
+    assert report.exit_code == 0, report.files[0].error
+    listed = [file for entry in manifest.read(report.files[0].outputs[0]) for file in entry.files]
+    assert any(path.samefile(odd) for path in listed)
 
 
 def test_some_splits_at_one_rate(corpus: Path, tmp_path: Path):

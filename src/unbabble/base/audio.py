@@ -35,6 +35,8 @@ MOST_CHANNELS = 1024
 """That libsndfile writes."""
 WAV_BYTES = 2**32 - 2**16
 """More samples than this need the 64-bit kind of wav file (RF64)."""
+ROUNDING = 1e-6
+"""Of products in single precision, relatively."""
 CONVERTED_SECONDS = 60.0
 
 
@@ -178,7 +180,8 @@ def write(
     format = format or by_suffix(Path(path))
     gain = fitting_gain(float(waveform.abs().max()) if waveform.numel() else 0.0, format)
     if gain < 1:
-        logger.warning("'%s' would clip: scaled by %.3g.", path, gain)
+        if gain < 1 - ROUNDING:  # not what was scaled to fit exactly
+            logger.warning("'%s' would clip: scaled by %.3g.", Path(path).name, gain)
         waveform = waveform * gain
     seconds = waveform.shape[1] / sample_rate
     with AudioWriter(path, sample_rate, waveform.shape[0], seconds, format) as writer:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unbabble.base.errors import InputError
-from unbabble.base.files import atomic
+from unbabble.base.files import as_utf8, atomic
 from unbabble.base.report import plain
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def save(
         tensor = tensor.detach().cpu().contiguous().clone()
         stored[name] = tensor.half() if half and tensor.is_floating_point() else tensor
     with atomic(path) as temporary:
-        metadata = {CARD_KEY: json.dumps(card.to_dict(), ensure_ascii=False)}
+        metadata = {CARD_KEY: as_utf8(json.dumps(card.to_dict(), ensure_ascii=False)).decode()}
         temporary.write_bytes(to_bytes(stored, metadata))
 
 

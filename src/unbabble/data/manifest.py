@@ -28,7 +28,7 @@ from jaxtyping import Float
 
 from unbabble.base import audio
 from unbabble.base.errors import InputError
-from unbabble.base.files import atomic, native
+from unbabble.base.files import as_utf8, atomic, native
 from unbabble.data.examples import MAX_BAD_SHARE, Example, Examples, Window
 
 logger = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ def write(path: str | os.PathLike[str], entries: Iterable[Entry]) -> Path:
     """
     path = Path(path)
     folder = path.parent.resolve()
-    with atomic(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
+    with atomic(path) as temporary, temporary.open("wb") as file:
         for entry in entries:
             content: dict[str, Any] = {
                 "id": entry.id,
@@ -96,7 +96,7 @@ def write(path: str | os.PathLike[str], entries: Iterable[Entry]) -> Path:
             for optional in ("noise", "recipe", "transcripts"):
                 if content[optional] is None:
                     del content[optional]
-            file.write(json.dumps(content, ensure_ascii=False) + "\n")
+            file.write(as_utf8(json.dumps(content, ensure_ascii=False) + "\n"))
     return path
 
 

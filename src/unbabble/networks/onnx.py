@@ -34,7 +34,7 @@ from torch import Tensor, nn
 
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.extras import EXTRAS, require
-from unbabble.base.files import atomic, user_cache
+from unbabble.base.files import as_utf8, atomic, user_cache
 from unbabble.base.weights import CARD_KEY, WeightsCard
 from unbabble.nn.kinds.separator import NeuralSeparator
 
@@ -78,7 +78,7 @@ def export(
     program = _program(network, opset)
     about = {"sample_rate": str(network.sample_rate), "levels": network.levels}
     if card is not None:
-        about[CARD_KEY] = json.dumps(card.to_dict(), ensure_ascii=False)
+        about[CARD_KEY] = as_utf8(json.dumps(card.to_dict(), ensure_ascii=False)).decode()
     program.model.metadata_props.update(about)
     with atomic(path) as temporary:
         program.save(temporary, external_data=False)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from unbabble.base.errors import UsageError
 from unbabble.base.extras import require
-from unbabble.base.files import atomic
+from unbabble.base.files import as_utf8, atomic
 from unbabble.base.weights import CARD_KEY, WeightsCard
 from unbabble.networks.onnx import TOLERANCE, keep_small_sums, quiet
 from unbabble.nn.live_masks import Frames, LiveStep
@@ -80,7 +80,7 @@ def export_step(
     lengths = {"hop_length": frames.hop_length, "heard_length": frames.heard_length}
     about = {name: str(each) for name, each in ({"sample_rate": network.sample_rate} | lengths).items()}
     if card is not None:
-        about[CARD_KEY] = json.dumps(card.to_dict(), ensure_ascii=False)
+        about[CARD_KEY] = as_utf8(json.dumps(card.to_dict(), ensure_ascii=False)).decode()
     program.model.metadata_props.update(about)
     with atomic(path) as temporary:
         program.save(temporary, external_data=False)

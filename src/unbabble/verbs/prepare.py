@@ -3,6 +3,7 @@
 OUT/LAYOUT-PART.jsonl    one line a mixture (or an utterance), for each split and condition
 """
 
+import os
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,7 +58,7 @@ def prepare(
         What happened to each manifest, or the layouts.
 
     Raises:
-        UsageError: no such layout, or no folder named.
+        UsageError: no such layout, no folder named, or OUT holds manifests of another corpus.
         InputError: the folder looks otherwise, or lacks the split or the rate.
         OutputError: the manifests cannot be written.
     """
@@ -69,6 +70,8 @@ def prepare(
     parts = _select(layouts.find(layout, folder), folder, split, sample_rate)
     frame = Frame(report=report, quiet=quiet)
     writable_folder(out)
+    for part in parts:
+        _refuse_other(_place(out, chosen, part), part)
     result = Report(
         "prepare",
         config=plain(
@@ -120,6 +123,26 @@ def _is_split(part: Part, wanted: str) -> bool:
     return part.split == SPLITS.get(wanted, wanted) or part.split.startswith(f"{wanted}-")
 
 
+def _place(out: Path, layout: Layout, part: Part) -> Path:
+    return out / f"{layout.name}-{part.name}.jsonl"
+
+
+def _refuse_other(path: Path, part: Part) -> None:
+    """A manifest that names none of the recordings of ``part``, or any other file, is never replaced.
+
+    Raises:
+        UsageError: it would be.
+    """
+    if not path.exists():
+        return
+    try:
+        listed = {os.path.abspath(file) for entry in manifest.read(path) for file in entry.files}
+    except InputError:
+        listed = set()
+    if listed.isdisjoint(os.path.abspath(file) for entry in part.entries for file in entry.files):
+        raise UsageError(f"'{path}' names none of these recordings: choose another --out.")
+
+
 def _write(
     part: Part,
     layout: Layout,
@@ -129,7 +152,7 @@ def _write(
 ) -> FileReport:
     good, bad, warnings = manifest.check(part.entries, sample_rate, headers)
     bad = [*part.missing, *bad]
-    path = out / f"{layout.name}-{part.name}.jsonl"
+    path = _place(out, layout, part)
     seconds = sum(entry.seconds or 0.0 for entry in good)
     uses = Counter(speaker for entry in good for speaker in entry.speakers)
     once = sum(count == 1 for count in uses.values())
