@@ -10,8 +10,8 @@ import torch
 
 from unbabble.base import registry, weights
 from unbabble.networks import load as networks
+from unbabble.pipelines import count as counting
 from unbabble.pipelines import score as scoring
-from unbabble.pipelines import separate as hub
 
 REPOSITORY = Path(__file__).parent.parent
 os.environ["UNBABBLE_KERNELS"] = "first"  # what is tested does not depend on what was compiled before
@@ -82,7 +82,7 @@ def counted(monkeypatch) -> Callable[[int | Callable[[torch.Tensor], torch.Tenso
 
     Needs ``package(two=...)``.
     """
-    monkeypatch.setattr(hub, "COUNTER", "conv_tasnet.two")
+    monkeypatch.setattr(counting, "COUNTER", "conv_tasnet.two")
     ready = networks.ready
 
     def decide(talkers: int | Callable[[torch.Tensor], torch.Tensor]) -> None:

@@ -29,7 +29,7 @@ from benchmarks.kit.machine import limits, machine
 from benchmarks.kit.peers import BLIND, OURS, Worker, present
 from benchmarks.kit.scenes import RATE, Scene, instantaneous_scene, scenes
 from unbabble.base import registry
-from unbabble.pipelines.separate import DEFAULT_MULTICHANNEL
+from unbabble.pipelines.choose import DEFAULT_MULTICHANNEL
 
 CHANNELS = {"speed": (2, 3, 4, 6, 8), "curves": (2, 3, 4, 6), "separation": (2, 3, 4)}
 CHECKPOINTS = [0, 1, 2, 3, 5, 8, 10, 15, 20, 30, 50, 80, 100]

@@ -19,7 +19,7 @@ import torch
 from benchmarks.kit.scenes import RATE, improvement, load_mixtures
 from benchmarks.kit.table import grid, page
 from unbabble.base import registry
-from unbabble.pipelines.separate import DEFAULT_MULTICHANNEL
+from unbabble.pipelines.choose import DEFAULT_MULTICHANNEL
 from unbabble.signal.statistics import bootstrap
 
 CASES = ((2, 2), (3, 3), (4, 4), (2, 4), (3, 7))

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.kit.scenes import drawn
-from unbabble.base.audio import Audio
 from unbabble.data.dynamic import DynamicMixtures
 from unbabble.pipelines import choose
+from unbabble.pipelines.recording import Recording
 from unbabble.signal.metrics import si_sdr_matrix
 from unbabble.signal.permutation import NONE, best_permutation
 
@@ -55,7 +55,7 @@ def improvement(voices: Tensor, sources: Tensor, mixture: Tensor) -> float:
 def tried(auto: choose.AutoModel, scene: Scene) -> tuple[list[choose.Candidate], list[float]]:
     """The candidates that there are for a recording, and what each gains."""
     _, heard, sources = scene
-    separations, candidates = auto.tried(Audio(heard, RATE))
+    separations, candidates = auto.tried(Recording.of(heard, RATE))
     gains = [improvement(separation.sources, sources, heard[0]) for separation in separations]
     return candidates[: len(gains)], gains
 

@@ -89,7 +89,7 @@ def enhancers(names: Sequence[str]) -> dict[str, Enhance]:
         options: dict[str, Any] = {}
         if model.startswith("speech_nmf"):
             options = {"speech": voices, "online": bool(online), "rank": 100 if ".semi" in name else 10}
-        separator = separating.Model(model, torch.device("cpu"), options=options).separator(model)
+        separator = separating.Model(model, torch.device("cpu"), options=options).separator()
         found[name] = lambda noisy, call=separator: call(noisy[None, None], sample_rate=RATE)[0, 0]
     return found
 

@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import unbabble
 from benchmarks.kit.scenes import DATA, drawn
 from benchmarks.kit.table import grid, page
 from unbabble.base import weights
@@ -28,6 +27,7 @@ from unbabble.data.librimix import LibriMixSet
 from unbabble.networks import load as networks
 from unbabble.networks.cost import macs_per_second, parameter_count
 from unbabble.nn.kinds.separator import NeuralSeparator
+from unbabble.pipelines.separate import load
 from unbabble.signal.metrics import sdr_sir_sar, si_sdr
 from unbabble.signal.permutation import align
 from unbabble.signal.statistics import bootstrap
@@ -100,7 +100,7 @@ def scored(
     """``before`` with the scores of these models, one after another."""
     before["threads"] = threads
     for model in [MIXTURE, *models]:
-        network = None if model == MIXTURE else unbabble.load(model).separator(model)
+        network = None if model == MIXTURE else load(model).separator()
         label = Path(model).parent.name if model.endswith(weights.SUFFIX) else model
         row = before.setdefault("models", {}).setdefault(label, {"sets": {}})
         if network is not None:

@@ -21,7 +21,7 @@ from benchmarks.kit.table import grid, page
 from unbabble.data.dynamic import DynamicMixtures
 from unbabble.data.store import Store
 from unbabble.networks import load as networks
-from unbabble.pipelines import separate as separating
+from unbabble.pipelines.count import COUNTER
 from unbabble.signal import counting
 from unbabble.signal.counting import most_talkers, windows
 
@@ -83,7 +83,7 @@ def right(matrix: list[list[float]]) -> float:
     return sum(row[number] for number, row in enumerate(matrix)) / len(matrix)
 
 
-def measure(model: str = separating.COUNTER, items: int = 100, card: Path | None = None) -> dict:
+def measure(model: str = COUNTER, items: int = 100, card: Path | None = None) -> dict:
     """Dev and test.
 
     Args:

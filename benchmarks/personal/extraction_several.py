@@ -15,10 +15,11 @@ from scipy.signal import fftconvolve
 
 from benchmarks.kit.scenes import DATA, MICROPHONES, RATE, room, speech
 from benchmarks.kit.table import grid, made_by, page
-from unbabble.base.audio import Audio, read, resample
+from unbabble.base.audio import read, resample
 from unbabble.data import corpora
 from unbabble.data.mixing import MixtureSet
 from unbabble.pipelines.extract import Several, counted_by_array, probability_of_several
+from unbabble.pipelines.recording import Recording
 
 SEED, TALKERS, COUNTS = 1, (1, 2, 3), (1, 3, 4, 7)
 QUICK = {"each": 1}
@@ -57,9 +58,9 @@ def measure(each: int = 50) -> dict:
     """
     found: dict[tuple[int, int], list[tuple[bool, bool]]] = {key: [] for key in product(COUNTS, TALKERS)}
     for talkers, samples in enrollments(each):
-        probability = probability_of_several(Audio(samples[:1], RATE))
+        probability = probability_of_several(Recording.of(samples[:1], RATE))
         for microphones in COUNTS:
-            told = Several(probability, counted_by_array(Audio(samples[:microphones], RATE)))
+            told = Several(probability, counted_by_array(Recording.of(samples[:microphones], RATE)))
             found[microphones, talkers].append((told.perhaps or told.surely, told.surely))
     shares = {str(each): [np.mean(found[each, count], 0).tolist() for count in TALKERS] for each in COUNTS}
     return {"shares": shares, "recordings": [len(found[1, talkers]) for talkers in TALKERS]}

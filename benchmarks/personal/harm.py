@@ -22,9 +22,9 @@ from benchmarks.kit.people import RATE, gained
 from benchmarks.kit.scenes import DATA, by_speaker
 from benchmarks.kit.table import figure, grid, made_by, page
 from unbabble.base import audio
-from unbabble.base.audio import Audio
 from unbabble.data import corpora
 from unbabble.pipelines.enhance import DEFAULTS, Enhanced, decide, limited, load_enhancer
+from unbabble.pipelines.recording import Recording
 from unbabble.signal.statistics import interval, resamples
 
 SEED, DIGITS = 0, 3
@@ -80,7 +80,7 @@ def measure(models: Sequence[str] = tuple(DEFAULTS), utterances: int = 30) -> di
                 for label, strength in STRENGTHS.items():
                     if strength is None:
                         found = Enhanced(name, math.inf)
-                        decide(call, Audio(noisy[None], RATE), "auto", found)
+                        decide(call, Recording.of(noisy, RATE), "auto", found)
                         strength = found.strength_db
                     enhanced, column = limited(clean, noisy, strength), f"{name}, {label}"
                     recordings[f"{number} {condition} {column}"] = enhanced.numpy()

@@ -16,8 +16,7 @@ import numpy as np
 
 from benchmarks.kit.auto import RATE, SEED, chooser, improvement, scenes, tried
 from benchmarks.kit.table import figure, grid, page
-from unbabble.base.audio import Audio
-from unbabble.pipelines import separate as separating
+from unbabble.pipelines.recording import Recording
 from unbabble.signal.statistics import bootstrap
 
 DIGITS, RULE = 3, "counted, then by rule"
@@ -45,17 +44,18 @@ def measure(split: str = "test", each: int = 12, array: int = 4) -> dict:
         each: recordings of each kind with one microphone.
         array: of each kind with several.
     """
-    auto, rule, rows = chooser(), separating.load("auto", device="cpu"), []
+    auto, rows = chooser(), []
     kinds: dict[str, list[dict]] = defaultdict(list)
     for number, scene in enumerate(scenes(split, each, array)):
         (label, heard, sources), (candidates, gains) = scene, tried(auto, scene)
+        recording = Recording.of(heard, RATE)
         names = [each.model + (f", {each.sources} sources" if each.sources else "") for each in candidates]
         worth = dict(zip(names, (each.value_db for each in candidates), strict=True))
         row = {
             "gains": dict(zip(names, gains, strict=True)),
             "best": max(worth, key=lambda name: worth[name]),
         }
-        row["rule"] = improvement(rule(Audio(heard, RATE)).sources, sources, heard[0])
+        row["rule"] = improvement(auto.by_rule(recording)(recording).sources, sources, heard[0])
         rows.append(row)
         kinds[label].append(row)
         if number % 20 == 0:

@@ -14,9 +14,9 @@ import numpy as np
 
 from benchmarks.kit.auto import RATE, chooser, made, scenes, tried
 from benchmarks.kit.table import grid, made_by, page
-from unbabble.base.audio import Audio
 from unbabble.pipelines import choose
 from unbabble.pipelines import separate as separating
+from unbabble.pipelines.recording import Recording
 
 SPLIT, DIGITS, BEST = "dev", 3, 10
 MICROPHONES = {3: 3, 5: 7}
@@ -35,7 +35,7 @@ def confusion(microphones: int, each: int) -> list[list[float]]:
     found = np.zeros((most, most))
     for talkers, noisy in product(range(1, most + 1), (0, 1)):
         for _, heard, _ in made("", SPLIT, talkers, noisy, 1, microphones, each // 2):
-            found[min(len(model(Audio(heard, RATE)).sources), most) - 1, talkers - 1] += 1
+            found[min(len(model(heard, RATE).sources), most) - 1, talkers - 1] += 1
     return (found / found.sum(0)).tolist()
 
 
@@ -47,7 +47,7 @@ def evidence(each: int, array: int) -> list[dict]:
         unchanged = next(one for one in candidates if one.model == choose.UNCHANGED)
         row = {
             "microphones": len(heard),
-            "heard": auto.heard(heard, RATE),
+            "heard": auto.heard(Recording.of(heard, RATE)),
             "own": unchanged.scores[0].si_snr_db,
         }
         row["counted"] = next((one.sources for one in candidates if one.counts), None)

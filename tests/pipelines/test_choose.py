@@ -6,12 +6,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unbabble.base.audio import Audio
-from unbabble.base.errors import InputError
+from unbabble.base.audio import write
+from unbabble.base.errors import InputError, UsageError
 from unbabble.pipelines import choose as select
 from unbabble.pipelines import separate as hub
-from unbabble.pipelines.choose import AutoModel, load, loudest, value_db
+from unbabble.pipelines.choose import AutoModel, choose_model, load, value_db
+from unbabble.pipelines.recording import Recording
 from unbabble.pipelines.score import VoiceScore
+from unbabble.pipelines.separate import NETWORK_SECONDS, UNCHANGED
 from unbabble.signal.blind.separator import BlindSeparator
 
 RATE = 8000
@@ -39,8 +41,9 @@ def told(monkeypatch):
         def __init__(self, *arguments, **options):
             pass
 
-        def __call__(self, mixture, estimates, sample_rate):
-            assert mixture.shape[-1] == estimates.shape[-1]
+        def of(self, recording, estimates=None, channel=0):
+            estimates = recording.samples[:1] if estimates is None else estimates
+            assert recording.samples.shape[-1] == estimates.shape[-1]
             db = scores.get(len(estimates), 0.0)
             return [VoiceScore(db, db - 1, db + 1)] * len(estimates)
 
@@ -142,7 +145,7 @@ def test_many_microphones_count_and_nothing_is_done_twice(auto, told, monkeypatc
     ("microphones", "counted", "likeliest"), [(3, 1, 1), (7, 1, 1), (7, 2, 2), (7, 3, 3), (7, 5, 3)]
 )
 def test_what_many_microphones_count_is_believed_with_some_doubt(auto, microphones, counted, likeliest):
-    recording = Audio(noise(1.0, channels=microphones), RATE)
+    recording = Recording.of(noise(1.0, channels=microphones), RATE)
     found = np.array(auto()._talkers(recording, counted))
     assert found.argmax() + 1 == likeliest
     assert found.sum() == pytest.approx(1)
@@ -167,15 +170,6 @@ def test_a_long_recording_is_decided_by_an_excerpt(auto, told, monkeypatch):
     assert sorted(lengths) == [RATE // 2] * 4 + [3 * RATE]
 
 
-def test_the_loudest_part():
-    samples = torch.full((2, 1000), 0.01)
-    samples[:, 640:700] = 1.0
-    found = loudest(Audio(samples, 100), 2.0)
-    assert found.samples.shape == (2, 200)
-    assert float(found.samples[0].sum()) == pytest.approx(60 + 1.4, rel=1e-3)
-    assert loudest(Audio(samples, 100), 50.0).samples.shape == (2, 1000)
-
-
 def test_what_cannot_is_told_and_the_others_go_on(auto, told, monkeypatch):
     def refuse(self, *arguments, **options):
         raise InputError("Not today.")
@@ -195,7 +189,7 @@ def test_what_cannot_is_told_and_the_others_go_on(auto, told, monkeypatch):
 
 
 def test_very_short_recordings_and_named_models_are_not_tried(auto, told, monkeypatch):
-    monkeypatch.setattr(hub, "DEFAULT_SINGLE", {2: "conv_tasnet.two"})
+    monkeypatch.setattr(select, "DEFAULT_SINGLE", {2: "conv_tasnet.two"})
     assert not hasattr(auto()(noise(0.1), RATE), "candidates")
     assert not isinstance(auto("conv_tasnet.two"), AutoModel)
 
@@ -205,3 +199,78 @@ def test_the_same_recording_gives_the_same(auto):
     assert first.model == again.model
     assert torch.equal(first.sources, again.sources)
     assert np.isfinite([each.value_db for each in first.candidates]).all()
+
+
+# By rule, where nothing scores.
+
+
+@pytest.fixture
+def rule(package, monkeypatch):
+    """Networks for two and for three talkers, and neither a scorer nor a network that counts."""
+    package(two={}, three={"sources": 3})
+    monkeypatch.setattr(select, "DEFAULT_SINGLE", {2: "conv_tasnet.two", 3: "conv_tasnet.three"})
+    return load
+
+
+def test_one_microphone_and_its_number_of_talkers(rule):
+    for talkers in (2, 3):
+        result = rule(device="cpu", sources=talkers)(noise(), RATE)
+        assert result.model == select.DEFAULT_SINGLE[talkers]
+        assert result.sources.shape == (talkers, RATE)
+        assert torch.equal(rule(result.model, "cpu")(noise(), RATE).sources, result.sources)
+        assert result.warnings == []
+    assert choose_model(2) == choose_model(2, 2) == select.DEFAULT_MULTICHANNEL
+    assert choose_model(2, 3) == "conv_tasnet.three", "three talkers are too many for two microphones"
+    assert choose_model(1, 1) == UNCHANGED
+
+
+@pytest.mark.parametrize("talkers", [1, 2, 3])
+def test_talkers_of_one_microphone_are_counted(rule, counted, talkers):
+    counted(talkers)
+    result = rule(device="cpu")(noise(), RATE)
+    assert result.model == ["", UNCHANGED, "conv_tasnet.two", "conv_tasnet.three"][talkers]
+    assert result.sources.shape == (talkers, RATE)
+    assert result.warnings[0].startswith(f"{talkers} talker")
+    if talkers == 1:
+        assert torch.equal(result.sources, noise())
+
+
+def test_talkers_are_counted_once_for_all_of_a_recording(rule, counted):
+    counted(3)
+    model, tried = rule(device="cpu").decided(Recording.of(noise(), RATE))
+    assert (model.name, model.options, tried) == ("conv_tasnet.three", {"sources": 3}, [])
+    counted(1)
+    piece = model(noise(), RATE)
+    assert (piece.model, len(piece.sources)) == ("conv_tasnet.three", 3)
+    assert piece.warnings[0].startswith("3 talkers were counted, ")
+
+
+def test_talkers_are_not_counted_where_they_are_known_or_microphones_many(rule, counted):
+    counted(3)
+    several, one = Recording.of(noise(channels=2), RATE), Recording.of(noise(), RATE)
+    assert rule(device="cpu").by_rule(several).options == {}
+    assert rule(device="cpu", sources=2).by_rule(one).options == {"sources": 2}
+
+
+def test_no_network_for_so_many_talkers(rule, package):
+    with pytest.raises(InputError, match=r"No network for 4 talkers.*only for 2 or 3"):
+        rule(device="cpu", sources=4)(noise(), RATE)
+    package()
+    with pytest.raises(InputError, match=r"No network for one microphone is installed.*nmf"):
+        rule(device="cpu")(noise(), RATE)
+
+
+def test_a_mono_recording_in_a_stereo_file(rule, tmp_path):
+    write(tmp_path / "stereo.wav", noise().repeat(2, 1), RATE)
+    write(tmp_path / "two.wav", noise(channels=2), RATE)
+    stereo, two = (Recording.open(tmp_path / f"{name}.wav") for name in ("stereo", "two"))
+    auto = rule(device="cpu", sources=2)
+    assert auto(stereo).model == "conv_tasnet.two"
+    assert (auto.piece_seconds(stereo), auto.piece_seconds(two)) == (NETWORK_SECONDS, None)
+
+
+def test_wrong_options_are_said_before_any_work():
+    for wrong in ({"iteration": 3}, {"dereverb": "dry"}, {"device": "abacus"}):
+        with pytest.raises(UsageError):
+            load(**wrong)
+    assert load(dereverb="joint").name == hub.JOINT_MODEL

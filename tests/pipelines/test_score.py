@@ -100,5 +100,5 @@ def test_what_cannot_be_scored(scorer, tmp_path):
 
 
 def test_a_separator_does_not_score(save, tmp_path):
-    with pytest.raises(UsageError, match="does not score"):
+    with pytest.raises(UsageError, match="does not say how well talkers were separated"):
         BlindScorer(str(save(tmp_path / "network.safetensors")))

@@ -7,9 +7,8 @@ import torch
 
 from unbabble.base.audio import Audio, read, write
 from unbabble.base.errors import InputError, UsageError
-from unbabble.base.registry import create
-from unbabble.pipelines import recording as intake
 from unbabble.pipelines import separate as hub
+from unbabble.pipelines.recording import Recording
 
 RATE = 8000
 
@@ -60,9 +59,6 @@ def test_the_reference_keeps_its_meaning_where_microphones_are_dead(mixture):
 def test_clipping_is_said(mixture, model):
     warnings = model((10 * mixture).clamp(-1, 1), sample_rate=RATE).warnings
     assert any("of the samples are clipped" in warning for warning in warnings)
-    assert intake.clipped_share(mixture) == 0
-    clipped = torch.tensor([[0.0, 1, 1, 1, 0, -1, -1, 0, 1, 0]])
-    assert intake.clipped_share(clipped) == pytest.approx(0.3)
 
 
 @pytest.mark.parametrize(
@@ -82,6 +78,7 @@ def test_recordings_that_cannot_be_separated(model, samples, sentence):
 def test_wrong_requests(model, mixture):
     for wrong in (
         lambda: hub.load("nonsense"),
+        lambda: hub.load("auto"),
         lambda: hub.load("ica", iteration=3),
         lambda: hub.load("ica", iterations="ten"),
         lambda: hub.load("ica", device="abacus"),
@@ -120,7 +117,7 @@ def test_models_with_a_rate_of_their_own_get_it(monkeypatch, mixture):
             seen.append((mixture.shape, sample_rate))
             return mixture[:, :2]
 
-    monkeypatch.setattr(hub.Model, "separator", lambda self, name, **changes: Fixed())
+    monkeypatch.setattr(hub.Model, "separator", lambda self, **changes: Fixed())
     model = hub.Model("fixed", torch.device("cpu"))
     result = model(mixture[:, :7999], sample_rate=RATE)
     assert seen == [((1, 2, 15998), 16000)]
@@ -141,119 +138,24 @@ def test_wpe_goes_before(mixture):
 
 
 @pytest.fixture
-def installed(package, monkeypatch):
-    """Networks for two and for three talkers, and none that counts."""
+def installed(package):
+    """Networks for two and for three talkers."""
     package(two={}, three={"sources": 3})
-    monkeypatch.setattr(hub, "DEFAULT_SINGLE", {2: "conv_tasnet.two", 3: "conv_tasnet.three"})
-
-
-def mono(mixture):
-    return hub.load(device="cpu")(mixture[:1], sample_rate=RATE)
-
-
-def test_one_microphone_and_its_number_of_talkers(installed, mixture):
-    for talkers in (2, 3):
-        result = hub.load(device="cpu", sources=talkers)(mixture[:1], sample_rate=RATE)
-        assert result.model == hub.DEFAULT_SINGLE[talkers]
-        assert result.sources.shape == (talkers, RATE)
-        named = hub.load(result.model, "cpu")(mixture[:1], sample_rate=RATE)
-        assert torch.equal(named.sources, result.sources)
-        assert result.warnings == []
-    assert hub.choose_model(2) == hub.choose_model(2, 2) == hub.DEFAULT_MULTICHANNEL
-    three = hub.load(device="cpu", sources=3)(mixture, sample_rate=RATE)
-    assert three.model == "conv_tasnet.three", "three talkers are too many for two microphones"
-
-
-@pytest.mark.parametrize("talkers", [1, 2, 3])
-def test_talkers_of_one_microphone_are_counted(installed, counted, mixture, talkers):
-    counted(talkers)
-    result = mono(mixture)
-    assert result.model == ["", hub.UNCHANGED, "conv_tasnet.two", "conv_tasnet.three"][talkers]
-    assert result.sources.shape == (talkers, RATE)
-    if talkers == 1:
-        assert torch.equal(result.sources, mixture[:1])
-
-
-def test_talkers_are_counted_once_for_all_of_a_recording(installed, counted, mixture, tmp_path):
-    counted(3)
-    path = tmp_path / "long.wav"
-    write(path, mixture[:1], RATE)
-    model = hub.load(device="cpu").counted(path)
-    assert model.options == {"sources": 3}
-    counted(1)
-    piece = model(mixture[:1], sample_rate=RATE)
-    assert (piece.model, len(piece.sources)) == ("conv_tasnet.three", 3)
-    assert piece.warnings[0].startswith("3 talkers were counted, ")
-
-
-@pytest.mark.parametrize("length", [1, 5, 100])
-def test_a_recording_of_no_length_to_speak_of_has_a_talker(installed, counted, monkeypatch, length):
-    counted(create("countnet", bands=8, hidden=4).eval())
-    monkeypatch.setattr(hub, "DEFAULT_SINGLE", dict.fromkeys((2, 3), "conv_tasnet.three"))
-    result = hub.load(device="cpu")(torch.linspace(0.1, 0.2, length), sample_rate=48000)
-    assert result.sources.shape[1] == length
-
-
-def test_the_channel_that_carries_sound_is_counted(installed, counted, mixture):
-    heard = []
-    counted(lambda parts: heard.append(parts) or torch.eye(3)[:1].expand(len(parts), 3))
-    silent_first = torch.stack([torch.zeros(RATE), mixture[0]])
-    assert hub.load(device="cpu")._count([silent_first], RATE)[0] == 1
-    torch.testing.assert_close(heard[0][0], mixture[0])
-
-
-def test_talkers_are_not_counted_where_they_are_known_or_microphones_many(
-    installed, counted, mixture, tmp_path
-):
-    counted(3)
-    write(tmp_path / "two.wav", mixture, RATE)
-    write(tmp_path / "one.wav", mixture[:1], RATE)
-    for model, name in (
-        (hub.load(device="cpu"), "two.wav"),
-        (hub.load(device="cpu", sources=2), "one.wav"),
-        (hub.load("conv_tasnet.two", "cpu"), "one.wav"),
-    ):
-        assert model.counted(tmp_path / name) is model
-
-
-def test_without_a_network_that_counts_there_are_two(installed, mixture):
-    result = mono(mixture)
-    assert (result.model, len(result.sources)) == ("conv_tasnet.two", 2)
-    assert "cannot be counted" in result.warnings[0]
-
-
-def test_no_network_for_so_many_talkers(installed, mixture, package):
-    with pytest.raises(InputError, match=r"No network for 4 talkers.*only for 2 or 3"):
-        hub.load(device="cpu", sources=4)(mixture[:1], sample_rate=RATE)
-    package()
-    with pytest.raises(InputError, match=r"No network for one microphone is installed.*nmf"):
-        mono(mixture)
 
 
 def test_one_talker_stays_as_recorded(mixture):
-    microphones = torch.stack([mixture[0], 0.5 * mixture[0]])
-    result = hub.load(device="cpu", sources=1, reference=1)(mixture[:1].repeat(2, 1), sample_rate=RATE)
-    assert result.model == hub.UNCHANGED
-    images = hub.load(device="cpu", sources=1, reference=1)(microphones, sample_rate=RATE, images=True)
-    assert images.images is not None
-    assert torch.equal(images.images, microphones[None])
-    assert torch.equal(images.sources, microphones[1:])
+    result = hub.load(hub.UNCHANGED, "cpu", reference=1)(mixture, sample_rate=RATE, images=True)
+    assert result.images is not None
+    assert torch.equal(result.images, mixture[None])
+    assert torch.equal(result.sources, mixture[1:])
+    with pytest.raises(InputError, match="There is no microphone 2: the recording has 2"):
+        hub.load(hub.UNCHANGED, "cpu", reference=2)(mixture, sample_rate=RATE)
 
 
-def test_a_mono_recording_in_a_stereo_file(installed, mixture, tmp_path):
-    stereo = torch.stack([mixture[0], 0.7 * mixture[0] + 1e-5 * mixture[1]])
-    assert intake.is_one_microphone(stereo)
-    assert not intake.is_one_microphone(mixture)
-    assert not intake.is_one_microphone(torch.stack([mixture[0], mixture[0] + 0.01 * mixture[1]]))
-    both = torch.stack([mixture[0], mixture[1], mixture[0] - mixture[1], torch.zeros_like(mixture[0])])
-    assert [intake.independent_microphones(both[:count]) for count in (1, 2, 3, 4)] == [1, 2, 2, 2]
-    model = hub.load(device="cpu", sources=2)
-    assert model(stereo, sample_rate=RATE).model == "conv_tasnet.two"
-    write(tmp_path / "stereo.wav", stereo, RATE)
-    write(tmp_path / "two.wav", mixture, RATE)
-    assert model.piece_seconds(tmp_path / "stereo.wav") == hub.NETWORK_SECONDS
-    assert model.piece_seconds(tmp_path / "two.wav") is None
-    assert hub.load("conv_tasnet.two", "cpu").piece_seconds(tmp_path / "two.wav") == hub.NETWORK_SECONDS
+def test_what_models_like_to_separate_at_once(installed, mixture):
+    recording = Recording.of(mixture, RATE)
+    assert hub.load("conv_tasnet.two", "cpu").piece_seconds(recording) == hub.NETWORK_SECONDS
+    assert hub.load("ica", "cpu").piece_seconds(recording) is None
 
 
 def test_any_rate_comes_back_and_what_is_lost_is_said(installed, generator):
@@ -268,7 +170,7 @@ def test_any_rate_comes_back_and_what_is_lost_is_said(installed, generator):
 
 def test_a_network_is_built_once_and_recordings_leave_no_trace(installed, mixture):
     model = hub.load("conv_tasnet.two", "cpu")
-    first, second = model.separator("conv_tasnet.two", reference=1), model.separator("conv_tasnet.two")
+    first, second = model.separator(reference=1), model.separator()
     assert (first.reference, second.reference) == (1, 0)
     assert all(a is b for a, b in zip(first.parameters(), second.parameters(), strict=True))
     assert not first.training

@@ -8,9 +8,9 @@ import soundfile
 import torch
 
 from unbabble.base import audio
-from unbabble.base.decoding import AudioInfo
 from unbabble.base.errors import InputError, UsageError
 from unbabble.pipelines import tracks as chunk
+from unbabble.pipelines.recording import Recording
 from unbabble.pipelines.separate import load
 from unbabble.pipelines.tracks import separate_long
 
@@ -58,17 +58,17 @@ class Oracle:
         )
 
 
-def write(path: Path, mixture: torch.Tensor) -> Path:
+def write(path: Path, mixture: torch.Tensor) -> Recording:
     audio.write(path, mixture, RATE)
-    return path
+    return Recording.open(path)
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
 @pytest.mark.parametrize("images", [False, True])
 def test_order_and_seams(tmp_path, count, images):
     oracle = Oracle(voices(count))
-    path = write(tmp_path / "mixture.wav", oracle.mixture())
-    result = separate_long(oracle, path, tmp_path / "out", segment=3, overlap=1, images=images)
+    recording = write(tmp_path / "mixture.wav", oracle.mixture())
+    result = separate_long(oracle, recording, tmp_path / "out", segment=3, overlap=1, images=images)
     assert result.segments == len(oracle.calls) == 6
     assert max(call.shape[1] for call in oracle.calls) == 3 * RATE
     loudest = oracle.truth.square().sum(1).argsort(descending=True)
@@ -88,8 +88,8 @@ def test_order_and_seams(tmp_path, count, images):
 
 def test_segments_with_fewer_and_more_voices(tmp_path):
     oracle = Oracle(voices(3), counts=[1, 3, 2, 3, 2, 3])
-    path = write(tmp_path / "mixture.wav", oracle.mixture())
-    result = separate_long(oracle, path, tmp_path, segment=3, overlap=1)
+    recording = write(tmp_path / "mixture.wav", oracle.mixture())
+    result = separate_long(oracle, recording, tmp_path, segment=3, overlap=1)
     assert result.sources == 3
     tracks = torch.cat([audio.read(path).samples for path in result.outputs])
     assert tracks.shape == (3, SECONDS * RATE)
@@ -102,8 +102,8 @@ def test_silent_segments_stay_silent(tmp_path):
     truth[:, : 3 * RATE] = 0
     truth[:, 5 * RATE : 9 * RATE] = 0
     oracle = Oracle(truth)
-    path = write(tmp_path / "mixture.wav", oracle.mixture())
-    result = separate_long(oracle, path, tmp_path, segment=3, overlap=1)
+    recording = write(tmp_path / "mixture.wav", oracle.mixture())
+    result = separate_long(oracle, recording, tmp_path, segment=3, overlap=1)
     tracks = torch.cat([audio.read(path).samples for path in result.outputs])
     assert result.segments > len(oracle.calls)
     assert not tracks[:, 5 * RATE : 9 * RATE].any()
@@ -121,8 +121,8 @@ def test_a_segment_that_fails_is_shared_out(tmp_path):
             return super().__call__(source, sample_rate, images)
 
     moody = Moody(oracle.truth)
-    path = write(tmp_path / "mixture.wav", moody.mixture())
-    result = separate_long(moody, path, tmp_path, segment=3, overlap=1)
+    recording = write(tmp_path / "mixture.wav", moody.mixture())
+    result = separate_long(moody, recording, tmp_path, segment=3, overlap=1)
     assert "Segment 3 was shared out equally instead of separated: Not today." in result.warnings
     tracks = torch.cat([audio.read(path).samples for path in result.outputs])
     assert torch.allclose(tracks.sum(0), moody.mixture()[0], atol=1e-6)
@@ -133,22 +133,22 @@ def test_nothing_is_left_where_nothing_could_be_done(tmp_path):
         raise InputError("Not ever.")
 
     never.options = {}  # type: ignore[attr-defined]
-    path = write(tmp_path / "mixture.wav", Oracle(voices()).mixture())
+    recording = write(tmp_path / "mixture.wav", Oracle(voices()).mixture())
     with pytest.raises(InputError, match="Not ever"):
-        separate_long(never, path, tmp_path / "out", segment=3)  # type: ignore[arg-type]
+        separate_long(never, recording, tmp_path / "out", segment=3)  # type: ignore[arg-type]
     silent = write(tmp_path / "silent.wav", torch.zeros(2, 5 * RATE))
     with pytest.raises(InputError, match="silent"):
         separate_long(never, silent, tmp_path / "out", segment=3)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="half"):
-        separate_long(never, path, tmp_path / "out", segment=3, overlap=2)  # type: ignore[arg-type]
+        separate_long(never, recording, tmp_path / "out", segment=3, overlap=2)  # type: ignore[arg-type]
     assert list((tmp_path / "out").iterdir()) == []
 
 
 @pytest.mark.parametrize(("format", "subtype"), [("flac", "PCM_24"), ("wav16", "PCM_16")])
 def test_what_would_clip_is_scaled_alike(tmp_path, format, subtype):
     oracle = Oracle(30 * voices())
-    path = write(tmp_path / "mixture.wav", oracle.mixture())
-    result = separate_long(oracle, path, tmp_path, segment=3, format=format)
+    recording = write(tmp_path / "mixture.wav", oracle.mixture())
+    result = separate_long(oracle, recording, tmp_path, segment=3, format=format)
     assert any("so that nothing clips" in text for text in result.warnings)
     tracks = torch.cat([audio.read(path).samples for path in result.outputs])
     ratio = tracks.norm(dim=1) / oracle.truth.flip(0).norm(dim=1)
@@ -158,27 +158,14 @@ def test_what_would_clip_is_scaled_alike(tmp_path, format, subtype):
 
 def test_with_a_real_model(tmp_path):
     mixture = torch.stack([voices()[0] + 0.4 * voices()[1], 0.3 * voices()[0] + voices()[1]])
-    path = write(tmp_path / "mixture.wav", mixture)
+    recording = write(tmp_path / "mixture.wav", mixture)
     model = load("auxiva.iss", "cpu", iterations=15, window_length=128)
-    result = separate_long(model, path, tmp_path, segment=4, overlap=1)
+    result = separate_long(model, recording, tmp_path, segment=4, overlap=1)
     tracks = torch.cat([audio.read(path).samples for path in result.outputs])
     assert torch.allclose(tracks.sum(0), mixture[0], atol=1e-4)
     truth = torch.stack([0.4 * voices()[1], voices()[0]])
     for track, voice in zip(tracks, truth, strict=True):
         assert float(torch.cosine_similarity(track, voice, dim=0)) > 0.9
-
-
-def test_what_is_long():
-    def info(seconds, channels=4, rate=16000):
-        return AudioInfo(rate, channels, seconds, None, "WAV", "PCM_16")
-
-    assert not chunk.is_long(info(299))
-    assert chunk.is_long(info(301))
-    assert chunk.is_long(info(120, channels=64))
-    assert chunk.is_long(info(None)), "it may be"
-    assert chunk.segment_seconds(info(3600)) == 60
-    assert chunk.segment_seconds(info(3600, 4, 48000)) == 31.25
-    assert chunk.segment_seconds(info(3600, channels=64)) == 20
 
 
 def test_spectra_tell_who_is_who_where_the_overlap_is_silent(tmp_path):
@@ -193,8 +180,8 @@ def test_spectra_tell_who_is_who_where_the_overlap_is_silent(tmp_path):
     for k in range(3):
         truth[k] *= (turn == k) | ((turn == 5) & (k == 0))
     oracle = Oracle(truth)
-    path = write(tmp_path / "mixture.wav", oracle.mixture())
-    result = separate_long(oracle, path, tmp_path, segment=4, overlap=1)
+    recording = write(tmp_path / "mixture.wav", oracle.mixture())
+    result = separate_long(oracle, recording, tmp_path, segment=4, overlap=1)
     tracks = torch.cat([audio.read(path).samples for path in result.outputs])
     order = truth.square().sum(1).argsort(descending=True)
     assert torch.allclose(tracks, truth[order], atol=1e-6)
@@ -215,16 +202,8 @@ def test_spectra_and_their_likeness():
 
 def test_progress_is_told(tmp_path):
     oracle = Oracle(voices())
-    path = write(tmp_path / "mixture.wav", oracle.mixture())
+    recording = write(tmp_path / "mixture.wav", oracle.mixture())
     told = []
-    separate_long(oracle, path, tmp_path, segment=4, overlap=1, progress=lambda *each: told.append(each))
+    separate_long(oracle, recording, tmp_path, segment=4, overlap=1, progress=lambda *each: told.append(each))
     assert [done for done, _ in told] == [3, 6, 9, 12]
     assert {whole for _, whole in told} == {SECONDS}
-
-
-def test_models_may_like_shorter_pieces():
-    info = AudioInfo(16000, 2, 100, None, "WAV", "PCM_16")
-    assert not chunk.is_long(info)
-    assert chunk.is_long(info, 30.0)
-    assert not chunk.is_long(info, 50.0)
-    assert chunk.segment_seconds(info, 30.0) == 30

@@ -12,6 +12,7 @@ from unbabble import cli
 from unbabble.base import audio, weights
 from unbabble.base.registry import create, method
 from unbabble.pipelines import enhance as enhancing
+from unbabble.pipelines import pieces
 from unbabble.pipelines.score import VoiceScore
 
 RATE = 16000
@@ -105,7 +106,7 @@ def test_strength_limits_what_is_taken_off(call, tmp_path):
 
 def test_long_recordings_are_faded_together(call, tmp_path, monkeypatch):
     noisy = make(tmp_path / "long.wav", seconds=7.3)
-    monkeypatch.setattr(enhancing, "PIECE_SECONDS", 2.0)
+    monkeypatch.setattr(pieces, "PIECE_SECONDS", 2.0)
     call("long.wav")
     found = audio.read(tmp_path / "enhanced" / "long" / "enhanced.wav").samples
     assert found.shape == noisy.shape
@@ -118,7 +119,8 @@ def test_by_itself_it_never_scores_below_the_recording(call, tmp_path, monkeypat
     loudness = float(noisy.square().mean().sqrt())
 
     class Scorer:
-        def __call__(self, mixture, estimates, sample_rate):
+        def of(self, recording, estimates=None):
+            estimates = recording.samples if estimates is None else estimates
             share = float(estimates.square().mean().sqrt()) / loudness
             return [VoiceScore(*[-abs(share - wanted[0])] * 3)]
 

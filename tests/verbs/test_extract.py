@@ -88,8 +88,8 @@ def test_one_voice_at_the_rate_of_the_recording(call, tmp_path, channels, rate, 
 def test_a_long_recording_is_what_its_pieces_are(call, tmp_path, monkeypatch):
     make(tmp_path / "long.wav", seconds=6)
     asked = []
-    monkeypatch.setattr("unbabble.pipelines.enhance.PIECE_SECONDS", 2.0)
-    monkeypatch.setattr("unbabble.pipelines.enhance.FADED_SECONDS", 0.25)
+    monkeypatch.setattr("unbabble.pipelines.pieces.PIECE_SECONDS", 2.0)
+    monkeypatch.setattr("unbabble.pipelines.pieces.FADED_SECONDS", 0.25)
     monkeypatch.setattr(
         NeuralExtractor, "_voice", lambda self, channel, person: asked.append(len(channel)) or 0.5 * channel
     )

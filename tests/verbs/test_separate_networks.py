@@ -10,7 +10,7 @@ import torch
 
 from unbabble import cli
 from unbabble.base import audio
-from unbabble.pipelines import separate as hub
+from unbabble.pipelines import choose, separate
 
 RATE = 16000
 
@@ -19,8 +19,8 @@ RATE = 16000
 def call(tmp_path, monkeypatch, capsys, package):
     """Run ``unbabble separate`` where two networks are packaged: exit code, entries of the report, stderr."""
     package(two={}, three={"sources": 3})
-    monkeypatch.setattr(hub, "DEFAULT_SINGLE", {2: "conv_tasnet.two", 3: "conv_tasnet.three"})
-    monkeypatch.setattr(hub, "NETWORK_SECONDS", 2.0)
+    monkeypatch.setattr(choose, "DEFAULT_SINGLE", {2: "conv_tasnet.two", 3: "conv_tasnet.three"})
+    monkeypatch.setattr(separate, "NETWORK_SECONDS", 2.0)
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments):
@@ -58,7 +58,7 @@ def test_one_talker_comes_out_unharmed(call, counted, tmp_path):
     make(tmp_path / "podcast.wav")
     counted(1)
     code, (entry,), _ = call("podcast.wav")
-    assert (code, entry["model"], len(entry["warnings"])) == (0, hub.UNCHANGED, 1)
+    assert (code, entry["model"], len(entry["warnings"])) == (0, separate.UNCHANGED, 1)
     assert entry["warnings"][0].startswith("1 talker was counted, "), "how to say otherwise"
     voice = audio.read(tmp_path / "voices" / "podcast" / "source1.wav").samples
     assert torch.equal(voice, audio.read(tmp_path / "podcast.wav").samples)

@@ -17,7 +17,7 @@ import torch
 from unbabble.base.errors import MissingExtraError, OutputError, UsageError
 from unbabble.cli import run
 from unbabble.networks import load as networks
-from unbabble.pipelines import separate as hub
+from unbabble.pipelines import choose
 from unbabble.verbs import stream as verb
 from unbabble.verbs.stream import stream
 
@@ -251,7 +251,7 @@ def test_a_causal_network(recording, tmp_path, save, capsys):
 
 def test_one_microphone_by_default(recording, tmp_path, package, monkeypatch):
     package(live={"causal": True, "levels": "kept", "sample_rate": RATE})
-    monkeypatch.setattr(hub, "LIVE_SINGLE", "conv_tasnet.live")
+    monkeypatch.setattr(choose, "LIVE_SINGLE", "conv_tasnet.live")
     soundfile.write(tmp_path / "mono.wav", samples()[:, 0], RATE)
     for options, expected in (({}, "conv_tasnet.live"), ({"model": "online_auxiva"}, "online_auxiva")):
         (one,) = stream(tmp_path / "mono.wav", out=tmp_path / expected, quiet=True, **options).files

@@ -9,7 +9,8 @@ from unbabble import cli
 from unbabble.base import registry, weights
 from unbabble.data.dynamic import DynamicMixing, DynamicMixtures
 from unbabble.networks import load as networks
-from unbabble.pipelines import separate as hub
+from unbabble.pipelines.choose import DEFAULT_SINGLE
+from unbabble.pipelines.count import COUNTER
 from unbabble.signal.metrics import si_sdr
 from unbabble.signal.permutation import align
 
@@ -78,10 +79,10 @@ def test_a_packaged_network_separates_people_it_has_never_heard(name, data_folde
 
 def test_auto_on_one_microphone_needs_no_network_at_all(tmp_path, monkeypatch):
     """No downloads, no account: weights are in the package."""
-    for count, name in hub.DEFAULT_SINGLE.items():
+    for count, name in DEFAULT_SINGLE.items():
         assert name in PACKAGED, f"the default for {count} talkers"
-    assert hub.COUNTER in PACKAGED
-    assert 2 in hub.DEFAULT_SINGLE
+    assert COUNTER in PACKAGED
+    assert 2 in DEFAULT_SINGLE
     rng = np.random.default_rng(0)
     soundfile.write(tmp_path / "mono.wav", 0.1 * rng.standard_normal(16000), 16000)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")

@@ -5,7 +5,6 @@ score of the talkers that there seem to be (``value_db``); how many there are is
 """
 
 import math
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,17 +13,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unbabble.base import audio as audio_files
 from unbabble.base.audio import Audio, Source
 from unbabble.base.errors import InputError
 from unbabble.base.weights import packaged
-from unbabble.networks import load as networks
+from unbabble.networks.device import choose_device
+from unbabble.networks.onnx import Runtime
 from unbabble.nn.kinds.scorer import LEAST_SECONDS
-from unbabble.pipelines import separate as hub
-from unbabble.pipelines.recording import as_audio, is_one_microphone, usable_channels
+from unbabble.pipelines import separate
+from unbabble.pipelines.count import UNCOUNTED, count_talkers, windows_of
+from unbabble.pipelines.pieces import NETWORK_SECONDS
+from unbabble.pipelines.recording import Recording
 from unbabble.pipelines.score import BlindScorer, VoiceScore, has_scorer
-from unbabble.pipelines.separate import AUTO, COUNTER, UNCHANGED, Model, Separation, windows_to_count
+from unbabble.pipelines.separate import JOINT_MODEL, UNCHANGED, Dereverberation, Model, Separation
 
+AUTO = "auto"
+DEFAULT_MULTICHANNEL = "ilrma.ip"
+DEFAULT_SINGLE = {2: "sepformer.2talkers_8k", 3: "sepformer.3talkers_8k"}
+"""By number of talkers, the packaged network that separates best what one microphone heard."""
+LIVE_SINGLE = "conv_tasnet.2talkers_8k_live"
+"""The packaged network that separates two talkers as one microphone hears them."""
 SINGLE = {
     2: ("sepformer.2talkers_8k", "bsrnn.2talkers_8k", "conv_tasnet.2talkers_8k"),
     3: ("sepformer.3talkers_8k", "bsrnn.3talkers_8k"),
@@ -81,22 +88,62 @@ class Candidate:
 
 @dataclass
 class Chosen(Separation):
-    """A separation, and all that was tried, best first."""
+    """A separation, and all that was tried, best first.
+
+    Attributes:
+        scores: of its voices, where all of the recording was tried.
+    """
 
     candidates: list[Candidate] = field(default_factory=list)
+    scores: list[VoiceScore] = field(default_factory=list)
 
 
-def load(name: str = AUTO, device: str = "auto", *arguments: Any, **options: Any) -> Model:
-    """As ``pipelines.separate.load``; ``auto`` tries all that fits and keeps what scores best.
+def choose_model(microphones: int, sources: int | None = None) -> str:
+    """The one model for a recording by rule, where nothing scores what several make of it.
+
+    Args:
+        microphones: independent ones.
+        sources: number of talkers; None where nobody says, which of one microphone is taken to be two.
+
+    Raises:
+        InputError: nothing fits.
+    """
+    here = {talkers: name for talkers, name in DEFAULT_SINGLE.items() if name in packaged()}
+    if microphones > 1 and (not sources or sources <= microphones or sources not in here):
+        return DEFAULT_MULTICHANNEL
+    if sources == 1:
+        return UNCHANGED
+    if (sources or UNCOUNTED) in here:
+        return here[sources or UNCOUNTED]
+    counts = " or ".join(str(talkers) for talkers in sorted(here))
+    what = (
+        f"for {sources} talkers heard by one microphone (only for {counts})" if here else "for one microphone"
+    )
+    raise InputError(
+        f"No network {what} is installed: name one that you trained or downloaded with --model, "
+        "or 'nmf' with dictionaries of its voices."
+    )
+
+
+def load(
+    name: str = AUTO,
+    device: str = "auto",
+    dereverb: Dereverberation = "none",
+    runtime: Runtime = "auto",
+    **options: Any,
+) -> "Model | AutoModel":
+    """As ``pipelines.separate.load``; ``auto`` chooses by recording among all that fits it.
 
     Raises:
         InputError: weights that are missing, damaged, or those of another architecture.
         UsageError: no such model, device or option.
     """
-    model = hub.load(name, device, *arguments, **options)
-    if model.name != AUTO or model.options.keys() - {"sources", "reference"} or not has_scorer():
-        return model
-    return AutoModel(**vars(model))
+    if name != AUTO:
+        return separate.load(name, device, dereverb, runtime, **options)
+    if dereverb == "joint":
+        return separate.load(JOINT_MODEL, device, dereverb, runtime, **options)
+    separate.load(DEFAULT_MULTICHANNEL, device, dereverb, **options)  # a wrong option is said before any work
+    return AutoModel(choose_device(device), dereverb, options, runtime)
 
 
 def value_db(scores: Sequence[float], own: float, probabilities: Sequence[float]) -> float:
@@ -156,34 +203,37 @@ def talkers(
     return [(1 - doubt) * count / sum(counts) + doubt / len(counts) for count in counts]
 
 
-def loudest(recording: Audio, seconds: float) -> Audio:
-    """The excerpt of so many seconds that has most energy, in steps of half its length."""
-    length = min(round(seconds * recording.sample_rate), recording.samples.shape[1])
-    step = max(1, length // 2)
-    energy = torch.stack([part.square().sum() for part in recording.samples.split(step, 1)])
-    start = int((energy[:-1] + energy[1:]).argmax()) * step if len(energy) > 1 else 0
-    start = min(start, recording.samples.shape[1] - length)
-    return Audio(recording.samples[:, start : start + length], recording.sample_rate)
-
-
 @dataclass(frozen=True)
-class AutoModel(Model):
-    """All models that fit a recording."""
+class AutoModel:
+    """All models that fit a recording; the best by a blind score, or, without one, by rule."""
+
+    device: torch.device
+    dereverb: Dereverberation = "none"
+    options: dict[str, Any] = field(default_factory=dict)
+    runtime: Runtime = "auto"
+
+    @property
+    def scored(self) -> bool:
+        """Whether several models are tried: a scorer is here, and no option is for one method alone."""
+        return not self.options.keys() - {"sources", "reference"} and has_scorer()
 
     def __call__(
-        self, source: Tensor | Audio | Source, sample_rate: int | None = None, images: bool = False
+        self,
+        source: Recording | Tensor | Audio | Source,
+        sample_rate: int | None = None,
+        images: bool = False,
     ) -> Separation:
-        """As ``Model``; the result (``Chosen``) also tells what was tried."""
+        """As ``Model``; where several were tried, the result (``Chosen``) also says how each went."""
         started = time.perf_counter()
-        recording = as_audio(source, sample_rate)
-        if recording.seconds < LEAST_SECONDS:
-            return super().__call__(recording, images=images)
+        recording = Recording.of(source, sample_rate)
+        if not self.scored or recording.seconds < LEAST_SECONDS:
+            return self.by_rule(recording)(recording, images=images)
         whole = recording.seconds <= WHOLE_SECONDS
-        found, candidates = self.tried(
-            recording if whole else loudest(recording, TRIAL_SECONDS), images and whole
+        separations, candidates = self.tried(
+            recording if whole else recording.loudest(TRIAL_SECONDS), images and whole
         )
         best = candidates[0]
-        result = found[0] if whole else self.as_tried(best)(recording, images=images)
+        result = separations[0] if whole else self.as_tried(best)(recording, images=images)
         failed = [f"{each.model} could not: {each.error}" for each in candidates if each.error]
         return Chosen(
             result.sources,
@@ -193,37 +243,50 @@ class AutoModel(Model):
             [*result.warnings, *failed],
             time.perf_counter() - started,
             candidates,
+            best.scores if whole else [],
         )
 
-    def decided(self, path: str | os.PathLike[str]) -> tuple[Model, list[Candidate]]:
-        """The model for a recording of any length, and all that was tried on its loudest part.
+    def piece_seconds(self, recording: Recording) -> float | None:
+        """How much of a recording is best separated at once; None: as much as memory allows.
+
+        Raises:
+            InputError: the recording cannot be read.
+        """
+        return NETWORK_SECONDS if recording.microphones == 1 else None
+
+    def decided(self, recording: Recording) -> tuple[Model, list[Candidate]]:
+        """The model for all pieces of a recording of any length, and all that was tried on its loudest part.
 
         Raises:
             InputError: the recording cannot be read, or none could separate it.
         """
-        blocks = audio_files.read_blocks(path, TRIAL_SECONDS)
-        loud = max(blocks, key=lambda block: float(block.square().sum()))
-        _, candidates = self.tried(Audio(loud, audio_files.probe(path).sample_rate))
+        if not self.scored:
+            return self.by_rule(recording), []
+        _, candidates = self.tried(recording.loudest_block(TRIAL_SECONDS))
         return self.as_tried(candidates[0]), candidates
 
-    def counted(self, path: str | os.PathLike[str]) -> Model:
-        """The model for a recording of any length.
+    def by_rule(self, recording: Recording) -> Model:
+        """The model for a recording of any length, by its microphones and talkers alone.
 
         Raises:
-            InputError: the recording cannot be read, or none could separate it.
+            InputError: the recording cannot be read, or nothing fits it.
         """
-        return self.decided(path)[0]
+        options, notes = self.options, ()
+        if recording.microphones == 1 and options.get("sources") is None:
+            talkers, said = count_talkers(recording, self.device)
+            options, notes = options | {"sources": talkers}, (said,)
+        name = choose_model(recording.microphones, options.get("sources"))
+        return Model(name, self.device, self.dereverb, options, self.runtime, notes)
 
-    def tried(self, recording: Audio, images: bool = False) -> tuple[list[Separation], list[Candidate]]:
+    def tried(self, recording: Recording, images: bool = False) -> tuple[list[Separation], list[Candidate]]:
         """What all candidates make of a recording, best first; those that could not come last.
 
         Raises:
             InputError: none of them could.
         """
         scorer = BlindScorer(device=str(self.device))
-        live = usable_channels(recording, [])[1]
-        heard = recording.samples[self.options.get("reference") or live[0]]
-        own = scorer(heard, heard[None], recording.sample_rate)
+        reference = self.options.get("reference") or 0
+        own = scorer.of(recording, channel=reference)
         candidates = self._candidates(recording)
         found: list[tuple[Candidate, Separation]] = []
         counted = None
@@ -241,9 +304,8 @@ class AutoModel(Model):
             found.append((each, separation))
         probabilities = self._talkers(recording, counted)
         for each, separation in found:
-            each.scores = (
-                own if each.model == UNCHANGED else scorer(heard, separation.sources, recording.sample_rate)
-            )
+            same = each.model == UNCHANGED and self.dereverb == "none"
+            each.scores = own if same else scorer.of(recording, separation.sources, reference)
             each.value_db = worth_db(each, own[0].si_snr_db, probabilities)
         if not found:
             raise InputError(candidates[0].error or "Nothing could separate it.")
@@ -251,43 +313,38 @@ class AutoModel(Model):
         failed = [each for each in candidates if each.error]
         return [separation for _, separation in found], [each for each, _ in found] + failed
 
-    def _talkers(self, recording: Audio, counted: int | None = None) -> list[float]:
+    def _talkers(self, recording: Recording, counted: int | None = None) -> list[float]:
         """Probabilities of 1, 2 ... talkers: what was said, else as counted, by ``ARRAY[0]`` too, with some doubt."""
         wanted = self.options.get("sources")
         if wanted is not None:
-            return [float(count == wanted) for count in range(1, wanted + 1)]
-        samples = usable_channels(recording, [])[0]
-        return talkers(self.heard(samples, recording.sample_rate), counted, len(samples))
+            return [float(talkers == wanted) for talkers in range(1, wanted + 1)]
+        return talkers(self.heard(recording), counted, len(recording.heard))
 
-    def heard(self, samples: Tensor, sample_rate: int) -> list[float]:
-        """Probabilities of 1, 2 ... talkers, as ``COUNTER`` hears them; without it all alike."""
-        if COUNTER not in packaged():
+    def heard(self, recording: Recording) -> list[float]:
+        """Probabilities of 1, 2 ... talkers, by the network that counts them; without it all alike."""
+        windows = windows_of(recording, self.device)
+        if windows is None:
             return [1 / MOST_TALKERS] * MOST_TALKERS
-        counter = networks.ready(COUNTER, self.device, "counter")
-        windows = windows_to_count(samples, sample_rate, counter.sample_rate)
-        return counter(windows.to(self.device)).mean(0).tolist()
+        return windows.probabilities.mean(0).tolist()
 
-    def _candidates(self, recording: Audio) -> list[Candidate]:
-        wanted = self.options.get("sources")
+    def _candidates(self, recording: Recording) -> list[Candidate]:
+        wanted, microphones = self.options.get("sources"), recording.microphones
         counts = range(1, MOST_TALKERS + 1) if wanted is None else [wanted]
-        found = [Candidate(UNCHANGED)] if 1 in counts else []
+        fitting = [Candidate(UNCHANGED)] if 1 in counts else []
+        if microphones > 1:
+            if wanted is None and microphones >= min(COUNTED_BY):
+                fitting.append(Candidate(ARRAY[0], counts=True))
+            for talkers in (each for each in counts if 1 < each <= microphones):
+                fitting += [Candidate(name, talkers) for name in ARRAY]
         here = packaged()
-        samples = usable_channels(recording, [])[0]
-        if not is_one_microphone(samples):
-            if wanted is None and len(samples) >= min(COUNTED_BY):
-                found.append(Candidate(ARRAY[0], counts=True))
-            for count in (each for each in counts if 1 < each <= len(samples)):
-                found += [Candidate(name, count) for name in ARRAY]
-        for count in counts:
-            found += [Candidate(name, count) for name in SINGLE.get(count, ()) if name in here]
-        if not found:  # the rule without a score says why nothing fits
-            channels = 1 if is_one_microphone(samples) else len(samples)
-            found = [Candidate(hub.choose_model(channels, wanted), wanted)]
-        return found
+        for talkers in counts:
+            fitting += [Candidate(name, talkers) for name in SINGLE.get(talkers, ()) if name in here]
+        # the rule says why nothing fits
+        return fitting or [Candidate(choose_model(microphones, wanted), wanted)]
 
     def as_tried(self, candidate: Candidate) -> Model:
         """The model that a candidate is."""
         options = {name: value for name, value in self.options.items() if name != "sources"}
         if candidate.sources is not None:
             options["sources"] = candidate.sources
-        return Model(candidate.model, self.device, self.dereverb, options, self.runtime, self.notes)
+        return Model(candidate.model, self.device, self.dereverb, options, self.runtime)

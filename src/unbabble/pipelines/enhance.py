@@ -5,33 +5,30 @@ By itself the strength is the highest one with which a blind score does not fall
 """
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from unbabble.base import audio as audio_files
 from unbabble.base import notes
-from unbabble.base.audio import Audio, AudioWriter
 from unbabble.base.contracts import Meter
 from unbabble.base.errors import InputError, UsageError
-from unbabble.base.files import partial_name
-from unbabble.base.formats import Format, by_suffix, fitting_gain, scaled
+from unbabble.base.formats import Format
 from unbabble.base.weights import packaged
 from unbabble.networks import load as networks
 from unbabble.nn.kinds.scorer import LEAST_SECONDS
+from unbabble.pipelines.pieces import write_pieces
+from unbabble.pipelines.recording import Recording
 from unbabble.pipelines.score import BlindScorer, VoiceScore, has_scorer
 from unbabble.pipelines.separate import Model, load
 
 AUTO, BLIND = "auto", "blind"
 DEFAULTS = ("bsrnn.1talker_16k", "gru.2x64")
 """What ``auto`` is: the first of these that is installed."""
-PIECE_SECONDS, FADED_SECONDS = 30.0, 0.5
 TRIAL_SECONDS = 20.0
 """Of the loudest part, by which the strength is chosen."""
 STRENGTHS_DB = (math.inf, 20.0, 12.0, 6.0, 0.0)
@@ -141,7 +138,7 @@ def limited(
 
 def enhance_file(
     models: Sequence[Model],
-    path: str | os.PathLike[str],
+    recording: Recording,
     out: Path,
     *,
     format: Format | None = None,
@@ -153,7 +150,7 @@ def enhance_file(
 
     Args:
         models: from ``load_enhancers``; of several, one is chosen by the loudest part of the recording.
-        path: the recording.
+        recording: of any length.
         out: file that is written.
         format: of the file; by its suffix if not given.
         strength: in dB, or ``auto``: see the module.
@@ -164,18 +161,18 @@ def enhance_file(
         InputError: the recording cannot be read, or is silent.
         OutputError: the file cannot be written.
     """
-    info = audio_files.probe(path)
-    loud = loudest_part(path)
-    if not loud.samples.any():
+    loudest = recording.loudest_block(TRIAL_SECONDS)
+    if not loudest.samples.any():
         raise InputError("The recording is silent: there is nothing to enhance.")
+    loud = Recording.of(loudest.samples[loudest.samples.square().sum(1).argmax()], loudest.sample_rate)
     model, tried = _chosen(models, loud, choose) if len(models) > 1 else (models[0], {})
     result = Enhanced(model.name, math.inf if strength == AUTO else float(strength), tried)
     if has_scorer() and loud.seconds >= LEAST_SECONDS:
         decide(model, loud, strength, result)
     result.audio_seconds = write_pieces(
-        path,
+        recording,
         out,
-        lambda block: _enhanced(model, block, info.sample_rate, result),
+        lambda block: _enhanced(model, block, recording.sample_rate, result),
         warnings=result.warnings,
         format=format,
         progress=progress,
@@ -183,89 +180,21 @@ def enhance_file(
     return result
 
 
-def write_pieces(
-    path: str | os.PathLike[str],
-    out: Path,
-    change: Callable[[Float[Tensor, "channel time"]], Float[Tensor, "output time"]],
-    *,
-    warnings: list[str],
-    channels: int | None = None,
-    format: Format | None = None,
-    progress: Callable[[float, float | None], None] | None = None,
-) -> float:
-    """Write what ``change`` makes of a recording, piece by piece, faded from one to the next; its duration in seconds.
-
-    What would clip is scaled as a whole.
-
-    Args:
-        path: the recording.
-        out: file that is written.
-        change: of a piece, as long as that.
-        warnings: what the user should know of the recording, and of its scaling, is added.
-        channels: of what is written; None for those of the recording.
-        format: of the file; by its suffix if not given.
-        progress: called after each piece with the seconds that are done, and those of the recording if known.
-
-    Raises:
-        InputError: the recording cannot be read.
-        OutputError: the file cannot be written.
-    """
-    info = audio_files.probe(path)
-    shared = round(FADED_SECONDS * info.sample_rate)
-    held: Tensor | None = None
-    written = 0
-    format = format or by_suffix(out)
-    floats = out if format == "wav" else out.with_name(partial_name(f"{out.name}.floats"))
-    width = channels or info.channels
-    with AudioWriter(floats, info.sample_rate, width, info.seconds or 0.0, "wav") as writer:
-        for block, last in audio_files.with_last(audio_files.read_blocks(path, PIECE_SECONDS, FADED_SECONDS)):
-            found = change(block)
-            if held is not None:
-                length = min(shared, found.shape[1])
-                fade = torch.linspace(0, 1, length)
-                found[:, :length] = fade * found[:, :length] + (1 - fade) * held[:, :length]
-            end = found.shape[1] if last else found.shape[1] - shared
-            writer.write(found[:, :end])
-            held, written = found[:, end:].clone(), written + end
-            if progress is not None:
-                progress(written / info.sample_rate, info.seconds)
-    notes.add(warnings, info.warnings)
-    if floats != out:
-        gain = fitting_gain(writer.peak, format)
-        notes.add(warnings, [scaled(gain)] if gain < 1 else [])
-        try:
-            audio_files.convert(floats, out, format, gain)
-        finally:
-            floats.unlink(missing_ok=True)
-    return written / info.sample_rate
-
-
-def loudest_part(path: str | os.PathLike[str]) -> Audio:
-    """The loudest ``TRIAL_SECONDS`` of a recording."""
-    blocks = audio_files.read_blocks(path, TRIAL_SECONDS)
-    return Audio(
-        max(blocks, key=lambda block: float(block.square().sum())), audio_files.probe(path).sample_rate
-    )
-
-
-def _chosen(models: Sequence[Model], loud: Audio, choose: Chooser | None) -> tuple[Model, dict[str, float]]:
-    choose = choose or load_chooser()
-    heard = loud.samples[loud.samples.square().sum(1).argmax()]
-    worth = {
-        model.name: choose(heard, model(heard[None], loud.sample_rate).sources[0], loud.sample_rate)
-        for model in models
-    }
+def _chosen(
+    models: Sequence[Model], loud: Recording, choose: Chooser | None
+) -> tuple[Model, dict[str, float]]:
+    choose, rate = choose or load_chooser(), loud.sample_rate
+    worth = {model.name: choose(loud.samples[0], model(loud).sources[0], rate) for model in models}
     return max(models, key=lambda model: worth[model.name]), worth
 
 
-def decide(model: Model, loud: Audio, strength: Strength, result: Enhanced) -> None:
-    """Score the recording as it is and enhanced; where ``strength`` is open, choose it."""
-    scorer, rate = BlindScorer(), loud.sample_rate
-    heard = loud.samples[loud.samples.square().sum(1).argmax()]
-    clean = model(heard[None], rate).sources[0]
-    result.before = scorer(heard, heard[None], rate)[0]
+def decide(model: Model, loud: Recording, strength: Strength, result: Enhanced) -> None:
+    """Score a channel as it is and enhanced, put it into ``result``; where ``strength`` is open, choose it."""
+    scorer, noisy = BlindScorer(), loud.samples[0]
+    clean = model(loud).sources[0]
+    result.before = scorer.of(loud)[0]
     for strength_db in STRENGTHS_DB if strength == AUTO else (float(strength),):
-        result.after = scorer(heard, limited(clean, heard, strength_db)[None], rate)[0]
+        result.after = scorer.of(loud, limited(clean, noisy, strength_db)[None])[0]
         result.strength_db = strength_db
         if result.after.si_snr_db >= result.before.si_snr_db:
             break

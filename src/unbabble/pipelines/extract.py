@@ -18,7 +18,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unbabble.base import audio as audio_files
-from unbabble.base.audio import Audio
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.formats import Format
 from unbabble.base.kinds import taken_by
@@ -30,11 +29,12 @@ from unbabble.nn.kinds.embedder import NeuralEmbedder
 from unbabble.nn.kinds.extractor import NeuralExtractor
 from unbabble.nn.kinds.scorer import LEAST_SECONDS, unit
 from unbabble.pipelines.chosen_voice import ChosenVoice, Judge
-from unbabble.pipelines.enhance import loudest_part, write_pieces
-from unbabble.pipelines.recording import clipped_share, independent_microphones
+from unbabble.pipelines.count import windows_of
+from unbabble.pipelines.pieces import write_pieces
+from unbabble.pipelines.recording import Recording
 from unbabble.pipelines.score import BlindScorer, VoiceScore, has_scorer
-from unbabble.pipelines.separate import COUNTER, windows_to_count
 from unbabble.signal.level import live_channel
+from unbabble.signal.microphones import clipped_share, independent_microphones
 
 AUTO = "auto"
 EXTRACTING = taken_by("extract")
@@ -52,6 +52,8 @@ PART_SECONDS = 1.6
 PERHAPS_SEVERAL, SURELY_SEVERAL = 0.5, 0.8
 """Probability of two talkers or more, from which an enrollment is doubted, and refused. Of single speakers of the dev
 split, clean, in rooms or in noise of 5 dB, 7 in 100 are doubted and 1 is refused; of two at once half are refused."""
+TRIAL_SECONDS = 20.0
+"""Of the loudest part, by which the voice is scored."""
 COUNTING_MICROPHONES = 3
 """From so many on, blind separation also counts talkers: with two it often hears one where there are three."""
 WHERE_COUNTED = {1: (0.8, math.inf), 2: (0.3, 0.7), 3: (0.3, 0.4)}
@@ -160,9 +162,9 @@ def enrollment_of(
     """
     found = []
     for path in paths:
-        recording = audio_files.read(path)
+        recording = Recording.of(path)
         name = os.fspath(path)
-        if not recording.samples.any():
+        if not recording.live:
             raise InputError(f"The enrollment '{name}' is silent.")
         share = clipped_share(recording.samples)
         if share > MOST_CLIPPED_SHARE:
@@ -178,8 +180,8 @@ def enrollment_of(
             warnings.append(
                 f"Perhaps several people talk in the enrollment '{name}': it should be one alone."
             )
-        heard = recording.samples[recording.samples.square().sum(1).argmax()]
-        found.append(_spoken(audio_files.resample(heard, recording.sample_rate, rate), rate))
+        loudest = recording.heard.square().sum(1).argmax()
+        found.append(_spoken(recording.at(rate)[loudest], rate))
     joined = torch.cat([unit(each) for each in found])
     if len(joined) < LEAST_ENROLLED_SECONDS * rate:
         raise InputError(
@@ -248,7 +250,7 @@ class Several:
         return WHERE_COUNTED[min(self.counted, max(WHERE_COUNTED))]
 
 
-def counted_by_array(recording: Audio) -> int | None:
+def counted_by_array(recording: Recording) -> int | None:
     """How many talk, by blind separation of the first half minute; None of few microphones or too little."""
     heard = recording.samples[:, : round(MOST_ENROLLED_SECONDS * recording.sample_rate)]
     if independent_microphones(heard) < COUNTING_MICROPHONES:
@@ -260,16 +262,13 @@ def counted_by_array(recording: Audio) -> int | None:
         return None
 
 
-def probability_of_several(recording: Audio) -> float:
+def probability_of_several(recording: Recording) -> float:
     """That more than one person talks, by the network that counts talkers; 0 where that is not installed."""
-    if COUNTER not in packaged():
+    windows = windows_of(recording, torch.device("cpu"))
+    if windows is None or not len(windows.powers):
         return 0.0
-    network = networks.ready(COUNTER, torch.device("cpu"), "counter")
-    heard = windows_to_count(recording.samples, recording.sample_rate, network.sample_rate)
-    if not len(heard):
-        return 0.0
-    power = heard.square().mean(-1)
-    return float((network(heard)[:, 1:].sum(-1) * power).sum() / power.sum().clamp(min=1e-30))
+    several = windows.probabilities[:, 1:].sum(-1)
+    return float((several * windows.powers).sum() / windows.powers.sum().clamp(min=1e-30))
 
 
 def _spoken(samples: Float[Tensor, " time"], rate: int) -> Float[Tensor, " time"]:
@@ -287,7 +286,7 @@ def extract_file(
     name: str,
     network: NeuralExtractor,
     person: Tensor,
-    path: str | os.PathLike[str],
+    recording: Recording,
     out: Path,
     *,
     format: Format | None = None,
@@ -299,7 +298,7 @@ def extract_file(
         name: of the model.
         network: from ``load_extractor``.
         person: what its ``enrolled`` made of an enrollment.
-        path: the recording; of several microphones the loudest that is alive is heard.
+        recording: of any length; of several microphones the loudest that is alive is heard.
         out: file that is written.
         format: of the file; by its suffix if not given.
         progress: called after each piece with the seconds that are done, and those of the recording if known.
@@ -309,8 +308,8 @@ def extract_file(
         OutputError: the file cannot be written.
     """
     result = Extracted(name)
-    rate = audio_files.probe(path).sample_rate
-    loud = loudest_part(path)
+    rate = recording.sample_rate
+    loud = recording.loudest_block(TRIAL_SECONDS)
     if not loud.samples.any():
         raise InputError("The recording is silent: nobody talks in it.")
     microphone = live_channel(loud.samples, int(loud.samples.square().sum(1).argmax()))
@@ -328,14 +327,14 @@ def extract_file(
         return voice[None]
 
     result.audio_seconds = write_pieces(
-        path, out, change, warnings=result.warnings, channels=1, format=format, progress=progress
+        recording, out, change, warnings=result.warnings, channels=1, format=format, progress=progress
     )
     result.level_db = float(10 * torch.log10(energies[0] / energies[1])) if energies[0] > 0 else -torch.inf
     if result.level_db < ABSENT_DB:
         result.warnings.append("Nothing was found of this person: is it somebody else who talks?")
     elif has_scorer() and loud.seconds >= LEAST_SECONDS:
-        heard = loud.samples[microphone]
-        result.score = BlindScorer()(heard, _voice(network, person, heard, rate)[None], rate)[0]
+        voice = _voice(network, person, loud.samples[microphone], rate)
+        result.score = BlindScorer().of(loud, voice[None], microphone)[0]
     return result
 
 

@@ -4,7 +4,7 @@
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from unbabble.networks import load as networks
 from unbabble.nn.kinds.network import Network
 from unbabble.nn.kinds.scorer import LEAST_SECONDS, WINDOW_SECONDS, Scores, unit
 from unbabble.nn.kinds.separator import NeuralSeparator
+from unbabble.pipelines.recording import Recording
 
 AUTO = "auto"
 DEFAULT_SCORER = "blind_sisnr_bands.8k"
@@ -108,6 +109,24 @@ class BlindScorer:
         )
         return _told(self.network.scores(m[None].to(self.device), e[None].to(self.device)))
 
+    def of(
+        self, recording: Recording, estimates: Float[Tensor, "source time"] | None = None, channel: int = 0
+    ) -> list[VoiceScore]:
+        """Score what was separated from ``recording``.
+
+        Args:
+            recording: in memory.
+            estimates: at its rate; None for the recording itself, taken for a voice.
+            channel: of the recording, from 0, in which they are heard; another one stands in where it is dead.
+
+        Raises:
+            InputError: not finite, silent, too short, or of different lengths.
+        """
+        rate = self.network.sample_rate
+        m = recording.at(rate)[recording.place(channel)]
+        e = m[None] if estimates is None else audio_files.resample(estimates, recording.sample_rate, rate)
+        return _told(self.network.scores(m[None].to(self.device), e[None].to(self.device)))
+
     def files(
         self, mixture: str | os.PathLike[str], estimates: Sequence[str | os.PathLike[str]], channel: int = 1
     ) -> list[VoiceScore]:
@@ -122,10 +141,13 @@ class BlindScorer:
             InputError: files that cannot be read or do not belong together.
         """
         paths = [mixture, *estimates]
-        infos = [audio_files.probe(path) for path in paths]
-        for path, info in zip(paths, infos, strict=True):
-            if 1 < info.channels < channel:
-                raise InputError(f"'{path}' has {info.channels} channels, there is no channel {channel}.")
+        opened = [Recording.open(path) for path in paths]
+        for path, recording in zip(paths, opened, strict=True):
+            if 1 < recording.channels < channel:
+                raise InputError(
+                    f"'{path}' has {recording.channels} channels, there is no channel {channel}."
+                )
+        infos = [recording.info for recording in opened]
         known = [(info.seconds, str(path)) for info, path in zip(infos, paths, strict=True) if info.seconds]
         exact = all(info.frames is not None for info in infos)
         tolerance = LENGTH_TOLERANCE_SECONDS if exact else CONTAINER_TOLERANCE_SECONDS
@@ -134,21 +156,26 @@ class BlindScorer:
             raise InputError(
                 f"'{first}' lasts {short:.2f} s and '{second}' {long:.2f} s: they are not of one recording."
             )
-        return _told(self.network.scores_of(self._pieces(paths, channel)))
+        channels = [channel - 1 if each.channels > 1 else 0 for each in opened]
+        if opened[0].live:  # silence is refused by the network
+            channels[0] = opened[0].live[opened[0].place(channels[0])]
+        if all(each.held for each in opened):
+            m, e = self._together([each.samples for each in opened], opened, channels)
+            return _told(self.network.scores(m, e))
+        blocks = zip(*(each.blocks(WINDOW_SECONDS) for each in opened), strict=False)
+        return _told(self.network.scores_of(self._together(each, opened, channels) for each in blocks))
 
-    def _pieces(
-        self, paths: Sequence[str | os.PathLike[str]], channel: int
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        rates = [audio_files.probe(path).sample_rate for path in paths]
-        for blocks in zip(*(audio_files.read_blocks(path, WINDOW_SECONDS) for path in paths), strict=False):
-            heard = [block[channel - 1 if len(block) > 1 else 0] for block in blocks]
-            heard = [
-                audio_files.resample(each, rate, self.network.sample_rate)
-                for each, rate in zip(heard, rates, strict=True)
-            ]
-            length = min(map(len, heard))
-            mixture, *estimates = (each[:length].to(self.device) for each in heard)
-            yield mixture[None], torch.stack(estimates)[None]
+    def _together(
+        self, parts: Sequence[Tensor], recordings: Sequence[Recording], channels: Sequence[int]
+    ) -> tuple[Float[Tensor, "1 time"], Float[Tensor, "1 source time"]]:
+        """The mixture and its estimates out of parts of their recordings, at the network's rate, equally long."""
+        heard = [
+            audio_files.resample(part[channel], recording.sample_rate, self.network.sample_rate)
+            for part, recording, channel in zip(parts, recordings, channels, strict=True)
+        ]
+        length = min(map(len, heard))
+        mixture, *estimates = (each[:length].to(self.device) for each in heard)
+        return mixture[None], torch.stack(estimates)[None]
 
 
 class Listener:

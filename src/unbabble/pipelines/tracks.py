@@ -27,17 +27,11 @@ from unbabble.base.decoding import AudioInfo
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.files import partial_suffix, writable_folder
 from unbabble.base.formats import Format
+from unbabble.pipelines.pieces import segment_seconds
+from unbabble.pipelines.recording import Recording
 from unbabble.signal.permutation import NONE, best_permutation
 
-SEGMENT_SECONDS = 60.0
 OVERLAP_SHARE = 1 / 6
-LEAST_SEGMENT_SECONDS = 20.0
-SEGMENT_SAMPLES = 6_000_000
-"""Samples of all channels together that a segment may have: about 1.5 GiB of memory with AuxIVA."""
-LONG_SAMPLES = 20_000_000
-"""Samples of all channels together up to which a recording is separated in one piece, if it is not long."""
-LONG_SECONDS = 300.0
-"""Up to here a recording is separated in one piece, if it is not too wide for that."""
 FADED_SECONDS = 1.0
 """Length of the cross-fade in the middle of the overlap."""
 FRAME_SECONDS = 0.064
@@ -93,32 +87,9 @@ class LongSeparation:
     seconds: float = 0.0
 
 
-def segment_seconds(info: AudioInfo, piece: float | None = None) -> float:
-    """How long segments of such a recording are: as long as memory allows, but never too short to learn from.
-
-    Args:
-        info: of the recording.
-        piece: seconds that the model likes best, if it has a preference.
-    """
-    if piece is not None:
-        return piece
-    most = SEGMENT_SAMPLES / (info.channels * info.sample_rate)
-    return min(SEGMENT_SECONDS, max(LEAST_SEGMENT_SECONDS, most))
-
-
-def is_long(info: AudioInfo, piece: float | None = None) -> bool:
-    """Whether a recording is better separated in segments, or may be, as its length is not known."""
-    if info.seconds is None:
-        return True
-    if piece is not None:
-        return info.seconds > 2 * piece
-    most = LONG_SAMPLES / (info.channels * info.sample_rate)
-    return info.seconds > min(LONG_SECONDS, max(most, 2 * LEAST_SEGMENT_SECONDS))
-
-
 def separate_long(
     model: Model,
-    path: str | os.PathLike[str],
+    recording: Recording,
     out: str | os.PathLike[str],
     *,
     segment: float | None = None,
@@ -133,7 +104,7 @@ def separate_long(
 
     Args:
         model: what separates a segment, as ``unbabble.load`` gives.
-        path: the recording.
+        recording: of any length.
         out: folder for ``source1.wav`` ... (and ``source1_image.wav`` ...).
         segment: seconds of a segment; 60 by default, less for many channels.
         overlap: seconds that two segments share; a sixth of a segment by default.
@@ -147,7 +118,7 @@ def separate_long(
         UsageError: an overlap that is not shorter than half a segment.
     """
     started = time.perf_counter()
-    info = audio_files.probe(path)
+    info = recording.info
     segment = segment or segment_seconds(info)
     overlap = segment * OVERLAP_SHARE if overlap is None else overlap
     if not 0 < 2 * overlap <= segment:
@@ -158,7 +129,7 @@ def separate_long(
         separator = _Segments(model, info, images)
         held: list[Tensor] = []  # the end of the previous segment
         shared = round(overlap * info.sample_rate)
-        for block, last in audio_files.with_last(audio_files.read_blocks(path, segment, overlap)):
+        for block, last in audio_files.with_last(recording.blocks(segment, overlap)):
             voices = separator(block, len(tracks))
             joined = tracks.join(voices, held[0] if held else None, shared)
             end = joined.shape[-1] if last else joined.shape[-1] - shared

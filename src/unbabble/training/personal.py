@@ -27,7 +27,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unbabble.base import audio as audio_files
 from unbabble.base import registry
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.files import atomic, user_cache
@@ -39,7 +38,7 @@ from unbabble.nn.kinds.separator import NeuralSeparator
 from unbabble.nn.live_masks import LiveMasks
 from unbabble.nn.material import AdaptationTask, Batches, Material
 from unbabble.pipelines.enhance import DEFAULTS
-from unbabble.pipelines.recording import usable_channels
+from unbabble.pipelines.recording import Recording
 from unbabble.pipelines.score import has_scorer
 from unbabble.training.proof import Gain, blind_gain, packaged_voices, parted, proof
 from unbabble.training.recipe import Updates
@@ -254,18 +253,17 @@ def about(network: NeuralSeparator) -> str:
 
 def _heard(path: str | os.PathLike[str], rate: int, warnings: list[str]) -> Heard | None:
     """A recording's loudest channel; None, with a warning, where it is silent."""
-    recording = audio_files.read(path)
-    name = os.fspath(path)
-    if not recording.samples.any():
+    recording, name = Recording.of(path), os.fspath(path)
+    if not recording.live:
         warnings.append(f"'{name}' is silent: left out.")
         return None
-    samples = usable_channels(recording, [])[0]
-    loudest = samples[samples.square().sum(1).argmax()]
+    number = recording.heard.square().sum(1).argmax()
+    loudest = recording.heard[number]
     clipped = (loudest.abs() >= 0.999 * loudest.abs().max()).float().mean()
     if clipped > CLIPPED_SHARE:
         warnings.append(f"'{name}' is clipped in {100 * clipped:.1f} % of its samples.")
     digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    heard = unit(audio_files.resample(loudest, recording.sample_rate, rate))
+    heard = unit(recording.at(rate)[number])
     return Heard(name, heard, digest, recording.seconds)
 
 

@@ -96,8 +96,8 @@ def bench(
         InputError: no recordings, or weights that cannot be used.
     """
     from unbabble.networks.device import choose_device
+    from unbabble.pipelines.choose import load
     from unbabble.pipelines.score import BlindScorer
-    from unbabble.pipelines.separate import load
 
     frame = Frame(jobs, json, quiet)
     if limit is not None and limit < 1:
@@ -155,18 +155,18 @@ def bench_recording(task: _Recording, models: Sequence[str], scorer: str, device
     Raises:
         InputError: the recording cannot be read, or no model can separate it.
     """
-    from unbabble.pipelines.recording import as_audio
+    from unbabble.pipelines.choose import load
+    from unbabble.pipelines.recording import Recording
     from unbabble.pipelines.score import BlindScorer
-    from unbabble.pipelines.separate import load
 
     started, scoring = time.perf_counter(), BlindScorer(scorer, device)
-    recording = as_audio(task.path, None)
+    recording = Recording.of(task.path)
     scores: dict[str, list[dict[str, Any]]] = {}
     warnings: list[str] = []
     for model in models:
         try:
             voices = load(model, device)(recording).sources
-            told = scoring(recording.samples[0], voices, recording.sample_rate)
+            told = scoring.of(recording, voices)
         except InputError as error:
             warnings.append(f"{model}: {error}")
             continue

@@ -100,13 +100,14 @@ def enhance_one(task: Task, settings: Settings, overwrite: bool) -> FileReport:
         UnbabbleError: it cannot be done, in one sentence.
     """
     from unbabble.pipelines.enhance import enhance_file, load_chooser, load_enhancers
+    from unbabble.pipelines.recording import Recording
 
     def make(folder: Path, result: FileReport) -> None:
         path = folder / f"enhanced{KINDS[settings.format].suffix}"
         models = load_enhancers(settings.model, settings.device, **settings.options)
         found = enhance_file(
             models,
-            settings.part.of(task.path),
+            Recording.open(settings.part.of(task.path)),
             path,
             format=settings.format,
             strength=settings.strength,

@@ -77,9 +77,9 @@ def extract(
         UsageError: a request that makes no sense; no recording was touched.
         OutputError: the folder cannot be written to.
     """
+    from unbabble.pipelines.count import COUNTER
     from unbabble.pipelines.extract import EMBEDDER, enrollment_of, load_extractor
     from unbabble.pipelines.score import DEFAULT_SCORER
-    from unbabble.pipelines.separate import COUNTER
 
     batch = Batch(jobs, report, quiet, out, overwrite)
     if not enroll:
@@ -101,6 +101,7 @@ def extract_one(task: Task, settings: Settings, overwrite: bool) -> FileReport:
         UnbabbleError: it cannot be done, in one sentence.
     """
     from unbabble.pipelines.extract import enrollment_of, extract_file, load_extractor
+    from unbabble.pipelines.recording import Recording
 
     def make(folder: Path, result: FileReport) -> None:
         path = folder / f"voice{KINDS[settings.format].suffix}"
@@ -112,7 +113,7 @@ def extract_one(task: Task, settings: Settings, overwrite: bool) -> FileReport:
             name,
             network,
             person,
-            settings.part.of(task.path),
+            Recording.open(settings.part.of(task.path)),
             path,
             format=settings.format,
             progress=report_progress,

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from unbabble.base.config import merge, parse_assignments
 from unbabble.base.errors import InputError, UsageError
-from unbabble.base.excerpt import Excerpt, Part
+from unbabble.base.excerpt import Part
 from unbabble.base.formats import Format
 from unbabble.base.report import FileReport, Report
 from unbabble.jobs.progress import report_progress
 from unbabble.verbs.frame import Batch, Task, deciding_files, once
 
 if TYPE_CHECKING:
-    from unbabble.pipelines.choose import Candidate
-    from unbabble.pipelines.separate import Model
+    from unbabble.pipelines.choose import AutoModel
+    from unbabble.pipelines.recording import Recording
+    from unbabble.pipelines.separate import Model, Separation
     from unbabble.pipelines.tracks import LongSeparation
 
 LEAST_SEGMENT_SECONDS = 10.0
@@ -108,9 +109,9 @@ def separate(
         OutputError: the folder cannot be written to.
     """
     from unbabble.base.weights import packaged
-    from unbabble.pipelines.choose import load
+    from unbabble.pipelines.choose import AUTO, load
+    from unbabble.pipelines.count import COUNTER
     from unbabble.pipelines.score import DEFAULT_SCORER
-    from unbabble.pipelines.separate import AUTO, COUNTER
 
     if keep_all and model != "auto":
         raise UsageError("--keep-all is for --model auto, which tries several.")
@@ -144,51 +145,49 @@ def separate_file(task: Task, settings: Settings, overwrite: bool, score: bool) 
         UnbabbleError: it cannot be done, in one sentence.
     """
     from unbabble.pipelines.choose import AutoModel, load
+    from unbabble.pipelines.recording import Recording
 
     def make(folder: Path, result: FileReport) -> None:
         model = load(settings.model, settings.device, settings.dereverb, settings.runtime, **settings.options)
-        path = settings.part.of(task.path)
-        segment = _segment(path, settings, model)
-        candidates: list[Candidate] = []
+        recording = Recording.open(settings.part.of(task.path))
+        segment = _segment(recording, settings, model)
         if segment is None:
-            separation = model(path, images=settings.images)
+            separation = model(recording, images=settings.images)
+            candidates = getattr(separation, "candidates", [])
             outputs = separation.save(folder, settings.format)
             details: dict[str, Any] = {"sources": len(separation.sources)}
-            candidates = getattr(separation, "candidates", [])
         else:
-            if isinstance(model, AutoModel):
-                chosen, candidates = model.decided(path)
-            else:
-                chosen = model.counted(path)
-            separation = _in_segments(chosen, path, folder, segment, settings)
+            chosen, candidates = model.decided(recording) if isinstance(model, AutoModel) else (model, [])
+            separation = _in_segments(chosen, recording, folder, segment, settings)
             outputs = separation.outputs
             details = {"sources": separation.sources, "segments": separation.segments}
         details["candidates"] = [each.to_dict() for each in candidates]
         voices = outputs[: details["sources"]]
         if settings.keep_all and isinstance(model, AutoModel):
-            for each in candidates:
+            for each in (each for each in candidates if each.error is None):
                 place = folder / (each.model + (f"-{each.sources}" if each.sources else ""))
-                if each.error is None and segment is None:
-                    outputs += model.as_tried(each)(path, images=settings.images).save(place, settings.format)
-                elif each.error is None and segment is not None:
-                    outputs += _in_segments(model.as_tried(each), path, place, segment, settings).outputs
+                tried = model.as_tried(each)
+                if segment is None:
+                    outputs += tried(recording, images=settings.images).save(place, settings.format)
+                else:
+                    outputs += _in_segments(tried, recording, place, segment, settings).outputs
         result.model, result.audio_seconds = separation.model, separation.audio_seconds
         result.outputs, result.warnings = [str(path) for path in outputs], separation.warnings
         result.details = details | {"separation_seconds": separation.seconds}
         if score:
-            _score(path, voices, settings, result)
+            _score(task, recording, separation, voices, settings, result)
 
     return once("separate", task, settings, overwrite, make)
 
 
 def _in_segments(
-    model: "Model", path: Path | Excerpt, folder: Path, segment: float, settings: Settings
+    model: "Model", recording: "Recording", folder: Path, segment: float, settings: Settings
 ) -> "LongSeparation":
     from unbabble.pipelines.tracks import separate_long
 
     return separate_long(
         model,
-        path,
+        recording,
         folder,
         segment=segment,
         images=settings.images,
@@ -197,16 +196,29 @@ def _in_segments(
     )
 
 
-def _score(path: Path | Excerpt, voices: list[Path], settings: Settings, result: FileReport) -> None:
+def _score(
+    task: Task,
+    recording: "Recording",
+    separation: "Separation | LongSeparation",
+    voices: list[Path],
+    settings: Settings,
+    result: FileReport,
+) -> None:
     """Add what a listener without the true voices says; a recording that cannot be scored is separated all the same."""
     from unbabble.pipelines.score import BlindScorer, has_scorer
+    from unbabble.pipelines.separate import Separation
 
     if not has_scorer():
         return
-    started = time.perf_counter()
+    started, reference = time.perf_counter(), settings.options.get("reference") or 0
     try:
         scorer = BlindScorer()
-        scores = scorer.files(path, voices, channel=(settings.options.get("reference") or 0) + 1)
+        if isinstance(separation, Separation):
+            known = getattr(separation, "scores", [])
+            scores = known or scorer.of(recording, separation.sources, reference)
+        else:
+            path = settings.part.of(task.path)
+            scores = scorer.files(path, voices, channel=reference + 1)
     except InputError as error:
         result.warnings.append(f"Not scored: {error}")
         return
@@ -215,15 +227,14 @@ def _score(path: Path | Excerpt, voices: list[Path], settings: Settings, result:
     result.details["scoring_seconds"] = time.perf_counter() - started
 
 
-def _segment(path: Path | Excerpt, settings: Settings, model: "Model") -> float | None:
+def _segment(recording: "Recording", settings: Settings, model: "Model | AutoModel") -> float | None:
     """How long the pieces are that this recording is to be cut into; None for the whole."""
-    from unbabble.base.audio import probe
-    from unbabble.pipelines.tracks import is_long, segment_seconds
+    from unbabble.pipelines.pieces import is_long, segment_seconds
 
     if settings.segment == 0:
         return None
-    info = probe(path)
+    info = recording.info
     if settings.segment == "auto":
-        piece = model.piece_seconds(path)
+        piece = model.piece_seconds(recording)
         return segment_seconds(info, piece) if is_long(info, piece) else None
     return settings.segment if info.seconds is None or info.seconds > settings.segment else None

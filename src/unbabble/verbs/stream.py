@@ -124,7 +124,7 @@ def stream(
     named = {"sources": sources, "time_constant": time_constant, "warmup": warmup}
     given = {name: value for name, value in named.items() if value is not None}
     options = merge(given, parse_assignments(set or []))
-    separator = load(model, "cpu", runtime="torch", **options).separator(model)
+    separator = load(model, "cpu", runtime="torch", **options).separator()
     if not hasattr(separator, "stream"):
         raise UsageError(f"Model '{model}' needs the whole recording: it cannot stream.")
     if is_network(model):
@@ -180,7 +180,7 @@ def _default_model(input: str | Path, channels: int | None, part: Part) -> str:
     """By the number of microphones, as far as it is known before the recording arrives."""
     from unbabble.base.audio import probe
     from unbabble.base.weights import packaged
-    from unbabble.pipelines.separate import LIVE_SINGLE
+    from unbabble.pipelines.choose import LIVE_SINGLE
 
     if channels is None and str(input) != STDIN:
         try:
