@@ -23,7 +23,7 @@ from unbabble.base.registry import create
 from unbabble.base.weights import packaged
 from unbabble.networks import load as networks
 from unbabble.networks.cost import macs_per_second, parameter_count
-from unbabble.networks.onnx_step import export_step, run_steps
+from unbabble.networks.onnx_step import OnnxStep, export_step, streamed
 from unbabble.signal.metrics import si_sdr
 
 SIZES = ("2x32", "2x64", "2x128", "2x256", "2x512", "2x1024", "3x1024")
@@ -41,11 +41,15 @@ def typical(rounds: int, call, *arguments) -> float:
     return SECONDS / float(np.median(times))
 
 
-def streamed(network, samples: torch.Tensor) -> None:
+def in_torch(network, samples: torch.Tensor) -> None:
     streamer = network.streamer()
     for block in samples.split(network.frames.hop_length):
         streamer.push(block)
     streamer.flush()
+
+
+def in_onnx(path: Path, samples: torch.Tensor) -> torch.Tensor:
+    return streamed(OnnxStep(path), samples)
 
 
 def measure(
@@ -65,20 +69,19 @@ def measure(
         known, network = given.get(name), create("gru", hidden=hidden, layers=layers).eval()
         network = networks.load(known, "enhancer").network if known else network
         row = {"name": name, "parameters": parameter_count(network), "mmacs": macs_per_second(network) / 1e6}
-        row["torch"] = typical(1, streamed, network, samples)
+        row["torch"] = typical(1, in_torch, network, samples)
         with tempfile.TemporaryDirectory() as folder:
             for bits in (32, 8):
                 path = Path(folder) / f"{bits}.onnx"
                 export_step(network, path, int8=bits == 8)
-                row[f"onnx{bits}"] = typical(rounds, run_steps, path, network, samples)
+                row[f"onnx{bits}"] = typical(rounds, in_onnx, path, samples)
                 row[f"bytes{bits}"] = path.stat().st_size
                 if known:
-                    heard = (
-                        (run_steps(path, network, x), true) for x, true, _ in recordings("test", each, 5.0)
-                    )
-                    row[f"si_sdr{bits}"] = float(
-                        np.mean([float(si_sdr(x[None], true[None])) for x, true in heard])
-                    )
+                    scores = [
+                        float(si_sdr(in_onnx(path, noisy), true[None]))
+                        for noisy, true, _ in recordings("test", each, 5.0)
+                    ]
+                    row[f"si_sdr{bits}"] = float(np.mean(scores))
         rows.append(row)
         print(row, flush=True)
     return {"rows": rows}

@@ -55,20 +55,36 @@ def enhancer(tmp_path):
 
 
 def test_one_step_of_a_live_network(call, enhancer, tmp_path):
-    from unbabble.networks.onnx_step import run_steps
+    from unbabble.networks.onnx_step import OnnxStep, streamed
 
-    code, text = call(enhancer, "--out", "step.onnx", "--streaming")
+    code, text = call(enhancer, "--out", "step.onnx", "--streaming", "--opset", "20")
     assert code == 0, text
-    assert {each.name for each in onnx.load("step.onnx").graph.input} == {"frame", "mean", "count", "state"}
+    model = onnx.load("step.onnx")
+    state = ["frames.level.mean", "frames.level.count", "recurrence.units"]
+    assert [each.name for each in model.graph.input] == ["frame", *state]
+    assert [each.name for each in model.graph.output] == ["piece", *(f"next_{name}" for name in state)]
+    assert max(each.version for each in model.opset_import if not each.domain) == 20
     network = networks.load(str(enhancer)).network
     mixture = torch.randn(9000, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         wanted = network.estimate(mixture[None])[0, 0]
-    torch.testing.assert_close(run_steps("step.onnx", network, mixture), wanted, rtol=0, atol=1e-5)
+    torch.testing.assert_close(streamed(OnnxStep("step.onnx"), mixture)[0], wanted, rtol=0, atol=1e-5)
+
+
+def test_one_step_of_a_separator_of_two(call, tmp_path, save):
+    from unbabble.networks.onnx_step import OnnxStep, streamed
+
+    file = save(tmp_path / "live.safetensors", causal=True, levels="kept", blocks=2, repeats=1)
+    code, text = call(file, "--out", "step.onnx", "--streaming")
+    assert code == 0, text
+    mixture = torch.randn(2000, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        wanted = networks.load(str(file)).network.estimate(mixture[None])[0]
+    torch.testing.assert_close(streamed(OnnxStep("step.onnx"), mixture), wanted, rtol=0, atol=1e-5)
 
 
 def test_one_step_of_an_ensemble(call, tmp_path):
-    from unbabble.networks.onnx_step import run_steps
+    from unbabble.networks.onnx_step import OnnxStep, streamed
 
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -82,10 +98,10 @@ def test_one_step_of_an_ensemble(call, tmp_path):
     network = networks.load(str(file)).network
     mixture = torch.randn(40000, generator=torch.Generator().manual_seed(1))
     mixture[20000:] *= 1e-3
-    streamer = network.streamer()
-    wanted = torch.cat([streamer.push(mixture), streamer.flush()], 1)[0]
-    torch.testing.assert_close(run_steps("step.onnx", network, mixture), wanted, rtol=0, atol=1e-5)
+    wanted = streamed(network, mixture)
+    torch.testing.assert_close(streamed(OnnxStep("step.onnx"), mixture), wanted, rtol=0, atol=1e-5)
     assert call(file, "--out", "small.onnx", "--streaming", "--int8")[0] == 0
+    assert (tmp_path / "small.onnx").stat().st_size < 0.6 * (tmp_path / "step.onnx").stat().st_size
     code, text = call(file, "--out", "whole.onnx")
     assert (code, "--streaming" in text, len(text.splitlines())) == (2, True, 1), text
     assert call(file, "--out", "one.onnx", "--set", "chosen=2")[0] == 0
@@ -109,9 +125,19 @@ def test_in_eight_bits_it_is_smaller_and_nearly_the_same(call, enhancer, tmp_pat
 
 def test_what_cannot_be_exported_step_by_step(call, enhancer, save, tmp_path):
     code, text = call(save(tmp_path / "whole.safetensors"), "--out", "x.onnx", "--streaming")
+    assert (code, "only causal" in text) == (2, True)
+    code, text = call("bsrnn.2talkers_8k", "--out", "x.onnx", "--streaming")
     assert (code, "step by step" in text) == (2, True)
     code, text = call(enhancer, "--out", "x.onnx", "--int8")
     assert (code, "--int8 is for --streaming" in text) == (2, True)
+    assert not (tmp_path / "x.onnx").exists()
+
+
+@pytest.mark.parametrize("options", [(), ("--streaming",)])
+def test_an_opset_that_cannot_be_had(call, enhancer, options, tmp_path):
+    """PyTorch's exporter takes another one without a word."""
+    code, text = call(enhancer, "--out", "x.onnx", "--opset", "3", *options)
+    assert (code, "opset 3;" in text, len(text.splitlines())) == (2, True, 1), text
     assert not (tmp_path / "x.onnx").exists()
 
 

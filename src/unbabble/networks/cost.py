@@ -51,9 +51,9 @@ def _recurrent_layers_counted(network: nn.Module) -> Iterator[list[float]]:
     def stand_in(layer: nn.RNNBase):
         weights = sum(each.numel() for name, each in layer.named_parameters() if "weight" in name)
 
-        def forward(x: Tensor, *_: object) -> tuple[Tensor, None]:
+        def forward(x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
             counts.append(weights * x.numel() / layer.input_size)
-            return x.new_zeros(*x.shape[:-1], layer.hidden_size * (1 + layer.bidirectional)), None
+            return x.new_zeros(*x.shape[:-1], layer.hidden_size * (1 + layer.bidirectional)), state
 
         return forward
 

@@ -37,6 +37,7 @@ from unbabble.base.extras import EXTRAS, require
 from unbabble.base.files import as_utf8, atomic, user_cache
 from unbabble.base.weights import CARD_KEY, WeightsCard
 from unbabble.nn.kinds.separator import NeuralSeparator
+from unbabble.nn.streaming import LiveSeparator
 
 Runtime: TypeAlias = Literal["auto", "torch", "onnx"]
 TOLERANCE = 1e-4
@@ -87,7 +88,11 @@ def export(
             raise UsageError(
                 f"ONNX Runtime's estimates differ from the network's by {difference:.1e} of their level, more "
                 f"than {TOLERANCE:g}: '{path}' was not written."
-                + (" One step of it (--streaming) may be exact enough." if hasattr(network, "step") else "")
+                + (
+                    " One step of it (--streaming) may be exact enough."
+                    if isinstance(network, LiveSeparator)
+                    else ""
+                )
             )
     return difference
 
@@ -104,25 +109,37 @@ class OnnxEstimate:
     """
 
     def __init__(self, path: str | Path) -> None:
-        require("onnx")
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        options.log_severity_level = 3  # errors
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # its own kinds, which share no base
-            reason = str(error).splitlines()[0].split(" : ")[-1].rstrip(".")
-            raise InputError(f"ONNX Runtime cannot read '{Path(path).name}': {reason}.") from error
+        self._session = open_session(path, threads=torch.get_num_threads())
 
     def __call__(self, mixture: Float[Tensor, "batch time"]) -> Float[Tensor, "batch source time"]:
         """Estimate the sources; no gradients."""
         samples = mixture.detach().cpu().contiguous().numpy()
         return torch.from_numpy(self._session.run(None, {"mixture": samples})[0]).to(mixture.device)
+
+
+def open_session(path: str | Path, *, threads: int) -> Any:
+    """A file in ONNX Runtime, on the CPU.
+
+    Args:
+        path: an exported file.
+        threads: that compute at the same time.
+
+    Raises:
+        InputError: it cannot be read.
+        MissingExtraError: without the extra ``onnx``.
+    """
+    require("onnx")
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3  # errors
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its own kinds, which share no base
+        reason = str(error).splitlines()[0].split(" : ")[-1].rstrip(".")
+        raise InputError(f"ONNX Runtime cannot read '{Path(path).name}': {reason}.") from error
 
 
 def with_runtime(network: NeuralSeparator, runtime: Runtime) -> NeuralSeparator:
@@ -209,34 +226,63 @@ def _versions() -> list[str]:
 def _program(network: NeuralSeparator, opset: int | None) -> Any:
     graph = _Estimate(network).eval()
     dynamic = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
-    try:
-        with quiet(), torch.enable_grad():  # without what inference does in place to save memory
-            exported = torch.export.export(
-                graph,
-                (torch.zeros(EXAMPLE_SHAPE),),
-                dynamic_shapes=(dynamic,),
-                strict=False,
-                prefer_deferred_runtime_asserts_over_guards=True,
-            )
-            if any(node.target is _GROUP_NORM for node in exported.graph.nodes):
-                exported = exported.run_decompositions({_GROUP_NORM: _group_norm})
-            keep_small_sums(exported)
-            program = torch.onnx.export(
-                exported,
-                opset_version=opset,
-                input_names=["mixture"],
-                output_names=["estimates"],
-                dynamo=True,
-                verbose=False,
-            )
-    except UsageError:
-        raise
-    except Exception as error:  # whatever the exporter stumbles over
-        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise UsageError(f"This network cannot be exported to ONNX: {reason.strip().rstrip('.')}.") from error
-    assert program is not None
+    with exporting(), torch.enable_grad():  # without what inference does in place to save memory
+        exported = torch.export.export(
+            graph,
+            (torch.zeros(EXAMPLE_SHAPE),),
+            dynamic_shapes=(dynamic,),
+            strict=False,
+            prefer_deferred_runtime_asserts_over_guards=True,
+        )
+        if any(node.target is _GROUP_NORM for node in exported.graph.nodes):
+            exported = exported.run_decompositions({_GROUP_NORM: _group_norm})
+        program = to_onnx(exported, ["mixture"], ["estimates"], opset)
     _split_means(program.model)
     return program
+
+
+def to_onnx(
+    exported: torch.export.ExportedProgram, inputs: list[str], outputs: list[str], opset: int | None
+) -> Any:
+    """PyTorch's program as one of ONNX.
+
+    Args:
+        exported: the program.
+        inputs: names of its inputs.
+        outputs: names of its outputs.
+        opset: version of ONNX's operators; None for the exporter's own.
+
+    Raises:
+        UsageError: not to this opset.
+    """
+    keep_small_sums(exported)
+    program = torch.onnx.export(
+        exported, opset_version=opset, input_names=inputs, output_names=outputs, dynamo=True, verbose=False
+    )
+    assert program is not None
+    for node in program.model.graph:
+        node.metadata_props.clear()  # where on this machine the code lies, and other things for its developers
+    written = program.model.opset_imports[""]
+    if opset not in (None, written):  # the exporter keeps quiet about those that it cannot write
+        raise UsageError(f"This network cannot be exported to opset {opset}; opset {written} would do.")
+    return program
+
+
+@contextmanager
+def exporting() -> Iterator[None]:
+    """Whatever the exporter stumbles over, as one sentence.
+
+    Raises:
+        UsageError: it cannot export this network.
+    """
+    try:
+        with quiet():
+            yield
+    except UsageError:
+        raise
+    except Exception as error:
+        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise UsageError(f"This network cannot be exported to ONNX: {reason.strip().rstrip('.')}.") from error
 
 
 def keep_small_sums(exported: torch.export.ExportedProgram) -> None:

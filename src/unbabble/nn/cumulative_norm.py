@@ -1,4 +1,4 @@
-"""Normalisation by what was heard so far, for causal networks; quick to train on a CPU, where torch is slow."""
+"""Normalisation by all frames so far, for causal networks; quick to train on a CPU, where torch is slow."""
 
 from typing import Any
 
@@ -6,13 +6,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from unbabble.nn.state import Memory, State, Stateful
+
 EPS = 1e-8
 
 Frames = Float[Tensor, "batch frame channel"]
 Each = Float[Tensor, "batch frame 1"]
 
 
-class CumulativeNorm(nn.Module):
+class CumulativeNorm(Stateful):
     """Mean and variance over all channels of all frames so far: cLN.
 
     Y. Luo, N. Mesgarani, "Conv-TasNet", IEEE/ACM TASLP 27(8), 2019, section II-D, eqs. 11-13.
@@ -22,24 +24,24 @@ class CumulativeNorm(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
-        self.sums: Tensor | None = None
 
-    def remember(self) -> None:
-        """From now on, calls go on where the last one ended."""
-        self.sums = torch.zeros(3, 1, 1, 1, dtype=torch.float64)  # endless: float32 would stop growing
+    def initial(self, batch: int) -> State:
+        """``sums`` of ones, means and powers of all frames so far, (batch, 1, 3)."""
+        return {"sums": torch.zeros(batch, 1, 3, dtype=torch.float64)}  # endless: float32 would stop growing
 
-    def forward(self, x: Frames) -> Frames:
+    def forward(self, x: Frames, memory: Memory | None = None) -> Frames:
         """The same shape."""
-        if self.sums is None and torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        if memory is None and torch.is_grad_enabled() and not torch.compiler.is_compiling():
             return _CumulativeNorm.apply(x, self.weight, self.bias)
         mean, power = _moments(x)
-        if self.sums is None:
+        if memory is None:
             mean, power = mean.cumsum(1) / _counts(mean), power.cumsum(1) / _counts(power)
         else:
-            new = (_counts(mean).expand_as(mean), mean.double().cumsum(1), power.double().cumsum(1))
-            sums = self.sums + torch.stack(new)
-            self.sums = sums[:, :, -1:]
-            mean, power = sums[1:] / sums[0]
+            new = torch.cat([torch.ones_like(mean), mean, power], -1).double()
+            sums = memory["sums"] + new.cumsum(1)
+            memory["sums"] = sums[:, -1:].clone()
+            count, mean, power = sums.split(1, -1)
+            mean, power = mean / count, power / count
         return _normalise(x, mean, _scale(mean, power), self.weight, self.bias)
 
 

@@ -7,21 +7,18 @@ recording makes no difference.
 """
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from unbabble.base.errors import UsageError
-from unbabble.nn.kinds.separator import NeuralSeparator
-from unbabble.nn.streaming import RecordingStreamer, remembering
+from unbabble.nn.state import Memory, State, Stateful, part
+from unbabble.nn.streaming import LiveSeparator, Windows
 
 COMPRESSION = 0.3
 LEAST_POWER = 1e-8
 """Of features, over the mean so far."""
-RECURRENT_WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 MEMORY_FRAMES = 1875
 """The level so far is the mean of this many frames, 30 s, then fades: a stream has no end."""
 
@@ -89,30 +86,37 @@ class Frames(nn.Module):
             return torch.view_as_real(torch.fft.rfft(frames.float() * self.analysis))
 
     def features(
-        self, spectra: Float[Tensor, "batch frame frequency 2"]
+        self, spectra: Float[Tensor, "batch frame frequency 2"], memory: Memory | None = None
     ) -> Float[Tensor, "batch frame frequency"]:
-        """Compressed magnitudes, over the level so far."""
+        """Magnitudes over the level so far, to the power of ``COMPRESSION``."""
         power = spectra.square().sum(-1)
-        return compressed(power, self.level(power.mean(-1, keepdim=True)))
+        level = self.level(power.mean(-1, keepdim=True), part(memory, "level"))
+        return (power / level.clamp(min=1e-20) + LEAST_POWER) ** (COMPRESSION / 2)
 
-    def pieces(self, spectra: Float[Tensor, "batch frame frequency 2"]) -> Float[Tensor, "batch frame heard"]:
-        """What is heard of each frame; overlapping pieces add up to the waveform."""
+    def pieces(
+        self, spectra: Float[Tensor, "batch frame frequency 2"]
+    ) -> Float[Tensor, "batch frame written"]:
+        """What each frame writes; overlapping pieces add up to the waveform."""
         with torch.autocast(spectra.device.type, enabled=False):
-            found = torch.fft.irfft(torch.view_as_complex(spectra.float().contiguous()), n=self.window_length)
-        return found[..., -self.heard_length :] * self.synthesis
+            whole = torch.fft.irfft(torch.view_as_complex(spectra.float().contiguous()), n=self.window_length)
+        return whole[..., -self.heard_length :] * self.synthesis
 
-    def join(self, pieces: Float[Tensor, "batch frame heard"], length: int) -> Float[Tensor, "batch time"]:
-        """Add up pieces of all frames."""
+    def overlapped(self, pieces: Float[Tensor, "batch frame written"]) -> Float[Tensor, "batch time"]:
+        """The sum of pieces, each a hop after the one before."""
         pieces = pieces.unflatten(-1, (-1, self.hop_length))
         shifts = pieces.shape[-2]
         hops = pieces.new_zeros(())
         for shift in range(shifts):
             hops = hops + nn.functional.pad(pieces[..., shift, :], (0, 0, shift, shifts - 1 - shift))
+        return hops.flatten(-2)
+
+    def join(self, pieces: Float[Tensor, "batch frame written"], length: int) -> Float[Tensor, "batch time"]:
+        """The waveform, of the pieces of all frames."""
         first = self.heard_length - self.hop_length
-        return hops.flatten(-2)[:, first : first + length]
+        return self.overlapped(pieces)[:, first : first + length]
 
 
-class LiveMasks(NeuralSeparator):
+class LiveMasks(LiveSeparator):
     """A network that masks frame after frame; a method implements ``masks``.
 
     Args:
@@ -134,204 +138,79 @@ class LiveMasks(NeuralSeparator):
 
     @abstractmethod
     def masks(
-        self, features: Float[Tensor, "batch frame frequency"]
+        self, features: Float[Tensor, "batch frame frequency"], memory: Memory | None = None
     ) -> Float[Tensor, "batch frame frequency"]:
         """Between 0 and 1, each from frames up to its own."""
 
     def estimate(self, mixture: Float[Tensor, "batch time"]) -> Float[Tensor, "batch 1 time"]:
-        """Mask all frames, and add up what is heard of them."""
+        """Mask all frames, and add up what they write."""
         pieces = self.masked(self.frames.cut(mixture))
         return self.frames.join(pieces, mixture.shape[-1])[:, None]
 
-    def masked(self, frames: Float[Tensor, "batch frame window"]) -> Float[Tensor, "batch frame heard"]:
-        """What is heard of each frame, without noise."""
+    def masked(
+        self, frames: Float[Tensor, "batch frame window"], memory: Memory | None = None
+    ) -> Float[Tensor, "batch frame written"]:
+        """What each frame writes, without noise."""
         spectra = self.frames.spectra(frames)
-        return self.frames.pieces(self.masks(self.frames.features(spectra)).float()[..., None] * spectra)
+        features = self.frames.features(spectra, part(memory, "frames"))
+        return self.frames.pieces(self.masks(features, memory).float()[..., None] * spectra)
 
-    def streamer(self) -> "MaskStreamer":
-        """``estimate`` in pieces."""
-        return MaskStreamer(self)
+    @property
+    def windows(self) -> Windows:
+        """Those of the frames: the first one ends with the recording's first hop."""
+        length, written, hop = self.frames.window_length, self.frames.heard_length, self.frames.hop_length
+        return Windows(length, written, hop, before=length - hop, after=written - hop)
 
-    def stream(self, sample_rate: int, channels: int) -> RecordingStreamer:
-        """An enhancement that takes its recording piece by piece.
-
-        Raises:
-            InputError: no such microphone.
-        """
-        return RecordingStreamer(self, sample_rate, channels)
-
-
-def compressed(power: Tensor, level: Tensor) -> Tensor:
-    """Magnitudes over the level, to the power of ``COMPRESSION``."""
-    return (power / level.clamp(min=1e-20) + LEAST_POWER) ** (COMPRESSION / 2)
+    def advance(
+        self, samples: Float[Tensor, "batch time"], memory: Memory
+    ) -> Float[Tensor, "batch 1 written"]:
+        """``estimate`` of the next frames."""
+        frames = samples.unfold(-1, self.frames.window_length, self.frames.hop_length)
+        pieces = self.masked(frames, memory)
+        return pieces if pieces.shape[1] == 1 else self.frames.overlapped(pieces)[:, None]
 
 
-class LevelSoFar(nn.Module):
+class LevelSoFar(Stateful):
     """Mean power of the frames so far."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.kept: tuple[Tensor, Tensor] | None = None
+    def initial(self, batch: int) -> State:
+        """``mean``, and the ``count`` of the frames that it is of, (batch, 1, 1)."""
+        return {"mean": torch.zeros(batch, 1, 1), "count": torch.zeros(batch, 1, 1)}
 
-    def remember(self) -> None:
-        """From now on, calls go on where the last one ended."""
-        self.kept = torch.zeros(1, 1, 1), torch.zeros(1, 1, 1)
-
-    def forward(self, power: Float[Tensor, "batch frame 1"]) -> Float[Tensor, "batch frame 1"]:
+    def forward(
+        self, power: Float[Tensor, "batch frame 1"], memory: Memory | None = None
+    ) -> Float[Tensor, "batch frame 1"]:
         """At each frame, with it."""
-        if self.kept is None:
+        if memory is None:
             counts = torch.arange(1, power.shape[1] + 1, device=power.device)[:, None]
             return power.cumsum(1) / counts
-        found = []
-        mean, count = self.kept
+        means = []
+        mean, count = memory["mean"], memory["count"]
         for frame in power.split(1, 1):
             count = (count + 1).clamp(max=MEMORY_FRAMES)
             mean = mean + (frame - mean) / count
-            found.append(mean)
-        self.kept = mean, count
-        return torch.cat(found, 1)
+            means.append(mean)
+        memory["mean"], memory["count"] = mean, count
+        return torch.cat(means, 1)
 
 
-class Recurrence(nn.Module):
+class Recurrence(Stateful):
     """Gated recurrent units over frames."""
 
     def __init__(self, inputs: int, hidden: int, layers: int) -> None:
         super().__init__()
         self.layers = nn.GRU(inputs, hidden, layers, batch_first=True)
-        self.kept: Tensor | None = None
-        self.remembers = False
 
-    def remember(self) -> None:
-        """From now on, calls go on where the last one ended."""
-        self.kept, self.remembers = None, True
+    def initial(self, batch: int) -> State:
+        """``units`` of all layers, (batch, layer, unit)."""
+        return {"units": torch.zeros(batch, self.layers.num_layers, self.layers.hidden_size)}
 
-    def forget(self) -> None:
-        """The next call begins anew."""
-        self.kept = None
-
-    @property
-    def weights(self) -> list[tuple[Tensor, ...]]:
-        """Of each layer, as ``recurrent_step`` takes them."""
-        return [
-            tuple(self.layers.get_parameter(f"{name}_l{layer}") for name in RECURRENT_WEIGHTS)
-            for layer in range(self.layers.num_layers)
-        ]
-
-    def forward(self, x: Float[Tensor, "batch frame feature"]) -> Float[Tensor, "batch frame unit"]:
+    def forward(
+        self, x: Float[Tensor, "batch frame feature"], memory: Memory | None = None
+    ) -> Float[Tensor, "batch frame unit"]:
         """The last layer's units."""
-        found, state = self.layers(x, self.kept)
-        if self.remembers:
-            self.kept = state
-        return found
-
-
-def recurrent_step(
-    x: Float[Tensor, "1 feature"], state: Float[Tensor, "layer unit"], weights: Sequence[Sequence[Tensor]]
-) -> Float[Tensor, "layer unit"]:
-    """The units of all layers after one frame: PyTorch's equations, a product for what comes in and for what was.
-
-    Args:
-        x: features of the frame.
-        state: the units before.
-        weights: of each layer, in the order of ``RECURRENT_WEIGHTS``.
-    """
-    states = []
-    for before, (weight_in, weight_before, bias_in, bias_before) in zip(state.split(1), weights, strict=True):
-        new = nn.functional.linear(x, weight_in, bias_in).chunk(3, -1)
-        old = nn.functional.linear(before, weight_before, bias_before).chunk(3, -1)
-        reset, update = (new[0] + old[0]).sigmoid(), (new[1] + old[1]).sigmoid()
-        x = (1 - update) * (new[2] + reset * old[2]).tanh() + update * before
-        states.append(x)
-    return torch.cat(states)
-
-
-class LiveStep(nn.Module):
-    """A frame in; what is heard of it, and what to bring along with the next frame, out.
-
-    Frames are the last ``window_length`` samples, every ``hop_length``; pieces overlap, each ``hop_length`` after the
-    one before, and add up to the voice. What is brought along is zeros to begin with: of all methods the mean power
-    so far and how many frames it is of, and what else the method remembers.
-    """
-
-    INPUTS: ClassVar[tuple[str, ...]]
-    """Names of the arguments: the frame, then what is brought along."""
-
-    def __init__(self, frames: Frames) -> None:
-        super().__init__()
-        self.frames = frames
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """Names of what is returned: the piece, then what is brought along."""
-        return ("piece", *(f"next_{name}" for name in self.INPUTS[1:]))
-
-    @abstractmethod
-    def start(self) -> tuple[Tensor, ...]:
-        """Arguments for silence, before anything was heard."""
-
-    def heard(
-        self, frame: Float[Tensor, "1 window"], mean: Float[Tensor, "1 1"], count: Float[Tensor, "1 1"]
-    ) -> tuple[Float[Tensor, "1 frequency 2"], Float[Tensor, "1 frequency"], Tensor, Tensor]:
-        """Spectrum, features, and the next ``mean`` and ``count``."""
-        spectrum = torch.view_as_real(torch.fft.rfft(frame * self.frames.analysis))
-        power = spectrum.square().sum(-1)
-        count = (count + 1).clamp(max=MEMORY_FRAMES)
-        mean = mean + (power.mean(-1, keepdim=True) - mean) / count
-        return spectrum, compressed(power, mean), mean, count
-
-    def piece(
-        self, mask: Float[Tensor, "1 frequency"], spectrum: Float[Tensor, "1 frequency 2"]
-    ) -> Float[Tensor, "1 heard"]:
-        """What is heard of the frame."""
-        masked = torch.view_as_complex(mask[..., None] * spectrum)
-        voice = torch.fft.irfft(masked, n=self.frames.window_length)
-        return voice[:, -self.frames.heard_length :] * self.frames.synthesis
-
-
-class MaskStreamer:
-    """``estimate`` in pieces: what ``push`` and at last ``flush`` return is, joined, that of what came in.
-
-    Attributes:
-        latency: samples by which output can be behind input.
-    """
-
-    def __init__(self, network: LiveMasks) -> None:
-        self._network: LiveMasks = remembering(network)  # type: ignore[assignment]
-        self.latency = network.frames.heard_length - 1
-        self._input = torch.zeros(1, network.frames.window_length - network.frames.hop_length)
-        self._tail = torch.zeros(1, network.frames.heard_length - network.frames.hop_length)
-        self._ahead = network.frames.heard_length - network.frames.hop_length
-        """Samples that come out before the first one that came in: those of the silence before."""
-        self._taken = self._given = 0
-
-    def push(self, samples: Float[Tensor, " time"]) -> Float[Tensor, "1 time"]:
-        """Take the next samples, any number, and return what is finished; ``time`` may be 0."""
-        self._taken += len(samples)
-        finished = self._advance(samples)
-        self._given += finished.shape[1]
-        return finished
-
-    def flush(self) -> Float[Tensor, "1 time"]:
-        """End the input: what was still missing."""
-        missing = self._taken - self._given
-        return self._advance(torch.zeros(self._network.frames.heard_length))[:, :missing]
-
-    @torch.no_grad()
-    def _advance(self, samples: Tensor) -> Tensor:
-        network, hop = self._network, self._network.frames.hop_length
-        joined = torch.cat([self._input, samples[None]], 1)
-        count = (joined.shape[1] - network.frames.window_length) // hop + 1
-        if count < 1:
-            self._input = joined
-            return joined[:, :0]
-        pieces = network.masked(joined.unfold(-1, network.frames.window_length, hop))[0]
-        self._input = joined[:, count * hop :].clone()
-        sums = torch.zeros(1, count * hop + self._tail.shape[1])
-        sums[:, : self._tail.shape[1]] = self._tail
-        for number, piece in enumerate(pieces):
-            sums[0, number * hop : number * hop + len(piece)] += piece
-        self._tail = sums[:, count * hop :].clone()
-        finished = sums[:, : count * hop]
-        skipped = min(self._ahead, finished.shape[1])
-        self._ahead -= skipped
-        return finished[:, skipped:]
+        if memory is None:
+            return self.layers(x)[0]
+        last, units = self.layers(x, memory["units"].transpose(0, 1).contiguous())
+        memory["units"] = units.transpose(0, 1)
+        return last

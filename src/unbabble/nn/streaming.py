@@ -1,14 +1,14 @@
-"""Causal networks, sample by sample: what remembers, and the stream that gives a network's output as input arrives.
+"""Separators that compute their estimate while the recording arrives, and the streams that go through them.
 
-A causal network looks back only in modules that can ``remember``, as ``Past`` does. A stream works on a twin of the
-network that shares its weights and in which these remember what came before; then the network's own
-code, given block after block, computes what it computes for the whole. Encoder and decoder overlap from block to
-block (``NetworkStreamer``); rates, levels and channels are ``RecordingStreamer``'s.
+A live separator takes windows of the recording, one after another, in a ``step``: the same code, with what it remembers
+as an argument (``nn.state``), as computes a whole recording. A ``Streamer`` cuts windows from samples as they come and
+adds up what overlaps; rates, levels and channels are ``RecordingStreamer``'s.
 """
 
-import copy
 import math
-from typing import Protocol, runtime_checkable
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import soxr
@@ -18,7 +18,8 @@ from scipy.signal import lfilter
 from torch import Tensor, nn
 
 from unbabble.base.errors import InputError, UsageError
-from unbabble.nn.filterbank import Decoder, Encoder
+from unbabble.nn.kinds.separator import NeuralSeparator
+from unbabble.nn.state import Memory, State, start
 
 GAIN = 16.0
 """Of a stream's samples: speech at -24 dB of full scale, as recordings have it, comes to the network at unit level.
@@ -29,137 +30,171 @@ OFFSET_HZ = 1.0
 """What a microphone's electronics add below this is removed, as the mean of a recording is."""
 
 
-@runtime_checkable
-class Remembers(Protocol):
-    """A module that looks back: as a whole, or in a stream from call to call."""
+@dataclass(frozen=True)
+class Windows:
+    """How the windows of a live separator lie on the recording; all in samples.
 
-    def remember(self) -> None:
-        """From now on, calls go on where the last one ended."""
-        ...
+    Attributes:
+        length: what a window looks at.
+        written: the end of it, to which the estimate of a step is added; as much is the delay, less a sample.
+        hop: from a window to the next.
+        before: silence in front of the recording, in the first window.
+        after: silence behind it that windows go on into; the last one is completed by more.
+    """
 
-
-class Past(nn.Module):
-    """Puts the ``count`` frames before in front of the frames: zeros, or in a stream what came before."""
-
-    def __init__(self, count: int) -> None:
-        super().__init__()
-        self.count = count
-        self.kept: Tensor | None = None
-
-    def remember(self) -> None:
-        """From now on, calls go on where the last one ended."""
-        self.kept = torch.zeros(())
-
-    def forward(self, x: Float[Tensor, "batch frame channel"]) -> Float[Tensor, "batch frame channel"]:
-        """``count`` frames more."""
-        if not self.count:
-            return x
-        if self.kept is None:
-            return nn.functional.pad(x, (0, 0, self.count, 0))
-        if not self.kept.ndim:
-            self.kept = x.new_zeros(len(x), self.count, x.shape[-1])
-        joined = torch.cat([self.kept, x], 1)
-        self.kept = joined[:, -self.count :].clone()
-        return joined
+    length: int
+    written: int
+    hop: int
+    before: int = 0
+    after: int = 0
 
 
-def remembering(network: nn.Module) -> nn.Module:
-    """A twin that shares the network's weights and remembers from call to call."""
-    shared = {id(tensor): tensor for tensor in [*network.parameters(), *network.buffers()]}
-    twin = copy.deepcopy(network, shared).eval()
-    for module in twin.modules():
-        if isinstance(module, Remembers):
-            module.remember()
-    return twin
+class Steps(Protocol):
+    """What computes an estimate step by step: a ``LiveSeparator``, or a program made of one."""
 
-
-class MaskingNetwork(Protocol):
-    """What can be streamed: causal between its encoder and its decoder."""
-
-    encoder: Encoder
-    decoder: Decoder
     sources: int
 
-    def separate(
-        self, frames: Float[Tensor, "batch filter frame"]
-    ) -> Float[Tensor, "batch source filter frame"]:
-        """Frames of each source, each from frames of the mixture up to its own."""
+    @property
+    def windows(self) -> Windows:
+        """What a step looks at and writes."""
+        ...
+
+    def start(self, batch: int = 1) -> State:
+        """The state of ``batch`` streams before their first step."""
+        ...
+
+    def step(
+        self, samples: Float[Tensor, "batch time"], state: State
+    ) -> tuple[Float[Tensor, "batch source written"], State]:
+        """The part of the estimate that the next windows write, and the next state."""
         ...
 
 
-class NetworkStreamer:
-    """A causal network's ``estimate``, in pieces.
+class LiveSeparator(NeuralSeparator):
+    """A separator that can also take its recording window by window."""
+
+    @property
+    @abstractmethod
+    def windows(self) -> Windows:
+        """What a step looks at and writes."""
+
+    @abstractmethod
+    def advance(
+        self, samples: Float[Tensor, "batch time"], memory: Memory
+    ) -> Float[Tensor, "batch source written"]:
+        """What ``step`` computes; the memory is brought up to date."""
+
+    def check_live(self) -> None:
+        """Whether it can be streamed; by default it can.
+
+        Raises:
+            UsageError: with its options it needs the whole recording.
+        """
+
+    def start(self, batch: int = 1) -> State:
+        """The state of ``batch`` streams before their first step.
+
+        Raises:
+            UsageError: with its options it needs the whole recording.
+        """
+        self.check_live()
+        return start(dict(self.named_children()), batch)
+
+    def step(
+        self, samples: Float[Tensor, "batch time"], state: State
+    ) -> tuple[Float[Tensor, "batch source written"], State]:
+        """The part of the estimate that the next windows write, and the next state.
+
+        Args:
+            samples: the next windows, one or several: (n - 1) ``windows.hop`` + ``windows.length`` of them, of which
+                the first are the last ones of the step before.
+            state: that of ``start``, or of the step before; it stays as it is.
+
+        Returns:
+            (n - 1) ``windows.hop`` + ``windows.written`` samples of each source, to be added ``n`` hops after what the
+            step before gave, and the next state.
+        """
+        state = dict(state)
+        return self.advance(samples, Memory(state)), state
+
+    def streamer(self) -> "Streamer":
+        """``estimate`` in pieces, at the network's own rate and level.
+
+        Raises:
+            UsageError: with its options it needs the whole recording.
+        """
+        return Streamer(self)
+
+    def stream(self, sample_rate: int, channels: int) -> "RecordingStreamer":
+        """A separation that takes its recording piece by piece.
+
+        Raises:
+            InputError: no such microphone.
+            UsageError: it needs the whole recording, or leaves the voices' levels open.
+        """
+        return RecordingStreamer(self, sample_rate, channels)
+
+
+class Streamer:
+    """The ``estimate`` of a network, in pieces, of a recording that arrives.
 
     What ``push`` and at last ``flush`` return is, joined, ``estimate`` of what came in, whatever the pieces were.
 
     Attributes:
-        latency: samples by which output can be behind input: an output sample needs all windows that it is in.
+        latency: samples by which output can be behind input: an output sample needs all windows that write to it.
+
+    Raises:
+        UsageError: the network needs the whole recording.
     """
 
-    def __init__(self, network: MaskingNetwork) -> None:
-        assert isinstance(network, nn.Module)
-        self._network: MaskingNetwork = remembering(network)  # type: ignore[assignment]
-        self._kernel, self._stride = network.encoder.kernel_size[0], network.encoder.stride[0]
-        self.latency = self._kernel - 1
-        self._input = torch.zeros(0)
-        self._tail = torch.zeros(network.sources, self._kernel - self._stride)
+    def __init__(self, network: Steps) -> None:
+        self._network, self._windows = network, network.windows
+        self._state = network.start()
+        windows = self._windows
+        self.latency = windows.written - 1
+        self._input = torch.zeros(1, windows.before)
+        self._tail = torch.zeros(1, network.sources, windows.written - windows.hop)
+        self._ahead = windows.before - (windows.length - windows.written)
+        """Samples that are written before the first one that came in."""
         self._taken = self._given = 0
 
     def push(self, samples: Float[Tensor, " time"]) -> Float[Tensor, "source time"]:
         """Take the next samples, any number, and return what is finished of the sources; ``time`` may be 0."""
         self._taken += len(samples)
-        finished = self._advance(samples)
-        self._given += finished.shape[1]
-        return finished
+        return self._give(self._advance(samples))
 
     def flush(self) -> Float[Tensor, "source time"]:
         """End the input: what was still missing."""
         if not self._taken:
-            return self._tail[:, :0]
-        missing = max(self._kernel - self._taken, (self._kernel - self._taken) % self._stride)
-        rest = torch.cat([self._advance(torch.zeros(missing)), self._tail], -1)
-        return rest[:, : self._taken - self._given]
+            return self._tail[0, :, :0]
+        windows = self._windows
+        length = windows.before + self._taken + windows.after
+        missing = max(windows.length - length, (windows.length - length) % windows.hop)
+        rest = self._advance(torch.zeros(windows.after + missing))
+        return self._give(torch.cat([rest, self._tail], -1))
+
+    def _give(self, samples: Tensor) -> Float[Tensor, "source time"]:
+        """What the caller has not got yet of the samples that follow those before."""
+        ahead = min(self._ahead, samples.shape[-1])
+        self._ahead -= ahead
+        finished = samples[0, :, ahead:][:, : self._taken - self._given]
+        self._given += finished.shape[1]
+        return finished
 
     @torch.no_grad()
-    def _advance(self, samples: Tensor) -> Tensor:
-        joined = torch.cat([self._input, samples])
-        count = (len(joined) - self._kernel) // self._stride + 1
+    def _advance(self, samples: Tensor) -> Float[Tensor, "1 source time"]:
+        """Compute all windows that are full: whole hops of output."""
+        joined = torch.cat([self._input, samples[None]], -1)
+        count = (joined.shape[-1] - self._windows.length) // self._windows.hop + 1
         if count < 1:
             self._input = joined
-            return self._tail[:, :0]
-        used, done = (count - 1) * self._stride + self._kernel, count * self._stride
-        frames = self._network.separate(self._network.encoder(joined[None, :used]))
-        waveforms = self._network.decoder(frames, used)[0]
-        waveforms[:, : self._tail.shape[1]] += self._tail
-        self._input, self._tail = joined[done:].clone(), waveforms[:, done:].clone()
-        return waveforms[:, :done]
-
-
-class Streamer(Protocol):
-    """A network's ``estimate``, in pieces; ``latency`` in samples."""
-
-    latency: int
-
-    def push(self, samples: Float[Tensor, " time"]) -> Float[Tensor, "source time"]:
-        """Take the next samples, and return what is finished."""
-        ...
-
-    def flush(self) -> Float[Tensor, "source time"]:
-        """End the input: what was still missing."""
-        ...
-
-
-class Streamable(Protocol):
-    """A network with a ``streamer`` of its own."""
-
-    sources: int
-    sample_rate: int
-    reference: int
-    levels: str
-
-    def streamer(self) -> Streamer:
-        """A new one."""
-        ...
+            return self._tail[..., :0]
+        done = count * self._windows.hop
+        used = done - self._windows.hop + self._windows.length
+        written, self._state = self._network.step(joined[:, :used], self._state)
+        written[..., : self._tail.shape[-1]].add_(self._tail)
+        self._input, self._tail = joined[:, done:].clone(), written[..., done:].clone()
+        return written[..., :done]
 
 
 class RecordingStreamer:
@@ -184,7 +219,7 @@ class RecordingStreamer:
         UsageError: a network that leaves the voices' levels open.
     """
 
-    def __init__(self, network: Streamable, sample_rate: int, channels: int) -> None:
+    def __init__(self, network: LiveSeparator, sample_rate: int, channels: int) -> None:
         if network.levels != "kept":
             raise UsageError(
                 "This network leaves the voices' levels open, which only a whole recording could settle: "
@@ -206,7 +241,7 @@ class RecordingStreamer:
             )
         self.latency = math.ceil(self._streamer.latency * sample_rate / rate)
         self._memory = math.ceil(sample_rate / (2 * math.pi * OFFSET_HZ))
-        self._offset, self._heard = 0.0, 0
+        self._offset, self._averaged = 0.0, 0
         self._taken = self._given = 0
 
     def push(self, samples: Float[Tensor, "channel time"]) -> Float[Tensor, "source time"]:
@@ -236,17 +271,17 @@ class RecordingStreamer:
     def _without_offset(self, samples: Tensor) -> np.ndarray:
         """Less the mean so far, at first over all samples, then over the last ``_memory`` or so."""
         x = samples.detach().cpu().double().numpy()
-        first, later = np.split(x, [max(0, self._memory - self._heard)])
+        first, later = np.split(x, [max(0, self._memory - self._averaged)])
         offsets = np.empty(len(x))
         if len(first):
-            counts = self._heard + np.arange(1, len(first) + 1)
-            offsets[: len(first)] = (self._offset * self._heard + first.cumsum()) / counts
+            counts = self._averaged + np.arange(1, len(first) + 1)
+            offsets[: len(first)] = (self._offset * self._averaged + first.cumsum()) / counts
             self._offset = offsets[len(first) - 1]
         if len(later):
             keep = 1 - 1 / self._memory
             offsets[len(first) :], _ = lfilter([1 - keep], [1, -keep], later, zi=[keep * self._offset])
             self._offset = offsets[-1]
-        self._heard += len(x)
+        self._averaged += len(x)
         return (x - offsets).astype(np.float32)
 
     def _voices(self, x: np.ndarray, last: bool) -> Float[Tensor, "source time"]:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from unbabble.nn.cumulative_norm import CumulativeNorm
 from unbabble.nn.prelu import PReLU
-from unbabble.nn.streaming import Past
+from unbabble.nn.state import Memory, Past, part
 
 EPS = 1e-8
 Frames = Float[Tensor, "batch frame channel"]
@@ -54,24 +54,32 @@ class GlobalNorm(nn.GroupNorm):
     def __init__(self, channels: int) -> None:
         super().__init__(1, channels, eps=EPS)
 
-    def forward(self, x: Frames) -> Frames:  # type: ignore[override]
-        """The same shape."""
+    def forward(self, x: Frames, memory: Memory | None = None) -> Frames:  # type: ignore[override]
+        """The same shape; all frames are looked at, so that it cannot be streamed."""
         return super().forward(x.mT[:, :, None])[:, :, 0].mT  # as an image, it may have channels last
 
 
 class BatchNorm(nn.BatchNorm1d):
     """BN, channels last."""
 
-    def forward(self, x: Frames) -> Frames:  # type: ignore[override]
-        """The same shape."""
+    def forward(self, x: Frames, memory: Memory | None = None) -> Frames:  # type: ignore[override]
+        """The same shape; it takes nothing from a memory: its statistics are those of training."""
         return super().forward(x.mT).mT
 
 
-def make_norm(kind: str, channels: int) -> nn.Module:
-    """Normalisation of (batch, frame, channel)."""
-    if kind == "channel":
-        return nn.LayerNorm(channels, eps=EPS)
-    return {"global": GlobalNorm, "cumulative": CumulativeNorm, "batch": BatchNorm}[kind](channels)
+class ChannelNorm(nn.LayerNorm):
+    """Mean and variance over the channels of each frame."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, eps=EPS)
+
+    def forward(self, x: Frames, memory: Memory | None = None) -> Frames:  # type: ignore[override]
+        """The same shape; it takes nothing from a memory: every frame is by itself."""
+        return super().forward(x)
+
+
+NORMS = {"global": GlobalNorm, "cumulative": CumulativeNorm, "batch": BatchNorm, "channel": ChannelNorm}
+"""Normalisations of (batch, frame, channel), by the names that options give them."""
 
 
 class Block(nn.Module):
@@ -93,25 +101,29 @@ class Block(nn.Module):
         last: bool,
     ) -> None:
         super().__init__()
-        self.past = Past((conv_kernel - 1) * dilation if causal else 0)
+        self.past = Past((conv_kernel - 1) * dilation if causal else 0, hidden)
         self.expand = Pointwise(bottleneck, hidden)
         self.act1 = PReLU()
-        self.norm1 = make_norm(norm, hidden)
+        self.norm1 = NORMS[norm](hidden)
         self.depthwise = Depthwise(hidden, conv_kernel, dilation, causal)
         self.act2 = PReLU()
-        self.norm2 = make_norm(norm, hidden)
+        self.norm2 = NORMS[norm](hidden)
         self.skip = Pointwise(hidden, skip) if skip else None
         self.residual = None if skip and last else Pointwise(hidden, bottleneck)  # nothing follows the last
 
-    def forward(self, x: Frames, gains: tuple[Tensor, Tensor] | None = None) -> tuple[Frames, Frames | None]:
+    def forward(
+        self, x: Frames, gains: tuple[Tensor, Tensor] | None = None, memory: Memory | None = None
+    ) -> tuple[Frames, Frames | None]:
         """What goes to the next block, and what to the mask.
 
         Args:
             x: what comes from the block before.
             gains: of what is added to x, and of what goes to the mask, (batch, 1, channel) each.
+            memory: of a stream, where causal.
         """
-        inner = self.norm1(self.act1(self.expand(x)))
-        inner = self.norm2(self.act2(self.depthwise(self.past(inner))))
+        inner = self.norm1(self.act1(self.expand(x)), part(memory, "norm1"))
+        inner = self.depthwise(self.past(inner, part(memory, "past")))
+        inner = self.norm2(self.act2(inner), part(memory, "norm2"))
         skip = None if self.skip is None else self.skip(inner)
         residual = None if self.residual is None else self.residual(inner)
         if gains is not None:

@@ -49,8 +49,8 @@ def export(
         model: The network: conv_tasnet.2talkers_8k, a .safetensors file, a folder, or org/name on the Hub.
         out: The file, ending in .onnx.
         opset: Version of ONNX's operators, for a program that needs a certain one.
-        streaming: Write one step, from a frame to a piece of the voice, with all that is remembered as inputs and
-            outputs: for programs that play while they record. For networks of the methods gru and sparse_ensemble.
+        streaming: Write one step, from a frame to a piece of each voice, with all that is remembered as inputs and
+            outputs: for programs that play while they record. For gru, sparse_ensemble and a causal conv_tasnet.
         int8: With --streaming, weights in eight bits: smaller and quicker, and a little different.
         set: Any option of the network, in place of those with which it was trained, as name=value.
         overwrite: Replace the file.
@@ -65,6 +65,7 @@ def export(
     from unbabble.networks.load import is_network, load
     from unbabble.networks.onnx import export as write
     from unbabble.networks.onnx_step import export_step
+    from unbabble.nn.streaming import LiveSeparator
 
     if out.suffix != SUFFIX:
         raise UsageError(f"The file of --out ends in {SUFFIX}, unlike '{out}'.")
@@ -79,11 +80,12 @@ def export(
     found = load(model, "separator", "enhancer", **parse_assignments(set or []))
     network = found.network
     if streaming:
-        if not hasattr(network, "step"):
+        if not isinstance(network, LiveSeparator):
             raise UsageError(
-                f"'{model}' does not compute step by step: --streaming is for the methods gru and sparse_ensemble."
+                f"'{model}' does not compute step by step: "
+                "--streaming is for gru, sparse_ensemble and a causal conv_tasnet."
             )
-        difference = export_step(network, out, card=found.card, int8=int8)  # type: ignore[arg-type]
+        difference = export_step(network, out, card=found.card, opset=opset, int8=int8)
     else:
         difference = write(network, out, card=found.card, opset=opset)
     result = Exported(model, str(out), difference)

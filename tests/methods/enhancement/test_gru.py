@@ -7,6 +7,7 @@ from unbabble.base.errors import UsageError
 from unbabble.methods.enhancement.gru import GRU
 from unbabble.networks.cost import macs_per_second, parameter_count
 from unbabble.nn.live_masks import MEMORY_FRAMES, LevelSoFar, windows
+from unbabble.nn.state import Memory
 
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -93,21 +94,6 @@ def test_a_stream_gives_what_the_whole_gives(block):
         torch.testing.assert_close(found, network.estimate(mixture[None])[0], rtol=0, atol=1e-5)
 
 
-def test_step_by_step_it_gives_what_the_whole_gives():
-    network = built(hidden=16)
-    step, mixture = network.step(), noise(1, 5000)
-    frames = torch.nn.functional.pad(mixture, (768, 512)).unfold(-1, 1024, 256)[0]
-    voice = torch.zeros(256 * len(frames) + 512)
-    _, *kept = step.start()
-    with torch.no_grad():
-        for number, frame in enumerate(frames):
-            piece, *kept = step(frame[None], *kept)
-            voice[256 * number : 256 * number + 512] += piece[0]
-        torch.testing.assert_close(
-            voice[256 : 256 + 5000], network.estimate(mixture)[0, 0], rtol=0, atol=1e-5
-        )
-
-
 def test_an_empty_stream_is_empty():
     streamer = built().streamer()
     assert streamer.push(torch.zeros(0)).shape == (1, 0)
@@ -116,9 +102,9 @@ def test_an_empty_stream_is_empty():
 
 def test_the_level_of_a_stream_follows_after_its_memory():
     level = LevelSoFar()
-    level.remember()
-    level(torch.full((1, MEMORY_FRAMES, 1), 100.0))
-    found = level(torch.ones(1, 5 * MEMORY_FRAMES, 1))
+    memory = Memory(level.initial(1))
+    level(torch.full((1, MEMORY_FRAMES, 1), 100.0), memory)
+    found = level(torch.ones(1, 5 * MEMORY_FRAMES, 1), memory)
     assert found[0, 0] > 99
     assert found[0, -1] < 2
 

@@ -6,6 +6,7 @@ import torch
 from unbabble.base.errors import UsageError
 from unbabble.methods.enhancement.sparse_ensemble import SparseEnsemble, Turns
 from unbabble.networks.cost import macs_per_second
+from unbabble.nn.state import Memory
 
 SMALL = {"specialists": 3, "hidden": 8, "gate_hidden": 4, "joint": True}
 SECOND = 16000
@@ -30,7 +31,8 @@ def choices(network: SparseEnsemble, mixture: torch.Tensor) -> list[int]:
     frames = network.frames
     with torch.no_grad():
         features = frames.features(frames.spectra(frames.cut(mixture[None])))
-        return network.turns(network.gate.so_far(features))[0]
+        memory = Memory(network.turns.initial(1))
+        return network.turns(network.gate.so_far(features), memory)[0].tolist()
 
 
 @pytest.fixture(scope="module")
@@ -115,8 +117,6 @@ def test_softly_all_run_and_are_weighed(mixture):
         streamer, live = network.streamer(), built(soft=True, live=True)
         found = torch.cat([streamer.push(mixture), streamer.flush()], 1)
         torch.testing.assert_close(found, live.estimate(mixture[None])[0], rtol=0, atol=1e-5)
-    with pytest.raises(UsageError, match="soft"):
-        network.step()
 
 
 def test_who_takes_over_has_heard_nothing(mixture):
@@ -132,35 +132,30 @@ def test_who_takes_over_has_heard_nothing(mixture):
     torch.testing.assert_close(found, wanted, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("chosen", [-1, 1])
-def test_step_by_step_it_gives_what_the_stream_gives(mixture, chosen):
-    network = built(chosen=chosen)
-    step = network.step()
-    frames = torch.nn.functional.pad(mixture, (768, 512)).unfold(-1, 1024, 256)
-    voice = torch.zeros(256 * len(frames) + 512)
-    _, *kept = step.start()
-    assert not any(each.any() for each in kept)
-    with torch.no_grad():
-        for number, frame in enumerate(frames):
-            piece, *kept = step(frame[None], *kept)
-            voice[256 * number : 256 * number + 512] += piece[0]
-        wanted = built(chosen=chosen, live=True).estimate(mixture[None])[0, 0]
-    torch.testing.assert_close(voice[256 : 256 + len(mixture)], wanted, rtol=0, atol=1e-5)
+def test_only_what_runs_is_remembered():
+    """Of all specialists the units of one, without a gate where one is chosen; softly of all."""
+    units = {key: value for key, value in built().start().items() if key.endswith("units")}
+    assert {key: tuple(value.shape) for key, value in units.items()} == {
+        "gate.recurrence.units": (1, 2, 4), "specialist.recurrence.units": (1, 2, 8),
+    }  # fmt: skip
+    assert [key for key in built(chosen=1).start() if key.endswith("units")] == [
+        "specialist.recurrence.units"
+    ]
+    assert sum(key.startswith("specialists.") for key in built(soft=True).start()) == 3
 
 
 def test_turns_go_on_from_call_to_call():
-    scores = 3 * noise(1, 40, 4)
-    whole = Turns(3)(scores)[0]
-    assert len(set(whole)) > 2
-    turns = Turns(3)
-    turns.remember()
-    assert [each for part in scores.split(4, 1) for each in turns(part)[0]] == whole
+    scores = 3 * noise(2, 40, 4)
+    whole = Turns(3)(scores, Memory(Turns(3).initial(2)))
+    assert all(len(set(row)) > 2 for row in whole.tolist())
+    memory = Memory(Turns(3).initial(2))
+    assert torch.equal(torch.cat([Turns(3)(part, memory) for part in scores.split(4, 1)], 1), whole)
 
 
 def test_a_specialist_stays_where_another_is_little_better():
     little, much = torch.tensor([0.0, 0.9]), torch.tensor([0.0, 1.1])
     scores = torch.stack([little.flip(0), little, much, little.flip(0)])[None]
-    assert Turns(1)(scores) == [[0, 0, 1, 1]]
+    assert Turns(1)(scores, Memory(Turns(1).initial(1))).tolist() == [[0, 0, 1, 1]]
 
 
 @pytest.mark.parametrize("options", [{"specialists": 0}, {"gate_hidden": 0}, {"chosen": 3}, {"chosen": -2}])

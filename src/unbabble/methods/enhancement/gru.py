@@ -20,13 +20,13 @@ are written and waited for, and features without the level of what came before.
 
 from typing import Any, ClassVar
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from unbabble.base.errors import UsageError
 from unbabble.base.registry import register
-from unbabble.nn.live_masks import LiveMasks, LiveStep, Recurrence, recurrent_step
+from unbabble.nn.live_masks import LiveMasks, Recurrence
+from unbabble.nn.state import Memory, part
 
 
 @register(
@@ -81,35 +81,7 @@ class GRU(LiveMasks):
         self.to_mask = nn.Linear(hidden, self.frames.bins)
 
     def masks(
-        self, features: Float[Tensor, "batch frame frequency"]
+        self, features: Float[Tensor, "batch frame frequency"], memory: Memory | None = None
     ) -> Float[Tensor, "batch frame frequency"]:
         """From the last layer's units."""
-        return self.to_mask(self.recurrence(features)).sigmoid()
-
-    def step(self) -> "GruStep":
-        """One frame, with all that is remembered as arguments: for programs without PyTorch."""
-        return GruStep(self)
-
-
-class GruStep(LiveStep):
-    """See ``LiveStep``; ``state`` is the units of all layers."""
-
-    INPUTS: ClassVar[tuple[str, ...]] = ("frame", "mean", "count", "state")
-
-    def __init__(self, network: GRU) -> None:
-        super().__init__(network.frames)
-        self.network = network
-
-    def start(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Arguments for silence, before anything was heard."""
-        layers = self.network.recurrence.layers
-        state = torch.zeros(layers.num_layers, layers.hidden_size)
-        return torch.zeros(1, self.frames.window_length), torch.zeros(1, 1), torch.zeros(1, 1), state
-
-    def forward(
-        self, frame: Float[Tensor, "1 time"], mean: Tensor, count: Tensor, state: Float[Tensor, "layer unit"]
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(1, heard), and the next ``mean``, ``count`` and ``state``."""
-        spectrum, features, mean, count = self.heard(frame, mean, count)
-        state = recurrent_step(features, state, self.network.recurrence.weights)
-        return self.piece(self.network.to_mask(state[-1:]).sigmoid(), spectrum), mean, count, state
+        return self.to_mask(self.recurrence(features, part(memory, "recurrence"))).sigmoid()

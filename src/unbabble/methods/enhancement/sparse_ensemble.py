@@ -28,7 +28,6 @@ over begins as at the start of a recording, since those that are not chosen do n
 """
 
 import math
-from collections.abc import Sequence
 from itertools import groupby
 from typing import Any, ClassVar
 
@@ -38,8 +37,9 @@ from torch import Tensor, nn
 
 from unbabble.base.errors import UsageError
 from unbabble.base.registry import register
-from unbabble.nn.live_masks import LiveMasks, LiveStep, Recurrence, recurrent_step
+from unbabble.nn.live_masks import LiveMasks, Recurrence
 from unbabble.nn.losses import SOFT_DB, separation_loss
+from unbabble.nn.state import Memory, State, Stateful, part, start
 
 FIRST_SHARPNESS, LAST_SHARPNESS = 5.0, 10.0
 ANNEALING, ANNEALED_STEPS = 0.01, 500
@@ -59,9 +59,9 @@ class Specialist(nn.Module):
         self.recurrence = Recurrence(bins, hidden, layers)
         self.to_mask = nn.Linear(hidden, bins)
 
-    def forward(self, features: Features) -> Features:
+    def forward(self, features: Features, memory: Memory | None = None) -> Features:
         """Between 0 and 1."""
-        return self.to_mask(self.recurrence(features)).sigmoid()
+        return self.to_mask(self.recurrence(features, part(memory, "recurrence"))).sigmoid()
 
 
 class Gate(nn.Module):
@@ -76,12 +76,14 @@ class Gate(nn.Module):
         """z, for a whole recording."""
         return self.choice(self.recurrence(features)[:, -1])
 
-    def so_far(self, features: Features) -> Float[Tensor, "batch frame specialist"]:
-        """z, of what was heard up to each frame."""
-        return self.choice(self.recurrence(features))
+    def so_far(
+        self, features: Features, memory: Memory | None = None
+    ) -> Float[Tensor, "batch frame specialist"]:
+        """z, of the frames up to each."""
+        return self.choice(self.recurrence(features, part(memory, "recurrence")))
 
 
-class Turns(nn.Module):
+class Turns(Stateful):
     """Which specialist has each frame, live.
 
     Args:
@@ -91,27 +93,26 @@ class Turns(nn.Module):
     def __init__(self, every: int) -> None:
         super().__init__()
         self.every = every
-        self.remembers, self.heard, self.last = False, 0, 0
 
-    def remember(self) -> None:
-        """From now on, calls go on where the last one ended."""
-        self.remembers, self.heard, self.last = True, 0, 0
+    def initial(self, batch: int) -> State:
+        """``running``, the specialist that had the last frame, and ``frames``, how many there were, (batch,)."""
+        return {name: torch.zeros(batch, dtype=torch.int64) for name in ("running", "frames")}
 
-    def forward(self, scores: Float[Tensor, "batch frame specialist"]) -> list[list[int]]:
-        """From z of what was heard up to each frame; of one recording, in a stream."""
-        found = []
-        for row in scores:
-            last, turns = self.last, []
-            for place in range(self.heard, self.heard + len(row)):
-                if place % self.every == 0:
-                    now = row[place - self.heard]
-                    best = int(now.argmax())
-                    last = best if not place or now[best] - now[last] > MARGIN else last
-                turns.append(last)
-            found.append(turns)
-        if self.remembers:
-            self.heard, self.last = self.heard + scores.shape[1], found[0][-1]
-        return found
+    def forward(
+        self, scores: Float[Tensor, "batch frame specialist"], memory: Memory
+    ) -> Int[Tensor, "batch frame"]:
+        """From z of the frames up to each."""
+        running, frames, turns = memory["running"], memory["frames"], []
+        numbers = None if torch.compiler.is_exporting() else frames.tolist()
+        for place, now in enumerate(scores.unbind(1)):
+            if numbers is None or any((number + place) % self.every == 0 for number in numbers):
+                due, first = (frames + place) % self.every == 0, frames + place == 0
+                highest, best = now.max(-1)
+                better = highest - now.gather(-1, running[:, None])[:, 0] > MARGIN
+                running = torch.where(first | due & better, best, running)
+            turns.append(running)
+        memory["running"], memory["frames"] = running, frames + len(turns)
+        return torch.stack(turns, 1)
 
 
 @register(
@@ -185,8 +186,6 @@ class SparseEnsemble(LiveMasks):
         self.specialists = nn.ModuleList(Specialist(bins, hidden, layers) for _ in range(specialists))
         self.gate = Gate(bins, gate_hidden, gate_layers, specialists)
         self.turns = Turns(max(1, round(CHOICE_SECONDS * sample_rate / hop_length)))
-        self.running = -1
-        """The specialist that had the last frame of a stream."""
         self.register_buffer("annealed", torch.zeros((), dtype=torch.int64))
 
     @property
@@ -195,60 +194,113 @@ class SparseEnsemble(LiveMasks):
         rise = 1 / (1 + math.exp(-ANNEALING * (int(self.annealed) - ANNEALED_STEPS)))
         return FIRST_SHARPNESS + (LAST_SHARPNESS - FIRST_SHARPNESS) * rise
 
-    def masks(self, features: Features) -> Features:
+    def start(self, batch: int = 1) -> State:
+        """The state of ``batch`` streams before their first step: of the gate and of the one specialist that runs.
+
+        Softly all specialists run; where one is chosen there is no gate.
+        """
+        parts: dict[str, nn.Module] = {"frames": self.frames}
+        if self.chosen >= 0:
+            return start(parts | {"specialist": self.specialists[self.chosen]}, batch)
+        parts |= {"gate": self.gate}
+        if self.soft:
+            return start(parts | {"specialists": self.specialists}, batch)
+        return start(parts | {"turns": self.turns, "specialist": self.specialists[0]}, batch)
+
+    def masks(self, features: Features, memory: Memory | None = None) -> Features:
         """By the specialist that the gate takes for each recording, or live for each second; no other runs.
 
         Raises:
             UsageError: to export it, without one chosen.
         """
         if self.chosen >= 0:
-            return self.specialists[self.chosen](features)
+            return self.specialists[self.chosen](features, part(memory, "specialist"))
+        if self.live and memory is None:
+            memory = Memory(self.start(len(features)))
+        if memory is None:
+            return self._at_once(features)
+        scores = self.gate.so_far(features, memory.part("gate"))
         if self.soft:
-            return self._weighed(
-                self.gate.so_far(features) if self.live else self.gate(features)[:, None], features
-            )
+            return self._weighed(scores, features, memory)
+        running = memory.part("turns")["running"]
+        turns = self.turns(scores, memory.part("turns"))
+        if torch.compiler.is_exporting():
+            return self._looked_up(turns, running, features, memory)
+        return self._in_turns(turns, running, features, memory)
+
+    def _at_once(self, features: Features) -> Features:
+        """By what the gate says of the whole recording."""
+        scores = self.gate(features)
+        if self.soft:
+            return self._weighed(scores[:, None], features)
         if torch.compiler.is_exporting():
             raise UsageError(
                 "A whole ensemble cannot be exported, as only the specialist that its gate chooses runs: export one "
                 "step of it (--streaming), or a specialist (--set chosen=0)."
             )
-        if not self.live:
-            return self._by(self.gate(features).argmax(-1), features)
-        turns = self.turns(self.gate.so_far(features))
-        rows = zip(turns, features.split(1), strict=True)
-        return torch.cat([self._in_turns(turn, row) for turn, row in rows])
+        return self._by(scores.argmax(-1), features)
 
-    def remember(self) -> None:
-        """From now on, calls go on where the last one ended, and the gate chooses live."""
-        self.live, self.running = True, -1
-
-    def step(self) -> "EnsembleStep":
-        """One frame of a stream, with all that is remembered as arguments: for programs without PyTorch.
-
-        Raises:
-            UsageError: all specialists run.
-        """
-        if self.soft:
-            raise UsageError("One step of an ensemble runs one specialist: export it without soft=true.")
-        return EnsembleStep(self)
-
-    def _weighed(self, scores: Float[Tensor, "batch #frame specialist"], features: Features) -> Features:
+    def _weighed(
+        self,
+        scores: Float[Tensor, "batch #frame specialist"],
+        features: Features,
+        memory: Memory | None = None,
+    ) -> Features:
         """All specialists, each by its share."""
         shares = (self.sharpness * scores.float()).softmax(-1)
-        each = torch.stack([specialist(features) for specialist in self.specialists], -1)
-        return (shares[:, :, None] * each).sum(-1)
+        each = [
+            specialist(features, part(memory, f"specialists.{number}"))
+            for number, specialist in enumerate(self.specialists)
+        ]
+        return (shares[:, :, None] * torch.stack(each, -1)).sum(-1)
 
-    def _in_turns(self, turns: Sequence[int], features: Features) -> Features:
-        """One recording by one specialist after the other."""
-        found, begin = [], 0
-        for number, frames in groupby(turns):
-            specialist: Specialist = self.specialists[number]  # type: ignore[assignment]
-            if number != self.running:
-                specialist.recurrence.forget()
-            end = begin + len(list(frames))
-            found.append(specialist(features[:, begin:end]))
-            self.running, begin = number, end
-        return torch.cat(found, 1)
+    def _in_turns(
+        self,
+        turns: Int[Tensor, "batch frame"],
+        running: Int[Tensor, " batch"],
+        features: Features,
+        memory: Memory,
+    ) -> Features:
+        """Each recording by one specialist after the other; who takes over begins anew."""
+        units = "specialist.recurrence.units"
+        rows, states = [], []
+        for numbers, last, frames, state in zip(
+            turns.tolist(), running.tolist(), features.split(1), memory[units].split(1), strict=True
+        ):
+            masks, own, begin = [], Memory({"recurrence.units": state}), 0
+            for number, run in groupby(numbers):
+                if number != last:
+                    own["recurrence.units"] = torch.zeros_like(state)
+                last, end = number, begin + len(list(run))
+                masks.append(self.specialists[number](frames[:, begin:end], own))
+                begin = end
+            rows.append(torch.cat(masks, 1))
+            states.append(own["recurrence.units"])
+        memory[units] = torch.cat(states)
+        return torch.cat(rows)
+
+    def _looked_up(
+        self,
+        turns: Int[Tensor, "1 1"],
+        running: Int[Tensor, " 1"],
+        features: Features,
+        memory: Memory,
+    ) -> Features:
+        """As ``_in_turns``, of one frame, in a program that knows no branches: one specialist, by weights looked up."""
+        specialists: list[Specialist] = list(self.specialists)  # type: ignore[arg-type]
+        layers = [each.recurrence.layers for each in specialists]
+        weights = [
+            [*layer.parameters(), *each.to_mask.parameters()]
+            for layer, each in zip(layers, specialists, strict=True)
+        ]
+        *recurrent, mask_weight, mask_bias = [
+            torch.stack(same).index_select(0, turns[0])[0] for same in zip(*weights, strict=True)
+        ]
+        units = memory["specialist.recurrence.units"] * (turns == running)[..., None]
+        options = (True, layers[0].num_layers, 0.0, False, False, True)  # as ``nn.GRU`` calls it, batch first
+        last, units = torch.gru(features, units.transpose(0, 1), recurrent, *options)
+        memory["specialist.recurrence.units"] = units.transpose(0, 1)
+        return nn.functional.linear(last, mask_weight, mask_bias).sigmoid()
 
     def _by(self, choice: Int[Tensor, " batch"], features: Features) -> Features:
         """Each recording by its specialist."""
@@ -294,69 +346,3 @@ class SparseEnsemble(LiveMasks):
     ) -> float:
         """SI-SNR improvement in dB, by the specialist that the gate takes."""
         return super().figure(mixture, sources)
-
-
-class EnsembleStep(LiveStep):
-    """See ``LiveStep``.
-
-    ``state`` is the units of the specialist that runs, ``gate_state`` those of the gate, ``chosen`` the specialist's
-    number, and ``since`` the frames since it was chosen. The weights of the specialist that runs are looked up among
-    those of all, so that one is computed.
-    """
-
-    INPUTS: ClassVar[tuple[str, ...]] = ("frame", "mean", "count", "state", "gate_state", "chosen", "since")
-
-    def __init__(self, network: SparseEnsemble) -> None:
-        super().__init__(network.frames)
-        self.gate, self.fixed, self.every = network.gate, network.chosen, network.turns.every
-        specialists: list[Specialist] = list(network.specialists)  # type: ignore[arg-type]
-        layers = specialists[0].recurrence.layers
-        self.shape = layers.num_layers, layers.hidden_size
-        alike = zip(*(_weights_of(each) for each in specialists), strict=True)
-        self.weights = nn.ParameterList(torch.stack([each.detach() for each in same]) for same in alike)
-
-    def start(self) -> tuple[Tensor, ...]:
-        """Arguments for silence, before anything was heard."""
-        layers = self.gate.recurrence.layers
-        one = torch.zeros(1, 1)
-        gate_state = torch.zeros(layers.num_layers, layers.hidden_size)
-        frame = torch.zeros(1, self.frames.window_length)
-        return frame, one, one.clone(), torch.zeros(self.shape), gate_state, one.clone(), one.clone()
-
-    def forward(
-        self,
-        frame: Float[Tensor, "1 time"],
-        mean: Tensor,
-        count: Tensor,
-        state: Float[Tensor, "layer unit"],
-        gate_state: Float[Tensor, "gate_layer gate_unit"],
-        chosen: Float[Tensor, "1 1"],
-        since: Float[Tensor, "1 1"],
-    ) -> tuple[Tensor, ...]:
-        """(1, heard), and the next of all others."""
-        spectrum, features, mean, count = self.heard(frame, mean, count)
-        gate_state = recurrent_step(features, gate_state, self.gate.recurrence.weights)
-        now = self._chosen(gate_state, chosen, count == 1, since == 0)
-        state = state * (now == chosen)
-        place = now[0].to(torch.int64)
-        *recurrent, mask_weight, mask_bias = [each.index_select(0, place)[0] for each in self.weights]
-        layers = [recurrent[first : first + 4] for first in range(0, len(recurrent), 4)]
-        state = recurrent_step(features, state, layers)
-        mask = nn.functional.linear(state[-1:], mask_weight, mask_bias).sigmoid()
-        since = torch.where(since + 1 == self.every, torch.zeros_like(since), since + 1)
-        return self.piece(mask, spectrum), mean, count, state, gate_state, now, since
-
-    def _chosen(self, gate_state: Tensor, chosen: Tensor, first: Tensor, due: Tensor) -> Tensor:
-        """The specialist that runs now, as in ``Turns``."""
-        if self.fixed >= 0:
-            return torch.full_like(chosen, self.fixed)
-        scores = self.gate.choice(gate_state[-1:])
-        highest, best = scores.max(-1, keepdim=True)
-        better = highest - scores.gather(-1, chosen.to(torch.int64)) > MARGIN
-        return torch.where(first | due & better, best.to(chosen), chosen)
-
-
-def _weights_of(specialist: Specialist) -> list[Tensor]:
-    """Of all layers one after the other, then of the mask."""
-    layers = [each for layer in specialist.recurrence.weights for each in layer]
-    return [*layers, specialist.to_mask.weight, specialist.to_mask.bias]

@@ -27,7 +27,7 @@ from unbabble.nn.filterbank import Decoder, Encoder
 from unbabble.nn.kinds.embedder import NeuralEmbedder
 from unbabble.nn.kinds.extractor import NeuralExtractor, Person
 from unbabble.nn.prelu import PReLU
-from unbabble.nn.tcn import Block, Pointwise, make_norm
+from unbabble.nn.tcn import Block, GlobalNorm, Pointwise
 
 
 class Stack(nn.Module):
@@ -37,7 +37,7 @@ class Stack(nn.Module):
         self, filters: int, bottleneck: int, hidden: int, blocks: int, repeats: int, outputs: int
     ) -> None:
         super().__init__()
-        self.bottleneck = nn.Sequential(make_norm("global", filters), Pointwise(filters, bottleneck))
+        self.bottleneck = nn.Sequential(GlobalNorm(filters), Pointwise(filters, bottleneck))
         dilations = [2**power for power in range(blocks)] * repeats
         self.blocks = nn.ModuleList(
             Block(bottleneck, hidden, bottleneck, 3, dilation, "global", False, number == len(dilations))

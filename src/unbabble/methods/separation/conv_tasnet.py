@@ -30,10 +30,10 @@ from torch import Tensor, nn
 from unbabble.base.errors import UsageError
 from unbabble.base.registry import register
 from unbabble.nn.filterbank import Decoder, Encoder
-from unbabble.nn.kinds.separator import NeuralSeparator
 from unbabble.nn.prelu import PReLU
-from unbabble.nn.streaming import NetworkStreamer, RecordingStreamer
-from unbabble.nn.tcn import Block, Pointwise, make_norm
+from unbabble.nn.state import Memory, part
+from unbabble.nn.streaming import LiveSeparator, Windows
+from unbabble.nn.tcn import NORMS, Block, Pointwise
 
 
 @register(
@@ -43,7 +43,7 @@ from unbabble.nn.tcn import Block, Pointwise, make_norm
     citation="Luo, Mesgarani, Conv-TasNet, IEEE/ACM TASLP 2019",
     network=True,
 )
-class ConvTasNet(NeuralSeparator):
+class ConvTasNet(LiveSeparator):
     """Encoder, temporal convolutional network, decoder.
 
     Args:
@@ -101,7 +101,7 @@ class ConvTasNet(NeuralSeparator):
             norm = "cumulative" if causal else "global"
         self.mask, self.encoder_relu, self.causal = mask, encoder_relu, causal
         self.encoder = Encoder(filters, kernel, kernel // 2)
-        self.bottleneck = nn.Sequential(make_norm(norm, filters), Pointwise(filters, bottleneck))
+        self.bottleneck = nn.Sequential(NORMS[norm](filters), Pointwise(filters, bottleneck))
         dilations = [2**power for power in range(blocks)] * repeats
         self.blocks = nn.ModuleList(
             Block(bottleneck, hidden, skip, conv_kernel, dilation, norm, causal, number == len(dilations))
@@ -115,21 +115,22 @@ class ConvTasNet(NeuralSeparator):
         return self.decoder(self.separate(self.encoder(mixture)), mixture.shape[-1])
 
     def separate(
-        self, frames: Float[Tensor, "batch filter frame"]
+        self, frames: Float[Tensor, "batch filter frame"], memory: Memory | None = None
     ) -> Float[Tensor, "batch source filter frame"]:
         """Mask the mixture's frames (eqs. 2, 4, 5)."""
         if self.encoder_relu:
             frames = frames.relu()
-        return self.masks(frames) * frames[:, None]
+        return self.masks(frames, memory) * frames[:, None]
 
     def masks(
-        self, frames: Float[Tensor, "batch filter frame"]
+        self, frames: Float[Tensor, "batch filter frame"], memory: Memory | None = None
     ) -> Float[Tensor, "batch source filter frame"]:
         """The separation network (figure 1 B)."""
-        x = self.bottleneck(frames.mT)
+        norm, project = self.bottleneck
+        x = project(norm(frames.mT, part(memory, "bottleneck.0")))
         total = None
-        for block in self.blocks:
-            x, skip = block(x)
+        for number, block in enumerate(self.blocks):
+            x, skip = block(x, memory=part(memory, f"blocks.{number}"))
             total = skip if total is None else total + skip
         scores = self.to_masks((x if total is None else total).mT)
         scores = scores.unflatten(1, (self.sources, -1))
@@ -137,21 +138,23 @@ class ConvTasNet(NeuralSeparator):
             return scores.softmax(1)
         return scores.sigmoid() if self.mask == "sigmoid" else scores.relu()
 
-    def streamer(self) -> NetworkStreamer:
-        """``estimate`` in pieces.
+    @property
+    def windows(self) -> Windows:
+        """Those of the filterbank."""
+        kernel = self.encoder.kernel_size[0]
+        return Windows(kernel, kernel, self.encoder.stride[0])
+
+    def advance(
+        self, samples: Float[Tensor, "batch time"], memory: Memory
+    ) -> Float[Tensor, "batch source time"]:
+        """``estimate`` of the next windows."""
+        return self.decoder(self.separate(self.encoder(samples), memory), samples.shape[-1])
+
+    def check_live(self) -> None:
+        """Whether it can be streamed.
 
         Raises:
-            UsageError: the network is not causal.
+            UsageError: it is not causal.
         """
         if not self.causal:
             raise UsageError("This Conv-TasNet needs the whole recording: only causal ones can stream.")
-        return NetworkStreamer(self)
-
-    def stream(self, sample_rate: int, channels: int) -> RecordingStreamer:
-        """A separation that takes its recording piece by piece.
-
-        Raises:
-            InputError: no such microphone.
-            UsageError: the network is not causal, or leaves the voices' levels open.
-        """
-        return RecordingStreamer(self, sample_rate, channels)
