@@ -153,7 +153,7 @@ def test_what_is_no_onnx_file(tmp_path):
 
 
 def test_without_the_extra(tmp_path, network, monkeypatch):
-    monkeypatch.setattr(onnx_networks, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match="onnx"):
         export(network, tmp_path / "x.onnx")
     with pytest.raises(MissingExtraError, match="onnx"):
