@@ -10,6 +10,7 @@ import torch
 
 import unbabble
 from unbabble.base import audio
+from unbabble.base.excerpt import WHOLE
 from unbabble.base.registry import create
 from unbabble.base.weights import packaged
 from unbabble.networks import load as networks
@@ -25,7 +26,7 @@ needs_weights = pytest.mark.skipif(not packaged(), reason="no packaged weights")
 
 def separated(path: Path, out: Path, model: str = "auto", **options) -> tuple[str, torch.Tensor]:
     """The model that ``separate`` took, and the voices that it wrote."""
-    settings = Settings(model, "cpu", "none", False, "wav", options=options)
+    settings = Settings(model, WHOLE, "cpu", "none", images=False, format="wav", options=options)
     report = separate_file(Task(str(path), path, path.stem, folder=out), settings, overwrite=True, score=True)
     assert report.model is not None
     return report.model, torch.cat([audio.read(each).samples for each in report.outputs])
@@ -60,7 +61,7 @@ def asked(monkeypatch) -> Counter:
 @needs_weights
 def test_a_recording_is_decoded_scanned_and_resampled_once(asked, tmp_path):
     """All that are tried on the demo, what counts and what scores share what is known of it."""
-    settings = Settings("auto", "cpu", "none", False, "wav")
+    settings = Settings("auto", WHOLE, "cpu", "none", images=False, format="wav")
     separate_file(Task(str(DEMO), DEMO, "demo", folder=tmp_path), settings, overwrite=True, score=True)
     assert asked.pop("decoded") <= 2, "its header, then its samples"
     assert asked == {"scanned": 1, 8000: 1}
