@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from unbabble.base.errors import InputError, UsageError
-from unbabble.base.inputs import RECORD_NAME, expand, result_name
+from unbabble.base.inputs import RECORD_NAME, expand, read_manifest, result_name
 
 
 @pytest.fixture
@@ -79,6 +79,12 @@ def test_of_simulated_folders_only_the_mixtures_are_inputs(tree, tmp_path):
     names = [("y.FLAC", "deep-y"), ("mixture.wav", "mixture"), ("x.wav", "x")]  # x.wav is none of simulate's
     assert listed([tree / "b"], tmp_path) == names
     assert listed([tree / "b/image1.wav"], tmp_path) == [("image1.wav", "image1")]
+
+
+def test_paths_may_be_text(tree, tmp_path):
+    (tree / "list.txt").write_text("a/x.wav\n")
+    assert listed([str(tree)], str(tmp_path), exclude=str(tree / "b")) == [("x.wav", "x")]
+    assert read_manifest(str(tree / "list.txt")) == [tree / "a/x.wav"]
 
 
 def test_missing_files_stay_in_the_list(tree, tmp_path):

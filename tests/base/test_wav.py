@@ -7,6 +7,7 @@ import struct
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from unbabble.base.audio import probe, read, read_blocks
@@ -90,6 +91,17 @@ def test_so_is_what_comes_through_a_pipe(name):
     with os.fdopen(reading, "rb") as file:
         samples = torch.cat(list(read_blocks(file, 0.03)), dim=1)
     assert torch.equal(samples, torch.from_numpy(SAMPLES[None, :length] / np.float32(2**15)))
+
+
+@pytest.mark.parametrize("kind", ["AIFF", "AU"])
+def test_what_is_cut_of_other_plain_files_is_said_too(tmp_path, kind):
+    path = tmp_path / "x.aiff"
+    soundfile.write(path, SAMPLES, RATE, format=kind)
+    assert read(path).warnings == []
+    path.write_bytes(path.read_bytes()[:-1600])
+    audio = read(path)
+    assert 790 < audio.samples.shape[1] <= 800
+    assert re.search(CUT, audio.warnings[0])
 
 
 def test_a_header_alone_has_no_samples():

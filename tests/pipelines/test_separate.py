@@ -86,6 +86,10 @@ def test_wrong_requests(model, mixture):
         lambda: hub.load("ica", dereverb="dry"),  # type: ignore[arg-type]
         lambda: model(mixture),
         lambda: model(mixture[None], sample_rate=RATE),
+        lambda: model(mixture.T, sample_rate=RATE),  # (time, channel)
+        lambda: model(mixture.T.numpy(), sample_rate=RATE),
+        lambda: model(mixture[:1].T, sample_rate=RATE),
+        lambda: model(Audio(mixture.T, RATE)),
     ):
         with pytest.raises(UsageError):
             wrong()

@@ -20,7 +20,7 @@ LOST_SHARE = 0.05
 """A stream may be somewhat shorter than its header says (coding delays); more than both is a cut file."""
 PROMISING = ("matroska", "mov", "asf", "flv", "flac")
 """Containers whose header says how long they are: what is cut short is noticed."""
-TIMED = (*PROMISING, "avi", "mpegts", "mpeg", "wav")
+TIMED = (*PROMISING, "avi", "mpegts", "mpeg", "wav", "aiff", "caf", "w64")
 """Containers with times; of any other FFmpeg guesses the duration from the size of its first pieces."""
 CLOCK = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 CODES = """

@@ -1,6 +1,7 @@
 """Decoders behind ``base.audio``: soundfile first, PyAV for what it does not know."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,8 @@ from unbabble.base.excerpt import WHOLE, Excerpt, Part
 from unbabble.base.files import native
 
 BLOCK_FRAMES = 1 << 18
+CUT = re.compile(r"(?:SSND|Data Size) *: (\d+) \(should be (\d+)\)")
+"""How libsndfile notes that a header promises more than is there."""
 SNIFF_BYTES = 1024
 ROUGH = ("OGG", "MP3")
 """Formats in which libsndfile does not find the very sample that it is to seek: they are decoded from the start."""
@@ -64,11 +67,13 @@ class SoundfileDecoder:
 
     def __init__(self, file: soundfile.SoundFile, name: str, length: wav.Length | None) -> None:
         self.file, self.name = file, name
-        lost = length.lost_seconds if length is not None else 0.0
-        warnings = [length.warning] if length is not None and length.warning else []
         known = 0 <= file.frames < 2**62
         frames = file.frames if known else None
         seconds = frames / file.samplerate if frames is not None else None
+        if length is None and seconds and (cut := CUT.search(file.extra_info)):  # aiff and au
+            length = wav.Length(int(cut[2]), int(cut[1]), round(int(cut[2]) / seconds), (0, 0))
+        lost = length.lost_seconds if length is not None else 0.0
+        warnings = [length.warning] if length is not None and length.warning else []
         self.info = AudioInfo(
             file.samplerate, file.channels, seconds, frames, file.format, file.subtype, lost, warnings
         )

@@ -216,6 +216,8 @@ class Recording:
 def _as_audio(source: Tensor | Audio | Source, sample_rate: int | None) -> Audio:
     if isinstance(source, Audio):
         audio = source
+        if source.path is None:
+            audio_files.channels_first(source.samples)
     elif isinstance(source, str | os.PathLike | bytes) or hasattr(source, "read"):
         return audio_files.read(source)  # type: ignore[arg-type]
     else:

@@ -244,7 +244,7 @@ class _Run:
         if self.clipped:
             share = 100 * self.clipped / (self.written * self.streamer.sources)
             self.report.warnings.append(
-                f"{share:.2g} % of the voices' samples were clipped, which --format wav would hold."
+                f"{share:.3g} % of the voices' samples were clipped, which --format wav would hold."
             )
         self.report.details |= {
             "sources": self.streamer.sources,
