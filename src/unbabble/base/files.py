@@ -79,7 +79,7 @@ def _pour(source: Path, stream: Path) -> None:
         shutil.copyfileobj(content, file)
 
 
-def check_output(path: Path | None) -> None:
+def check_output(path: str | os.PathLike[str] | None) -> None:
     """Check that a file can be written, before any work; nothing is left behind, and None is fine.
 
     Raises:
@@ -87,6 +87,7 @@ def check_output(path: Path | None) -> None:
     """
     if path is None:
         return
+    path = Path(path)
     try:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, "it is a folder")
