@@ -98,10 +98,10 @@ def test_what_is_cut_of_other_plain_files_is_said_too(tmp_path, kind):
     path = tmp_path / "x.aiff"
     soundfile.write(path, SAMPLES, RATE, format=kind)
     assert read(path).warnings == []
-    path.write_bytes(path.read_bytes()[:-1600])
+    path.write_bytes(path.read_bytes()[:-2000])
     audio = read(path)
-    assert 790 < audio.samples.shape[1] <= 800
-    assert re.search(CUT, audio.warnings[0])
+    assert 590 < audio.samples.shape[1] <= 600
+    assert "cut short: 0.07 s of the 0.20 s" in audio.warnings[0]
 
 
 def test_a_header_alone_has_no_samples():
