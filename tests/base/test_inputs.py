@@ -95,6 +95,9 @@ def test_manifests(tree, tmp_path):
     (tree / "list.txt").write_text("# two\n\na/x.wav\nb/x.wav\n")
     lines = [{"mixture": "a/x.wav", "talkers": 2}, {"path": "b/deep/y.FLAC"}]
     (tree / "list.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
+    (tree / "m").mkdir()
+    (tree / "m" / "other.txt").write_text("../a/x.wav\n../b/x.wav\n")
+    assert listed([tree / "m" / "other.txt"], tmp_path) == [("x.wav", "a-x"), ("x.wav", "b-x")]
     assert listed([tree / "list.txt"], tmp_path) == [("x.wav", "a-x"), ("x.wav", "b-x")]
     assert listed([tree / "list.jsonl"], tmp_path) == [("x.wav", "a-x"), ("y.FLAC", "b-deep-y")]
 
@@ -150,6 +153,7 @@ def test_standard_input(tmp_path, monkeypatch):
         ("a/b/x.tar.wav", "a", "b-x.tar"),
         ("a/x.wav", ".", "a-x"),
         ("../up/x.wav", ".", "x"),
+        ("in/../a/x.wav", ".", "a-x"),
         ("...wav", None, "recording"),
         ("..wav", None, "recording"),
         (".wav", None, "wav"),

@@ -70,21 +70,21 @@ def expand(inputs: Sequence[str | Path], spool: str | Path) -> list[Input]:
         raise UsageError(
             "Name at least one recording: a file, a folder, a pattern, a manifest, or - for stdin."
         )
-    found: dict[str, Input] = {}  # by real place, so that nothing comes twice
+    recordings: dict[str, Input] = {}  # by real place, so that nothing comes twice
     for text in map(str, inputs):
         if not text:
             raise UsageError("The name of a recording is empty.")
         if text == STDIN:
             path = _spooled(Path(spool))
-            found.setdefault(str(path), Input(STDIN, path, path.name))
+            recordings.setdefault(str(path), Input(STDIN, path, path.name))
             continue
         for path, below in _paths(Path(text), text):
             place = os.path.realpath(path)
-            known = found.setdefault(place, Input(str(path), path, result_name(path, below)))
+            known = recordings.setdefault(place, Input(str(path), path, result_name(path, below)))
             names = {os.path.abspath(each) for each in (known.path, *known.links)}
             if os.path.abspath(path) not in names:
-                found[place] = replace(known, links=(*known.links, str(path)))
-    return list(found.values())
+                recordings[place] = replace(known, links=(*known.links, str(path)))
+    return list(recordings.values())
 
 
 def result_name(path: Path, below: Path | None = None) -> str:
@@ -99,17 +99,16 @@ def result_name(path: Path, below: Path | None = None) -> str:
     ... )
     ('a-x', 'x', 'recording')
     """
-    parts = [path.stem]
-    if below is not None and path.is_relative_to(below):
-        parts = [*path.relative_to(below).parent.parts, path.stem]
-    name = "-".join(parts).strip(". ")
-    if len(os.fsencode(name)) > LONGEST_NAME or ".." in parts[:-1]:
-        name = path.stem.strip(". ")
-    return name or "recording"
+    name, folder = path.stem, Path(os.path.abspath(path)).parent
+    if below is not None and folder.is_relative_to(os.path.abspath(below)):
+        name = "-".join([*folder.relative_to(os.path.abspath(below)).parts, name])
+    if len(os.fsencode(name)) > LONGEST_NAME:
+        name = path.stem
+    return name.strip(". ") or "recording"
 
 
 def _paths(path: Path, text: str) -> Iterator[tuple[Path, Path | None]]:
-    """Each recording, and the folder that was searched for it."""
+    """Each recording, and the folder that was searched for it; of manifests the one that holds all they name."""
     if path.is_dir():
         if is_result(path):
             raise UsageError(f"Folder '{text}' holds results: name its files to take them as recordings.")
@@ -118,11 +117,19 @@ def _paths(path: Path, text: str) -> Iterator[tuple[Path, Path | None]]:
             raise UsageError(f"Folder '{text}' holds no recordings.")
         yield from ((file, path) for file in files)
     elif path.suffix.lower() in MANIFEST_SUFFIXES and path.is_file():
-        yield from ((file, path.parent) for file in read_manifest(path))
+        files = read_manifest(path)
+        yield from ((file, _common_folder(files)) for file in files)
     elif not path.exists() and glob.has_magic(text):
         yield from _matches(path, text)
     else:
         yield path, None
+
+
+def _common_folder(files: Sequence[Path]) -> Path | None:
+    try:
+        return Path(os.path.commonpath([os.path.dirname(os.path.abspath(file)) for file in files]))
+    except ValueError:  # on several drives
+        return None
 
 
 def _matches(pattern: Path, text: str) -> Iterator[tuple[Path, Path]]:

@@ -51,7 +51,7 @@ class FileReport:
         audio_seconds: duration of the recording.
         outputs: the files written.
         warnings: what the user should know of this recording.
-        details: whatever else the command tells.
+        details: whatever else the command reports.
     """
 
     input: str
@@ -106,13 +106,13 @@ def timestamp() -> str:
 
 def versions() -> dict[str, str]:
     """Versions of what decides the numbers, without importing it."""
-    found = {"python": platform.python_version(), "platform": f"{sys.platform}-{platform.machine()}"}
+    installed = {"python": platform.python_version(), "platform": f"{sys.platform}-{platform.machine()}"}
     for package in REPORTED_PACKAGES:
         try:
-            found[package] = metadata.version(package)
+            installed[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def plain(value: Any) -> Any:

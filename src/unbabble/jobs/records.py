@@ -93,13 +93,13 @@ class ResultFolders:
 
 def folders_by_recording(out: Path, command: str | None = None) -> dict[str, Path]:
     """The real place of each recording whose results are in ``out``, and their folder; of one ``command`` or any."""
-    found: dict[str, Path] = {}
+    folders: dict[str, Path] = {}
     for folder in sorted(each for each in out.glob("*") if each.is_dir()):
         record = read_record(folder)
         place = (record.get("source") or {}).get("path")
         if place and command in (None, record.get("command")):
-            found.setdefault(place, folder)
-    return found
+            folders.setdefault(place, folder)
+    return folders
 
 
 def is_free(folder: Path) -> bool:
@@ -246,18 +246,18 @@ def digests(names: Iterable[Any]) -> dict[str, str]:
     Raises:
         InputError: a file that cannot be read.
     """
-    found: dict[str, str] = {}
+    named: dict[str, str] = {}
     for value in names:
         if isinstance(value, Mapping):
-            found |= digests(value.values())
+            named |= digests(value.values())
         elif isinstance(value, list | tuple):
-            found |= digests(value)
+            named |= digests(value)
         elif isinstance(value, str | Path):
             parts = value.split(",") if isinstance(value, str) else []
             for name in dict.fromkeys([str(value), *parts]):
                 if name and Path(name).expanduser().exists():
-                    found[name] = digest(Path(name).expanduser())
-    return found
+                    named[name] = digest(Path(name).expanduser())
+    return named
 
 
 def digest(path: Path) -> str:

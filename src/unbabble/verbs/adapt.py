@@ -102,7 +102,7 @@ def adapt(
     tell = partial(say, quiet=quiet)
     with tempfile.TemporaryDirectory(prefix="unbabble-") as spool:
         paths = [task.path for task in expand(recordings, spool)]
-        network, found = adapting.adapt(
+        network, adapted = adapting.adapt(
             paths,
             clean or (),
             student=name,
@@ -116,8 +116,8 @@ def adapt(
     known = networks.load(name, "enhancer")
     card = replace(
         known.card,
-        summary=f"{known.card.summary} Adapted to one person." if found.kept else known.card.summary,
-        training=known.card.training | {"adapted": found.to_dict()},
+        summary=f"{known.card.summary} Adapted to one person." if adapted.kept else known.card.summary,
+        training=known.card.training | {"adapted": adapted.to_dict()},
     )
     with tempfile.TemporaryDirectory(prefix="unbabble-") as spool:
         step = Path(spool) / ONNX_NAME
@@ -127,19 +127,22 @@ def adapt(
         if onnx:
             with atomic(out / ONNX_NAME) as temporary:
                 shutil.copyfile(step, temporary)
-    gain = found.gain
+    gain = adapted.gain
     result = Adapted(
-        str(out), found.kept, (gain.mean_db, gain.low_db, gain.high_db), found.to_dict() | {"out": str(out)}
+        str(out),
+        adapted.kept,
+        (gain.mean_db, gain.low_db, gain.high_db),
+        adapted.to_dict() | {"out": str(out)},
     )
-    for text in found.warnings:
+    for text in adapted.warnings:
         tell(text)
-    if found.kept:
+    if adapted.kept:
         tell(
             f"In the noise of what was held back, known voices come out {gain.mean_db:.2f} dB better "
             f"({gain.low_db:.2f} to {gain.high_db:.2f}): {out} is the adapted network ({adapting.about(network)})."
         )
     else:
-        tell(f"{found.reason} {out} is {name} as it was.")
+        tell(f"{adapted.reason} {out} is {name} as it was.")
     if report is not None:
         result.save(report)
     return result

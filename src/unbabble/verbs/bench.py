@@ -19,7 +19,7 @@ MIXTURE = "unchanged"
 
 
 class Bench(Report):
-    """What was found; ``files[i].details["scores"]`` holds, by model, the scores of recording i's voices."""
+    """Scores of several models; ``files[i].details["scores"]`` holds, by model, the scores of recording i's voices."""
 
     def models(self) -> dict[str, dict[str, float]]:
         """Of each model, best first: mean score over recordings, its 95 % bootstrap interval, and how many."""
@@ -27,7 +27,7 @@ class Bench(Report):
 
         from unbabble.signal.statistics import bootstrap
 
-        found: dict[str, dict[str, float]] = {}
+        by_model: dict[str, dict[str, float]] = {}
         rng = np.random.default_rng(0)
         for model in self.config["models"]:
             scores = [file.details["scores"].get(model) for file in self.files if file.outcome == "done"]
@@ -35,8 +35,8 @@ class Bench(Report):
             if len(means):
                 mean, low, high = bootstrap(means, seed=rng)
                 figures = {"si_snr_db": mean, "low_db": low, "high_db": high}
-                found[model] = figures | {"recordings": len(means)}
-        return dict(sorted(found.items(), key=lambda item: -item[1]["si_snr_db"]))
+                by_model[model] = figures | {"recordings": len(means)}
+        return dict(sorted(by_model.items(), key=lambda item: -item[1]["si_snr_db"]))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain content for JSON."""
@@ -166,11 +166,11 @@ def bench_recording(task: _Recording, models: Sequence[str], scorer: str, device
     for model in models:
         try:
             voices = load(model, device)(recording).sources
-            told = scoring.of(recording, voices)
+            voice_scores = scoring.of(recording, voices)
         except InputError as error:
             warnings.append(f"{model}: {error}")
             continue
-        scores[model] = [each.to_dict() for each in told]
+        scores[model] = [each.to_dict() for each in voice_scores]
     if not scores:
         raise InputError(warnings[0])
     spent = time.perf_counter() - started

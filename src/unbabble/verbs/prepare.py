@@ -158,8 +158,8 @@ def _write(
     once = sum(count == 1 for count in uses.values())
     if once and not any(entry.mixture for entry in good):
         warnings.append(f"{once} of {len(uses)} speakers have one utterance; they are kept.")
-    found = FileReport(str(path), "done", audio_seconds=seconds, warnings=warnings)
-    found.details = {
+    result = FileReport(str(path), "done", audio_seconds=seconds, warnings=warnings)
+    result.details = {
         "split": part.split,
         "items": len(good),
         "hours": round(seconds / 3600, 3),
@@ -170,14 +170,14 @@ def _write(
     }
     if good:
         manifest.write(path, good)
-        found.outputs = [str(path)]
+        result.outputs = [str(path)]
     if bad:
-        found.outcome = "failed"
+        result.outcome = "failed"
         which = "All" if not good else f"{len(bad)} of the"
-        found.error = f"{which} {len(good) + len(bad)} items are left out of '{path}'; the first: {bad[0]}"
+        result.error = f"{which} {len(good) + len(bad)} items are left out of '{path}'; the first: {bad[0]}"
     elif not good:
-        found.outcome, found.error = "failed", f"The split of '{path}' is empty: it is not written."
-    return found
+        result.outcome, result.error = "failed", f"The split of '{path}' is empty: it is not written."
+    return result
 
 
 def _print(report: Report, absent: list[str], quiet: bool) -> None:

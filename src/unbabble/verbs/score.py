@@ -40,7 +40,7 @@ Files = Annotated[list[Path] | None, Parameter(consume_multiple=True)]
 
 
 class ScoreReport(Report):
-    """What scoring found; ``files[i].details`` holds the scores of recording i.
+    """The scores; ``files[i].details`` holds the scores of recording i.
 
     ``voices``: one entry per reference with its ``estimate`` and its metrics; ``mean`` over the voices that
     have an estimate; ``mixture``: the same for the mixture taken as the estimate of every voice.
@@ -103,7 +103,7 @@ def score(
 ) -> Report:
     """Say how good separated voices are: without the true ones, or with --references against them.
 
-    Without references, a network listens to the recording and its voices, and tells the SI-SNR of each, an interval
+    Without references, a network listens to the recording and its voices, and estimates the SI-SNR of each, an interval
     that holds the true one nine times in ten, and a word.
 
     With references: SI-SDR, SDR, PESQ, STOI and their kin. Each estimate goes with the reference that makes the sum
@@ -208,20 +208,20 @@ def score_recording(task: "Task", metrics: Sequence[str], channel: int, part: Pa
     waveforms, rate = read_all(parts(part, task.mixture or task.references[0], paths), channel, warnings)
     count = len(task.references)
     references, estimates = waveforms[:count], waveforms[count : count + len(task.estimates)]
-    names, found = _short(task.references), _short(task.estimates)
+    names, estimate_names = _short(task.references), _short(task.estimates)
     live = (references != 0).any(-1)
     if not live.any():
         raise InputError("All references are silent: there is nothing to score against.")
     warnings += [f"{names[k]} is silent: nothing can be scored against it." for k in _false(live)]
-    warnings += [f"{found[k]} is silent." for k in _false((estimates != 0).any(-1))]
+    warnings += [f"{estimate_names[k]} is silent." for k in _false((estimates != 0).any(-1))]
 
     aligned = align(estimates, references)
     order = aligned.order.tolist()
     values = _scores(aligned.estimates, references, rate, metrics)
     baseline = None
     if task.mixture:
-        heard = waveforms[-1].expand_as(references)
-        scored = _scores(heard, references, rate, metrics)
+        unseparated = waveforms[-1].expand_as(references)
+        scored = _scores(unseparated, references, rate, metrics)
         baseline = _rows(names, [task.mixture.name] * count, scored)
         if "si_sdri" in metrics:
             values["si_sdri"] = values["si_sdr"] - scored["si_sdr"]
@@ -232,14 +232,14 @@ def score_recording(task: "Task", metrics: Sequence[str], channel: int, part: Pa
     for k in range(count):
         if order[k] == NONE:
             warnings.append(f"{names[k]} has no estimate; the mean leaves it out.")
-    unused = [name for k, name in enumerate(found) if k not in order]
+    unused = [name for k, name in enumerate(estimate_names) if k not in order]
     if unused:
         warnings.append(f"{', '.join(unused)}: not needed by any reference, not scored.")
     if {"si_sdr", "sdr"} <= values.keys() and (values["sdr"] - values["si_sdr"] > SHIFTED_DB).any():
         warnings.append(
             "SDR is far above SI-SDR: the estimates may be delayed or filtered against the references."
         )
-    voices = _rows(names, [None if k == NONE else found[k] for k in order], values)
+    voices = _rows(names, [None if k == NONE else estimate_names[k] for k in order], values)
     details = {
         "sample_rate": rate,
         "pesq_mode": pesq_mode(rate)[0] if "pesq" in metrics else None,

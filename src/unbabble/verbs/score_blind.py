@@ -27,7 +27,7 @@ RANGE_DB = 70.0
 
 
 class BlindReport(Report):
-    """What scoring without references found; ``files[i].details["voices"]`` has an entry for each voice."""
+    """Scores without references; ``files[i].details["voices"]`` has an entry for each voice."""
 
     def table(self) -> Any:
         """As a ``rich`` table."""
@@ -223,12 +223,12 @@ def _picture_names(tasks: Sequence[BlindTask]) -> list[str]:
 
 
 def _voices(paths: Sequence[Path]) -> tuple[Path, ...]:
-    found: list[Path] = []
+    voices: list[Path] = []
     for path in paths:
-        found += numbered_voices(path) if path.is_dir() else [path]
-    if not found:
+        voices += numbered_voices(path) if path.is_dir() else [path]
+    if not voices:
         raise UsageError(f"Folder '{paths[0]}' holds no recordings.")
-    return tuple(found)
+    return tuple(voices)
 
 
 def _from_separated(folder: Path) -> list[BlindTask]:
@@ -304,11 +304,11 @@ def plot_scores(
     for title, file, axis in zip(titles, (mixture, *estimates), axes, strict=True):
         rate = probe(file).sample_rate
         block = next(read_blocks(file, SHOWN_SECONDS))
-        heard = block[channel - 1 if len(block) > 1 else 0]
+        channel_samples = block[channel - 1 if len(block) > 1 else 0]
         hop = round(0.008 * rate)
-        power = Stft(4 * hop, hop).analyse(heard).abs().square()
+        power = Stft(4 * hop, hop).analyse(channel_samples).abs().square()
         db = 10 * torch.log10(power / power.max().clamp(min=1e-20) + 10 ** (-RANGE_DB / 10))
-        extent = (0, len(heard) / rate, 0, rate / 2000)
+        extent = (0, len(channel_samples) / rate, 0, rate / 2000)
         axis.imshow(
             db.numpy(), origin="lower", aspect="auto", extent=extent, cmap="magma", interpolation="bilinear"
         )

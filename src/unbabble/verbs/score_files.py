@@ -74,8 +74,8 @@ def _estimates_of(folder: Path, root: Path, folders: list[Path]) -> tuple[Path, 
     if mixture and (known := folders_by_recording(root).get(os.path.realpath(mixture))):
         return tuple(_voices(known, "source"))
     names = [folder.name, f"{folder.name}-mixture", *(["mixture"] if len(folders) == 1 else [])]
-    found = next((root / name for name in names if (root / name).is_dir()), None)
-    return tuple(_voices(found, "source")) if found else ()
+    folder_of_voices = next((root / name for name in names if (root / name).is_dir()), None)
+    return tuple(_voices(folder_of_voices, "source")) if folder_of_voices else ()
 
 
 def _listed(paths: Sequence[Path], kind: Kind) -> Iterable[Path]:
