@@ -153,6 +153,14 @@ def test_voices_are_scored_at_their_own_microphone(recording):
     assert scored("many.wav", "out/many", channel=1) != told(separated)
 
 
+def test_a_dead_first_microphone_is_not_what_voices_are_scored_by(recording):
+    samples = 0.1 * np.random.default_rng(3).laplace(size=(3, RATE))
+    samples[0] = 0
+    write(recording / "many.wav", samples)
+    separated = separate("many.wav", out=recording / "out", model="ica", quiet=True)
+    assert scored("out") == scored("many.wav", "out/many") == told(separated)
+
+
 def test_voices_of_standard_input_need_their_recording(recording, monkeypatch):
     data = io.BytesIO((recording / "in" / "a.wav").read_bytes())
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=data, isatty=lambda: False))
