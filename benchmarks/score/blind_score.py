@@ -149,6 +149,43 @@ def by_separator(rows: list[dict], left_out: Mapping[str, list[str]]) -> dict[st
     return found
 
 
+def trained(
+    runs: Path, weights: Sequence[str]
+) -> tuple[dict[str, NeuralScorer | None], dict[str, list[str]]]:
+    """Estimators by name, the trivial baseline first; and of each family, those that have never heard it."""
+    given = {path.parent.name: str(path) for path in sorted(runs.glob("*/best.safetensors"))}
+    given |= dict(each.split("=", 1) for each in weights)
+    estimators: dict[str, NeuralScorer | None] = {BASELINE: None}
+    left_out: dict[str, list[str]] = defaultdict(list)
+    for label, path in given.items():
+        place, _, changed = path.partition("?")
+        options = parse_assignments([changed] if changed else [])
+        estimators[label] = networks.load(place, "scorer", **options).network
+        for name in label.removeprefix(NO).split("+") if label.startswith(NO) else ():
+            left_out[name].append(label)
+    return estimators, left_out
+
+
+def figures(rows: list[dict], network: NeuralScorer | None) -> dict:
+    """Of one estimator: over all, by kind of mixture, by length."""
+    found: dict = {"parameters": sum(each.numel() for each in network.parameters()) if network else 0}
+    found["all"] = measured(rows)
+    for key, name in (("set", "sets"), ("seconds", "seconds")):
+        values = dict.fromkeys(row[key] for row in rows)
+        found[name] = {value: measured([row for row in rows if row[key] == value]) for value in values}
+    return found
+
+
+def draw(rows: list[dict], whole: list[dict], left_out: Mapping[str, list[str]]) -> None:
+    pool = picked(rows, "pool")
+    unheard = [
+        row for name, labels in left_out.items() for label in labels for row in picked(rows, label, name)
+    ]
+    panels = {"separators of the pool": pool, "separators that were left out": unheard, WHOLE: whole}
+    scatter({title: (there, measured(there)) for title, there in panels.items() if there})
+    reliability(pool)
+
+
 def measure(
     job: Literal["train", "score"],
     /,
@@ -177,44 +214,21 @@ def measure(
         for run in what:
             train(run, runs, config, set)
         return None
-    given = {path.parent.name: str(path) for path in sorted(runs.glob("*/best.safetensors"))}
-    given |= dict(each.split("=", 1) for each in weights)
-    estimators: dict[str, NeuralScorer | None] = {BASELINE: None}
-    left_out: dict[str, list[str]] = defaultdict(list)
-    for label, path in given.items():
-        place, _, changed = path.partition("?")
-        options = parse_assignments([changed] if changed else [])
-        estimators[label] = networks.load(place, "scorer", **options).network
-        for name in label.removeprefix(NO).split("+") if label.startswith(NO) else ():
-            left_out[name].append(label)
-    sets = {length: sets_to_test(items, length, corpus) for length in seconds}
-    rows = [row | {"seconds": length} for length in seconds for row in evaluate(estimators, sets[length])]
+    estimators, left_out = trained(runs, weights)
+    sets = {f"{length:g}": sets_to_test(items, length, corpus) for length in seconds}
+    rows = [row | {"seconds": length} for length, its in sets.items() for row in evaluate(estimators, its)]
     # What separators made of the clean and the noisy mixtures, made better or worse: from -15 to 30 dB.
-    parts = {name: sets[min(sets)][name].part for name in ("clean", "noisy, reverberant")}
-    degraded = ScoredItems(SeparatedData(parts, degraded_share=1.0), SEED)
-    whole = evaluate({"pool": estimators["pool"]}, {WHOLE: degraded})
-    found: dict = {"seed": SEED, "estimators": {}, "seconds": {}}
-    for label, network in estimators.items():
-        its = picked(rows, label)
-        by_set = {name: measured(picked(its, label, sets=(name,))) for name in sets[min(sets)]}
-        size = sum(each.numel() for each in network.parameters()) if network else 0
-        found["estimators"][label] = {"parameters": size, "all": measured(its), "sets": by_set}
-        lengths = {length: [row for row in its if row["seconds"] == length] for length in seconds}
-        found["seconds"][label] = {f"{length:g}": measured(there) for length, there in lengths.items()}
+    shortest = sets[min(sets, key=float)]
+    parts = {name: shortest[name].part for name in ("clean", "noisy, reverberant")}
+    degraded = {WHOLE: ScoredItems(SeparatedData(parts, degraded_share=1.0), SEED)}
+    whole = evaluate({"pool": estimators["pool"]}, degraded)
+    found = {label: figures(picked(rows, label), network) for label, network in estimators.items()}
+    lengths = {label: each.pop("seconds") for label, each in found.items()}
     if card:
-        pool = {"all": found["estimators"]["pool"]["all"]} | found["estimators"]["pool"]["sets"]
-        keys = ("pearson", "error_db", "held")
+        pool, keys = {"all": found["pool"]["all"]} | found["pool"]["sets"], ("pearson", "error_db", "held")
         put_scores(
             card, {name: {key: float(f"{row[key]:.3g}") for key in keys} for name, row in pool.items()}
         )
-    unheard = [
-        row for name, labels in left_out.items() for label in labels for row in picked(rows, label, name)
-    ]
-    panels = {
-        "separators of the pool": picked(rows, "pool"),
-        "separators that were left out": unheard,
-        WHOLE: whole,
-    }
-    scatter({title: (there, measured(there)) for title, there in panels.items() if there})
-    reliability(picked(rows, "pool"))
-    return found | {"whole_range": measured(whole), "separators": by_separator(rows, left_out)}
+    draw(rows, whole, left_out)
+    about = {"whole_range": measured(whole), "separators": by_separator(rows, left_out)}
+    return {"estimators": found, "seconds": lengths} | about

@@ -14,6 +14,7 @@ import torch
 
 from benchmarks.kit.cards import put_scores
 from benchmarks.kit.people import RATE, SECONDS, all_recordings, enhancers
+from benchmarks.kit.people import SEED as SEED
 from benchmarks.kit.table import figure, grid, made_by, page
 from unbabble.base.weights import packaged
 from unbabble.methods.adaptation.data_purification import frame_snr_db
