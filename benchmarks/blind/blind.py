@@ -33,7 +33,7 @@ from unbabble.pipelines.choose import DEFAULT_MULTICHANNEL
 
 CHANNELS = {"speed": (2, 3, 4, 6, 8), "curves": (2, 3, 4, 6), "separation": (2, 3, 4)}
 CHECKPOINTS = [0, 1, 2, 3, 5, 8, 10, 15, 20, 30, 50, 80, 100]
-SLOW_SECONDS = 4.0
+SLOW_SECONDS, MEASURE_SECONDS, CURVE_SECONDS, LIMIT_SECONDS = 4.0, 0.6, 20.0, 3.0
 NONLINEAR = ("fastmnmf2",)
 DEFAULT = "default"
 """What `unbabble separate --sources K` does, its window and iterations included; all others take the same window."""
@@ -52,7 +52,7 @@ QUICK = {
     "iterations": 10,
     "threads": [1],
 }
-QUICK |= {"measure_seconds": 0.05, "curve_seconds": 1.0, "limit_seconds": 0.5}
+QUICK["effort"] = 0.1
 
 
 def takes(name: str, algorithm: str, channels: int) -> bool:
@@ -80,7 +80,9 @@ def speed(result: dict, names: list[str], channels: int, a: SimpleNamespace) -> 
                 row["extra_mb"] = workers[name].ask("memory", scene, algorithm, 2).get("extra_bytes", 0) / 1e6
         for worker in workers.values():
             worker.close()
-    result["machine_limits"] = {str(threads): limits(threads, a.limit_seconds) for threads in a.threads}
+    result["machine_limits"] = {
+        str(threads): limits(threads, a.effort * LIMIT_SECONDS) for threads in a.threads
+    }
     yield
 
 
@@ -102,7 +104,7 @@ def timed(
             elif turn:
                 taken.setdefault(pair, []).append(reply)
             else:
-                counts[pair] = max(2, min(200, round(a.measure_seconds / max(reply["wall"], 1e-4))))
+                counts[pair] = max(2, min(200, round(a.effort * MEASURE_SECONDS / max(reply["wall"], 1e-4))))
     return errors | {
         pair: {
             "wall_ms": 1000 * median(reply["wall"] for reply in replies),
@@ -123,7 +125,7 @@ def curves(result: dict, names: list[str], channels: int, a: SimpleNamespace) ->
             for algorithm in (each for each in worker.algorithms if takes(name, each, channels)):
                 for _ in range(2):  # the first compiles, where there is something to compile
                     once = worker.ask("time", mixtures[0], algorithm, 2)["wall"]
-                checkpoints = [c for c in CHECKPOINTS if c <= max(a.curve_seconds / once, 2)]
+                checkpoints = [c for c in CHECKPOINTS if c <= max(a.effort * CURVE_SECONDS / once, 2)]
                 linear, each = algorithm not in NONLINEAR, []
                 for scene in mixtures:
                     traced = worker.trace(scene, algorithm, checkpoints)
@@ -176,15 +178,13 @@ def measure(
     peers: Annotated[Sequence[str], BLIND] = BLIND,
     seconds: float = 12.0,
     rounds: int = 5,
-    measure_seconds: float = 0.6,
     traces: int = 3,
     count: int = 20,
     iterations: int = 50,
     jobs: int = 2,
     minutes: float = 1e9,
     fresh: bool = False,
-    curve_seconds: float = 20.0,
-    limit_seconds: float = 3.0,
+    effort: float = 1.0,
     seed: int = 0,
 ) -> Iterator[dict]:
     """All parts.
@@ -193,15 +193,13 @@ def measure(
         channels: all of the part by default.
         seconds: length of a mixture.
         rounds: interleaved rounds of timing.
-        measure_seconds: aim of one timing.
         traces: mixtures for curves.
         count: mixtures for separation.
         iterations: of every system, for separation.
         jobs: peers at a time where nothing is timed.
         minutes: begin nothing new after so long.
         fresh: repeat what there is already.
-        curve_seconds: of computing, at most, for a curve.
-        limit_seconds: for each of the machine's limits.
+        effort: share of the seconds that are usually taken for a timing, a curve, a limit of the machine.
     """
     a, end = SimpleNamespace(**locals()), time.monotonic() + 60 * minutes
     a.end, names = end, [OURS, *present(peers)]

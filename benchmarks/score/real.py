@@ -8,16 +8,16 @@ room, for the blind methods. ``--stages`` are weights of one separator as its tr
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from scipy.stats import spearmanr
 
+from benchmarks.kit.meetings import RATE, meetings
 from benchmarks.kit.rated import SECONDS, family, sets_to_test, truth
 from benchmarks.kit.rated import SEED as SEED
-from benchmarks.kit.scenes import DATA, load_mixtures
+from benchmarks.kit.scenes import load_mixtures
 from benchmarks.kit.table import figure, grid, made_by, page
 from unbabble.base import audio
 from unbabble.base.errors import InputError
@@ -27,7 +27,6 @@ from unbabble.signal.statistics import bootstrap
 from unbabble.training.sets.separated import Separated, matched
 from unbabble.verbs.bench import MIXTURE, default_models
 
-RATE, LEAST_OVERLAP = 8000, 0.25
 SYNTHETIC = ("clean", "noisy, reverberant")
 MEETINGS, ARRAY = "meetings", "{} talkers, seven microphones"
 ONE, SEVEN = "One microphone, two talkers", "Seven microphones"
@@ -36,30 +35,6 @@ BLIND = (MIXTURE, "auxiva.iss", "auxiva.ipa", "ilrma.ip")
 QUICK = {"items": 2}
 Scored = dict[str, dict[str, list[tuple[float, float]]]]
 """By kind of mixture and model: estimated and true score of each recording (mean over its voices)."""
-
-
-def overlaps(transcript: Path) -> list[float]:
-    """Centres, in seconds, of the stretches in which at least two talkers speak."""
-    turns = [tuple(map(float, line.split()[3:5])) for line in transcript.read_text().splitlines()]
-    times = np.arange(0, max((start + length for start, length in turns), default=0), 0.01)
-    talking = np.zeros(len(times) + 2, int)
-    for start, length in turns:
-        talking[1:-1] += (start <= times) & (times < start + length)
-    edges = np.flatnonzero(np.diff((talking >= 2).astype(int))).reshape(-1, 2)
-    return [float((start + end) / 200) for start, end in edges if end - start >= 100 * LEAST_OVERLAP]
-
-
-def meetings() -> Iterator[torch.Tensor]:
-    """Excerpts that do not overlap."""
-    for transcript in sorted((DATA / "meetings").glob("*.rttm")):
-        file = transcript.with_suffix(".flac")
-        sound, rate = next(audio.read_blocks(file, 60.0)), audio.probe(file).sample_rate
-        heard, last = audio.resample(sound[0], rate, RATE), -SECONDS
-        for centre in overlaps(transcript):
-            start = min(max(0.0, centre - SECONDS / 2), len(heard) / RATE - SECONDS)
-            if start >= last + SECONDS:
-                yield heard[round(start * RATE) :][: round(SECONDS * RATE)]
-                last = start
 
 
 def scores(scorer: BlindScorer, mixture: np.ndarray, estimates: torch.Tensor, sources: np.ndarray | None):
@@ -77,7 +52,7 @@ def collect(models: list[str], scorer: BlindScorer, items: int) -> Scored:
     separators, sets = {name: separating.load(name, "cpu") for name in models}, sets_to_test()
     mixtures = [(kind, sets[kind].of(number)[0]) for kind in SYNTHETIC for number in range(items)]
     recordings = [(kind, item.mixture, item.sources) for kind, item in mixtures]
-    recordings += [(MEETINGS, excerpt.numpy(), None) for excerpt in meetings()]
+    recordings += [(MEETINGS, excerpt.numpy(), None) for excerpt in meetings(SECONDS)]
     for kind, mixture, sources in recordings:
         for name, separator in separators.items():
             estimates = separator(torch.from_numpy(mixture)[None], RATE).sources
