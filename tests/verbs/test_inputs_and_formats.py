@@ -1,7 +1,9 @@
 """What verbs that take recordings have in common: parts of them, videos, headers that lie, 16-bit results."""
 
+import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -82,6 +84,14 @@ def test_parts_that_are_not_there(tmp_path, capsys, options, code, sentence):
     assert cli.run([*arguments, *options]) == code
     assert sentence in capsys.readouterr().err
     assert not list((tmp_path / "voices").glob("x/source*"))
+
+
+def test_what_is_wrong_with_standard_input_names_no_other_file(tmp_path, monkeypatch, capsys):
+    content = io.BytesIO(write(tmp_path / "x.wav", mixture(2)).read_bytes())
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=content, isatty=lambda: False))
+    arguments = ["separate", "-", "--out", str(tmp_path / "voices"), "--model", "ica.fastica"]
+    assert cli.run([*arguments, "--start", "9"]) == 1
+    assert "Standard input has nothing at 9 s and after: it lasts 2.00 s." in capsys.readouterr().err
 
 
 def test_the_sound_stream_of_a_video_is_named_and_chosen(tmp_path):

@@ -130,6 +130,8 @@ class Batch(Frame):
             self.run(result, work, tasks, title)
         for file, task in zip(result.files, tasks, strict=True):
             file.warnings += [f"'{link}' is the same file, which is done once." for link in task.links]
+            if file.error and task.name == STDIN:  # which was stored where the user need not look
+                file.error = file.error.replace(f"'{task.path}'", "Standard input")
         print_summary(result, self.quiet)
         self.conclude(result)
         return result
