@@ -125,6 +125,7 @@ class Run:
                 task.check(first, section)
         for network in task.networks.values():
             network.to(self.processes.device)
+        task.restore(moved(task.state(), self.processes.device))
         self.players = [self._player(name) for name in task.players]
         self.average = self._copy()
         self.progress = Progress()
