@@ -35,7 +35,7 @@ class Material:
 
     Args:
         recordings: noisy.
-        taught: what a large network makes of each of them.
+        estimates: a large network's, of the voice in each of them.
         voices: clean speech, if there is any.
         noises: to be put to recordings; by default what the large network takes off them.
         samples: of an excerpt.
@@ -45,7 +45,7 @@ class Material:
     """
 
     recordings: Sequence[Float[Tensor, " time"]]
-    taught: Sequence[Float[Tensor, " time"]]
+    estimates: Sequence[Float[Tensor, " time"]]
     samples: int
     voices: Sequence[Float[Tensor, " time"]] = ()
     noises: Sequence[Float[Tensor, " time"]] = field(default=())
@@ -54,7 +54,7 @@ class Material:
         if not self.recordings or min(map(len, self.recordings)) < self.samples:
             raise InputError("There is no recording as long as an excerpt to learn from.")
         if not self.noises:
-            rest = [noisy - voice for noisy, voice in zip(self.recordings, self.taught, strict=True)]
+            rest = [noisy - voice for noisy, voice in zip(self.recordings, self.estimates, strict=True)]
             object.__setattr__(self, "noises", rest)
 
     @cached_property
@@ -64,22 +64,22 @@ class Material:
 
     @cached_property
     def _level(self) -> Tensor:
-        return torch.cat(list(self.taught)).square().mean().sqrt()
+        return torch.cat(list(self.estimates)).square().mean().sqrt()
 
     def excerpt(self, rng: np.random.Generator) -> tuple[Float[Tensor, " time"], Float[Tensor, " time"]]:
-        """Of a recording, and of what it was taught to be: where somebody speaks, as far as a few draws find that."""
-        found = self._draw(rng)
+        """Of a recording, and of the estimated voice in it: where somebody speaks, if a few draws come upon that."""
+        drawn = self._draw(rng)
         for _ in range(DRAWS - 1):
-            if found[1].square().mean().sqrt() > LEAST_SPEAKING * self._level:
+            if drawn[1].square().mean().sqrt() > LEAST_SPEAKING * self._level:
                 break
-            found = self._draw(rng)
-        return found
+            drawn = self._draw(rng)
+        return drawn
 
     def _draw(self, rng: np.random.Generator) -> tuple[Float[Tensor, " time"], Float[Tensor, " time"]]:
         number = int(rng.choice(len(self.recordings), p=self._shares))
         start = int(rng.integers(len(self.recordings[number]) - self.samples + 1))
         here = slice(start, start + self.samples)
-        return self.recordings[number][here], self.taught[number][here]
+        return self.recordings[number][here], self.estimates[number][here]
 
     def noise(self, rng: np.random.Generator) -> Float[Tensor, " time"]:
         """An excerpt, which begins again where the noise ends."""
@@ -186,9 +186,9 @@ def mixed(
 
 def batched(pairs: Sequence[tuple[Tensor, ...]]) -> tuple[Float[Tensor, "batch time"], ...]:
     """What belongs to each excerpt, stacked, at the level at which its first one has unit power."""
-    found = tuple(torch.stack(each) for each in zip(*pairs, strict=True))
-    level = found[0].square().mean(-1, keepdim=True).sqrt().clamp(min=EPS)
-    return tuple(each / level for each in found)
+    stacked = tuple(torch.stack(each) for each in zip(*pairs, strict=True))
+    level = stacked[0].square().mean(-1, keepdim=True).sqrt().clamp(min=EPS)
+    return tuple(each / level for each in stacked)
 
 
 def negative_snr_db(

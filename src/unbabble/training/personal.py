@@ -1,13 +1,14 @@
 """A tiny enhancer for one person and one place, from that person's own noisy recordings.
 
 Without clean speech, a large frozen network enhances the recordings, and the tiny one learns to do as it does
-(``methods.adaptation.distillation``), or learns in one of the other ways of that folder. Where there are seconds of
-clean speech, half of what it learns from is that speech in the noise of the recordings, as the large network hears it.
+(``methods.adaptation.distillation``), or learns in one of the other ways of that folder: each is a task for the
+one loop (``training.run``). Where there are seconds of clean speech, half of what it learns from is that speech in the
+noise of the recordings, as the large network estimates it.
 
 What is held back decides: known voices (clean speech of the person that was not learnt from, or voices that come with
-the package) are put into its noise, as the large network hears that, and only where the adapted network surely brings
-them out better is it kept. A blind score is told besides; it hears nothing above 4 kHz, and is no judge of what differs
-there. Nothing leaves the machine.
+the package) are put into its noise, by the same estimate, and only where the adapted network surely brings them out
+better is it kept. A blind score is reported besides; it takes no account of what lies above 4 kHz, and is no judge of
+what differs there. Nothing leaves the machine.
 """
 
 import hashlib
@@ -96,8 +97,8 @@ class Adaptation:
 
 
 @dataclass
-class Heard:
-    """One recording at the student's rate and unit level."""
+class Prepared:
+    """One recording of the person, at the student's rate and unit level."""
 
     name: str
     samples: Float[Tensor, " time"]
@@ -133,7 +134,7 @@ def adapt(
         seed: of all draws.
         precision: of matrix products while it learns; large students learn twice as fast in bfloat16.
         keep: return the adapted network even where it is not better.
-        report: is told how it goes.
+        report: gets a sentence on how it goes.
 
     Returns:
         The adapted network, or where that is no better the one before; and what came of it.
@@ -147,8 +148,8 @@ def adapt(
     network, teaching = (networks.load(name, "enhancer").network for name in (student, teacher))
     warnings: list[str] = []
     rate = network.sample_rate
-    noisy = [heard for path in recordings if (heard := _heard(path, rate, warnings)) is not None]
-    voices = [heard for path in clean if (heard := _heard(path, rate, warnings)) is not None]
+    noisy = [each for path in recordings if (each := _prepared(path, rate, warnings))]
+    voices = [each for path in clean if (each := _prepared(path, rate, warnings))]
     _check(noisy, voices)
     learnt, held = _split(noisy, rate)
     folder = (
@@ -157,8 +158,8 @@ def adapt(
         / _key((_digest(network), _digest(teaching), method, steps, seed, precision), noisy, voices)
     )
     folder.mkdir(parents=True, exist_ok=True)
-    taught = _taught([*learnt, *held], teaching, teacher, rate, report)
-    targets, told = taught[: len(learnt)], taught[len(learnt) :]
+    estimates = _estimates([*learnt, *held], teaching, teacher, rate, report)
+    targets, rest = estimates[: len(learnt)], estimates[len(learnt) :]
     parts = [parted(voice.samples) for voice in voices]
     material = Material(learnt, targets, round(CROP_SECONDS * rate), [first for first, _ in parts])
     adapted = networks.load(student, "enhancer").network
@@ -166,7 +167,7 @@ def adapt(
     method = f"{method} and clean speech" if voices else method
     sources = [{"sha256": each.sha256, "seconds": round(each.seconds, 2)} for each in (*noisy, *voices)]
     known = [last for _, last in parts] or packaged_voices(rate)
-    gain = proof(network, adapted, held, told, known, seed)
+    gain = proof(network, adapted, held, rest, known, seed)
     blind = blind_gain(network, adapted, held, rate) if has_scorer() else None
     kept = not failure and gain.low_db > 0
     if not kept and not failure:
@@ -251,7 +252,7 @@ def about(network: NeuralSeparator) -> str:
     return f"{parameter_count(network):,} parameters, {macs_per_second(network) / 1e6:.0f} million operations a second"
 
 
-def _heard(path: str | os.PathLike[str], rate: int, warnings: list[str]) -> Heard | None:
+def _prepared(path: str | os.PathLike[str], rate: int, warnings: list[str]) -> Prepared | None:
     """A recording's loudest channel; None, with a warning, where it is silent."""
     recording, name = Recording.of(path), os.fspath(path)
     if not recording.live:
@@ -263,11 +264,11 @@ def _heard(path: str | os.PathLike[str], rate: int, warnings: list[str]) -> Hear
     if clipped > CLIPPED_SHARE:
         warnings.append(f"'{name}' is clipped in {100 * clipped:.1f} % of its samples.")
     digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    heard = unit(recording.at(rate)[number])
-    return Heard(name, heard, digest, recording.seconds)
+    samples = unit(recording.at(rate)[number])
+    return Prepared(name, samples, digest, recording.seconds)
 
 
-def _check(noisy: list[Heard], voices: list[Heard]) -> None:
+def _check(noisy: list[Prepared], voices: list[Prepared]) -> None:
     seconds = sum(each.seconds for each in noisy)
     if seconds < LEAST_SECONDS:
         raise InputError(
@@ -279,7 +280,7 @@ def _check(noisy: list[Heard], voices: list[Heard]) -> None:
         )
 
 
-def _split(noisy: list[Heard], rate: int) -> tuple[list[Tensor], list[Tensor]]:
+def _split(noisy: list[Prepared], rate: int) -> tuple[list[Tensor], list[Tensor]]:
     """What is learnt from, and pieces that are held back: the end of every recording; short ones are joined."""
     piece = round(PIECE_SECONDS * rate)
     long = [each.samples for each in noisy if len(each.samples) >= 2 * piece]
@@ -296,28 +297,28 @@ def _split(noisy: list[Heard], rate: int) -> tuple[list[Tensor], list[Tensor]]:
 
 def _digest(network: NeuralSeparator) -> str:
     """Of options and weights: what is cached for others under the same name is not theirs."""
-    found = hashlib.sha256(json.dumps(network.resolved_options(), default=str).encode())
+    digest = hashlib.sha256(json.dumps(network.resolved_options(), default=str).encode())
     for name, tensor in network.state_dict().items():
-        found.update(name.encode() + tensor.numpy().tobytes())
-    return found.hexdigest()
+        digest.update(name.encode() + tensor.numpy().tobytes())
+    return digest.hexdigest()
 
 
-def _key(settings: tuple[str | int, ...], noisy: list[Heard], voices: list[Heard]) -> str:
+def _key(settings: tuple[str | int, ...], noisy: list[Prepared], voices: list[Prepared]) -> str:
     parts = [*settings, [each.sha256 for each in noisy], [each.sha256 for each in voices]]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:20]
 
 
-def _taught(
-    heard: list[Tensor], network: NeuralSeparator, name: str, rate: int, report: Callable[[str], None]
+def _estimates(
+    recordings: list[Tensor], network: NeuralSeparator, name: str, rate: int, report: Callable[[str], None]
 ) -> list[Tensor]:
     """What the teacher makes of each piece, kept in the cache for every student and way to learn."""
     if network.sample_rate != rate:
         raise UsageError(f"The teacher works at {network.sample_rate} Hz and the student at {rate}.")
-    report(f"{name} listens to {sum(map(len, heard)) / rate:.0f} seconds.")
-    folder = user_cache() / "adapt" / "taught"
+    report(f"{name} listens to {sum(map(len, recordings)) / rate:.0f} seconds.")
+    folder = user_cache() / "adapt" / "estimates"
     folder.mkdir(parents=True, exist_ok=True)
-    found, teacher = [], _digest(network)
-    for samples in heard:
+    estimates, teacher = [], _digest(network)
+    for samples in recordings:
         digest = hashlib.sha256(teacher.encode() + samples.numpy().tobytes()).hexdigest()
         path = folder / f"{digest[:20]}.npy"
         if not path.is_file():
@@ -326,8 +327,8 @@ def _taught(
                 voice = torch.cat([network.estimate(piece[None])[0, 0] for piece in pieces])
             with atomic(path) as temporary, open(temporary, "wb") as file:
                 np.save(file, voice.numpy())
-        found.append(torch.from_numpy(np.load(path)))
-    return found
+        estimates.append(torch.from_numpy(np.load(path)))
+    return estimates
 
 
 def _learn(

@@ -1,7 +1,7 @@
 """Whether an enhancer that has learnt on is better than before, without the true voices of the recordings.
 
-Known voices are put into the noise of recordings that were held back, as a large network hears that noise; what either
-enhancer makes of them is measured. A blind score of the recordings themselves is told besides.
+Known voices are put into the noise of recordings that were held back, by a large network's estimate of it; what either
+enhancer makes of them is measured. A blind score of the recordings themselves is reported besides.
 """
 
 from collections.abc import Sequence
@@ -47,8 +47,8 @@ def parted(voice: Float[Tensor, " time"]) -> tuple[Float[Tensor, " start"], Floa
 
 def packaged_voices(rate: int) -> list[Float[Tensor, " time"]]:
     """Those of the demo recording, at ``rate`` and unit level: for whoever has no clean speech."""
-    found = [audio_files.read(path) for path in sorted(DEMO_FOLDER.glob("reference*.flac"))]
-    return [unit(audio_files.resample(each.samples[0], each.sample_rate, rate)) for each in found]
+    demo = [audio_files.read(path) for path in sorted(DEMO_FOLDER.glob("reference*.flac"))]
+    return [unit(audio_files.resample(each.samples[0], each.sample_rate, rate)) for each in demo]
 
 
 @torch.no_grad()
@@ -56,7 +56,7 @@ def proof(
     before: NeuralSeparator,
     after: NeuralSeparator,
     held: list[Float[Tensor, " time"]],
-    told: list[Float[Tensor, " time"]],
+    estimates: list[Float[Tensor, " time"]],
     known: list[Float[Tensor, " sample"]],
     seed: int,
 ) -> Gain:
@@ -66,7 +66,7 @@ def proof(
         before: the enhancer as it was.
         after: as it is now.
         held: pieces of recordings that it did not learn from, at its rate.
-        told: what a large network makes of each; the rest is taken for noise.
+        estimates: a large network's, of the voice in each; the rest is taken for noise.
         known: voices that it did not learn from, of unit level.
         seed: of what part of a voice goes into which noise.
 
@@ -75,11 +75,11 @@ def proof(
     """
     rng = np.random.default_rng([seed, 1])
     gains = []
-    for piece, taken in zip(held, told, strict=True):
+    for piece, voice_there in zip(held, estimates, strict=True):
         if not piece.any():
             continue
-        noise = piece - taken
-        snr_db = float(10 * torch.log10(taken.square().sum() / noise.square().sum().clamp(min=1e-12)))
+        noise = piece - voice_there
+        snr_db = float(10 * torch.log10(voice_there.square().sum() / noise.square().sum().clamp(min=1e-12)))
         for voice in known:
             start = int(rng.integers(max(0, len(voice) - len(noise)) + 1))
             voice = voice[start : start + len(noise)]

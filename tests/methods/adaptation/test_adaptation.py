@@ -80,16 +80,16 @@ def test_what_is_mixed_has_its_ratio():
 def test_material_gives_excerpts_of_what_belongs_together(material):
     rng = np.random.default_rng(0)
     for _ in range(5):
-        noisy, taught = material.excerpt(rng)
-        assert len(noisy) == len(taught) == SAMPLES
-        assert (noisy - taught).std() == pytest.approx(0.3, abs=0.03)
+        noisy, estimate = material.excerpt(rng)
+        assert len(noisy) == len(estimate) == SAMPLES
+        assert (noisy - estimate).std() == pytest.approx(0.3, abs=0.03)
         assert material.noise(rng).std() == pytest.approx(0.3, abs=0.03)
     voice = material.voice(rng)
     assert len(voice) == SAMPLES
     assert not voice[SAMPLES // 2 :].any(), "short clean speech has silence behind it"
     with pytest.raises(InputError):
         Material([noise(10)], [noise(10)], SAMPLES)
-    others = Material(material.recordings, material.taught, SAMPLES, noises=[torch.ones(100)])
+    others = Material(material.recordings, material.estimates, SAMPLES, noises=[torch.ones(100)])
     assert torch.equal(others.noise(rng), torch.ones(SAMPLES)), "it begins again where it ends"
 
 

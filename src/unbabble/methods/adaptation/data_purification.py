@@ -55,16 +55,16 @@ class DataPurification(AdaptationTask):
         """x, p and what the large network makes of p."""
         excerpts = []
         for _ in range(count):
-            recording, taught = self.material.excerpt(rng)
+            recording, estimate = self.material.excerpt(rng)
             mixture = mixed(recording, self.material.noise(rng), rng.uniform(*MIXED_SNR_DB))
-            excerpts.append((mixture, recording, taught))
+            excerpts.append((mixture, recording, estimate))
         return batched(excerpts)
 
     def loss(self, *drawn: Tensor) -> Float[Tensor, ""]:
         """L."""
-        mixture, target, taught = drawn
+        mixture, target, estimate = drawn
         with torch.no_grad():
-            snr_db = self.predictor(target) if self.predictor else frame_snr_db(taught, target - taught)
+            snr_db = self.predictor(target) if self.predictor else frame_snr_db(estimate, target - estimate)
         return weighted(self.network.estimate(mixture)[:, 0], target, snr_db.sigmoid()).mean()
 
 
@@ -77,8 +77,8 @@ def frame_snr_db(
     voice: Float[Tensor, "batch time"], noise: Float[Tensor, "batch time"]
 ) -> Float[Tensor, "batch frame"]:
     """a_t, of a voice and a noise that are believed to be in a recording."""
-    told, rest = (frames(each).square().sum(-1) for each in (voice, noise))
-    return 10 * torch.log10((told + EPS) / (rest + EPS))
+    voice_power, noise_power = (frames(each).square().sum(-1) for each in (voice, noise))
+    return 10 * torch.log10((voice_power + EPS) / (noise_power + EPS))
 
 
 def weighted(

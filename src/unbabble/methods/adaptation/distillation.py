@@ -27,5 +27,5 @@ class Distillation(AdaptationTask):
 
     def loss(self, *drawn: Tensor) -> Float[Tensor, ""]:
         """The network's own, with the teacher's voice in place of the true one."""
-        noisy, taught = drawn
-        return self.network.loss(noisy, taught[:, None]).mean()
+        noisy, estimate = drawn
+        return self.network.loss(noisy, estimate[:, None]).mean()
