@@ -18,7 +18,6 @@ from unbabble.base.errors import MissingExtraError, OutputError, UsageError
 from unbabble.cli import run
 from unbabble.networks import load as networks
 from unbabble.pipelines import choose
-from unbabble.verbs import stream as verb
 from unbabble.verbs.stream import stream
 
 RATE = 4000
@@ -127,7 +126,7 @@ def test_what_came_before_the_damage_is_kept(recording, tmp_path, monkeypatch):
 
 def test_long_recordings_go_to_parts(recording, tmp_path, monkeypatch):
     stream(recording, out=tmp_path / "whole", **OPTIONS)
-    monkeypatch.setattr(verb, "PART_BYTES", 4 * RATE)
+    monkeypatch.setattr("unbabble.pipelines.stream.PART_BYTES", 4 * RATE)
     report = stream(recording, out=tmp_path, **OPTIONS)
     names = [Path(path).name for path in report.files[0].outputs]
     assert names[::2] == ["source1.wav", "source1_part2.wav", "source1_part3.wav"]

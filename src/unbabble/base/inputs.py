@@ -31,6 +31,8 @@ RECORD_NAME = "unbabble.json"
 LONGEST_NAME = 200
 """Bytes of a folder's name."""
 STDIN = "-"
+MICROPHONE = "mic"
+"""What ``stream`` takes for the microphones of this machine."""
 
 
 @dataclass(frozen=True)

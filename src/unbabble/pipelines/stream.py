@@ -1,0 +1,236 @@
+"""What is done with a recording while it arrives: a model that can stream, its voices written as they are finished."""
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self, runtime_checkable
+
+from jaxtyping import Float
+from torch import Tensor
+
+from unbabble.base.audio import AudioWriter, probe
+from unbabble.base.errors import InputError, UsageError
+from unbabble.base.excerpt import Part
+from unbabble.base.formats import KINDS, Format
+from unbabble.base.inputs import MICROPHONE, STDIN
+from unbabble.base.report import FileReport
+from unbabble.base.weights import packaged
+from unbabble.networks.load import is_network
+from unbabble.nn.streaming import LiveSeparator
+from unbabble.pipelines import choose, separate
+from unbabble.pipelines.arrival import Arrival, microphone
+
+ARRAYS = "online_auxiva"
+"""Where several microphones listen, or it is not known how many."""
+BLOCK_SECONDS = 0.5
+NETWORK_BLOCK_SECONDS = 0.1
+"""Of a network, which gives voices as soon as it has the samples."""
+PART_BYTES = 2**32 - 2**20
+"""A wav file holds no more; what comes after it goes to another part."""
+
+
+class Streamer(Protocol):
+    """A separation under way, which takes its recording piece by piece.
+
+    Attributes:
+        sources: how many voices it gives.
+        latency: samples of the recording by which voices are behind it, at most.
+        warnings: what the user should know of this recording.
+    """
+
+    sources: int
+    latency: int
+    warnings: list[str]
+
+    def push(self, samples: Float[Tensor, "channel time"]) -> Float[Tensor, "source time"]:
+        """Take the next samples, and return what is finished of the voices."""
+        ...
+
+    def flush(self) -> Float[Tensor, "source time"]:
+        """End the recording: the voices that were still missing."""
+        ...
+
+
+@runtime_checkable
+class Streamable(Protocol):
+    """A model that can separate while its recording arrives."""
+
+    def stream(self, sample_rate: int, channels: int) -> Streamer:
+        """A separation of a new recording."""
+        ...
+
+
+def default_model(input: str | Path, channels: int | None, part: Part) -> str:
+    """The model for as many microphones as listen, as far as that is known before the recording arrives."""
+    if channels is None and str(input) != STDIN:
+        try:
+            if str(input) == MICROPHONE:
+                with microphone(None, None, BLOCK_SECONDS) as arrival:
+                    channels = arrival.channels
+            else:
+                channels = probe(part.of(input)).channels
+        except InputError:
+            return ARRAYS  # what is wrong is said where it is opened
+    return choose.LIVE_SINGLE if channels == 1 and choose.LIVE_SINGLE in packaged() else ARRAYS
+
+
+def load(name: str, **options: Any) -> Streamable:
+    """A model that can stream, on the CPU.
+
+    Args:
+        name: see ``pipelines.separate.load``.
+        options: of the model.
+
+    Raises:
+        InputError: weights that cannot be used.
+        UsageError: no such model or option, or one that needs the whole recording.
+    """
+    sources = options.get("sources")
+    model = separate.load(name, "cpu", runtime="torch", **options).separator()
+    if not isinstance(model, Streamable):
+        raise UsageError(f"Model '{name}' needs the whole recording: it cannot stream.")
+    if isinstance(model, LiveSeparator):
+        model.stream(model.sample_rate, model.reference + 1)  # says what is wrong, before any work
+        if sources not in (None, model.sources):
+            raise UsageError(f"Model '{name}' gives {model.sources} sources, of which a stream chooses none.")
+    return model
+
+
+def block_seconds(model: str) -> float:
+    """How long the blocks are in which a model takes its recording."""
+    return NETWORK_BLOCK_SECONDS if is_network(model) else BLOCK_SECONDS
+
+
+def separate_arriving(
+    arrival: Arrival,
+    streamer: Streamer,
+    folder: Path,
+    report: FileReport,
+    *,
+    format: Format,
+    seconds: float | None,
+    progress: Callable[[float], None],
+) -> None:
+    """Write the voices of a recording while it arrives; Ctrl-C ends the recording, not the work.
+
+    Args:
+        arrival: the recording.
+        streamer: separates it.
+        folder: for the voices.
+        report: is told what became of it.
+        format: of the voices' files.
+        seconds: how much is taken; None for all.
+        progress: is called with the seconds that were taken so far.
+
+    Raises:
+        InputError: the recording is damaged, or empty; what came before the damage is written.
+        OutputError: voices cannot be written.
+    """
+    rate = arrival.sample_rate
+    limit = round(seconds * rate) if seconds else None
+    taken, loud, computing = 0, False, 0.0
+    damage: InputError | None = None
+    with VoiceWriter(folder, streamer.sources, rate, format) as writer:
+        while limit is None or taken < limit:
+            try:
+                block = next(arrival.blocks, None)
+                if block is None:
+                    break
+                block = block[:, : limit - taken] if limit else block
+                began = time.perf_counter()
+                voices = streamer.push(block)
+                computing += time.perf_counter() - began
+            except KeyboardInterrupt:
+                report.details["interrupted"] = True
+                break
+            except InputError as error:
+                damage = error
+                break
+            taken += block.shape[1]
+            loud = loud or bool((block != 0).any())
+            writer.write(voices)
+            progress(taken / rate)
+        if taken:
+            writer.write(streamer.flush())
+    report.audio_seconds = taken / rate
+    report.outputs = [str(path) for path in writer.paths]
+    report.warnings += [*arrival.warnings, *streamer.warnings, *writer.warnings]
+    report.details |= {
+        "sources": streamer.sources,
+        "latency_seconds": streamer.latency / rate,
+        "computing_share": computing * rate / taken if taken else 0.0,
+    }
+    if damage:
+        raise damage
+    if not taken:
+        raise InputError("Nothing was recorded.")
+    if not loud:
+        report.warnings.append("The recording is silent: there was nothing to separate.")
+
+
+@dataclass
+class VoiceWriter:
+    """Writes voices as they come, each to files of its own, a next part where a file is full.
+
+    As a context manager: at its end the last parts get their names.
+
+    Attributes:
+        folder: of the files.
+        sources: how many voices.
+        sample_rate: Hz.
+        format: of the files.
+        paths: the files so far.
+    """
+
+    folder: Path
+    sources: int
+    sample_rate: int
+    format: Format
+    paths: list[Path] = field(default_factory=list)
+    _written: int = 0
+    _clipped: int = 0
+
+    def __enter__(self) -> Self:
+        self._stack = ExitStack()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stack.__exit__(kind, error, traceback)
+
+    def write(self, voices: Float[Tensor, "source time"]) -> None:
+        """Append samples; ``time`` may be 0."""
+        most = PART_BYTES // 4
+        while voices.shape[1]:
+            if self._written % most == 0:
+                self._open(self._written // most + 1)
+            count = min(voices.shape[1], most - self._written % most)
+            for writer, voice in zip(self._writers, voices, strict=True):
+                self._clipped += int((voice[:count].abs() > KINDS[self.format].highest).sum())
+                writer.write(voice[None, :count])
+            voices, self._written = voices[:, count:], self._written + count
+
+    @property
+    def warnings(self) -> list[str]:
+        """Whether samples were clipped."""
+        if not self._clipped:
+            return []
+        share = 100 * self._clipped / (self._written * self.sources)
+        return [f"{share:.3g} % of the voices' samples were clipped, which --format wav would hold."]
+
+    def _open(self, part: int) -> None:
+        self._stack.close()
+        suffix = (f"_part{part}" if part > 1 else "") + KINDS[self.format].suffix
+        paths = [self.folder / f"source{number}{suffix}" for number in range(1, self.sources + 1)]
+        self._writers = [
+            self._stack.enter_context(AudioWriter(path, self.sample_rate, 1, format=self.format))
+            for path in paths
+        ]
+        self.paths += paths
