@@ -163,11 +163,11 @@ class NeuralScorer(Network):
             if not (mixture.isfinite().all() and estimates.isfinite().all()):
                 raise InputError("There are samples that are not numbers (NaN or infinity).")
             samples, sounds = samples + mixture.shape[-1], sounds or bool(mixture.any())
-            if mixture.shape[-1] < least and found:
-                continue  # the rest of a recording that was not divided equally
+            if mixture.shape[-1] < least:
+                continue  # too short a recording, or the rest of one that was not divided equally
             found.append(self._without_copies(unit(mixture), unit(estimates)))
             energies.append(estimates.double().square().sum(-1))
-        if samples < least:
+        if samples < least or not found:
             raise InputError(
                 f"It has {samples / self.sample_rate:.2g} seconds: a score needs at least {LEAST_SECONDS:g}."
             )
