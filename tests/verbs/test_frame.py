@@ -104,6 +104,13 @@ def test_what_arrived_before_stays(here, monkeypatch):
     assert folders == ["stdin", "stdin-2", "stdin"]
 
 
+def test_where_nothing_arrives_nothing_is_left(here, monkeypatch):
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(), isatty=lambda: False))
+    raw = {"subtype": "pcm_16", "rate": RATE, "channels": 2}
+    assert stream("-", out=here / "o", **raw, **LIVE).files[0].error == "Nothing was recorded."
+    assert list((here / "o").iterdir()) == []
+
+
 def test_another_verb_and_what_is_nobodys_are_not_touched(here):
     path = make(here / "x.wav")
     (here / "o" / "x").mkdir(parents=True)

@@ -188,6 +188,15 @@ def claim(folder: Path, path: Path | None, command: str) -> None:
     write_json(folder / RECORD_NAME, content)
 
 
+def release(folder: Path) -> None:
+    """Give up a claim to ``folder`` where nothing came."""
+    record = read_record(folder)
+    if record.get("outcome") == UNFINISHED and "outputs" not in record:
+        (folder / RECORD_NAME).unlink()
+        if not any(folder.iterdir()):
+            folder.rmdir()
+
+
 def record_done(
     folder: Path,
     path: Path | None,

@@ -16,7 +16,7 @@ from unbabble.base.files import check_output, remove_partial, writable_folder
 from unbabble.base.formats import Format
 from unbabble.base.inputs import MICROPHONE, STDIN, result_name
 from unbabble.base.report import FileReport, Report, timestamp
-from unbabble.jobs.records import ResultFolders, claim, done_before, record_done
+from unbabble.jobs.records import ResultFolders, claim, done_before, record_done, release
 from unbabble.verbs.frame import deciding_files, hushed, print_summary, say
 
 AUTO = "auto"
@@ -122,6 +122,8 @@ def stream(
         if one.outputs:
             whole = not one.details.get("interrupted")
             record_done(folder, path, "stream", config, one, whole=whole)
+        else:
+            release(folder)
     result.finished = timestamp()
     print_summary(result, quiet)
     if result.files[0].outcome == "done":
