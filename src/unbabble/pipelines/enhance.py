@@ -161,7 +161,7 @@ def enhance_file(
         InputError: the recording cannot be read, or is silent.
         OutputError: the file cannot be written.
     """
-    loudest = recording.loudest_block(TRIAL_SECONDS)
+    loudest = recording.loudest(TRIAL_SECONDS)
     if not loudest.samples.any():
         raise InputError("The recording is silent: there is nothing to enhance.")
     loud = Recording.of(loudest.samples[loudest.samples.square().sum(1).argmax()], loudest.sample_rate)

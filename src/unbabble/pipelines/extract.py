@@ -309,7 +309,7 @@ def extract_file(
     """
     result = Extracted(name)
     rate = recording.sample_rate
-    loud = recording.loudest_block(TRIAL_SECONDS)
+    loud = recording.loudest(TRIAL_SECONDS)
     if not loud.samples.any():
         raise InputError("The recording is silent: nobody talks in it.")
     microphone = live_channel(loud.samples, int(loud.samples.square().sum(1).argmax()))
