@@ -7,6 +7,7 @@ several that separate, for each recording the one whose voices a blind score put
 import json
 import math
 import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -18,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unbabble.base import audio as audio_files
+from unbabble.base.audio import Audio, Source
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.formats import Format
 from unbabble.base.kinds import taken_by
@@ -33,6 +35,7 @@ from unbabble.pipelines.count import windows_of
 from unbabble.pipelines.pieces import write_pieces
 from unbabble.pipelines.recording import Recording
 from unbabble.pipelines.score import BlindScorer, VoiceScore, has_scorer
+from unbabble.pipelines.separate import Separation
 from unbabble.signal.level import live_channel
 from unbabble.signal.microphones import clipped_share, independent_microphones
 
@@ -280,6 +283,47 @@ def _spoken(samples: Float[Tensor, " time"], rate: int) -> Float[Tensor, " time"
     power = samples[: count * frame].unflatten(0, (count, frame)).square().mean(1)
     loud = (power > power.max() * 10 ** (SPEAKING_DB / 10)).nonzero()[:, 0]
     return samples[int(loud[0]) * frame : (int(loud[-1]) + 1) * frame]
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """One enrolled person out of recordings as they come.
+
+    Attributes:
+        name: of the model.
+        network: from ``load_extractor``.
+    """
+
+    name: str
+    network: NeuralExtractor
+
+    def __call__(
+        self,
+        source: Recording | Tensor | Audio | Source,
+        enroll: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        sample_rate: int | None = None,
+    ) -> Separation:
+        """Extract a person; silence where nothing of that person is heard.
+
+        Args:
+            source: (channel, time) or (time,) as a tensor or array, or a path, bytes, file object, Audio or Recording.
+            enroll: recordings of the person alone, a second and more all together.
+            sample_rate: Hz of ``source``; needed for tensors.
+
+        Raises:
+            InputError: a recording or an enrollment that cannot be used.
+            UsageError: a tensor without its rate.
+        """
+        started = time.perf_counter()
+        recording = Recording.of(source, sample_rate)
+        warnings = list(recording.warnings)
+        paths = [enroll] if isinstance(enroll, str | os.PathLike) else enroll
+        enrollment = enrollment_of(paths, self.network.sample_rate, warnings)
+        person = self.network.enrolled(enrollment.to(next(self.network.parameters()).device))
+        heard = recording.heard[recording.heard.square().sum(1).argmax()]
+        voice = _voice(self.network, person, heard, recording.sample_rate)
+        spent = time.perf_counter() - started
+        return Separation(voice[None], recording.sample_rate, self.name, None, warnings, spent)
 
 
 def extract_file(
