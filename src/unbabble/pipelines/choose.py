@@ -132,7 +132,18 @@ def load(
     runtime: Runtime = "auto",
     **options: Any,
 ) -> "Model | AutoModel":
-    """As ``pipelines.separate.load``; ``auto`` chooses by recording among all that fits it.
+    """Make a model ready for recordings: ``load("auxiva.ipa")("meeting.wav").sources`` are voices, (source, time).
+
+    A model takes a path, an ``Excerpt`` of one, bytes, an open binary file, an ``Audio``, or samples, (channel, time)
+    or (time,), as a tensor or array with their ``sample_rate`` in Hz. It returns a ``Separation``, at that rate.
+
+    Args:
+        name: ``auxiva.ipa``, ``conv_tasnet.2talkers_8k`` and the like (see ``unbabble models``), or weights (see
+            ``pipelines.separate.load``); ``auto`` chooses for each recording among all that fits it.
+        device: ``auto``, ``cpu``, ``cuda`` ...
+        dereverb: ``wpe`` removes reverberation first; ``joint`` is for the method that does both.
+        runtime: what computes a network: ``torch``, ``onnx`` (ONNX Runtime), or ``auto`` for the faster one.
+        options: of the method: ``sources=2``, ``iterations=50`` ...
 
     Raises:
         InputError: weights that are missing, damaged, or those of another architecture.
