@@ -16,6 +16,7 @@ import yaml
 
 from unbabble.base import registry, weights
 from unbabble.training import personal
+from unbabble.training.progress import Progress
 from unbabble.verbs.train import train
 
 RATE, STEPS, KILLED_AT = 8000, 6, 5
@@ -110,6 +111,12 @@ def sounds(folder):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return sounds(tmp_path_factory.mktemp("sounds"))
+
+
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch):
+    """Drawing takes longer than learning here."""
+    monkeypatch.setattr(Progress, "plot", lambda self, path: None)
 
 
 def placed(section, folder):

@@ -43,7 +43,7 @@ from unbabble.pipelines.recording import Recording
 from unbabble.pipelines.score import has_scorer
 from unbabble.training.proof import Gain, blind_gain, packaged_voices, parted, proof
 from unbabble.training.recipe import Updates
-from unbabble.training.run import Diverged, Run
+from unbabble.training.run import FORMAT, Diverged, Run
 
 logger = logging.getLogger(__name__)
 
@@ -155,7 +155,7 @@ def adapt(
     folder = (
         user_cache()
         / "adapt"
-        / _key((_digest(network), _digest(teaching), method, steps, seed, precision), noisy, voices)
+        / _key((FORMAT, _digest(network), _digest(teaching), method, steps, seed, precision), noisy, voices)
     )
     folder.mkdir(parents=True, exist_ok=True)
     estimates = _estimates([*learnt, *held], teaching, teacher, rate, report)
