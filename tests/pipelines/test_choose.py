@@ -10,7 +10,7 @@ from unbabble.base.audio import write
 from unbabble.base.errors import InputError, UsageError
 from unbabble.pipelines import choose as select
 from unbabble.pipelines import separate as hub
-from unbabble.pipelines.choose import AutoModel, choose_model, load, value_db
+from unbabble.pipelines.choose import AutoModel, alone, choose_model, load, value_db
 from unbabble.pipelines.recording import Recording
 from unbabble.pipelines.score import VoiceScore
 from unbabble.pipelines.separate import NETWORK_SECONDS, UNCHANGED
@@ -101,10 +101,49 @@ def test_the_best_score_decides(auto, told, best, model):
 def test_the_recording_itself_starts_ahead_if_one_talker_is_likely(auto, told, monkeypatch):
     told.update({1: 5.0, 2: 6.5, 3: 0.0})
     shares = [0.0, 1.0, 0.0]
-    monkeypatch.setattr(AutoModel, "_talkers", lambda self, recording, counted: shares)
+    monkeypatch.setattr(AutoModel, "_talkers", lambda self, recording, counted, windows: shares)
     assert auto()(noise(), RATE).model.startswith("conv_tasnet")
     shares[:] = [0.9, 0.1, 0.0]
     assert auto()(noise(), RATE).model == "unchanged"
+
+
+@pytest.mark.parametrize(
+    ("windows", "one"),
+    [
+        ([[0.9, 0.1, 0.0]], True),
+        ([[0.3, 0.6, 0.1]], False),
+        ([[0.9, 0.1, 0.0]] * 9 + [[0.0, 0.9, 0.1]], True),
+        ([[0.9, 0.1, 0.0]] * 7 + [[0.0, 0.9, 0.1]] * 3, False),
+    ],
+)
+def test_who_is_alone_by_one_microphone(windows, one):
+    assert alone(torch.tensor(windows), 0.35) == one
+
+
+def test_who_is_alone_by_two_voices_of_an_array():
+    likely, unlikely = torch.tensor([[0.2, 0.7, 0.1]]), torch.tensor([[0.01, 0.9, 0.09]])
+    weak, strong = (torch.stack([torch.ones(9), torch.full((9,), level)]) for level in (0.5, 0.9))
+    assert alone(likely, 0.1, weak)
+    assert alone(likely, 0.1, weak.flip(0))
+    assert not alone(likely, 0.1, strong)
+    assert not alone(unlikely, 0.1, weak)
+    assert not alone(likely, 0.1, weak[:1])
+    assert not alone(None, 0.0, weak)
+
+
+@pytest.mark.parametrize("microphones", [1, 2])
+def test_one_who_talks_alone_stays_as_recorded_whatever_scores_say(auto, told, monkeypatch, microphones):
+    told.update({1: -10.0, 2: 25.0, 3: 25.0})
+    monkeypatch.setattr(AutoModel, "_windows", lambda self, recording: torch.tensor([[0.9, 0.1, 0.0]]))
+    recording = noise(2.0)
+    if microphones > 1:  # one source in a room
+        recording = torch.cat([recording, 0.5 * recording.roll(3, 1) + 0.001 * noise(2.0, seed=1)])
+    found = auto()(recording, RATE)
+    assert [each.model for each in found.candidates] == [UNCHANGED]
+    assert torch.equal(found.sources, recording[:1])
+    everything = auto().tried(Recording.of(recording, RATE), everything=True)[1]
+    assert everything[0].model == UNCHANGED
+    assert len(everything) > 3
 
 
 def test_a_known_number_of_talkers_is_kept_to(auto, told):

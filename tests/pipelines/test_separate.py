@@ -4,6 +4,7 @@ import io
 
 import pytest
 import torch
+from scipy.signal import butter, sosfilt
 
 from unbabble.base.audio import Audio, read, write
 from unbabble.base.errors import InputError, UsageError
@@ -111,6 +112,40 @@ def test_saving(tmp_path, mixture, model):
     assert (content["model"], content["sources"], content["audio_seconds"]) == ("ica", 2, 1.0)
 
 
+def test_what_is_in_no_voice_makes_the_sum_whole(tmp_path, mixture):
+    third = torch.tensor([[1.0, 0.5], [0.4, 1.0], [0.3, -0.2]])[2:] @ mixture
+    recorded = torch.cat([mixture, third + 0.1 * torch.randn(1, RATE, generator=torch.manual_seed(0))]) + 0.3
+    result = hub.load("overiva", device="cpu", sources=2, reference=2, window_length=256)(recorded, RATE)
+    paths = result.save(tmp_path, residual=True)
+    assert [path.name for path in paths] == ["source1.wav", "source2.wav", "residual.wav"]
+    parts = [read(path).samples[0] for path in paths]
+    assert parts[2].abs().max() > 0.1, "the offset is in no voice"
+    assert torch.allclose(sum(parts), recorded[2], atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["offset", "rumble"])
+@pytest.mark.parametrize("name", ["auxiva.ipa", "conv_tasnet.two"])
+def test_what_is_no_sound_changes_nothing(installed, generator, kind, name):
+    seconds = 4
+    time = torch.arange(seconds * RATE) / RATE
+    active = (torch.rand(2, 40, generator=generator) > 0.5).repeat_interleave(seconds * RATE // 40, 1)
+    sources = active * torch.randn(2, seconds * RATE, generator=generator)
+    high = sosfilt(butter(4, 80, "highpass", fs=RATE, output="sos"), sources.numpy())
+    sources = torch.from_numpy(high).float()
+    clean = torch.tensor([[1.0, 0.5], [0.4, 1.0]]) @ sources * 0.03
+    added = (
+        torch.tensor([[0.05], [-0.02]])
+        if kind == "offset"
+        else 0.1 * torch.sin(2 * torch.pi * torch.tensor([[5.0], [7.0]]) * time)
+    )
+    model = hub.load(name, "cpu")
+    expected, found = model(clean, RATE), model(clean + added, RATE)
+    assert not expected.warnings
+    assert [text.endswith("removed first: that is no sound.") for text in found.warnings] == [True]
+    error = (found.sources - expected.sources).square().mean() / expected.sources.square().mean()
+    assert 10 * error.log10() < -25
+
+
 def test_models_with_a_rate_of_their_own_get_it(monkeypatch, mixture):
     seen = []
 
@@ -148,6 +183,7 @@ def installed(package):
 
 
 def test_one_talker_stays_as_recorded(mixture):
+    mixture = mixture + 0.5  # an offset stays as well
     result = hub.load(hub.UNCHANGED, "cpu", reference=1)(mixture, sample_rate=RATE, images=True)
     assert result.images is not None
     assert torch.equal(result.images, mixture[None])

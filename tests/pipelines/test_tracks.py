@@ -55,6 +55,7 @@ class Oracle:
             images=part[:, None] * shares if images else None,
             model="oracle",
             warnings=[f"{len(self.calls)} % is odd."],
+            recorded=source[0],
         )
 
 
@@ -84,6 +85,19 @@ def test_order_and_seams(tmp_path, count, images):
             assert torch.allclose(image, torch.stack([voice[0], 0.5 * voice[0]]), atol=1e-6)
     assert (result.model, result.sources, result.audio_seconds) == ("oracle", count, SECONDS)
     assert result.warnings == ["1 % is odd."]
+
+
+@pytest.mark.parametrize("format", ["wav", "flac"])
+def test_what_is_in_no_voice_makes_the_sum_whole(tmp_path, format):
+    oracle = Oracle(voices(3), counts=[2] * 6)  # the third talker is missed
+    recording = write(tmp_path / "mixture.wav", oracle.mixture())
+    result = separate_long(
+        oracle, recording, tmp_path / "out", segment=3, overlap=1, residual=True, format=format
+    )
+    assert result.outputs[-1].name == f"residual.{format}"
+    assert sorted((tmp_path / "out").iterdir()) == sorted(result.outputs)
+    whole = sum(audio.read(path).samples for path in result.outputs)
+    assert torch.allclose(whole, oracle.mixture()[:1], atol=1e-5)
 
 
 def test_segments_with_fewer_and_more_voices(tmp_path):

@@ -124,6 +124,8 @@ def test_by_itself_it_never_scores_below_the_recording(call, tmp_path, monkeypat
             share = float(estimates.square().mean().sqrt()) / loudness
             return [VoiceScore(*[-abs(share - wanted[0])] * 3)]
 
+    monkeypatch.setattr(enhancing, "score_of_enhanced", lambda score, noisy: score)
+
     wanted = [0.8]
     monkeypatch.setattr(enhancing, "has_scorer", lambda: True)
     monkeypatch.setattr(enhancing, "BlindScorer", Scorer)
@@ -137,6 +139,15 @@ def test_by_itself_it_never_scores_below_the_recording(call, tmp_path, monkeypat
     assert "Left as it is" in text
     found = audio.read(tmp_path / "enhanced" / "call" / "enhanced.wav").samples
     assert torch.equal(found, noisy)
+
+
+def test_what_is_said_of_enhanced_speech_flatters_less():
+    noisy = VoiceScore(5.0, 0.0, 10.0)
+    found = [enhancing.score_of_enhanced(VoiceScore(db, db - 5, db + 5), noisy) for db in (-15, 5, 15, 30)]
+    values = [each.si_snr_db for each in found]
+    assert values == sorted(values)
+    assert 5 < values[2] < 15
+    assert all(-15 <= each.low_db <= each.si_snr_db <= each.high_db <= 30 for each in found)
 
 
 @pytest.mark.parametrize(

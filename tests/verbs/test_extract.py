@@ -10,7 +10,6 @@ import torch
 
 from unbabble import cli
 from unbabble.base import audio, weights
-from unbabble.base.audio import Audio
 from unbabble.base.kinds import KINDS
 from unbabble.base.registry import create, method
 from unbabble.base.weights import WeightsCard
@@ -21,6 +20,7 @@ from unbabble.nn.kinds.extractor import NeuralExtractor
 from unbabble.nn.kinds.separator import NeuralSeparator
 from unbabble.pipelines import extract as extracting
 from unbabble.pipelines.extract import counted_by_array, likeness_of_parts
+from unbabble.pipelines.recording import Recording
 from unbabble.pipelines.score import VoiceScore
 
 RATE = 8000
@@ -89,7 +89,7 @@ def test_a_long_recording_is_what_its_pieces_are(call, tmp_path, monkeypatch):
     make(tmp_path / "long.wav", seconds=6)
     asked = []
     monkeypatch.setattr("unbabble.pipelines.pieces.PIECE_SECONDS", 2.0)
-    monkeypatch.setattr("unbabble.pipelines.pieces.SHARED_SECONDS", 0.25)
+    monkeypatch.setattr("unbabble.pipelines.pieces.FADED_SECONDS", 0.25)
     monkeypatch.setattr(
         NeuralExtractor, "_voice", lambda self, channel, person: asked.append(len(channel)) or 0.5 * channel
     )
@@ -226,15 +226,18 @@ def test_an_array_counts(tmp_path):
     voices = rng.laplace(size=gates.shape) * gates
     delays = np.array([[0, 2, 5], [6, 3, 0]])
     heard = sum(np.stack([np.roll(voices[k], delay) for delay in delays[k]]) for k in range(2))
-    array = Audio(torch.from_numpy(heard + 0.01 * rng.normal(size=heard.shape)).float(), RATE)
+    array = Recording.of(torch.from_numpy(heard + 0.01 * rng.normal(size=heard.shape)).float(), RATE)
     assert counted_by_array(array) == 2
     one = np.stack([np.roll(voices[0], delay) for delay in delays[0]])
     assert (
-        counted_by_array(Audio(torch.from_numpy(one + 0.01 * rng.normal(size=one.shape)).float(), RATE)) == 1
+        counted_by_array(
+            Recording.of(torch.from_numpy(one + 0.01 * rng.normal(size=one.shape)).float(), RATE)
+        )
+        == 1
     )
-    assert counted_by_array(Audio(array.samples[:2], RATE)) is None
-    assert counted_by_array(Audio(array.samples[[0, 1, 0, 1]], RATE)) is None
-    assert counted_by_array(Audio(array.samples[:, :500], RATE)) is None
+    assert counted_by_array(Recording.of(array.samples[:2], RATE)) is None
+    assert counted_by_array(Recording.of(array.samples[[0, 1, 0, 1]], RATE)) is None
+    assert counted_by_array(Recording.of(array.samples[:, :500], RATE)) is None
 
 
 @pytest.mark.parametrize(("alike", "code"), [(0.05, 1), (0.3, 0), (0.9, 0)])
@@ -372,3 +375,37 @@ def test_what_is_no_extractor_is_refused(call, tmp_path):
         assert code == 2
         assert wrong.partition("=")[0] in text
         assert len(text.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("likeness", "said"),
+    [
+        (0.95, "excellent"),
+        (0.7, "perhaps somebody else"),
+        (0.1, "probably somebody else"),
+        (None, "don't know"),
+    ],
+)
+def test_no_good_word_for_a_voice_that_may_be_wrong(call, tmp_path, monkeypatch, likeness, said):
+    class Scorer:
+        def of(self, recording, estimates, channel):
+            return [VoiceScore(25.0, 24.0, 26.0)]
+
+    monkeypatch.setattr(extracting, "has_scorer", lambda: True)
+    monkeypatch.setattr(extracting, "BlindScorer", Scorer)
+    monkeypatch.setattr(extracting, "likeness", lambda *arguments: likeness)
+    monkeypatch.setattr(extracting, "ABSENT_DB", -200.0)
+    make(tmp_path / "x.wav")
+    code, (entry,), text = call("x.wav")
+    assert code == 0
+    assert entry["details"]["likeness"] == likeness
+    assert entry["details"]["scores"][0]["verdict"] == said
+    assert said in " ".join(text.split())
+
+
+def test_a_voice_is_like_itself_at_any_level_and_rate():
+    voice = torch.from_numpy(np.random.default_rng(0).laplace(size=2 * RATE)).float()
+    assert extracting.likeness(voice, RATE, 0.01 * voice, RATE) == pytest.approx(1.0, abs=1e-3)
+    twice = audio.resample(voice, RATE, 2 * RATE)
+    assert extracting.likeness(twice, 2 * RATE, voice, RATE) == pytest.approx(1.0, abs=0.02)
+    assert extracting.likeness(0 * voice, RATE, voice, RATE) is None

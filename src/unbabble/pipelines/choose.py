@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from unbabble.base.audio import Audio, Source
@@ -25,6 +26,7 @@ from unbabble.pipelines.pieces import NETWORK_SECONDS
 from unbabble.pipelines.recording import Recording
 from unbabble.pipelines.score import BlindScorer, VoiceScore, has_scorer
 from unbabble.pipelines.separate import JOINT_MODEL, UNCHANGED, Dereverberation, Model, Separation
+from unbabble.signal.counting import FAIR_SHARE
 
 AUTO = "auto"
 DEFAULT_MULTICHANNEL = "ilrma.ip"
@@ -55,6 +57,12 @@ COUNTED_BY = {
 }
 """By least number of microphones: how likely ``ARRAY[0]`` finds one, two, three or more (rows) of 1, 2, 3 talkers; two
 microphones tell nothing."""
+ALONE = 0.35
+"""Of the windows that one microphone heard, as good as none may be less likely than this to have one talker: then the
+recording is kept as it is, whatever scores say, for these are wrong of some who are alone, by up to 27 dB."""
+PERHAPS_ALONE, WEAK_DB = 0.1, -3.7
+"""Of several microphones, by which these are told better: one talker is not less likely than this, and the weaker of
+two voices that ``ARRAY[0]`` makes is so soft beside the other. (Dev and training speakers; ``one_talker.md``.)"""
 TRIAL_SECONDS = 20.0
 """What all candidates separate of a long recording: where it is loudest."""
 WHOLE_SECONDS = 30.0
@@ -214,6 +222,27 @@ def talkers(
     return [(1 - doubt) * count / sum(counts) + doubt / len(counts) for count in counts]
 
 
+def alone(
+    windows: Float[Tensor, "window talkers"] | None,
+    least: float,
+    pair: Float[Tensor, "source time"] | None = None,
+) -> bool:
+    """Whether one person talks alone, so that there is nothing to separate.
+
+    Args:
+        windows: probabilities of 1, 2 ... talkers, window by window; None for nobody knows.
+        least: probability of one talker that most windows have.
+        pair: two voices made of what several microphones recorded, which say it too; another number of them says no.
+    """
+    if windows is None or not len(windows):
+        return False
+    if pair is not None:
+        softer, louder = sorted(pair.square().mean(-1).tolist()) if len(pair) == 2 else (1.0, 1.0)
+        if softer > louder * 10 ** (WEAK_DB / 10):
+            return False
+    return float((windows[:, 0] < least).double().mean()) < FAIR_SHARE
+
+
 @dataclass(frozen=True)
 class AutoModel:
     """All models that fit a recording; the best by a blind score, or, without one, by rule."""
@@ -253,6 +282,7 @@ class AutoModel:
             result.images,
             [*result.warnings, *failed],
             time.perf_counter() - started,
+            result.recorded,
             candidates,
             best.scores if whole else [],
         )
@@ -273,7 +303,7 @@ class AutoModel:
         """
         if not self.scored:
             return self.by_rule(recording), []
-        _, candidates = self.tried(recording.loudest(TRIAL_SECONDS))
+        _, candidates = self.tried(recording.loudest_block(TRIAL_SECONDS))
         return self.as_tried(candidates[0]), candidates
 
     def by_rule(self, recording: Recording) -> Model:
@@ -289,8 +319,15 @@ class AutoModel:
         name = choose_model(recording.microphones, options.get("sources"))
         return Model(name, self.device, self.dereverb, options, self.runtime, notes)
 
-    def tried(self, recording: Recording, images: bool = False) -> tuple[list[Separation], list[Candidate]]:
+    def tried(
+        self, recording: Recording, images: bool = False, everything: bool = False
+    ) -> tuple[list[Separation], list[Candidate]]:
         """What all candidates make of a recording, best first; those that could not come last.
+
+        Args:
+            recording: in memory.
+            images: also each source as every microphone hears it.
+            everything: try them all even where one person talks alone, and the recording itself is kept.
 
         Raises:
             InputError: none of them could.
@@ -298,7 +335,11 @@ class AutoModel:
         scorer = BlindScorer(device=str(self.device))
         reference = self.options.get("reference") or 0
         own = scorer.of(recording, channel=reference)
+        windows = self._windows(recording)
         candidates = self._candidates(recording)
+        lone = recording.microphones == 1 and alone(windows, ALONE)
+        if lone and not everything:
+            candidates = [each for each in candidates if each.model == UNCHANGED]
         found: list[tuple[Candidate, Separation]] = []
         counted = None
         for each in list(candidates):
@@ -313,30 +354,38 @@ class AutoModel:
             if each.counts:
                 counted = each.sources = len(separation.sources)
             found.append((each, separation))
-        probabilities = self._talkers(recording, counted)
+            if each.model != ARRAY[0] or not alone(windows, PERHAPS_ALONE, separation.sources):
+                continue
+            lone = True
+            if not everything:
+                found = [pair for pair in found if pair[0].model == UNCHANGED]
+                candidates = [each for each, _ in found]
+                break
+        probabilities = self._talkers(recording, counted, windows)
         for each, separation in found:
             same = each.model == UNCHANGED and self.dereverb == "none"
             each.scores = own if same else scorer.of(recording, separation.sources, reference)
             each.value_db = worth_db(each, own[0].si_snr_db, probabilities)
         if not found:
             raise InputError(candidates[0].error or "Nothing could separate it.")
-        found.sort(key=lambda pair: -pair[0].value_db)
+        found.sort(key=lambda pair: (lone and pair[0].model != UNCHANGED, -pair[0].value_db))
         failed = [each for each in candidates if each.error]
         return [separation for _, separation in found], [each for each, _ in found] + failed
 
-    def _talkers(self, recording: Recording, counted: int | None = None) -> list[float]:
+    def _talkers(
+        self, recording: Recording, counted: int | None = None, windows: Tensor | None = None
+    ) -> list[float]:
         """Probabilities of 1, 2 ... talkers: what was said, else as counted, by ``ARRAY[0]`` too, with some doubt."""
         wanted = self.options.get("sources")
         if wanted is not None:
             return [float(talkers == wanted) for talkers in range(1, wanted + 1)]
-        return talkers(self.heard(recording), counted, len(recording.heard))
+        heard = [1 / MOST_TALKERS] * MOST_TALKERS if windows is None else windows.mean(0).tolist()
+        return talkers(heard, counted, len(recording.heard))
 
-    def heard(self, recording: Recording) -> list[float]:
-        """Probabilities of 1, 2 ... talkers, by the network that counts them; without it all alike."""
-        windows = windows_of(recording, self.device)
-        if windows is None:
-            return [1 / MOST_TALKERS] * MOST_TALKERS
-        return windows.probabilities.mean(0).tolist()
+    def _windows(self, recording: Recording) -> Float[Tensor, "window talkers"] | None:
+        """Probabilities of 1, 2 ... talkers by window; None where the number is given, or nothing is here to count."""
+        found = windows_of(recording, self.device) if self.options.get("sources") is None else None
+        return None if found is None else found.probabilities
 
     def _candidates(self, recording: Recording) -> list[Candidate]:
         wanted, microphones = self.options.get("sources"), recording.microphones

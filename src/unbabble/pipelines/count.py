@@ -12,6 +12,7 @@ from unbabble.base.weights import packaged
 from unbabble.networks import load as networks
 from unbabble.pipelines.recording import SCANNED_SECONDS, Recording
 from unbabble.signal.counting import most_talkers, windows
+from unbabble.signal.rumble import without_rumble
 
 COUNTER = "countnet.3talkers_8k"
 """The packaged network that tells how many talkers one microphone hears."""
@@ -70,6 +71,7 @@ def _listened(recording: Recording, rate: int) -> Iterator[Float[Tensor, "window
         yield _windows(recording.at(rate)[recording.heard.abs().amax(1).argmax()], rate)
         return
     for block in recording.blocks(SCANNED_SECONDS):
+        block = without_rumble(block, recording.sample_rate)[0]
         loudest = block[block.abs().amax(1).argmax()]
         yield _windows(audio_files.resample(loudest, recording.sample_rate, rate), rate)
 

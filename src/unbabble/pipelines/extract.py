@@ -7,9 +7,8 @@ several that separate, for each recording the one whose voices a blind score put
 import json
 import math
 import os
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unbabble.base import audio as audio_files
-from unbabble.base.audio import Audio, Source
+from unbabble.base import notes
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.formats import Format
 from unbabble.base.kinds import taken_by
@@ -34,10 +33,9 @@ from unbabble.pipelines.chosen_voice import ChosenVoice, Judge
 from unbabble.pipelines.count import windows_of
 from unbabble.pipelines.pieces import write_pieces
 from unbabble.pipelines.recording import Recording
-from unbabble.pipelines.score import BlindScorer, VoiceScore, has_scorer
-from unbabble.pipelines.separate import Separation
-from unbabble.signal.level import live_channel
+from unbabble.pipelines.score import UNSURE, BlindScorer, VoiceScore, has_scorer
 from unbabble.signal.microphones import clipped_share, independent_microphones
+from unbabble.signal.rumble import without_rumble
 
 AUTO = "auto"
 EXTRACTING = taken_by("extract")
@@ -66,6 +64,10 @@ and three at once (``extraction_several.md``)."""
 PERHAPS_UNLIKE, SURELY_UNLIKE = 0.45, 0.25
 """Likeness of the parts of an enrollment, below which it is doubted, and refused. Of four seconds of single dev
 speakers 5 in 100 are doubted and 1 is refused, of two by turns 4 and 2 in 10 (``extraction_thresholds.md``)."""
+SURELY_THEM, PERHAPS_THEM = 0.88, 0.5
+"""Likeness of a voice that came out and its enrollment, from which its quality gets a word, and below which it is
+rather somebody else's (``extraction_likeness.md``)."""
+PERHAPS_OTHER, PROBABLY_OTHER = "perhaps somebody else", "probably somebody else"
 ABSENT_DB = -20.0
 """A voice that is so much softer than the recording is none."""
 
@@ -78,6 +80,7 @@ class Extracted:
         model: what extracted the person.
         audio_seconds: duration.
         level_db: of the voice, over that of the recording; -inf where nothing was found.
+        likeness: of the voice and the enrollment, the cosine of their embeddings; None where nothing can tell.
         score: blind score of the voice, where there is a scorer and enough to hear.
         warnings: what the user should know.
     """
@@ -85,6 +88,7 @@ class Extracted:
     model: str
     audio_seconds: float = 0.0
     level_db: float = 0.0
+    likeness: float | None = None
     score: VoiceScore | None = None
     warnings: list[str] = field(default_factory=list)
 
@@ -255,7 +259,7 @@ class Several:
 
 def counted_by_array(recording: Recording) -> int | None:
     """How many talk, by blind separation of the first half minute; None of few microphones or too little."""
-    heard = recording.samples[:, : round(MOST_ENROLLED_SECONDS * recording.sample_rate)]
+    heard = recording.heard[:, : round(MOST_ENROLLED_SECONDS * recording.sample_rate)]
     if independent_microphones(heard) < COUNTING_MICROPHONES:
         return None
     separator = create("auxiva.ip", iterations=0)
@@ -285,51 +289,10 @@ def _spoken(samples: Float[Tensor, " time"], rate: int) -> Float[Tensor, " time"
     return samples[int(loud[0]) * frame : (int(loud[-1]) + 1) * frame]
 
 
-@dataclass(frozen=True)
-class Extractor:
-    """One enrolled person out of recordings as they come.
-
-    Attributes:
-        name: of the model.
-        network: from ``load_extractor``.
-    """
-
-    name: str
-    network: NeuralExtractor
-
-    def __call__(
-        self,
-        source: Recording | Tensor | Audio | Source,
-        enroll: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
-        sample_rate: int | None = None,
-    ) -> Separation:
-        """Extract a person; silence where nothing of that person is heard.
-
-        Args:
-            source: (channel, time) or (time,) as a tensor or array, or a path, bytes, file object, Audio or Recording.
-            enroll: recordings of the person alone, a second and more all together.
-            sample_rate: Hz of ``source``; needed for tensors.
-
-        Raises:
-            InputError: a recording or an enrollment that cannot be used.
-            UsageError: a tensor without its rate.
-        """
-        started = time.perf_counter()
-        recording = Recording.of(source, sample_rate)
-        warnings = list(recording.warnings)
-        paths = [enroll] if isinstance(enroll, str | os.PathLike) else enroll
-        enrollment = enrollment_of(paths, self.network.sample_rate, warnings)
-        person = self.network.enrolled(enrollment.to(next(self.network.parameters()).device))
-        heard = recording.heard[recording.heard.square().sum(1).argmax()]
-        voice = _voice(self.network, person, heard, recording.sample_rate)
-        spent = time.perf_counter() - started
-        return Separation(voice[None], recording.sample_rate, self.name, None, warnings, spent)
-
-
 def extract_file(
     name: str,
     network: NeuralExtractor,
-    person: Tensor,
+    enrollment: Float[Tensor, " time"],
     recording: Recording,
     out: Path,
     *,
@@ -341,7 +304,7 @@ def extract_file(
     Args:
         name: of the model.
         network: from ``load_extractor``.
-        person: what its ``enrolled`` made of an enrollment.
+        enrollment: from ``enrollment_of``, at the network's rate.
         recording: of any length; of several microphones the loudest that is alive is heard.
         out: file that is written.
         format: of the file; by its suffix if not given.
@@ -353,10 +316,11 @@ def extract_file(
     """
     result = Extracted(name)
     rate = recording.sample_rate
-    loud = recording.loudest(TRIAL_SECONDS)
-    if not loud.samples.any():
+    loud = recording.loudest_block(TRIAL_SECONDS)
+    if not loud.live:
         raise InputError("The recording is silent: nobody talks in it.")
-    microphone = live_channel(loud.samples, int(loud.samples.square().sum(1).argmax()))
+    microphone = loud.live[int(loud.heard.square().sum(1).argmax())]
+    person = network.enrolled(enrollment.to(next(network.parameters()).device))
     if network.sample_rate < rate:
         result.warnings.append(
             f"Model '{name}' works at {network.sample_rate / 1000:g} kHz: what the recording has above "
@@ -365,7 +329,9 @@ def extract_file(
     energies = torch.zeros(2, dtype=torch.float64)
 
     def change(block: Float[Tensor, "channel time"]) -> Float[Tensor, "1 time"]:
-        heard = block[microphone]
+        heard, inaudible = without_rumble(block[microphone][None], rate)
+        notes.add(result.warnings, [text for text in (inaudible.warning,) if text])
+        heard = heard[0]
         voice = _voice(network, person, heard, rate)
         energies.add_(torch.stack([voice, heard]).double().square().sum(1))
         return voice[None]
@@ -377,9 +343,34 @@ def extract_file(
     if result.level_db < ABSENT_DB:
         result.warnings.append("Nothing was found of this person: is it somebody else who talks?")
     elif has_scorer() and loud.seconds >= LEAST_SECONDS:
-        voice = _voice(network, person, loud.samples[microphone], rate)
-        result.score = BlindScorer().of(loud, voice[None], microphone)[0]
+        voice = _voice(network, person, loud.heard[loud.place(microphone)], rate)
+        score = BlindScorer().of(loud, voice[None], microphone)[0]
+        result.likeness = likeness(voice, rate, enrollment, network.sample_rate)
+        result.score = replace(score, doubt=doubt_of(result.likeness))
     return result
+
+
+def likeness(
+    voice: Float[Tensor, " time"], rate: int, enrollment: Float[Tensor, " time"], enrolled_rate: int
+) -> float | None:
+    """How alike a voice and an enrollment are: the cosine of their embeddings; None of silence, or where none is."""
+    if EMBEDDER not in packaged() or not voice.any():
+        return None
+    embedder = _embedder()
+    pair = ((voice, rate), (enrollment, enrolled_rate))
+    with torch.no_grad():
+        one, two = (
+            embedder(audio_files.resample(unit(each), its, embedder.sample_rate)[None])[0]
+            for each, its in pair
+        )
+    return float(torch.nn.functional.cosine_similarity(one, two, dim=0))
+
+
+def doubt_of(likeness: float | None) -> str:
+    """What is to be said in place of a word on the quality of a voice that is so much like the enrollment."""
+    if likeness is None:
+        return UNSURE
+    return "" if likeness >= SURELY_THEM else PERHAPS_OTHER if likeness >= PERHAPS_THEM else PROBABLY_OTHER
 
 
 def _voice(

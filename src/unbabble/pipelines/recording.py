@@ -20,6 +20,7 @@ from unbabble.base.audio import Audio, Source
 from unbabble.base.decoding import AudioInfo
 from unbabble.base.errors import InputError, UsageError
 from unbabble.signal.microphones import clipped_share, is_one_microphone, live_channels
+from unbabble.signal.rumble import Inaudible, without_rumble
 
 HELD_SECONDS = 300.0
 HELD_SAMPLES = 20_000_000
@@ -150,8 +151,8 @@ class Recording:
         return live_channels([self.samples])
 
     @cached_property
-    def heard(self) -> Float[Tensor, "channel time"]:
-        """The channels that carry sound.
+    def recorded(self) -> Float[Tensor, "channel time"]:
+        """The channels that carry sound, as recorded.
 
         Raises:
             InputError: every channel is silent.
@@ -161,13 +162,35 @@ class Recording:
         return self.samples if len(self.live) == self.channels else self.samples[self.live]
 
     @cached_property
-    def warnings(self) -> tuple[str, ...]:
-        """What the user should know of it: what its file lacks, dead channels, clipping.
+    def _audible(self) -> tuple[Float[Tensor, "channel time"], Inaudible]:
+        return without_rumble(self.recorded, self.sample_rate)
+
+    @property
+    def heard(self) -> Float[Tensor, "channel time"]:
+        """The channels that carry sound, without an offset or rumble that matters (``signal.rumble``).
 
         Raises:
             InputError: every channel is silent.
         """
-        said, share = list(self.info.warnings), clipped_share(self.heard)
+        return self._audible[0]
+
+    @property
+    def removed(self) -> list[str]:
+        """What ``heard`` lacks of what was recorded, in a sentence; none where it lacks nothing.
+
+        Raises:
+            InputError: every channel is silent.
+        """
+        return [text for text in (self._audible[1].warning,) if text]
+
+    @cached_property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know of it as recorded: what its file lacks, dead channels, clipping.
+
+        Raises:
+            InputError: every channel is silent.
+        """
+        said, share = list(self.info.warnings), clipped_share(self.recorded)
         if len(self.live) < self.channels:
             numbers = [str(number + 1) for number in range(self.channels) if number not in self.live]
             word = "Microphone" if len(numbers) == 1 else "Microphones"
@@ -199,21 +222,18 @@ class Recording:
         return self.live.index(channel) if channel in self.live else 0
 
     def loudest(self, seconds: float) -> "Recording":
-        """The excerpt of so many seconds that has most energy, in steps of half its length.
+        """The excerpt of so many seconds that has most energy, in steps of half its length."""
+        length = min(round(seconds * self.sample_rate), self.samples.shape[1])
+        step = max(1, length // 2)
+        energy = torch.stack([part.square().sum() for part in self.samples.split(step, 1)])
+        start = int((energy[:-1] + energy[1:]).argmax()) * step if len(energy) > 1 else 0
+        start = min(start, self.samples.shape[1] - length)
+        return Recording.of(self.samples[:, start : start + length], self.sample_rate)
 
-        Raises:
-            InputError: the file cannot be decoded.
-        """
-        shared = round(seconds / 2 * self.sample_rate)
-        block, best, most = torch.zeros(self.channels, 0), torch.zeros(self.channels, 0), -1.0
-        for following in self.blocks(seconds, seconds / 2):
-            length, missing = block.shape[1], block.shape[1] - following.shape[1]
-            # what is left at the end is short, and is taken with what comes before it
-            block = torch.cat([block, following[:, shared:]], 1)[:, -length:] if missing > 0 else following
-            energy = float(block.square().sum())
-            if energy > most:
-                best, most = block, energy
-        return Recording.of(best, self.sample_rate)
+    def loudest_block(self, seconds: float) -> "Recording":
+        """The block of so many seconds that has most energy, for a recording of any length."""
+        block = max(self.blocks(seconds), key=lambda block: float(block.square().sum()))
+        return Recording.of(block, self.sample_rate)
 
 
 def _as_audio(source: Tensor | Audio | Source, sample_rate: int | None) -> Audio:

@@ -20,6 +20,7 @@ from unbabble.nn.kinds.network import Network
 from unbabble.nn.kinds.scorer import LEAST_SECONDS, WINDOW_SECONDS, Scores, unit
 from unbabble.nn.kinds.separator import NeuralSeparator
 from unbabble.pipelines.recording import Recording
+from unbabble.signal.rumble import without_rumble
 
 AUTO = "auto"
 DEFAULT_SCORER = "blind_sisnr_bands.8k"
@@ -45,23 +46,27 @@ class VoiceScore:
         si_snr_db: estimated.
         low_db: of the interval that holds the true one nine times in ten.
         high_db: of that interval.
-        verdict: one of ``WORDS``, or ``UNSURE`` where the interval reaches too far.
+        doubt: what is said in place of a word, where it is not certain that this is the voice that was asked for.
+        verdict: ``doubt``, else one of ``WORDS``, or ``UNSURE`` where the interval reaches too far.
     """
 
     si_snr_db: float
     low_db: float
     high_db: float
+    doubt: str = ""
 
     @property
     def verdict(self) -> str:
-        """In a word."""
-        return (
-            UNSURE if _word(self.high_db) - _word(self.low_db) >= MOST_WORDS else WORDS[_word(self.si_snr_db)]
-        )
+        """In a word, or a few."""
+        if self.doubt:
+            return self.doubt
+        if _word(self.high_db) - _word(self.low_db) >= MOST_WORDS:
+            return UNSURE
+        return WORDS[_word(self.si_snr_db)]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain content for JSON."""
-        numbers = {name: round(value, 2) for name, value in vars(self).items()}
+        numbers = {name: round(getattr(self, name), 2) for name in ("si_snr_db", "low_db", "high_db")}
         return numbers | {"verdict": self.verdict}
 
 
@@ -104,9 +109,7 @@ class BlindScorer:
         Raises:
             InputError: not finite, silent, too short, or of different lengths.
         """
-        m, e = (
-            audio_files.resample(each, sample_rate, self.network.sample_rate) for each in (mixture, estimates)
-        )
+        m, e = self._audible(mixture[None], sample_rate)[0], self._audible(estimates, sample_rate)
         return _told(self.network.scores(m[None].to(self.device), e[None].to(self.device)))
 
     def of(
@@ -122,9 +125,8 @@ class BlindScorer:
         Raises:
             InputError: not finite, silent, too short, or of different lengths.
         """
-        rate = self.network.sample_rate
-        m = recording.at(rate)[recording.place(channel)]
-        e = m[None] if estimates is None else audio_files.resample(estimates, recording.sample_rate, rate)
+        m = recording.at(self.network.sample_rate)[recording.place(channel)]
+        e = m[None] if estimates is None else self._audible(estimates, recording.sample_rate)
         return _told(self.network.scores(m[None].to(self.device), e[None].to(self.device)))
 
     def files(
@@ -165,12 +167,16 @@ class BlindScorer:
         blocks = zip(*(each.blocks(WINDOW_SECONDS) for each in opened), strict=False)
         return _told(self.network.scores_of(self._together(each, opened, channels) for each in blocks))
 
+    def _audible(self, samples: Float[Tensor, "channel time"], rate: int) -> Float[Tensor, "channel time"]:
+        """At the network's rate, without an offset or rumble that matters."""
+        return audio_files.resample(without_rumble(samples, rate)[0], rate, self.network.sample_rate)
+
     def _together(
         self, parts: Sequence[Tensor], recordings: Sequence[Recording], channels: Sequence[int]
     ) -> tuple[Float[Tensor, "1 time"], Float[Tensor, "1 source time"]]:
         """The mixture and its estimates out of parts of their recordings, at the network's rate, equally long."""
         heard = [
-            audio_files.resample(part[channel], recording.sample_rate, self.network.sample_rate)
+            self._audible(part[channel][None], recording.sample_rate)[0]
             for part, recording, channel in zip(parts, recordings, channels, strict=True)
         ]
         length = min(map(len, heard))

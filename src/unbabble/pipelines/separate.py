@@ -43,6 +43,7 @@ class Separation:
         images: (source, channel, time), each source at every microphone, where asked for.
         warnings: what the user should know of this recording.
         seconds: wall time that the separation took.
+        recorded: (time,), what the reference microphone recorded.
     """
 
     sources: Float[Tensor, "source time"]
@@ -51,18 +52,28 @@ class Separation:
     images: Float[Tensor, "source channel time"] | None = None
     warnings: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    recorded: Float[Tensor, " time"] | None = None
+
+    @property
+    def residual(self) -> Float[Tensor, " time"]:
+        """What is in no voice: what the reference microphone recorded, less the sum of the voices."""
+        recorded = self.sources.new_zeros(()) if self.recorded is None else self.recorded
+        return recorded - self.sources.sum(0)
 
     @property
     def audio_seconds(self) -> float:
         """Duration of the recording."""
         return self.sources.shape[-1] / self.sample_rate
 
-    def save(self, folder: str | os.PathLike[str], format: Format = "wav") -> list[Path]:
+    def save(
+        self, folder: str | os.PathLike[str], format: Format = "wav", residual: bool = False
+    ) -> list[Path]:
         """Write ``source1.wav`` ... (and ``source1_image.wav`` ...), all scaled alike where one would clip.
 
         Args:
             folder: where they are put; missing ones are made.
             format: ``wav`` of 32-bit floats, ``wav16`` or ``flac``.
+            residual: also write ``residual.wav``, what is in no voice.
 
         Returns:
             The paths.
@@ -74,6 +85,8 @@ class Separation:
         files = {folder / f"source{i}{suffix}": voice for i, voice in enumerate(self.sources, 1)}
         for i, image in enumerate(self.images if self.images is not None else (), 1):
             files[folder / f"source{i}_image{suffix}"] = image
+        if residual:
+            files[folder / f"residual{suffix}"] = self.residual
         gain = formats.fitting_gain(max(float(each.abs().max()) for each in files.values()), format)
         if gain < 1:
             self.warnings.append(formats.scaled(gain))
@@ -204,7 +217,7 @@ class Model:
         """
         started = time.perf_counter()
         recording = Recording.of(source, sample_rate)
-        warnings = [*self.notes, *recording.warnings]
+        warnings = [*self.notes, *recording.warnings, *([] if self._keeps_all else recording.removed)]
         reference = self._reference(recording, warnings)
         sources = self._run(recording, reference, images, warnings)
         everywhere = None
@@ -213,7 +226,13 @@ class Model:
             everywhere[:, recording.live] = sources
             sources = sources[:, reference.get("reference", 0)].clone()
         spent = time.perf_counter() - started
-        return Separation(sources, recording.sample_rate, self.name, everywhere, warnings, spent)
+        recorded = recording.recorded[reference.get("reference", 0)]
+        return Separation(sources, recording.sample_rate, self.name, everywhere, warnings, spent, recorded)
+
+    @property
+    def _keeps_all(self) -> bool:
+        """Whether the recording comes back, not a sample changed."""
+        return self.name == UNCHANGED and self.dereverb == "none"
 
     def _run(
         self, recording: Recording, reference: dict[str, int], images: bool, warnings: list[str]
@@ -235,7 +254,7 @@ class Model:
                 f"Model '{name}' works at {rate / 1000:g} kHz: what the recording has above "
                 f"{rate / 2000:g} kHz is lost."
             )
-        mixture = recording.at(rate)
+        mixture = recording.recorded if self._keeps_all else recording.at(rate)
         if self.dereverb == "wpe":
             from unbabble.signal.dereverberation import wpe
 

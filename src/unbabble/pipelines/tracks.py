@@ -27,10 +27,11 @@ from unbabble.base.decoding import AudioInfo
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.files import partial_suffix, writable_folder
 from unbabble.base.formats import Format
-from unbabble.pipelines.pieces import faded, segment_seconds
+from unbabble.pipelines.pieces import segment_seconds
 from unbabble.pipelines.recording import Recording
 from unbabble.signal.permutation import NONE, best_permutation
 
+RESIDUAL = "residual"
 OVERLAP_SHARE = 1 / 6
 FADED_SECONDS = 1.0
 """Length of the cross-fade in the middle of the overlap."""
@@ -47,6 +48,7 @@ class Separation(Protocol):
     model: str
     images: Float[Tensor, "source channel time"] | None
     warnings: list[str]
+    recorded: Float[Tensor, " time"] | None
 
 
 class Model(Protocol):
@@ -67,7 +69,8 @@ class LongSeparation:
     """What became of a long recording.
 
     Attributes:
-        outputs: the files: ``source1`` ..., loudest over the whole recording first, then ``source1_image`` ...
+        outputs: the files: ``source1`` ..., loudest over the whole recording first, then ``source1_image`` ...,
+            then ``residual``.
         sample_rate: Hz.
         model: what separated it.
         sources: number of voices: the most that any segment had.
@@ -95,6 +98,7 @@ def separate_long(
     segment: float | None = None,
     overlap: float | None = None,
     images: bool = False,
+    residual: bool = False,
     format: Format = "wav",
     progress: Callable[[float, float | None], None] | None = None,
 ) -> LongSeparation:
@@ -109,6 +113,7 @@ def separate_long(
         segment: seconds of a segment; 60 by default, less for many channels.
         overlap: seconds that two segments share; a sixth of a segment by default.
         images: also write each voice as every microphone hears it.
+        residual: also write what is in no voice: what the reference microphone recorded, less the sum of the voices.
         format: ``wav`` of 32-bit floats, ``wav16`` or ``flac``; all voices scaled alike where one would clip.
         progress: called after each segment with the seconds that are done, and those of the recording if known.
 
@@ -125,7 +130,7 @@ def separate_long(
         raise UsageError("Segments have a positive duration and share at most half of it.")
     out = writable_folder(out)
     with tempfile.TemporaryDirectory(partial_suffix(), ".segments-", out) as folder, ExitStack() as stack:
-        tracks = _Tracks(Path(folder), stack, info, images)
+        tracks = _Tracks(Path(folder), stack, info, images, residual)
         separator = _Segments(model, info, images)
         held: list[Tensor] = []  # the end of the previous segment
         shared = round(overlap * info.sample_rate)
@@ -133,7 +138,7 @@ def separate_long(
             voices = separator(block, len(tracks))
             joined = tracks.join(voices, held[0] if held else None, shared)
             end = joined.shape[-1] if last else joined.shape[-1] - shared
-            tracks.write(joined[..., :end])
+            tracks.write(joined[..., :end], separator.recorded[:end])
             held = [joined[..., end:].clone()]
             if progress is not None:
                 progress(tracks.written / info.sample_rate, info.seconds)
@@ -219,10 +224,13 @@ class _Segments:
         self.model_name, self.count = "", 0
         self.warnings = list(info.warnings)
         self.failure: InputError | None = None
+        self.recorded = torch.zeros(0)  # what the reference microphone recorded of the last segment
 
     def __call__(self, block: Tensor, tracks: int) -> Tensor:
         """Voices (source, channel, time): as heard at the reference, then the images; none for silence."""
         self.count += 1
+        reference = self.model.options.get("reference") or 0
+        self.recorded = block[min(reference, len(block) - 1)]
         lowest, highest = block.aminmax(dim=1)
         if (lowest == highest).all():
             return torch.zeros(0, 1 + self.images * len(block), block.shape[1])
@@ -233,10 +241,10 @@ class _Segments:
             notes.add(
                 self.warnings, [f"Segment {self.count} was shared out equally instead of separated: {error}"]
             )
-            reference = self.model.options.get("reference") or 0
             heard = torch.cat([block[reference][None], block]) if self.images else block[reference][None]
             return heard.expand(max(1, tracks), -1, -1) / max(1, tracks)
         self.model_name = result.model
+        self.recorded = self.recorded if result.recorded is None else result.recorded
         notes.add(self.warnings, result.warnings)
         heard = result.sources[:, None]
         return heard if result.images is None else torch.cat([heard, result.images], 1)
@@ -245,7 +253,9 @@ class _Segments:
 class _Tracks:
     """The voices' files while they grow: 32-bit wav, numbered as they came up."""
 
-    def __init__(self, folder: Path, stack: ExitStack, info: AudioInfo, images: bool) -> None:
+    def __init__(
+        self, folder: Path, stack: ExitStack, info: AudioInfo, images: bool, residual: bool = False
+    ) -> None:
         self.folder, self.stack, self.info = folder, stack, info
         self.suffixes = ("", "_image") if images else ("",)
         self.widths = (1, info.channels) if images else (1,)
@@ -253,6 +263,8 @@ class _Tracks:
         self.energy: list[float] = []
         self.spectra = torch.zeros(0, BANDS)
         self.writers: list[list[AudioWriter]] = []
+        path = self.folder / f"{RESIDUAL}.wav"
+        self.rest = self.stack.enter_context(AudioWriter(path, info.sample_rate, 1)) if residual else None
 
     def __len__(self) -> int:
         return len(self.writers)
@@ -277,14 +289,18 @@ class _Tracks:
         for track, voice in enumerate(order):
             if voice != NONE:
                 ordered[track] = voices[voice]
-        before = torch.zeros_like(ordered[..., :shared])
-        before[: len(held)] = held[..., :shared]
         ramp = round(FADED_SECONDS * self.info.sample_rate)
-        ordered[..., :shared] = faded(before, ordered[..., :shared], ramp)
+        fade = ((torch.arange(shared) - (shared - ramp) / 2) / ramp).clamp(0, 1)
+        ordered[..., :shared] *= fade
+        ordered[: len(held), :, :shared] += held[..., :shared] * (1 - fade)
         return ordered
 
-    def write(self, voices: Tensor) -> None:
+    def write(self, voices: Tensor, recorded: Tensor) -> None:
         """Append to every track; a voice that is new gets a track that was silent so far."""
+        if self.rest is not None:
+            rest = recorded - voices[:, 0].sum(0)
+            self.peak = max(self.peak, float(rest.abs().max()) if len(rest) else 0.0)
+            self.rest.write(rest[None])
         for _ in range(len(self), len(voices)):
             self._open()
         for track, voice in enumerate(voices):
@@ -323,6 +339,8 @@ class _Tracks:
             for suffix in self.suffixes
             for number, track in enumerate(order, 1)
         }
+        if self.rest is not None:
+            names[self.folder / f"{RESIDUAL}.wav"] = out / f"{RESIDUAL}{formats.KINDS[format].suffix}"
         gain = formats.fitting_gain(self.peak, format)
         if gain < 1:
             warnings.append(formats.scaled(gain))

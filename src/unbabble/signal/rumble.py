@@ -7,7 +7,7 @@ recording, where there is enough of it to matter; a recording without stays as i
 
 import math
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -21,11 +21,13 @@ LOWEST_HERTZ = 20.0
 """What is lower is no sound."""
 ORDER = 4
 """Of the Butterworth filter, which is run forwards and backwards: no phase is changed, and 8 Hz become 64 dB softer."""
-MATERIAL_DB = -20.0
-"""What is softer than this, beside the sound of the same microphone, does no harm: separation of two test talkers by
-``ilrma`` lost .2 dB there, .6 dB at -15 and 1.7 dB at -10. Measured rooms have up to -30."""
+MATERIAL_DB = (-25.0, -15.0)
+"""An offset, and rumble, that are softer than this beside the sound of the same microphone do little harm: at these
+levels, two talkers separated by ``ilrma`` lose .1 and .5 dB, at -10 dB 2 and 1.7. Measured rooms have up to -30."""
 LEAST_SECONDS = 0.25
 """In less, five periods of the lowest sound, what is an offset and what is sound cannot be told apart."""
+LEAST_RATE = 2000
+"""Hz; below, a recording holds little besides."""
 PADDING_SECONDS = 0.25
 LIVE_SECONDS = 0.5
 """Of a stream, before it is decided."""
@@ -38,6 +40,17 @@ class Inaudible(NamedTuple):
 
     offset: bool
     rumble: bool
+
+    @classmethod
+    def of(
+        cls,
+        offset: Float[Tensor, " channel"],
+        rumble: Float[Tensor, " channel"],
+        sound: Float[Tensor, " channel"],
+    ) -> Self:
+        """What matters in any channel, by the powers of the three."""
+        parts = zip((offset, rumble), MATERIAL_DB, strict=True)
+        return cls(*(bool((power > 10 ** (least_db / 10) * sound).any()) for power, least_db in parts))
 
     @property
     def warning(self) -> str:
@@ -61,18 +74,15 @@ def without_rumble(
     Returns:
         The samples, and what was removed.
     """
-    if samples.shape[-1] < LEAST_SECONDS * sample_rate or sample_rate <= 4 * LOWEST_HERTZ:
+    if samples.shape[-1] < LEAST_SECONDS * sample_rate or sample_rate < LEAST_RATE:
         return samples, Inaudible(False, False)
     recorded = samples.numpy().astype(np.float64)
     means = recorded.mean(-1, keepdims=True)
     centred = recorded - means
     padding = min(samples.shape[-1] - 1, round(PADDING_SECONDS * sample_rate))
     sound = sosfiltfilt(_high_pass(sample_rate), centred, padlen=padding)
-    enough = 10 ** (MATERIAL_DB / 10) * np.square(sound).mean(-1)
-    found = Inaudible(
-        offset=bool((np.square(means[:, 0]) > enough).any()),
-        rumble=bool((np.square(centred - sound).mean(-1) > enough).any()),
-    )
+    powers = (np.square(means[:, 0]), np.square(centred - sound).mean(-1), np.square(sound).mean(-1))
+    found = Inaudible.of(*map(torch.from_numpy, powers))
     if not any(found):
         return samples, found
     return torch.from_numpy(np.ascontiguousarray(sound if found.rumble else centred)).to(samples), found
@@ -81,7 +91,7 @@ def without_rumble(
 @lru_cache
 def _high_pass(sample_rate: int) -> np.ndarray:
     """Second-order sections."""
-    return butter(ORDER, LOWEST_HERTZ, "highpass", fs=sample_rate, output="sos")
+    return np.asarray(butter(ORDER, LOWEST_HERTZ, "highpass", fs=sample_rate, output="sos"))
 
 
 class LiveRumble:
@@ -118,8 +128,7 @@ class LiveRumble:
 
     def decide(self) -> str:
         """Whether it is to be removed from now on; what is then to be said, once, in a sentence."""
-        enough = 10 ** (MATERIAL_DB / 10) * self._sound
-        found = Inaudible(bool((self._offset > enough).any()), bool((self._rumble > enough).any()))
+        found = Inaudible.of(self._offset, self._rumble, self._sound)
         if self.removes or self._frames < self._least or not any(found):
             return ""
         self.removes = True

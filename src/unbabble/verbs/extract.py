@@ -12,19 +12,6 @@ from unbabble.base.report import FileReport, Report
 from unbabble.jobs.progress import report_progress
 from unbabble.jobs.records import digests
 from unbabble.verbs.frame import Batch, Task, deciding_files, once
-from unbabble.verbs.options import (
-    AnyPath,
-    Assignments,
-    Device,
-    Duration,
-    Jobs,
-    Out,
-    Overwrite,
-    Paths,
-    SoundStream,
-    Start,
-    as_path,
-)
 
 
 @dataclass(frozen=True)
@@ -45,24 +32,24 @@ class Settings:
 
 def extract(
     *inputs: str | Path,
-    enroll: Paths,
-    out: Out = Path("extracted"),
+    enroll: list[Path],
+    out: Path = Path("extracted"),
     model: str = "auto",
-    set: Assignments = None,
-    start: Start = 0.0,
-    duration: Duration = None,
-    stream: SoundStream = None,
+    set: list[str] | None = None,
+    start: float = 0.0,
+    duration: float | None = None,
+    stream: int | None = None,
     format: Format = "wav",
-    device: Device = "auto",
-    jobs: Jobs = 1,
-    overwrite: Overwrite = False,
-    report: AnyPath | None = None,
+    device: str = "auto",
+    jobs: int = 1,
+    overwrite: bool = False,
+    report: Path | None = None,
     quiet: bool = False,
 ) -> Report:
     """Keep one person's voice, and nobody else's: OUT/<recording>/voice.wav, at the recording's rate.
 
     Whose it is, is told by a recording of that person alone. What an earlier run has done is skipped. A blind score
-    tells how well it went, and a warning where that person is not found.
+    tells how well it went; where it may be somebody else who came out, that is said in place of a word.
 
     Args:
         inputs: Recordings: files, folders, patterns, manifests (.txt, .jsonl), or - for standard input.
@@ -94,8 +81,6 @@ def extract(
     from unbabble.pipelines.extract import EMBEDDER, enrollment_of, load_extractor
     from unbabble.pipelines.score import DEFAULT_SCORER
 
-    out = Path(out)
-    report = as_path(report)
     batch = Batch(jobs, report, quiet, out, overwrite)
     if not enroll:
         raise UsageError("Name a recording of the person alone with --enroll.")
@@ -123,11 +108,10 @@ def extract_one(task: Task, settings: Settings, overwrite: bool) -> FileReport:
         name, network = load_extractor(settings.model, settings.device, **settings.options)
         warnings: list[str] = []
         enrollment = enrollment_of(list(settings.enrollments), network.sample_rate, warnings)
-        person = network.enrolled(enrollment.to(next(network.parameters()).device))
         found = extract_file(
             name,
             network,
-            person,
+            enrollment,
             Recording.open(settings.part.of(task.path)),
             path,
             format=settings.format,
@@ -135,7 +119,7 @@ def extract_one(task: Task, settings: Settings, overwrite: bool) -> FileReport:
         )
         result.model, result.audio_seconds = found.model, found.audio_seconds
         result.outputs, result.warnings = [str(path)], [*warnings, *found.warnings]
-        result.details = {"level_db": found.level_db}
+        result.details = {"level_db": found.level_db, "likeness": found.likeness}
         if found.score is not None:
             result.details["scores"] = [found.score.to_dict()]
 

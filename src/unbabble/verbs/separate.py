@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from unbabble.base.config import merge, parse_assignments
 from unbabble.base.errors import InputError, UsageError
@@ -14,19 +14,6 @@ from unbabble.base.formats import Format
 from unbabble.base.report import FileReport, Report
 from unbabble.jobs.progress import report_progress
 from unbabble.verbs.frame import Batch, Task, deciding_files, once
-from unbabble.verbs.options import (
-    MORE,
-    AnyPath,
-    Assignments,
-    Device,
-    Duration,
-    Jobs,
-    Out,
-    Overwrite,
-    SoundStream,
-    Start,
-    as_path,
-)
 
 if TYPE_CHECKING:
     from unbabble.pipelines.choose import AutoModel
@@ -48,6 +35,7 @@ class Settings:
     dereverb: Literal["none", "wpe", "joint"]
     images: bool
     format: Format
+    residual: bool = False
     segment: float | Literal["auto"] = "auto"
     runtime: Literal["auto", "torch", "onnx"] = "auto"
     keep_all: bool = False
@@ -58,27 +46,28 @@ class Settings:
 
 def separate(
     *inputs: str | Path,
-    out: Out = Path("voices"),
+    out: Path = Path("voices"),
     model: str = "auto",
     sources: int | Literal["auto"] = "auto",
-    iterations: Annotated[int | None, MORE] = None,
-    source_model: Annotated[str | None, MORE] = None,
+    iterations: int | None = None,
+    source_model: str | None = None,
     dereverb: Literal["none", "wpe", "joint"] = "none",
     images: bool = False,
-    starts: Annotated[int | None, MORE] = None,
-    set: Assignments = None,
-    segment: Annotated[float | Literal["auto"], MORE] = "auto",
-    start: Start = 0.0,
-    duration: Duration = None,
-    stream: SoundStream = None,
+    residual: bool = False,
+    starts: int | None = None,
+    set: list[str] | None = None,
+    segment: float | Literal["auto"] = "auto",
+    start: float = 0.0,
+    duration: float | None = None,
+    stream: int | None = None,
     format: Format = "wav",
-    device: Device = "auto",
-    runtime: Annotated[Literal["auto", "torch", "onnx"], MORE] = "auto",
+    device: str = "auto",
+    runtime: Literal["auto", "torch", "onnx"] = "auto",
     no_score: bool = False,
-    keep_all: Annotated[bool, MORE] = False,
-    jobs: Jobs = 1,
-    overwrite: Overwrite = False,
-    report: AnyPath | None = None,
+    keep_all: bool = False,
+    jobs: int = 1,
+    overwrite: bool = False,
+    report: Path | None = None,
     quiet: bool = False,
 ) -> Report:
     """Write one file per talker of each recording: OUT/<recording>/source1.wav, source2.wav ...
@@ -97,6 +86,7 @@ def separate(
         source_model: What the model takes voices to be like: laplace or gauss.
         dereverb: Remove reverberation: wpe before separating, joint while separating.
         images: Also write each talker as every microphone hears it: source1_image.wav ...
+        residual: Also write what is in no voice, residual.wav: what the first microphone recorded, less all voices.
         starts: Try several starting points and keep the best.
         set: Any other option of the model (`unbabble models info NAME`), as name=value; repeat for more.
         segment: Seconds of the pieces that a long recording is cut into; auto cuts beyond 5 minutes (networks: 1),
@@ -126,8 +116,6 @@ def separate(
     from unbabble.pipelines.count import COUNTER
     from unbabble.pipelines.score import DEFAULT_SCORER
 
-    out = Path(out)
-    report = as_path(report)
     if keep_all and model != "auto":
         raise UsageError("--keep-all is for --model auto, which tries several.")
     named = {"iterations": iterations, "source_model": source_model, "starts": starts}
@@ -147,7 +135,7 @@ def separate(
     files = deciding_files([model], options, beside)
     part = Part(start, duration, stream)
     settings = Settings(
-        model, part, device, dereverb, images, format, segment, runtime, keep_all, options, files
+        model, part, device, dereverb, images, format, residual, segment, runtime, keep_all, options, files
     )
     work = partial(separate_file, score=not no_score)
     return batch.through("separate", "Separating", inputs, settings, work)
@@ -169,7 +157,7 @@ def separate_file(task: Task, settings: Settings, overwrite: bool, score: bool) 
         if segment is None:
             separation = model(recording, images=settings.images)
             candidates = getattr(separation, "candidates", [])
-            outputs = separation.save(folder, settings.format)
+            outputs = separation.save(folder, settings.format, settings.residual)
             details: dict[str, Any] = {"sources": len(separation.sources)}
         else:
             chosen, candidates = model.decided(recording) if isinstance(model, AutoModel) else (model, [])
@@ -183,7 +171,8 @@ def separate_file(task: Task, settings: Settings, overwrite: bool, score: bool) 
                 place = folder / (each.model + (f"-{each.sources}" if each.sources else ""))
                 tried = model.as_tried(each)
                 if segment is None:
-                    outputs += tried(recording, images=settings.images).save(place, settings.format)
+                    other = tried(recording, images=settings.images)
+                    outputs += other.save(place, settings.format, settings.residual)
                 else:
                     outputs += _in_segments(tried, recording, place, segment, settings).outputs
         result.model, result.audio_seconds = separation.model, separation.audio_seconds
@@ -206,6 +195,7 @@ def _in_segments(
         folder,
         segment=segment,
         images=settings.images,
+        residual=settings.residual,
         format=settings.format,
         progress=report_progress,
     )
