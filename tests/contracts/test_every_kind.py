@@ -18,7 +18,7 @@ from tests.contracts.examples import (
     of_kind,
     use,
 )
-from unbabble.base import weights
+from unbabble.base import registry, weights
 from unbabble.base.config import check_arguments, keyword_parameters
 from unbabble.base.errors import InputError
 from unbabble.base.kinds import KINDS
@@ -57,6 +57,11 @@ def test_keeps_the_contract_of_its_kind(model):
     assert model not in NETWORKS or isinstance(built, example(model).base)
     for kind in built.card.also:
         assert isinstance(built.acting_as(kind), KINDS[kind].contract)
+
+
+@pytest.mark.parametrize("name", registry.of_kind("adaptation"))
+def test_adaptations_keep_theirs(name):
+    assert issubclass(method(name), KINDS["adaptation"].contract)
 
 
 @every_model

@@ -16,7 +16,6 @@ from unbabble.base import audio as audio_files
 from unbabble.base.errors import InputError
 from unbabble.base.weights import packaged
 from unbabble.networks import load as networks
-from unbabble.nn.kinds.network import Network
 from unbabble.nn.kinds.scorer import LEAST_SECONDS, WINDOW_SECONDS, Scores, unit
 from unbabble.nn.kinds.separator import NeuralSeparator
 from unbabble.pipelines.recording import Recording
@@ -209,9 +208,8 @@ class Listener:
             raise InputError("None of the recordings to validate on has a sound of a quarter of a second.")
 
     @torch.no_grad()
-    def __call__(self, network: Network) -> float:
-        """Mean estimated SI-SNR in dB of the voices that ``network``, a separator, finds."""
-        assert isinstance(network, NeuralSeparator)
+    def __call__(self, network: NeuralSeparator) -> float:
+        """Mean estimated SI-SNR in dB of the voices that ``network`` separates."""
         training, device = network.training, next(network.parameters()).device
         network.eval()
         found = []

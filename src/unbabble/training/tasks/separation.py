@@ -19,7 +19,6 @@ from unbabble.base.errors import UsageError
 from unbabble.data.dynamic import DynamicMixing
 from unbabble.data.sets import Data, Items, Several
 from unbabble.nn.filterbank import Decoder
-from unbabble.nn.kinds.network import Network
 from unbabble.nn.kinds.separator import NeuralSeparator
 from unbabble.nn.losses import SOFT_DB, mixit_loss
 from unbabble.training.tasks.plain import Plain
@@ -43,7 +42,7 @@ class Separation(Plain):
         UsageError: options that the network cannot learn with.
     """
 
-    judge: Callable[[Network], float] | None = None
+    judge: Callable[[NeuralSeparator], float] | None = None
     """Says in dB how well a network separates real recordings: then that decides which weights are best."""
 
     def __init__(
@@ -62,7 +61,7 @@ class Separation(Plain):
         self.voice_first = False
         """Noise was put to noisy speech: the first output is the voice, the others are noise."""
 
-    def judged_by(self, judge: Callable[[Network], float]) -> None:
+    def judged_by(self, judge: Callable[[NeuralSeparator], float]) -> None:
         """From now on a judge decides which weights are best: see ``judge``."""
         self.judge = judge
         self.measures = ("loss", self.figure_name, "blind_db")
