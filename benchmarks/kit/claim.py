@@ -3,7 +3,8 @@
 - Its docstring's first line is the question; the rest says how it is answered, and with which commands.
 - ``measure`` gives what goes into ``results/NAME.json``: a dict, or one after another, each saved, as it gets more
   complete. Its parameters are the options of the command line, its docstring their help; a parameter ``before`` is no
-  option: it gets what the file holds already, so that a claim goes on where it was.
+  option: it gets what the file holds already, so that a claim goes on where it was (and with the machine that it names,
+  unless it takes that out).
 - ``table`` turns that into Markdown, ``plot`` (where there is one) into figures.
 - ``QUICK`` holds the options of ``--quick``; ``NAMES`` the results, where there are several of one claim; ``THREADS``
   of PyTorch, where it is not one; ``DIGITS``, the significant digits in JSON, where these are not four.

@@ -99,6 +99,7 @@ def scored(
 ) -> Iterator[dict]:
     """``before`` with the scores of these models, one after another."""
     before["threads"] = threads
+    before.pop("machine", None)  # the one of the last run is named
     for model in [MIXTURE, *models]:
         network = None if model == MIXTURE else load(model).separator()
         label = Path(model).parent.name if model.endswith(weights.SUFFIX) else model

@@ -117,7 +117,7 @@ def measure(
     for name in cards:
         scores = {f"{snr} dB": {"si_sdri_db": table[name][snr][0]} for snr in SNR_NAMES}
         put_scores(packaged()[name], scores)
-    yield {"models": table, "recordings": count} | ({} if merge else {"commands": [command()]})
+    yield (before if merge else {"commands": [command()]}) | {"models": table, "recordings": count}
 
 
 def summary(rows: list[dict]) -> dict:

@@ -43,13 +43,14 @@ def measure(models: Sequence[str] = (SEPARATOR,), each: int = 50) -> dict:
             for case, persons in (("voice, enrolled", people), ("voice, the other", people[::-1])):
                 pairs = zip(kept, persons, strict=True)
                 found[case] += [float(network.likeness(voice[None, None], person)) for voice, person in pairs]
+            found["enrollment of one"] += [likeness_of_parts(embedder, one, RATE) for one in enrolled]
+            half = len(enrolled[0]) // 2
+            turns = torch.cat([enrolled[0][:half], enrolled[1][half:]])
+            found["enrollment of two in turn"].append(likeness_of_parts(embedder, turns, RATE))
             found["best voice, nobody of them"] += [
                 float(network.likeness(kept[None], one).max()) for one in last
             ]
-            found["enrollment of one"] += [likeness_of_parts(embedder, one, RATE) for one in enrolled]
-            half, last = len(enrolled[0]) // 2, people
-            turns = torch.cat([enrolled[0][:half], enrolled[1][half:]])
-            found["enrollment of two in turn"].append(likeness_of_parts(embedder, turns, RATE))
+            last = people
     rows = {case: [float(np.percentile(values, level)) for level in LEVELS] for case, values in found.items()}
     return {"cosines": {f"{case} ({len(found[case])})": row for case, row in rows.items()}}
 

@@ -18,7 +18,7 @@ from unbabble.verbs import VERBS
 if TYPE_CHECKING:
     from unbabble.base.audio import Audio
     from unbabble.base.registry import models
-    from unbabble.pipelines.choose import load
+    from unbabble.pipelines.open import load
     from unbabble.pipelines.separate import Separation
     from unbabble.verbs.adapt import adapt, forget
     from unbabble.verbs.bench import bench
@@ -81,7 +81,7 @@ except PackageNotFoundError:  # a source tree that is not installed
 _PLACES = {verb.name: verb.module for verb in VERBS} | {
     "Audio": "unbabble.base.audio",
     "Separation": "unbabble.pipelines.separate",
-    "load": "unbabble.pipelines.choose",
+    "load": "unbabble.pipelines.open",
     "models": "unbabble.base.registry",
 }
 

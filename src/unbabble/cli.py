@@ -6,11 +6,12 @@ Exit codes: 0 all done, 1 some input failed, 2 wrong usage. Every error is one s
 import logging
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+from inspect import signature
 from typing import Literal, get_args, get_origin
 
 from cyclopts import (
     App,
-    ArgumentCollection,
     CoercionError,
     CycloptsError,
     Group,
@@ -22,27 +23,17 @@ from cyclopts import (
 from unbabble import __version__
 from unbabble.base.errors import InputError, UnbabbleError
 from unbabble.verbs import MODELS, SITE, TOOLS, VERBS, WORK
+from unbabble.verbs.options import MORE, NUMBERS, MoreOptions, refuse_fractions
 
-_KINDS = {int: "a whole number", float: "a number"}
-
-
-def _refuse_fractions(arguments: ArgumentCollection) -> None:
-    """Cyclopts would round ``--iterations 2.5``."""
-    for argument in arguments:
-        for token in argument.tokens:
-            if type(argument.value) is int and "." in token.value and not float(token.value).is_integer():
-                raise ValueError(
-                    f'{token.keyword or argument.name} takes {_KINDS[int]}, not "{token.value}".'
-                )
-
+HELP_ALL = "--help-all"
 
 app = App(
     name="unbabble",
     help="Hear every voice in a real recording, and know how well it went.",
     version=__version__,
     default_parameter=Parameter(negative=()),
-    group_arguments=Group("Arguments", validator=_refuse_fractions),
-    group_parameters=Group("Parameters", validator=_refuse_fractions),
+    group_arguments=Group("Arguments", validator=refuse_fractions),
+    group_parameters=Group("Parameters", validator=refuse_fractions),
     result_action="return_value",
 )
 GROUPS = {name: Group(name, sort_key=place) for place, name in enumerate((WORK, MODELS, SITE, TOOLS))}
@@ -53,12 +44,14 @@ for verb in VERBS:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    MoreOptions.shown = HELP_ALL in words
+    shortened = _leaves_out(words) if words else None
+    words = ["--help" if word == HELP_ALL else word for word in words]
     try:
-        result = app(
-            _stdin_last(list(sys.argv[1:] if arguments is None else arguments)),
-            exit_on_error=False,
-            print_error=False,
-        )
+        result = app(_stdin_last(words), exit_on_error=False, print_error=False)
+        if shortened:
+            print(f"More options: unbabble {shortened} {HELP_ALL}")
     except CycloptsError as error:
         return _fail(_sentence(error), 2)
     except InputError as error:
@@ -71,6 +64,16 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _fail("Interrupted.", 1)
     return int(getattr(result, "exit_code", 0))
+
+
+def _leaves_out(words: list[str]) -> str | None:
+    """The verb whose help was asked for and leaves some options out."""
+    verb = next((verb for verb in VERBS if verb.name == words[0]), None)
+    if verb is None or not {"--help", "-h"} & set(words):
+        return None
+    parameters = signature(getattr(import_module(verb.module), verb.name)).parameters.values()
+    marked = any(MORE in getattr(each.annotation, "__metadata__", ()) for each in parameters)
+    return verb.name if marked else None
 
 
 def main() -> None:
@@ -92,7 +95,7 @@ def _sentence(error: CycloptsError) -> str:
         return f"Nothing is expected after what this command takes: {' '.join(error.unused_tokens or [])}."
     if isinstance(error, CoercionError) and error.token is not None and error.token.keyword is not None:
         choices = get_args(error.target_type) if get_origin(error.target_type) is not Literal else ()
-        wanted = [_KINDS.get(kind) for kind in choices or (error.target_type,)]
+        wanted = [NUMBERS.get(kind) for kind in choices or (error.target_type,)]
         wanted += [word for kind in choices if get_origin(kind) is Literal for word in get_args(kind)]
         if words := [str(word) for word in wanted if word]:
             return f'{error.token.keyword} takes {" or ".join(words)}, not "{error.token.value}".'

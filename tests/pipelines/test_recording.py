@@ -147,3 +147,14 @@ def test_the_loudest_part():
     assert found.samples.shape == (2, 200)
     assert float(found.samples[0].sum()) == pytest.approx(60 + 1.4, rel=1e-3)
     assert recording.loudest(50.0).samples.shape == (2, 1000)
+
+
+@pytest.mark.parametrize(("loud", "start"), [(0, 0), (180, 100), (720, 650)])
+def test_the_loudest_part_is_as_long_as_asked_for_wherever_it_is(tmp_path, monkeypatch, loud, start):
+    samples = 0.01 * torch.rand(1, 850, generator=torch.Generator().manual_seed(0))
+    samples[:, loud : loud + 30] = 1.0
+    write(tmp_path / "x.wav", samples, 100)
+    expected = samples[:, start : start + 200]
+    assert torch.equal(Recording.of(samples, 100).loudest(2.0).samples, expected)
+    monkeypatch.setattr(module, "fits_memory", lambda info: False)
+    assert torch.equal(Recording.open(tmp_path / "x.wav").loudest(2.0).samples, expected)

@@ -89,7 +89,7 @@ def test_a_long_recording_is_what_its_pieces_are(call, tmp_path, monkeypatch):
     make(tmp_path / "long.wav", seconds=6)
     asked = []
     monkeypatch.setattr("unbabble.pipelines.pieces.PIECE_SECONDS", 2.0)
-    monkeypatch.setattr("unbabble.pipelines.pieces.FADED_SECONDS", 0.25)
+    monkeypatch.setattr("unbabble.pipelines.pieces.SHARED_SECONDS", 0.25)
     monkeypatch.setattr(
         NeuralExtractor, "_voice", lambda self, channel, person: asked.append(len(channel)) or 0.5 * channel
     )

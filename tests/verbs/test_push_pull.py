@@ -34,8 +34,8 @@ def test_there_and_back(call, tmp_path, generator):
     packaged = weights.packaged()["conv_tasnet.two"].read_bytes()
     assert (tmp_path / "copy" / "model.safetensors").read_bytes() == packaged
     mixture = torch.randn(1, 3000, generator=generator)
-    expected = unbabble.load("conv_tasnet.two", "cpu")(mixture, sample_rate=8000).sources
-    assert torch.equal(unbabble.load("copy", "cpu")(mixture, sample_rate=8000).sources, expected)
+    expected = unbabble.load("conv_tasnet.two", device="cpu")(mixture, sample_rate=8000).sources
+    assert torch.equal(unbabble.load("copy", device="cpu")(mixture, sample_rate=8000).sources, expected)
     assert "$ unbabble separate meeting.wav --model copy\n" in (tmp_path / "copy" / "README.md").read_text()
 
 
@@ -85,13 +85,13 @@ def test_damage_on_the_way_is_seen_and_leaves_nothing(call, tmp_path):
         ("push conv_tasnet.two hub:nonsense", 2, "is hub:org/name, not 'hub:nonsense'"),
         ("push conv_tasnet.two here --private", 2, "Only a repository on the Hugging Face Hub"),
         ("push conv_tasnet.two", 2, "requires an argument"),
-        ("push conv_tasnet.two text.txt", 2, "it is a file"),
+        ("push conv_tasnet.two text.txt", 2, "is not a folder"),
         ("push text.txt here", 2, "There is no model 'text.txt'"),
         ("push text.safetensors here", 1, "'text.safetensors' is not a file of weights"),
         ("pull conv_tasnet.two", 2, "'conv_tasnet.two' is neither a folder nor a name on the Hugging Face Hub"),
         ("pull .", 1, "holds no model"),
         ("pull ./missing/folder", 1, "There is no folder './missing/folder'"),
-        ("pull mine/ --out text.txt", 2, "it is a file"),
+        ("pull mine/ --out text.txt", 2, "is not a folder"),
     ],
 )  # fmt: skip
 def test_wrong_requests(call, tmp_path, command, code, sentence):

@@ -37,10 +37,10 @@ class ResultFolders:
         command: the verb; what another verb made of the same recording is not touched.
     """
 
-    def __init__(self, out: Path, command: str) -> None:
-        self.out, self.command = out, command
+    def __init__(self, out: str | os.PathLike[str], command: str) -> None:
+        self.out, self.command = Path(out), command
         self._taken: set[str] = set()
-        self._by_path = folders_by_recording(out, command)
+        self._by_path = folders_by_recording(self.out, command)
 
     def of(self, path: Path | None, stem: str, *, spooled: bool = False, again: bool = False) -> Path:
         """The folder for a recording; no two calls give the same.

@@ -303,7 +303,7 @@ class AutoModel:
         """
         if not self.scored:
             return self.by_rule(recording), []
-        _, candidates = self.tried(recording.loudest_block(TRIAL_SECONDS))
+        _, candidates = self.tried(recording.loudest(TRIAL_SECONDS))
         return self.as_tried(candidates[0]), candidates
 
     def by_rule(self, recording: Recording) -> Model:

@@ -168,7 +168,7 @@ def enhance_file(
         InputError: the recording cannot be read, or is silent.
         OutputError: the file cannot be written.
     """
-    loudest = recording.loudest_block(TRIAL_SECONDS)
+    loudest = recording.loudest(TRIAL_SECONDS)
     if not loudest.live:
         raise InputError("The recording is silent: there is nothing to enhance.")
     channel = loudest.live[int(loudest.heard.square().sum(1).argmax())]

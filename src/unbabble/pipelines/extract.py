@@ -7,6 +7,7 @@ several that separate, for each recording the one whose voices a blind score put
 import json
 import math
 import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from unbabble.base import audio as audio_files
 from unbabble.base import notes
+from unbabble.base.audio import Audio, Source
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.formats import Format
 from unbabble.base.kinds import taken_by
@@ -34,6 +36,7 @@ from unbabble.pipelines.count import windows_of
 from unbabble.pipelines.pieces import write_pieces
 from unbabble.pipelines.recording import Recording
 from unbabble.pipelines.score import UNSURE, BlindScorer, VoiceScore, has_scorer
+from unbabble.pipelines.separate import Separation
 from unbabble.signal.microphones import clipped_share, independent_microphones
 from unbabble.signal.rumble import without_rumble
 
@@ -289,6 +292,47 @@ def _spoken(samples: Float[Tensor, " time"], rate: int) -> Float[Tensor, " time"
     return samples[int(loud[0]) * frame : (int(loud[-1]) + 1) * frame]
 
 
+@dataclass(frozen=True)
+class Extractor:
+    """One enrolled person out of recordings as they come.
+
+    Attributes:
+        name: of the model.
+        network: from ``load_extractor``.
+    """
+
+    name: str
+    network: NeuralExtractor
+
+    def __call__(
+        self,
+        source: Recording | Tensor | Audio | Source,
+        enroll: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        sample_rate: int | None = None,
+    ) -> Separation:
+        """Extract a person; silence where nothing of that person is heard.
+
+        Args:
+            source: (channel, time) or (time,) as a tensor or array, or a path, bytes, file object, Audio or Recording.
+            enroll: recordings of the person alone, a second and more all together.
+            sample_rate: Hz of ``source``; needed for tensors.
+
+        Raises:
+            InputError: a recording or an enrollment that cannot be used.
+            UsageError: a tensor without its rate.
+        """
+        started = time.perf_counter()
+        recording = Recording.of(source, sample_rate)
+        warnings = list(recording.warnings)
+        paths = [enroll] if isinstance(enroll, str | os.PathLike) else enroll
+        enrollment = enrollment_of(paths, self.network.sample_rate, warnings)
+        person = self.network.enrolled(enrollment.to(next(self.network.parameters()).device))
+        heard = recording.heard[recording.heard.square().sum(1).argmax()]
+        voice = _voice(self.network, person, heard, recording.sample_rate)
+        spent = time.perf_counter() - started
+        return Separation(voice[None], recording.sample_rate, self.name, None, warnings, spent)
+
+
 def extract_file(
     name: str,
     network: NeuralExtractor,
@@ -316,7 +360,7 @@ def extract_file(
     """
     result = Extracted(name)
     rate = recording.sample_rate
-    loud = recording.loudest_block(TRIAL_SECONDS)
+    loud = recording.loudest(TRIAL_SECONDS)
     if not loud.live:
         raise InputError("The recording is silent: nobody talks in it.")
     microphone = loud.live[int(loud.heard.square().sum(1).argmax())]

@@ -20,7 +20,7 @@ NETWORK_SECONDS = 30.0
 SEGMENT_SECONDS, LEAST_SEGMENT_SECONDS = 60.0, 20.0
 SEGMENT_SAMPLES = 6_000_000
 """Samples of all channels together that a segment may have: about 1.5 GiB of memory with AuxIVA."""
-PIECE_SECONDS, FADED_SECONDS = 30.0, 0.5
+PIECE_SECONDS, SHARED_SECONDS = 30.0, 0.5
 """Of pieces whose results need no order, and what two of them share."""
 
 
@@ -42,6 +42,15 @@ def is_long(info: AudioInfo, piece: float | None = None) -> bool:
     if piece is not None:
         return info.seconds is None or info.seconds > 2 * piece
     return not fits_memory(info)
+
+
+def faded(
+    before: Float[Tensor, "*channel time"], after: Float[Tensor, "*channel time"], ramp: int
+) -> Float[Tensor, "*channel time"]:
+    """What two stretches share, faded over from the first to the second by ``ramp`` samples in the middle of it."""
+    length = before.shape[-1]
+    fade = ((torch.arange(length) - (length - ramp) / 2) / max(1, ramp)).clamp(0, 1)
+    return after * fade + before * (1 - fade)
 
 
 def write_pieces(
@@ -72,18 +81,17 @@ def write_pieces(
         OutputError: the file cannot be written.
     """
     rate, seconds = recording.sample_rate, recording.info.seconds
-    shared = round(FADED_SECONDS * rate)
+    shared = round(SHARED_SECONDS * rate)
     held: Tensor | None = None
     written = 0
     format = format or by_suffix(out)
     floats = out if format == "wav" else out.with_name(partial_name(f"{out.name}.floats"))
     with AudioWriter(floats, rate, channels or recording.channels, seconds or 0.0, "wav") as writer:
-        for block, last in audio_files.with_last(recording.blocks(PIECE_SECONDS, FADED_SECONDS)):
+        for block, last in audio_files.with_last(recording.blocks(PIECE_SECONDS, SHARED_SECONDS)):
             changed = change(block)
             if held is not None:
                 length = min(shared, changed.shape[1])
-                fade = torch.linspace(0, 1, length)
-                changed[:, :length] = fade * changed[:, :length] + (1 - fade) * held[:, :length]
+                changed[:, :length] = faded(held[:, :length], changed[:, :length], length)
             end = changed.shape[1] if last else changed.shape[1] - shared
             writer.write(changed[:, :end])
             held, written = changed[:, end:].clone(), written + end

@@ -222,18 +222,21 @@ class Recording:
         return self.live.index(channel) if channel in self.live else 0
 
     def loudest(self, seconds: float) -> "Recording":
-        """The excerpt of so many seconds that has most energy, in steps of half its length."""
-        length = min(round(seconds * self.sample_rate), self.samples.shape[1])
-        step = max(1, length // 2)
-        energy = torch.stack([part.square().sum() for part in self.samples.split(step, 1)])
-        start = int((energy[:-1] + energy[1:]).argmax()) * step if len(energy) > 1 else 0
-        start = min(start, self.samples.shape[1] - length)
-        return Recording.of(self.samples[:, start : start + length], self.sample_rate)
+        """The excerpt of so many seconds that has most energy, in steps of half its length.
 
-    def loudest_block(self, seconds: float) -> "Recording":
-        """The block of so many seconds that has most energy, for a recording of any length."""
-        block = max(self.blocks(seconds), key=lambda block: float(block.square().sum()))
-        return Recording.of(block, self.sample_rate)
+        Raises:
+            InputError: the file cannot be decoded.
+        """
+        shared = round(seconds / 2 * self.sample_rate)
+        block, best, most = torch.zeros(self.channels, 0), torch.zeros(self.channels, 0), -1.0
+        for following in self.blocks(seconds, seconds / 2):
+            length, missing = block.shape[1], block.shape[1] - following.shape[1]
+            # what is left at the end is short, and is taken with what comes before it
+            block = torch.cat([block, following[:, shared:]], 1)[:, -length:] if missing > 0 else following
+            energy = float(block.square().sum())
+            if energy > most:
+                best, most = block, energy
+        return Recording.of(best, self.sample_rate)
 
 
 def _as_audio(source: Tensor | Audio | Source, sample_rate: int | None) -> Audio:

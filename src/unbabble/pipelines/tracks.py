@@ -27,7 +27,7 @@ from unbabble.base.decoding import AudioInfo
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.files import partial_suffix, writable_folder
 from unbabble.base.formats import Format
-from unbabble.pipelines.pieces import segment_seconds
+from unbabble.pipelines.pieces import faded, segment_seconds
 from unbabble.pipelines.recording import Recording
 from unbabble.signal.permutation import NONE, best_permutation
 
@@ -289,10 +289,10 @@ class _Tracks:
         for track, voice in enumerate(order):
             if voice != NONE:
                 ordered[track] = voices[voice]
+        before = torch.zeros_like(ordered[..., :shared])
+        before[: len(held)] = held[..., :shared]
         ramp = round(FADED_SECONDS * self.info.sample_rate)
-        fade = ((torch.arange(shared) - (shared - ramp) / 2) / ramp).clamp(0, 1)
-        ordered[..., :shared] *= fade
-        ordered[: len(held), :, :shared] += held[..., :shared] * (1 - fade)
+        ordered[..., :shared] = faded(before, ordered[..., :shared], ramp)
         return ordered
 
     def write(self, voices: Tensor, recorded: Tensor) -> None:

@@ -6,13 +6,14 @@ import tempfile
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from unbabble.base.errors import OutputError, UsageError
 from unbabble.base.extras import require
 from unbabble.base.files import atomic, check_output
 from unbabble.base.report import Result
 from unbabble.verbs.frame import say
+from unbabble.verbs.options import MORE, AnyPath, Out, Overwrite, Paths, as_path
 
 ONNX_NAME = "step.onnx"
 
@@ -37,19 +38,19 @@ class Adapted(Result):
 
 def adapt(
     *recordings: str | Path,
-    out: Path,
-    clean: list[Path] | None = None,
+    out: Out,
+    clean: Paths | None = None,
     student: str = "auto",
-    teacher: str = "auto",
-    method: str = "auto",
+    teacher: Annotated[str, MORE] = "auto",
+    method: Annotated[str, MORE] = "auto",
     budget: float = math.inf,
     frame_ms: float = math.inf,
     steps: int = 200,
-    seed: int = 0,
-    precision: Literal["float32", "bfloat16"] = "float32",
+    seed: Annotated[int, MORE] = 0,
+    precision: Annotated[Literal["float32", "bfloat16"], MORE] = "float32",
     onnx: bool = False,
-    overwrite: bool = False,
-    report: Path | None = None,
+    overwrite: Overwrite = False,
+    report: AnyPath | None = None,
     quiet: bool = False,
 ) -> Adapted:
     """Make a tiny enhancer that is better for one person and place, from that person's own noisy recordings.
@@ -88,6 +89,8 @@ def adapt(
     from unbabble.networks.onnx_step import export_step
     from unbabble.training import personal as adapting
 
+    out = Path(out)
+    report = as_path(report)
     if steps < 1:
         raise UsageError("There is at least 1 step.")
     if onnx:

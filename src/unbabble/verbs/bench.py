@@ -13,6 +13,7 @@ from cyclopts import Parameter
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.report import FileReport, Report
 from unbabble.verbs.frame import Frame, print_files, show, stderr
+from unbabble.verbs.options import AnyPath, Device, Jobs, as_path
 
 MIXTURE = "unchanged"
 """The recording itself in place of every voice: the trivial baseline."""
@@ -37,6 +38,11 @@ class Bench(Report):
                 figures = {"si_snr_db": mean, "low_db": low, "high_db": high}
                 by_model[model] = figures | {"recordings": len(means)}
         return dict(sorted(by_model.items(), key=lambda item: -item[1]["si_snr_db"]))
+
+    @property
+    def exit_code(self) -> int:
+        """1 if a recording failed, or a model on every recording."""
+        return max(super().exit_code, int(len(self.models()) < len(self.config["models"])))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain content for JSON."""
@@ -65,13 +71,13 @@ def bench(
     what: Literal["realm", "folder"],
     /,
     *,
-    data: Path,
+    data: AnyPath,
     models: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
     scorer: str = "auto",
     limit: int | None = None,
-    device: str = "auto",
-    jobs: int = 1,
-    json: Path | None = None,
+    device: Device = "auto",
+    jobs: Jobs = 1,
+    json: AnyPath | None = None,
     quiet: bool = False,
 ) -> Bench:
     """Separate real recordings with several models, score them without the true voices, and rank the models.
@@ -99,6 +105,8 @@ def bench(
     from unbabble.pipelines.choose import load
     from unbabble.pipelines.score import BlindScorer
 
+    data = Path(data)
+    json = as_path(json)
     frame = Frame(jobs, json, quiet)
     if limit is not None and limit < 1:
         raise UsageError("The limit is at least 1 recording.")

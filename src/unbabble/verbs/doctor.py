@@ -17,6 +17,7 @@ from unbabble.base.files import check_output
 from unbabble.base.report import Result
 from unbabble.jobs.threads import available_cores
 from unbabble.verbs.frame import stdout
+from unbabble.verbs.options import AnyPath, as_path
 
 State = Literal["ok", "missing", "broken"]
 PYTHON = (3, 11)
@@ -51,13 +52,14 @@ class Diagnosis(Result):
         return int(any(check.necessary and check.state != "ok" for check in self.checks))
 
 
-def doctor(*, report: Path | None = None, quiet: bool = False) -> Diagnosis:
+def doctor(*, report: AnyPath | None = None, quiet: bool = False) -> Diagnosis:
     """Check what works on this machine; exit code 1 if something necessary is broken.
 
     Args:
         report: Also write the findings to this file, as JSON.
         quiet: Show only what is missing or broken.
     """
+    report = as_path(report)
     check_output(report)
     diagnosis = Diagnosis(
         [_python(), *_packages(), *_extras(), _threads(), *_torch(), _kernel_cache(), _microphone()]

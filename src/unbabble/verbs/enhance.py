@@ -12,6 +12,19 @@ from unbabble.base.formats import KINDS, Format
 from unbabble.base.report import FileReport, Report
 from unbabble.jobs.progress import report_progress
 from unbabble.verbs.frame import Batch, Task, deciding_files, once
+from unbabble.verbs.options import (
+    AnyPath,
+    Assignments,
+    Device,
+    Duration,
+    Jobs,
+    Out,
+    Overwrite,
+    SoundStream,
+    Start,
+    as_path,
+    refuse_idle,
+)
 
 
 @dataclass(frozen=True)
@@ -32,19 +45,19 @@ class Settings:
 
 def enhance(
     *inputs: str | Path,
-    out: Path = Path("enhanced"),
+    out: Out = Path("enhanced"),
     model: str = "auto",
     strength: float | Literal["auto"] = "auto",
     choose: str = "blind",
-    set: list[str] | None = None,
-    start: float = 0.0,
-    duration: float | None = None,
-    stream: int | None = None,
+    set: Assignments = None,
+    start: Start = 0.0,
+    duration: Duration = None,
+    stream: SoundStream = None,
     format: Format = "wav",
-    device: str = "auto",
-    jobs: int = 1,
-    overwrite: bool = False,
-    report: Path | None = None,
+    device: Device = "auto",
+    jobs: Jobs = 1,
+    overwrite: Overwrite = False,
+    report: AnyPath | None = None,
     quiet: bool = False,
 ) -> Report:
     """Take the noise off one person's recordings: OUT/<recording>/enhanced.wav, as many channels, the same rate.
@@ -79,6 +92,8 @@ def enhance(
     from unbabble.pipelines.enhance import load_chooser, load_enhancers
     from unbabble.pipelines.score import DEFAULT_SCORER
 
+    out = Path(out)
+    report = as_path(report)
     if strength != "auto" and not (0 <= strength <= math.inf):
         raise UsageError("The strength is at least 0 dB, or auto.")
     batch = Batch(jobs, report, quiet, out, overwrite)
@@ -86,6 +101,8 @@ def enhance(
     models = load_enhancers(model, device, **options)
     if len(models) > 1:
         load_chooser(choose)  # what is wrong with it is said before any work
+    else:
+        refuse_idle("chooses among several models: name them with commas", choose=choose != "blind")
     names = ",".join(each.name for each in models)
     files = deciding_files([*names.split(","), choose], options, [DEFAULT_SCORER])
     part = Part(start, duration, stream)

@@ -9,6 +9,7 @@ from unbabble.base.extras import require
 from unbabble.base.files import check_output
 from unbabble.base.report import Result
 from unbabble.verbs.frame import say
+from unbabble.verbs.options import Assignments, Out, Overwrite
 
 SUFFIX = ".onnx"
 
@@ -32,12 +33,12 @@ def export(
     model: str,
     /,
     *,
-    out: Path,
+    out: Out,
     opset: int | None = None,
     streaming: bool = False,
     int8: bool = False,
-    set: list[str] | None = None,
-    overwrite: bool = False,
+    set: Assignments = None,
+    overwrite: Overwrite = False,
     quiet: bool = False,
 ) -> Exported:
     """Write a network as an ONNX file: mixtures (batch, time) to voices (batch, source, time), of any length.
@@ -67,6 +68,7 @@ def export(
     from unbabble.networks.onnx_step import export_step
     from unbabble.nn.streaming import LiveSeparator
 
+    out = Path(out)
     if out.suffix != SUFFIX:
         raise UsageError(f"The file of --out ends in {SUFFIX}, unlike '{out}'.")
     if out.exists() and not overwrite:

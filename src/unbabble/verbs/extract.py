@@ -12,6 +12,19 @@ from unbabble.base.report import FileReport, Report
 from unbabble.jobs.progress import report_progress
 from unbabble.jobs.records import digests
 from unbabble.verbs.frame import Batch, Task, deciding_files, once
+from unbabble.verbs.options import (
+    AnyPath,
+    Assignments,
+    Device,
+    Duration,
+    Jobs,
+    Out,
+    Overwrite,
+    Paths,
+    SoundStream,
+    Start,
+    as_path,
+)
 
 
 @dataclass(frozen=True)
@@ -32,18 +45,18 @@ class Settings:
 
 def extract(
     *inputs: str | Path,
-    enroll: list[Path],
-    out: Path = Path("extracted"),
+    enroll: Paths,
+    out: Out = Path("extracted"),
     model: str = "auto",
-    set: list[str] | None = None,
-    start: float = 0.0,
-    duration: float | None = None,
-    stream: int | None = None,
+    set: Assignments = None,
+    start: Start = 0.0,
+    duration: Duration = None,
+    stream: SoundStream = None,
     format: Format = "wav",
-    device: str = "auto",
-    jobs: int = 1,
-    overwrite: bool = False,
-    report: Path | None = None,
+    device: Device = "auto",
+    jobs: Jobs = 1,
+    overwrite: Overwrite = False,
+    report: AnyPath | None = None,
     quiet: bool = False,
 ) -> Report:
     """Keep one person's voice, and nobody else's: OUT/<recording>/voice.wav, at the recording's rate.
@@ -81,6 +94,8 @@ def extract(
     from unbabble.pipelines.extract import EMBEDDER, enrollment_of, load_extractor
     from unbabble.pipelines.score import DEFAULT_SCORER
 
+    out = Path(out)
+    report = as_path(report)
     batch = Batch(jobs, report, quiet, out, overwrite)
     if not enroll:
         raise UsageError("Name a recording of the person alone with --enroll.")

@@ -16,6 +16,7 @@ from unbabble.data import layouts, manifest
 from unbabble.data.layouts import Layout, Part
 from unbabble.data.layouts.own import SPLITS
 from unbabble.verbs.frame import Frame, print_files, say, stderr, stdout
+from unbabble.verbs.options import AnyPath, Out, as_path, refuse_idle
 
 
 @dataclass
@@ -31,13 +32,13 @@ class Listing(Result):
 
 def prepare(
     layout: str | None = None,
-    folder: Path | None = None,
+    folder: AnyPath | None = None,
     /,
     *,
-    out: Path = Path("manifests"),
+    out: Out = Path("manifests"),
     split: list[str] | None = None,
     sample_rate: int | None = None,
-    report: Path | None = None,
+    report: AnyPath | None = None,
     quiet: bool = False,
 ) -> Report | Listing:
     """Write manifests for a corpus, to train with and to score on; `unbabble prepare` alone lists the layouts.
@@ -62,7 +63,17 @@ def prepare(
         InputError: the folder looks otherwise, or lacks the split or the rate.
         OutputError: the manifests cannot be written.
     """
+    out = Path(out)
+    folder = as_path(folder)
+    report = as_path(report)
     if layout is None:
+        refuse_idle(
+            "needs a layout and a folder: unbabble prepare LAYOUT DIR",
+            out=out != Path("manifests"),
+            split=split is not None,
+            sample_rate=sample_rate is not None,
+            report=report is not None,
+        )
         return _list()
     if folder is None:
         raise UsageError(f"Name the folder of the corpus: unbabble prepare {layout} DIR.")

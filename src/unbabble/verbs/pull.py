@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from unbabble.base.errors import UsageError
+from unbabble.verbs.options import Out, Overwrite, as_path
 from unbabble.verbs.push import Transfer, copy_network
 
 
 def pull(
-    source: str, /, *, out: Path | None = None, overwrite: bool = False, quiet: bool = False
+    source: str, /, *, out: Out | None = None, overwrite: Overwrite = False, quiet: bool = False
 ) -> Transfer:
     """Fetch a network from the Hugging Face Hub; its weights are checked before they get their name.
 
@@ -26,6 +27,7 @@ def pull(
     """
     from unbabble.networks.hub import HUB_PREFIX, looks_like_hub
 
+    out = as_path(out)
     if not (looks_like_hub(source) or Path(source).is_dir()):
         raise UsageError(f"'{source}' is neither a folder nor a name on the Hugging Face Hub (org/name).")
     folder = out or Path(source.removeprefix(HUB_PREFIX).partition("@")[0]).name

@@ -9,6 +9,7 @@ from unbabble.base.errors import UsageError
 from unbabble.base.files import check_output
 from unbabble.base.report import Result
 from unbabble.verbs.frame import say
+from unbabble.verbs.options import Overwrite
 
 
 @dataclass
@@ -30,7 +31,7 @@ class Transfer(Result):
 
 
 def push(
-    name: str, target: str, /, *, private: bool = False, overwrite: bool = False, quiet: bool = False
+    name: str, target: str, /, *, private: bool = False, overwrite: Overwrite = False, quiet: bool = False
 ) -> Transfer:
     """Write a network as the Hugging Face Hub has them: weights, how to build it, and a model card.
 

@@ -14,6 +14,7 @@ from unbabble.base.excerpt import WHOLE, Part
 from unbabble.base.extras import missing_extra
 from unbabble.base.report import FileReport, Report
 from unbabble.verbs.frame import Frame, print_files, show, stderr
+from unbabble.verbs.options import AnyPath, Device, Duration, Jobs, Paths, SoundStream, Start, as_path
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,7 +37,7 @@ LABELS = {
 SHIFTED_DB = 10.0
 """SDR, which forgives a short filter, is above SI-SDR by this much: a delay is likely."""
 
-Files = Annotated[list[Path] | None, Parameter(consume_multiple=True)]
+Files = Annotated[Paths | None, Parameter(consume_multiple=True)]
 
 
 class ScoreReport(Report):
@@ -85,20 +86,20 @@ class ScoreReport(Report):
 
 
 def score(
-    *files: Path,
-    mixture: Path | None = None,
+    *files: AnyPath,
+    mixture: AnyPath | None = None,
     references: Files = None,
     estimates: Files = None,
     metrics: Annotated[list[Metric] | None, Parameter(consume_multiple=True)] = None,
     model: str = "auto",
-    plot: Path | None = None,
+    plot: AnyPath | None = None,
     channel: int | None = None,
-    start: float = 0.0,
-    duration: float | None = None,
-    stream: int | None = None,
-    device: str = "auto",
-    jobs: int = 1,
-    json: Path | None = None,
+    start: Start = 0.0,
+    duration: Duration = None,
+    stream: SoundStream = None,
+    device: Device = "auto",
+    jobs: Jobs = 1,
+    json: AnyPath | None = None,
     quiet: bool = False,
 ) -> Report:
     """Say how good separated voices are: without the true ones, or with --references against them.
@@ -140,6 +141,10 @@ def score(
     from unbabble.signal.metrics import available
     from unbabble.verbs.score_files import find_tasks
 
+    named, voices = [Path(file) for file in files], [Path(file) for file in estimates or ()]
+    mixture = as_path(mixture)
+    plot = as_path(plot)
+    json = as_path(json)
     if channel is not None and channel < 1:
         raise UsageError("Channels are counted from 1.")
     part = Part(start, duration, stream)
@@ -150,9 +155,9 @@ def score(
         if metrics:
             raise UsageError("Metrics need the true voices: name them with --references.")
         return score_blind(
-            files,
+            named,
             mixture,
-            estimates or (),
+            voices,
             model=model,
             channel=channel,
             part=part,
@@ -162,9 +167,9 @@ def score(
         )
     if plot is not None or model != "auto":
         raise UsageError("--plot and --model are for scoring without references.")
-    if files:
-        mixture, estimates = mixture or files[0], [*(estimates or []), *files[1 if mixture is None else 0 :]]
-    if not estimates:
+    if named:
+        mixture, voices = mixture or named[0], [*voices, *named[1 if mixture is None else 0 :]]
+    if not voices:
         raise UsageError("Name the separated voices with --estimates.")
     if metrics is not None and (unknown := [name for name in metrics if name not in get_args(Metric)]):
         raise UsageError(f"There is no metric '{unknown[0]}': choose from {', '.join(get_args(Metric))}.")
@@ -173,7 +178,7 @@ def score(
             raise missing_extra("metrics", LABELS[name])
     wanted = list(dict.fromkeys(metrics or DEFAULT_METRICS))
     missing = [name for name in wanted if not available(name)]
-    tasks = find_tasks(mixture, references, estimates)
+    tasks = find_tasks(mixture, [Path(file) for file in references], voices)
     if "si_sdri" in wanted and all(task.mixture is None for task in tasks):
         if metrics is not None:
             raise UsageError("SI-SDRi is counted from the mixture: name it with --mixture.")

@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from unbabble.base.config import merge, parse_assignments
 from unbabble.base.errors import InputError, UsageError
@@ -14,6 +14,19 @@ from unbabble.base.formats import Format
 from unbabble.base.report import FileReport, Report
 from unbabble.jobs.progress import report_progress
 from unbabble.verbs.frame import Batch, Task, deciding_files, once
+from unbabble.verbs.options import (
+    MORE,
+    AnyPath,
+    Assignments,
+    Device,
+    Duration,
+    Jobs,
+    Out,
+    Overwrite,
+    SoundStream,
+    Start,
+    as_path,
+)
 
 if TYPE_CHECKING:
     from unbabble.pipelines.choose import AutoModel
@@ -46,28 +59,28 @@ class Settings:
 
 def separate(
     *inputs: str | Path,
-    out: Path = Path("voices"),
+    out: Out = Path("voices"),
     model: str = "auto",
     sources: int | Literal["auto"] = "auto",
-    iterations: int | None = None,
-    source_model: str | None = None,
+    iterations: Annotated[int | None, MORE] = None,
+    source_model: Annotated[str | None, MORE] = None,
     dereverb: Literal["none", "wpe", "joint"] = "none",
     images: bool = False,
-    residual: bool = False,
-    starts: int | None = None,
-    set: list[str] | None = None,
-    segment: float | Literal["auto"] = "auto",
-    start: float = 0.0,
-    duration: float | None = None,
-    stream: int | None = None,
+    residual: Annotated[bool, MORE] = False,
+    starts: Annotated[int | None, MORE] = None,
+    set: Assignments = None,
+    segment: Annotated[float | Literal["auto"], MORE] = "auto",
+    start: Start = 0.0,
+    duration: Duration = None,
+    stream: SoundStream = None,
     format: Format = "wav",
-    device: str = "auto",
-    runtime: Literal["auto", "torch", "onnx"] = "auto",
+    device: Device = "auto",
+    runtime: Annotated[Literal["auto", "torch", "onnx"], MORE] = "auto",
     no_score: bool = False,
-    keep_all: bool = False,
-    jobs: int = 1,
-    overwrite: bool = False,
-    report: Path | None = None,
+    keep_all: Annotated[bool, MORE] = False,
+    jobs: Jobs = 1,
+    overwrite: Overwrite = False,
+    report: AnyPath | None = None,
     quiet: bool = False,
 ) -> Report:
     """Write one file per talker of each recording: OUT/<recording>/source1.wav, source2.wav ...
@@ -116,6 +129,8 @@ def separate(
     from unbabble.pipelines.count import COUNTER
     from unbabble.pipelines.score import DEFAULT_SCORER
 
+    out = Path(out)
+    report = as_path(report)
     if keep_all and model != "auto":
         raise UsageError("--keep-all is for --model auto, which tries several.")
     named = {"iterations": iterations, "source_model": source_model, "starts": starts}

@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from unbabble.data import corpora
 from unbabble.data.mixing import Mixture, MixtureSet, Reference
 from unbabble.data.rooms import Array, MeasuredRooms, Room, SimulatedRooms
 from unbabble.verbs.frame import Frame, print_summary
+from unbabble.verbs.options import MORE, AnyPath, Jobs, Out, Overwrite, as_path, refuse_idle
 
 
 @dataclass(frozen=True)
@@ -45,30 +46,30 @@ class Item:
 
 def simulate(
     *,
-    speech: Path,
-    out: Path = Path("mixtures"),
-    rir: Path | None = None,
+    speech: AnyPath,
+    out: Out = Path("mixtures"),
+    rir: AnyPath | None = None,
     room: str | None = None,
     rt60: float = 0.4,
-    array: Array = "linear",
-    spacing: float = 0.05,
-    channels: list[int] | None = None,
-    distance: tuple[float, float] | None = None,
+    array: Annotated[Array, MORE] = "linear",
+    spacing: Annotated[float, MORE] = 0.05,
+    channels: Annotated[list[int] | None, MORE] = None,
+    distance: Annotated[tuple[float, float] | None, MORE] = None,
     talkers: int = 2,
     microphones: int = 2,
-    noise: Path | None = None,
+    noise: AnyPath | None = None,
     snr: float = 30.0,
     overlap: float = 1.0,
-    level_spread: float = 2.5,
+    level_spread: Annotated[float, MORE] = 2.5,
     duration: float = 12.0,
-    reference: Reference = "image",
-    split: str | None = None,
+    reference: Annotated[Reference, MORE] = "image",
+    split: Annotated[str | None, MORE] = None,
     sample_rate: int = 16000,
     count: int = 20,
     seed: int = 0,
-    jobs: int = 1,
-    overwrite: bool = False,
-    report: Path | None = None,
+    jobs: Jobs = 1,
+    overwrite: Overwrite = False,
+    report: AnyPath | None = None,
     quiet: bool = False,
 ) -> Report:
     """Make mixtures of several talkers whose true voices are known: OUT/0000/mixture.wav, reference1.wav ...
@@ -113,6 +114,11 @@ def simulate(
         OutputError: the folder cannot be written to.
         MissingExtraError: a simulated room without pyroomacoustics.
     """
+    speech = Path(speech)
+    out = Path(out)
+    rir = as_path(rir)
+    noise = as_path(noise)
+    report = as_path(report)
     if (rir is None) == (room is None):
         raise UsageError("Say which room: either --rir with measured impulse responses, or --room 6x5x3.")
     request: dict[str, Any] = plain({name: value for name, value in locals().items() if name not in SETTLED})
@@ -121,9 +127,16 @@ def simulate(
         raise UsageError("The distance of talkers goes from near to far, in metres.")
     space: Room
     if rir is not None:
+        refuse_idle(
+            "is for a simulated room: --room 6x5x3",
+            rt60=rt60 != SimulatedRooms.rt60_seconds,
+            array=array != SimulatedRooms.array,
+            spacing=spacing != SimulatedRooms.spacing_m,
+        )
         order = tuple(channels) if channels else None
         space = MeasuredRooms(tuple(corpora.responses(rir, split)), order, distance)
     else:
+        refuse_idle("chooses among measured microphones: --rir", channels=channels is not None)
         space = SimulatedRooms(_size(str(room)), rt60, array, spacing, distance or SimulatedRooms.distance_m)
     mixtures = MixtureSet(
         speech=tuple(corpora.speech(speech, split)),

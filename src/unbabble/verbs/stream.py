@@ -18,6 +18,7 @@ from unbabble.base.inputs import MICROPHONE, STDIN, result_name
 from unbabble.base.report import FileReport, Report, timestamp
 from unbabble.jobs.records import ResultFolders, claim, done_before, record_done, release
 from unbabble.verbs.frame import deciding_files, hushed, print_summary, say
+from unbabble.verbs.options import MORE, AnyPath, Assignments, Out, Overwrite, SoundStream, Start, as_path
 
 AUTO = "auto"
 
@@ -25,21 +26,21 @@ AUTO = "auto"
 def stream(
     input: str | Path,
     *,
-    out: Path = Path("voices"),
+    out: Out = Path("voices"),
     model: str = AUTO,
     sources: int | None = None,
     time_constant: float | None = None,
-    warmup: float | None = None,
-    set: list[str] | None = None,
-    rate: int | None = None,
-    channels: int | None = None,
-    subtype: Literal["pcm_16", "pcm_32", "float"] | None = None,
-    start: float = 0.0,
+    warmup: Annotated[float | None, MORE] = None,
+    set: Assignments = None,
+    rate: Annotated[int | None, MORE] = None,
+    channels: Annotated[int | None, MORE] = None,
+    subtype: Annotated[Literal["pcm_16", "pcm_32", "float"] | None, MORE] = None,
+    start: Start = 0.0,
     duration: Annotated[float | None, Parameter(name=("--duration", "--seconds"))] = None,
-    stream: int | None = None,
+    stream: SoundStream = None,
     format: Format = "wav",
-    overwrite: bool = False,
-    report: Path | None = None,
+    overwrite: Overwrite = False,
+    report: AnyPath | None = None,
     quiet: bool = False,
 ) -> Report:
     """Write OUT/<recording>/source1.wav, source2.wav ... while the recording arrives; Ctrl-C ends it.
@@ -79,6 +80,8 @@ def stream(
     from unbabble.pipelines import stream as pipeline
     from unbabble.pipelines.arrival import arriving
 
+    out = Path(out)
+    report = as_path(report)
     part = Part(start, duration, stream)
     check_output(report)
     _check_raw(input, rate, channels, subtype)

@@ -13,6 +13,7 @@ from unbabble.base.extras import missing_extra
 from unbabble.base.files import check_output
 from unbabble.base.report import Result
 from unbabble.verbs.frame import say
+from unbabble.verbs.options import AnyPath, Assignments, Device, Out, as_path
 
 if TYPE_CHECKING:
     from unbabble.nn.kinds.network import Network
@@ -41,14 +42,14 @@ class Trained(Result):
 
 
 def train(
-    *configs: Path,
-    set: list[str] | None = None,
+    *configs: AnyPath,
+    set: Assignments = None,
     from_: str | None = None,
-    data: Path | None = None,
-    validate_blind: Path | None = None,
-    out: Path | None = None,
+    data: AnyPath | None = None,
+    validate_blind: AnyPath | None = None,
+    out: Out | None = None,
     resume: bool = False,
-    device: str = "auto",
+    device: Device = "auto",
     quiet: bool = False,
 ) -> Trained:
     """Train a network by a recipe, or tune a model on a folder of one's own speech.
@@ -79,6 +80,9 @@ def train(
     from unbabble.networks import load as networks
     from unbabble.training.recipe import read_recipe
 
+    data = as_path(data)
+    validate_blind = as_path(validate_blind)
+    out = as_path(out)
     changes = parse_assignments(set or [])
     new: list[str] = []
     start = networks.load(from_).network if from_ is not None else None
@@ -102,7 +106,9 @@ def train(
         new = _transfer(start, network)
     if network.sample_rate != recipe.train.sample_rate:
         raise UsageError(f"The network has {network.sample_rate} Hz, the data {recipe.train.sample_rate} Hz.")
-    folder = out or RUNS / ("-".join(config.stem for config in configs) or f"{Path(str(from_)).stem}-tuned")
+    folder = out or RUNS / (
+        "-".join(Path(config).stem for config in configs) or f"{Path(str(from_)).stem}-tuned"
+    )
     check_output(folder / "recipe.yaml")
     typed = [*map(str, configs), *(f"--set {each}" for each in set or [])]
     typed += [f"--from {from_}"] * (from_ is not None) + [f"--data {data}"] * (data is not None)

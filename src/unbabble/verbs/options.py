@@ -1,0 +1,74 @@
+"""Options that verbs share: their short names, what Python may hand over, and which of them ``--help`` leaves to
+``--help-all``."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from cyclopts import ArgumentCollection, Group, Parameter
+
+from unbabble.base.errors import UsageError
+
+if TYPE_CHECKING:
+    AnyPath = str | os.PathLike[str]
+    Paths = Sequence[AnyPath]
+else:  # what the command line makes of them
+    AnyPath, Paths = Path, list[Path]
+"""A file or folder, and several."""
+
+NUMBERS = {int: "a whole number", float: "a number"}
+"""What options take, in words that name no Python types."""
+
+
+def refuse_fractions(arguments: ArgumentCollection) -> None:
+    """Refuse ``--iterations 2.5``, which Cyclopts would round."""
+    for argument in arguments:
+        for token in argument.tokens:
+            if type(argument.value) is int and "." in token.value and not float(token.value).is_integer():
+                raise ValueError(
+                    f'{token.keyword or argument.name} takes {NUMBERS[int]}, not "{token.value}".'
+                )
+
+
+class MoreOptions(Group):
+    """A heading of the help that is only shown when all options are."""
+
+    shown: ClassVar[bool] = False
+
+    @property
+    def show(self) -> bool:
+        """Whether the help lists what stands under this heading."""
+        return MoreOptions.shown
+
+
+MORE = Parameter(group=MoreOptions("More options", validator=refuse_fractions))
+
+Out = Annotated[AnyPath, Parameter(alias="-o")]
+Jobs = Annotated[int, Parameter(alias="-j")]
+Device = Annotated[str, Parameter(alias="-d")]
+Overwrite = Annotated[bool, Parameter(alias="--force")]
+Assignments = Annotated[list[str] | None, MORE]
+Start = Annotated[float, MORE]
+Duration = Annotated[float | None, MORE]
+SoundStream = Annotated[int | None, MORE]
+
+
+def as_path(path: AnyPath | None) -> Path | None:
+    """The path, if there is one."""
+    return None if path is None else Path(path)
+
+
+def refuse_idle(reason: str, **given: bool) -> None:
+    """Refuse options that would have no effect.
+
+    Args:
+        reason: what they are for: "is for a simulated room: --room".
+        given: options by name, and whether they were given.
+
+    Raises:
+        UsageError: naming the first that was.
+    """
+    for name, was_given in given.items():
+        if was_given:
+            raise UsageError(f"--{name.replace('_', '-')} {reason}.")

@@ -1,0 +1,102 @@
+"""``unbabble.load``: by kind, what takes recordings as they come; and what is said where the kind is another."""
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+import unbabble
+from tests.contracts.examples import of_kind, talkers
+from unbabble.base import weights
+from unbabble.base.errors import UsageError
+from unbabble.base.kinds import KINDS
+from unbabble.base.registry import create, method
+from unbabble.pipelines.open import OPENERS
+
+RATE = 16000
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """Writes the tiny variant of the first network of a kind, untrained, and gives its place."""
+
+    def store(kind: str) -> str:
+        name = of_kind(kind, networks=True)[0]
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            network = create(name, **method(name).TINY)
+        path = tmp_path / f"{kind}.safetensors"
+        weights.save(path, network.state_dict(), weights.WeightsCard(name, network.resolved_options()))
+        return str(path)
+
+    return store
+
+
+@pytest.fixture
+def meeting(tmp_path):
+    """Two who talk, four seconds, a silent microphone first."""
+    mixture = talkers().sum(0).repeat(12)[: 4 * RATE].numpy()
+    soundfile.write(tmp_path / "meeting.wav", np.stack([0 * mixture, mixture], 1), RATE, subtype="FLOAT")
+    return tmp_path / "meeting.wav"
+
+
+def test_every_kind_that_takes_recordings_can_be_opened():
+    assert {*OPENERS, "adaptation"} == set(KINDS)
+
+
+@pytest.mark.parametrize("kind", ["separator", "enhancer"])
+@pytest.mark.parametrize("named", [True, False])
+def test_what_separates_and_enhances(stored, meeting, kind, named):
+    model = unbabble.load(stored(kind), kind if named else None, device="cpu")
+    found = model(meeting)
+    assert found.sources.shape == (2 if kind == "separator" else 1, 4 * RATE)
+    mixture = torch.from_numpy(soundfile.read(meeting, dtype="float32")[0].T)
+    assert torch.equal(model(mixture, RATE).sources, found.sources)
+
+
+@pytest.mark.parametrize("kind", ["counter", "meter", "embedder"])
+def test_what_hears_one_microphone(stored, meeting, kind):
+    found = unbabble.load(stored(kind), device="cpu")(meeting)
+    again = unbabble.load(stored(kind), kind, "cpu")(
+        torch.from_numpy(soundfile.read(meeting)[0][:, 1]).float(), RATE
+    )
+    assert found.ndim == (0 if kind == "meter" else 1)
+    torch.testing.assert_close(found, again)
+
+
+def test_what_scores(stored):
+    mixture = talkers().sum(0)
+    scores = unbabble.load(stored("scorer"), device="cpu")(mixture, talkers(), RATE)
+    assert len(scores) == 2
+    assert scores[0].low_db <= scores[0].si_snr_db <= scores[0].high_db
+
+
+def test_what_extracts_also_by_a_separator(stored, tmp_path, meeting, monkeypatch):
+    from unbabble.pipelines import extract
+
+    monkeypatch.setattr(
+        extract, "enrollment_of", lambda paths, rate, warnings: torch.ones(rate).cumsum(0).sin()
+    )
+    network = unbabble.load(stored("extractor"), device="cpu")(meeting, enroll=tmp_path / "me.wav")
+    chosen = unbabble.load(stored("separator"), "extractor", "cpu")(meeting, enroll=[tmp_path / "me.wav"])
+    for found in (network, chosen):
+        assert found.sources.shape == (1, 4 * RATE)
+        assert found.warnings == ["Microphone 1 of 2: silent, left out."]
+
+
+def test_another_kind_is_one_sentence_that_says_what_it_is_for(stored):
+    for name, kind, sentence in (
+        ("gru.2x64", "separator", "does not separate talkers: it takes noise off; try `unbabble enhance`."),
+        ("auxiva.iss", "enhancer", "does not take noise off: it separates talkers; try `unbabble separate`."),
+        ("xvector.8k", "scorer", "does not say how well talkers were separated: it tells speakers apart."),
+        (stored("meter"), "embedder", "it says how good speech is; try `unbabble enhance --choose`."),
+        ("remixit", None, "takes no recordings by itself: `unbabble adapt"),
+    ):
+        with pytest.raises(UsageError) as raised:
+            unbabble.load(name, kind)
+        assert sentence in str(raised.value)
+    with pytest.raises(UsageError, match="no kind of model called 'cpu', but separator, enhancer"):
+        unbabble.load("gru.2x64", "cpu")
+    for kind in ("scorer", "counter", "embedder", "enhancer"):
+        with pytest.raises(UsageError, match="has no option 'colour'"):
+            unbabble.load(stored(kind), colour=3)
