@@ -64,6 +64,8 @@ def rate(counts: list[tuple[int, int]]) -> tuple[float, float, float]:
 
 
 def measure(models: Sequence[str] = tuple(DEFAULTS), utterances: int = 30) -> dict:
+    if not peers.present(["recogniser"]):
+        raise SystemExit("PocketSphinx is not here.")
     calls, said = {name: load_enhancer(name) for name in models}, utterances_of(utterances)
     noises = [each for each in corpora.noises(DATA / "noise.csv", "test") if each.seconds > MOST_SECONDS]
     rng, recordings, gains = np.random.default_rng(SEED), {}, {}
@@ -87,8 +89,6 @@ def measure(models: Sequence[str] = tuple(DEFAULTS), utterances: int = 30) -> di
                     if math.isfinite(snr_db):
                         gains.setdefault((column, condition), []).append(gained(enhanced, noisy, voice))
         print(number, flush=True)
-    if not peers.present(["recogniser"]):
-        raise SystemExit("PocketSphinx is not here.")
     texts = peers.run(
         "recogniser", "run_recogniser.py", recordings, (), lambda path: json.loads(path.read_text())
     )
