@@ -25,10 +25,11 @@ from unbabble.networks import load as networks
 from unbabble.nn.kinds import separator
 from unbabble.nn.kinds.network import Network
 from unbabble.pipelines.enhance import load_enhancer
+from unbabble.training.begin import run_of, take_parts, tuning_recipe
 from unbabble.training.recipe import Recipe, read_recipe
 from unbabble.training.run import Run
 from unbabble.training.schedule import learning_rate
-from unbabble.verbs.train import _take_parts, run_of, train, tuning_recipe
+from unbabble.verbs.train import train
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 RATE = 8000
@@ -370,7 +371,7 @@ def test_of_parts_that_are_alike_the_one_of_the_same_name_is_taken():
     options = {name: source.resolved_options()[name] for name in registry.method("bsrnn").TINY}
     network = registry.create("personal_bsrnn", **registry.method("personal_bsrnn").TINY | options)
     for part in ("over_time", "over_bands"):
-        _take_parts(network, part, source, "bsrnn")
+        take_parts(network, part, source, "bsrnn")
         for mine, theirs in zip(
             getattr(network, part).parameters(), getattr(source, part).parameters(), strict=True
         ):

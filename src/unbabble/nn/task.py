@@ -104,10 +104,10 @@ class Task:
         Returns:
             ``loss``, and what else is in ``measures``.
         """
-        found = [
+        losses = [
             float(sum(self.losses("network", batch, 0).values())) for batch in self.singles(items, count)
         ]
-        return {"loss": float(np.mean(found))}
+        return {"loss": float(np.mean(losses))}
 
     def singles(self, items: Items, count: int) -> Iterator[Any]:
         """The first ``count`` items, each as a batch of one on the networks' device."""

@@ -119,7 +119,7 @@ def adapt(
     keep: bool = False,
     report: Callable[[str], None] = logger.info,
 ) -> tuple[NeuralSeparator, Adaptation]:
-    """Adapt ``student`` to whoever speaks in ``recordings``, where they were made.
+    """Adapt ``student`` to the person who speaks in ``recordings``, and the place where they were made.
 
     Work is kept in the user's cache: a call with the same arguments goes on where an earlier one was killed, and
     ``forget`` removes it.

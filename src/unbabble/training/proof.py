@@ -46,7 +46,7 @@ def parted(voice: Float[Tensor, " time"]) -> tuple[Float[Tensor, " start"], Floa
 
 
 def packaged_voices(rate: int) -> list[Float[Tensor, " time"]]:
-    """Those of the demo recording, at ``rate`` and unit level: for whoever has no clean speech."""
+    """Those of the demo recording, at ``rate`` and unit level: for people of whom there is no clean speech."""
     demo = [audio_files.read(path) for path in sorted(DEMO_FOLDER.glob("reference*.flac"))]
     return [unit(audio_files.resample(each.samples[0], each.sample_rate, rate)) for each in demo]
 
