@@ -1,11 +1,13 @@
 """`unbabble export`: the file and what it says, and what is refused."""
 
 import json
+import logging
 
 import pytest
 import torch
 
 from unbabble.base import registry, weights
+from unbabble.base.errors import InputError
 from unbabble.cli import run
 from unbabble.networks import load as networks
 
@@ -104,6 +106,9 @@ def test_one_step_of_an_ensemble(call, tmp_path):
     assert (tmp_path / "small.onnx").stat().st_size < 0.6 * (tmp_path / "step.onnx").stat().st_size
     code, text = call(file, "--out", "whole.onnx")
     assert (code, "--streaming" in text, len(text.splitlines())) == (2, True, 1), text
+    for options in ((), ("--streaming",)):
+        code, text = call(file, "--out", "whole.onnx", "--set", "soft=true", *options)
+        assert (code, "A soft ensemble" in text, len(text.splitlines())) == (2, True, 1), text
     assert call(file, "--out", "one.onnx", "--set", "chosen=2")[0] == 0
 
 
@@ -133,11 +138,57 @@ def test_what_cannot_be_exported_step_by_step(call, enhancer, save, tmp_path):
     assert not (tmp_path / "x.onnx").exists()
 
 
+def test_a_step_as_version_0_wrote_it(tmp_path, monkeypatch):
+    """A state that has no batch, a piece of one source; no word on the silence around a recording."""
+    from onnx import TensorProto, helper
+
+    from unbabble.networks.onnx_step import OnnxStep, streamed
+
+    monkeypatch.chdir(tmp_path)
+    shapes = {"frame": (1, 8), "count": (1, 1), "state": (3, 2), "piece": (1, 4)}
+    shapes |= {"next_count": (1, 1), "next_state": (3, 2)}
+    value = {
+        name: helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()
+    }
+    constants = {"one": [1.0], "half": [0.5]}
+    graph = helper.make_graph(
+        [
+            helper.make_node("Add", ["count", "one"], ["next_count"]),
+            helper.make_node("Add", ["state", "half"], ["next_state"]),
+            helper.make_node("ReduceSum", ["next_state"], ["total"], keepdims=0),
+            helper.make_node("Slice", ["frame", "four", "eight", "axis"], ["last"]),
+            helper.make_node("Mul", ["last", "total"], ["piece"]),
+        ],
+        "step",
+        [value[name] for name in ("frame", "count", "state")],
+        [value[name] for name in ("piece", "next_count", "next_state")],
+        [
+            *(helper.make_tensor(name, TensorProto.FLOAT, [1], one) for name, one in constants.items()),
+            *(
+                helper.make_tensor(name, TensorProto.INT64, [1], [one])
+                for name, one in {"four": 4, "eight": 8, "axis": 1}.items()
+            ),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    helper.set_model_props(model, {"sample_rate": "100", "hop_length": "2", "heard_length": "4"})
+    onnx.save(model, "old.onnx")
+    step = OnnxStep("old.onnx")
+    assert (step.sources, step.windows.before, step.windows.after) == (1, 6, 2)
+    # Window n has the factor 3 n; each sample is in two windows, the first two of which begin before the recording.
+    expected = 3.0 * torch.tensor([[3, 3, 5, 5, 7, 7]])
+    assert torch.equal(streamed(step, torch.ones(6)), expected)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), "x.onnx")
+    with pytest.raises(InputError, match="no step of a network"):
+        OnnxStep("x.onnx")
+
+
 @pytest.mark.parametrize("options", [(), ("--streaming",)])
-def test_an_opset_that_cannot_be_had(call, enhancer, options, tmp_path):
-    """PyTorch's exporter takes another one without a word."""
+def test_an_opset_that_cannot_be_had(call, enhancer, options, tmp_path, caplog):
+    """PyTorch's exporter takes another one, and says why in a traceback; here it is one sentence."""
     code, text = call(enhancer, "--out", "x.onnx", "--opset", "3", *options)
     assert (code, "opset 3;" in text, len(text.splitlines())) == (2, True, 1), text
+    assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
     assert not (tmp_path / "x.onnx").exists()
 
 

@@ -341,16 +341,15 @@ def _split_means(model: Any) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep to itself what the exporter says about its own insides."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    """Keep to itself what the exporter, in several libraries, says about its own insides."""
+    level = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        logging.disable(level)
 
 
 class _Estimate(nn.Module):

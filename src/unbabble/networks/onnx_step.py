@@ -6,7 +6,6 @@ file is only left behind when its steps agree with the network's stream.
 """
 
 import json
-import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from unbabble.base.errors import InputError, UsageError
 from unbabble.base.extras import require
 from unbabble.base.files import as_utf8, atomic
 from unbabble.base.weights import CARD_KEY, WeightsCard
-from unbabble.networks.onnx import TOLERANCE, exporting, open_session, to_onnx
+from unbabble.networks.onnx import TOLERANCE, exporting, open_session, quiet, to_onnx
 from unbabble.nn.state import State, flatten, unflatten
 from unbabble.nn.streaming import LiveSeparator, Steps, Streamer, Windows
 
@@ -207,8 +206,5 @@ def _in_eight_bits(path: Path) -> None:
     """The weights of matrix products."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    logging.disable(logging.WARNING)  # its advice is for other kinds of networks
-    try:
+    with quiet():  # its advice is for other kinds of networks
         quantize_dynamic(path, path, weight_type=QuantType.QInt8)
-    finally:
-        logging.disable(logging.NOTSET)

@@ -87,6 +87,7 @@ def adapt(
     from unbabble.networks import load as networks
     from unbabble.networks.folder import NAMES, write_folder
     from unbabble.networks.onnx_step import export_step
+    from unbabble.nn.streaming import LiveSeparator
     from unbabble.training import personal as adapting
 
     out = Path(out)
@@ -102,6 +103,8 @@ def adapt(
     check_output(report)
     check_output(out / ONNX_NAME)
     name = adapting.student_within(budget, frame_ms) if student == "auto" else student
+    if onnx and not isinstance(networks.load(name, "enhancer").network, LiveSeparator):
+        raise UsageError(f"'{name}' does not compute step by step: without --onnx it can be adapted.")
     tell = partial(say, quiet=quiet)
     with tempfile.TemporaryDirectory(prefix="unbabble-") as spool:
         paths = [task.path for task in expand(recordings, spool)]

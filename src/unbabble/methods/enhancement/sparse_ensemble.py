@@ -211,10 +211,15 @@ class SparseEnsemble(LiveMasks):
         """By the specialist that the gate takes for each recording, or live for each second; no other runs.
 
         Raises:
-            UsageError: to export it, without one chosen.
+            UsageError: to export it whole or soft, without one chosen.
         """
         if self.chosen >= 0:
             return self.specialists[self.chosen](features, part(memory, "specialist"))
+        if self.soft and torch.compiler.is_exporting():
+            raise UsageError(
+                "A soft ensemble, of which all specialists run, cannot be exported: leave out soft=true, or export "
+                "one specialist (--set chosen=0)."
+            )
         if self.live and memory is None:
             memory = Memory(self.start(len(features)))
         if memory is None:
