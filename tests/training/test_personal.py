@@ -294,6 +294,16 @@ def test_the_command_refuses(call, recording, arguments, code, message, tmp_path
     assert not (tmp_path / "a").exists()
 
 
+def test_no_step_of_what_has_none(call, recording, save, tmp_path, monkeypatch, capsys):
+    """Refused before anything is learnt."""
+    monkeypatch.setattr(adapting, "adapt", None)
+    whole = save(tmp_path / "whole.safetensors", sources=1)
+    for student, sentence in (("bsrnn.1talker_16k", "step by step"), (whole, "only causal")):
+        arguments = ["adapt", "mine.wav", "--out", "a", "--onnx", "--student", str(student)]
+        assert cli.run(arguments) == 2
+        assert sentence in capsys.readouterr().err
+
+
 def test_the_student_within_a_budget(package, tmp_path, monkeypatch):
     folder = package()
     with pytest.raises(InputError, match="No student"):

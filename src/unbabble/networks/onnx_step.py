@@ -104,6 +104,20 @@ class _Flat(nn.Module):
         return written, *flatten(state)
 
 
+def with_steps(network: nn.Module, name: str) -> LiveSeparator:
+    """The network itself, if it computes step by step.
+
+    Raises:
+        UsageError: it does not; ``name`` is what the user calls it.
+    """
+    if not isinstance(network, LiveSeparator):
+        raise UsageError(
+            f"'{name}' does not compute step by step, as gru, sparse_ensemble and a causal conv_tasnet do."
+        )
+    network.check_live()
+    return network
+
+
 def export_step(
     network: LiveSeparator,
     path: str | Path,

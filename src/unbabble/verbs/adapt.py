@@ -86,8 +86,7 @@ def adapt(
     from unbabble.base.inputs import expand
     from unbabble.networks import load as networks
     from unbabble.networks.folder import NAMES, write_folder
-    from unbabble.networks.onnx_step import export_step
-    from unbabble.nn.streaming import LiveSeparator
+    from unbabble.networks.onnx_step import export_step, with_steps
     from unbabble.training import personal as adapting
 
     out = Path(out)
@@ -103,8 +102,8 @@ def adapt(
     check_output(report)
     check_output(out / ONNX_NAME)
     name = adapting.student_within(budget, frame_ms) if student == "auto" else student
-    if onnx and not isinstance(networks.load(name, "enhancer").network, LiveSeparator):
-        raise UsageError(f"'{name}' does not compute step by step: without --onnx it can be adapted.")
+    if onnx:
+        with_steps(networks.load(name, "enhancer").network, name)
     tell = partial(say, quiet=quiet)
     with tempfile.TemporaryDirectory(prefix="unbabble-") as spool:
         paths = [task.path for task in expand(recordings, spool)]
@@ -128,7 +127,7 @@ def adapt(
     with tempfile.TemporaryDirectory(prefix="unbabble-") as spool:
         step = Path(spool) / ONNX_NAME
         if onnx:
-            export_step(network, step, card=card)  # type: ignore[arg-type]
+            export_step(with_steps(network, name), step, card=card)
         write_folder(out, network, card, title=out.name, overwrite=overwrite)
         if onnx:
             with atomic(out / ONNX_NAME) as temporary:

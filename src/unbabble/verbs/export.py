@@ -65,8 +65,7 @@ def export(
     """
     from unbabble.networks.load import is_network, load
     from unbabble.networks.onnx import export as write
-    from unbabble.networks.onnx_step import export_step
-    from unbabble.nn.streaming import LiveSeparator
+    from unbabble.networks.onnx_step import export_step, with_steps
 
     out = Path(out)
     if out.suffix != SUFFIX:
@@ -82,12 +81,8 @@ def export(
     found = load(model, "separator", "enhancer", **parse_assignments(set or []))
     network = found.network
     if streaming:
-        if not isinstance(network, LiveSeparator):
-            raise UsageError(
-                f"'{model}' does not compute step by step: "
-                "--streaming is for gru, sparse_ensemble and a causal conv_tasnet."
-            )
-        difference = export_step(network, out, card=found.card, opset=opset, int8=int8)
+        steps = with_steps(network, model)
+        difference = export_step(steps, out, card=found.card, opset=opset, int8=int8)
     else:
         difference = write(network, out, card=found.card, opset=opset)
     result = Exported(model, str(out), difference)
