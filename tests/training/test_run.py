@@ -598,6 +598,8 @@ def test_recipes_of_earlier_releases_are_read_with_a_note(speech, caplog):
     assert len(caplog.messages) == 4
     assert "`kind: mixtures`" in caplog.text
     assert "`soft_db` belongs into `task: {soft_db: ...}`" in caplog.text
+    typed = read_recipe(now | {"soft_db": 20.0})
+    assert typed.task == {"mixit": True, "soft_db": 20.0}, "what is typed besides wins"
 
 
 @pytest.mark.parametrize(

@@ -177,7 +177,7 @@ def _of_earlier_releases(options: dict[str, Any]) -> dict[str, Any]:
             )
     for name in EARLIER_TASK:
         if name in options:
-            options["task"] = {name: options.pop(name)} | options.get("task", {})
+            options["task"] = options.get("task", {}) | {name: options.pop(name)}
             logger.warning(
                 "The recipe's `%s` belongs into `task: {%s: ...}`: the next release reads it there alone.",
                 name,
