@@ -27,6 +27,14 @@ def test_import_is_light():
     assert run_python(code) == "[]"
 
 
+def test_what_separates_starts_without_the_slow_libraries():
+    code = (
+        "import sys, unbabble; unbabble.load('ilrma'); import unbabble.pipelines.choose;"
+        "print([m for m in ('scipy.signal', 'scipy.stats', 'matplotlib', 'onnxruntime') if m in sys.modules])"
+    )
+    assert run_python(code) == "[]"
+
+
 def test_listing_and_command_line_import_no_torch():
     code = (
         "import sys, unbabble, unbabble.cli as c; unbabble.models(); c.run(['--help']); c.run(['models']);"

@@ -14,7 +14,6 @@ import numpy as np
 import soxr
 import torch
 from jaxtyping import Float
-from scipy.signal import lfilter
 from torch import Tensor, nn
 
 from unbabble.base.errors import InputError, UsageError
@@ -278,6 +277,10 @@ class RecordingStreamer:
             offsets[: len(first)] = (self._offset * self._averaged + first.cumsum()) / counts
             self._offset = offsets[len(first) - 1]
         if len(later):
+            from scipy.signal import (
+                lfilter,
+            )  # takes half a second to import, which only such streams wait for
+
             keep = 1 - 1 / self._memory
             offsets[len(first) :], _ = lfilter([1 - keep], [1, -keep], later, zi=[keep * self._offset])
             self._offset = offsets[-1]

@@ -6,13 +6,10 @@ recording, where there is enough of it to matter; a recording without stays as i
 """
 
 import math
-from functools import lru_cache
 from typing import NamedTuple, Self
 
-import numpy as np
 import torch
 from jaxtyping import Complex, Float
-from scipy.signal import butter, sosfiltfilt
 from torch import Tensor
 
 from unbabble.signal.stft import Stft
@@ -76,22 +73,41 @@ def without_rumble(
     """
     if samples.shape[-1] < LEAST_SECONDS * sample_rate or sample_rate < LEAST_RATE:
         return samples, Inaudible(False, False)
-    recorded = samples.numpy().astype(np.float64)
-    means = recorded.mean(-1, keepdims=True)
-    centred = recorded - means
-    padding = min(samples.shape[-1] - 1, round(PADDING_SECONDS * sample_rate))
-    sound = sosfiltfilt(_high_pass(sample_rate), centred, padlen=padding)
-    powers = (np.square(means[:, 0]), np.square(centred - sound).mean(-1), np.square(sound).mean(-1))
-    found = Inaudible.of(*map(torch.from_numpy, powers))
+    means = samples.double().mean(-1, keepdim=True)
+    centred = samples.double() - means
+    sound = _high_pass(centred, sample_rate)
+    powers = [each.square().mean(-1) for each in (means, centred - sound, sound)]
+    found = Inaudible.of(*powers)
     if not any(found):
         return samples, found
-    return torch.from_numpy(np.ascontiguousarray(sound if found.rumble else centred)).to(samples), found
+    return (sound if found.rumble else centred).to(samples.dtype), found
 
 
-@lru_cache
-def _high_pass(sample_rate: int) -> np.ndarray:
-    """Second-order sections."""
-    return np.asarray(butter(ORDER, LOWEST_HERTZ, "highpass", fs=sample_rate, output="sos"))
+def _high_pass(samples: Float[Tensor, "channel time"], sample_rate: int) -> Float[Tensor, "channel time"]:
+    """A Butterworth filter run forwards and backwards, by its gain, as its phase is none.
+
+    Both ends go on as their reflections through the last sample, and fade within the silence that the transform needs.
+    """
+    length = samples.shape[-1]
+    padding = min(length - 1, round(PADDING_SECONDS * sample_rate))
+    before = 2 * samples[:, :1] - samples[:, 1 : padding + 1].flip(-1)
+    after = 2 * samples[:, -1:] - samples[:, -padding - 1 : -1].flip(-1)
+    padded = torch.cat([before, samples, after], -1)
+    size = _fast_length(padded.shape[-1] + 2 * round(PADDING_SECONDS * sample_rate))
+    hertz = torch.fft.rfftfreq(size, 1 / sample_rate, dtype=torch.float64)
+    gain = 1 / (1 + (LOWEST_HERTZ / hertz.clamp_min(1e-9)) ** (2 * ORDER))
+    filtered = torch.fft.irfft(torch.fft.rfft(padded, size) * gain, size)
+    return filtered[:, padding : padding + length]
+
+
+def _fast_length(least: int) -> int:
+    """The shortest length from ``least`` on whose only factors are 2, 3 and 5."""
+    best = 1 << (least - 1).bit_length()
+    for threes in (1, 3, 9, 27):
+        for fives in (1, 5, 25, 125):
+            rest = -(-least // (threes * fives))
+            best = min(best, threes * fives << (rest - 1).bit_length())
+    return best
 
 
 class LiveRumble:

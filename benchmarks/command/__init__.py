@@ -1,0 +1,1 @@
+"""What commands cost as a whole: starting, waiting, sharing the machine."""

@@ -1,0 +1,84 @@
+"""What does work cost on a machine that others keep busy?
+
+Processor time of a whole command beside as many processes that only burn time as there are processors, over that of the
+same command on the idle machine; the median of rounds in turn. Wall time is at least doubled by them, and told beside.
+
+    python -m benchmarks busy
+"""
+
+import os
+import shlex
+import tempfile
+from pathlib import Path
+from statistics import median
+
+from benchmarks.command._process import UNBABBLE, busy, recording, run
+from benchmarks.kit.scenes import DATA
+from benchmarks.kit.table import grid, made_by, page
+
+QUICK = {"rounds": 1}
+MOST = 1.3
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+
+
+def commands(folder: Path) -> dict[str, list[str]]:
+    four, one = recording(folder, 3, 4), recording(folder, 2, 1)
+    alone = str(next((DATA / "speech" / "test").rglob("*.flac")))
+    out = ["--out", str(folder / "out"), "--overwrite"]
+    steps = ("steps=10", "validation_items=4", "validate_every=10", "save_every=10", "workers=0", "batch=4")
+    recipe = [str(CONFIGS / "conv_tasnet.yaml"), str(CONFIGS / "corpora" / "clean_2talkers.yaml")]
+    settings = (word for step in steps for word in ("--set", step))
+    run_folder = folder / "run"
+    train = [*UNBABBLE, "train", *recipe, *settings, "--device", "cpu", "--out", str(run_folder)]
+    return {
+        "separate, three talkers, four microphones": [*UNBABBLE, "separate", four, "--sources", "3", *out],
+        "separate, two recordings at once": [*UNBABBLE, "separate", four, one, "--sources", "2", "--jobs", "2", *out],
+        "separate, SepFormer": [*UNBABBLE, "separate", one, "--model", "sepformer.2talkers_8k", *out],
+        "separate, ONNX Runtime": [
+            *UNBABBLE, "separate", one, "--model", "conv_tasnet.2talkers_8k", "--runtime", "onnx", *out,
+        ],
+        "enhance": [*UNBABBLE, "enhance", one, *out],
+        "extract": [*UNBABBLE, "extract", one, "--enroll", alone, *out],
+        "stream": [*UNBABBLE, "stream", four, "--sources", "3", *out],
+        "score": [*UNBABBLE, "score", one],
+        "train, 10 steps": ["sh", "-c", f"rm -rf {run_folder}; exec {shlex.join(train)}"],
+    }  # fmt: skip
+
+
+def measure(rounds: int = 3) -> dict:
+    rows = []
+    with tempfile.TemporaryDirectory() as temporary:
+        for name, command in commands(Path(temporary)).items():
+            run(command)
+            idle, crowded = [], []
+            for _ in range(rounds):
+                idle.append(run(command))
+                with busy(os.cpu_count() or 1):
+                    crowded.append(run(command))
+            row = {"command": name}
+            for state, measured in (("idle", idle), ("busy", crowded)):
+                row |= {
+                    f"{state}_{key}": median(each[key] for each in measured) for key in ("wall_s", "cpu_s")
+                }
+            rows.append(row | {"ratio": row["busy_cpu_s"] / row["idle_cpu_s"]})
+            print(rows[-1], flush=True)
+    return {"rows": rows, "processes": os.cpu_count() or 1}
+
+
+def table(result: dict) -> str:
+    rows = [
+        (
+            row["command"],
+            *(f"{row[key]:.1f}" for key in ("idle_wall_s", "busy_wall_s", "idle_cpu_s", "busy_cpu_s")),
+            f"{row['ratio']:.2f}",
+        )
+        for row in result["rows"]
+    ]
+    head = "command | idle, s | busy, s | idle, processor s | busy, processor s | processor time, busy / idle"
+    return page(
+        grid(head, rows),
+        made_by(
+            result | {"seed": None},
+            f"Beside {result['processes']} busy processes; at most {MOST} is wanted of the last column. ",
+        ),
+    )
