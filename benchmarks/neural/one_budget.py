@@ -64,7 +64,7 @@ COMMON = {
 
 def train(name: str, talkers: int, runs: Path) -> None:
     recipe = {"method": name, "options": OPTIONS[name], "steps": STEPS[talkers]} | COMMON
-    recipe |= {"fixed_order_steps": 400} if talkers == 2 else {}
+    recipe |= {"task": {"fixed_order_steps": 400}} if talkers == 2 else {}
     start = ["--from", str(runs / f"{name}-2" / "best.safetensors")] if talkers == 3 else []
     runs.mkdir(parents=True, exist_ok=True)
     config = runs / f"{name}-{talkers}.yaml"
