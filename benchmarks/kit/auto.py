@@ -55,7 +55,7 @@ def improvement(voices: Tensor, sources: Tensor, mixture: Tensor) -> float:
 def tried(auto: choose.AutoModel, scene: Scene) -> tuple[list[choose.Candidate], list[float]]:
     """The candidates that there are for a recording, and what each gains."""
     _, heard, sources = scene
-    separations, candidates = auto.tried(Recording.of(heard, RATE))
+    separations, candidates = auto.tried(Recording.of(heard, RATE), everything=True)
     gains = [improvement(separation.sources, sources, heard[0]) for separation in separations]
     return candidates[: len(gains)], gains
 

@@ -50,11 +50,7 @@ def measure(split: str = "test", each: int = 12, array: int = 4) -> dict:
         (label, heard, sources), (candidates, gains) = scene, tried(auto, scene)
         recording = Recording.of(heard, RATE)
         names = [each.model + (f", {each.sources} sources" if each.sources else "") for each in candidates]
-        worth = dict(zip(names, (each.value_db for each in candidates), strict=True))
-        row = {
-            "gains": dict(zip(names, gains, strict=True)),
-            "best": max(worth, key=lambda name: worth[name]),
-        }
+        row = {"gains": dict(zip(names, gains, strict=True)), "best": names[0]}
         row["rule"] = improvement(auto.by_rule(recording)(recording).sources, sources, heard[0])
         rows.append(row)
         kinds[label].append(row)

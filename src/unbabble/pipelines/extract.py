@@ -323,7 +323,7 @@ class Extractor:
         """
         started = time.perf_counter()
         recording = Recording.of(source, sample_rate)
-        warnings = list(recording.warnings)
+        warnings = [*recording.warnings, *recording.removed]
         paths = [enroll] if isinstance(enroll, str | os.PathLike) else enroll
         enrollment = enrollment_of(paths, self.network.sample_rate, warnings)
         person = self.network.enrolled(enrollment.to(next(self.network.parameters()).device))
