@@ -10,6 +10,7 @@ from unbabble.base.report import FileReport
 Listener = Callable[[float, float | None], None]
 _listeners: list[Listener] = []
 """Called with the progress within a task, where this process does the work: the bar, and every ``listening``."""
+_stage_listeners: list[Callable[[str], None]] = []
 
 
 @contextmanager
@@ -26,6 +27,22 @@ def report_progress(done: float, total: float | None) -> None:
     """Say how many seconds of audio of the task at hand are done, of how many, if known."""
     for listener in _listeners:
         listener(done, total)
+
+
+@contextmanager
+def watching_stages(listener: Callable[[str], None]) -> Iterator[None]:
+    """Meanwhile, call ``listener`` with what is being done to the task at hand, in a word or two."""
+    _stage_listeners.append(listener)
+    try:
+        yield
+    finally:
+        _stage_listeners.remove(listener)
+
+
+def report_stage(stage: str) -> None:
+    """Say what is being done to the task at hand: ``ilrma.ip, 1 of 4``."""
+    for listener in _stage_listeners:
+        listener(stage)
 
 
 @contextmanager
@@ -48,6 +65,7 @@ def progress_bar(total: int, title: str, quiet: bool) -> Iterator[Callable[[File
                 audio += report.audio_seconds or 0.0
             factor = audio / (time.perf_counter() - started)
             bar.update(line, advance=1, speed=f"{factor:.1f} x real time" if audio else "")
+            bar.update(line, description=title)
 
         def show_part(done: float, whole: float | None) -> None:
             factor = (audio + done) / (time.perf_counter() - started)
@@ -55,7 +73,10 @@ def progress_bar(total: int, title: str, quiet: bool) -> Iterator[Callable[[File
             speed = f"{_clock(done)}{of} of sound, {factor:.1f} x real time"
             bar.update(line, speed=speed, refresh=True)
 
-        with listening(show_part):
+        def show_stage(stage: str) -> None:
+            bar.update(line, description=f"{title}: {stage}", refresh=True)
+
+        with listening(show_part), watching_stages(show_stage):
             yield advance
 
 

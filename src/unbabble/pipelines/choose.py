@@ -17,6 +17,7 @@ from torch import Tensor
 from unbabble.base.audio import Audio, Source
 from unbabble.base.errors import InputError
 from unbabble.base.weights import packaged
+from unbabble.jobs.progress import report_stage
 from unbabble.networks.device import choose_device
 from unbabble.networks.onnx import Runtime
 from unbabble.nn.kinds.scorer import LEAST_SECONDS
@@ -346,6 +347,7 @@ class AutoModel:
             if each.model == ARRAY[0] and counted is not None and each.sources == counted:
                 candidates.remove(each)  # it found as many by itself
                 continue
+            report_stage(each.model)
             try:
                 separation = self.as_tried(each)(recording, images=images)
             except InputError as error:

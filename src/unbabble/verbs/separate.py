@@ -12,7 +12,7 @@ from unbabble.base.errors import InputError, UsageError
 from unbabble.base.excerpt import Part
 from unbabble.base.formats import Format
 from unbabble.base.report import FileReport, Report
-from unbabble.jobs.progress import report_progress
+from unbabble.jobs.progress import report_progress, report_stage
 from unbabble.verbs.frame import Batch, Task, deciding_files, once
 from unbabble.verbs.options import (
     MORE,
@@ -194,6 +194,7 @@ def separate_file(task: Task, settings: Settings, overwrite: bool, score: bool) 
         result.outputs, result.warnings = [str(path) for path in outputs], separation.warnings
         result.details = details | {"separation_seconds": separation.seconds}
         if score:
+            report_stage("scoring")
             _score(task, recording, separation, voices, settings, result)
 
     return once("separate", task, settings, overwrite, make)
