@@ -82,20 +82,41 @@ def test_talkers_without_a_voice_share_what_is_left_of_the_recording(own, count)
     assert value_db([own], own, probabilities) == pytest.approx(true.mean())
 
 
+@pytest.fixture
+def likely(monkeypatch):
+    """Decides how likely one, two and three talkers are: ``likely[:] = 0.2, 0.6, 0.2``."""
+    shares = [0.2, 0.5, 0.3]
+    monkeypatch.setattr(AutoModel, "_windows", lambda self, recording: torch.tensor([shares]))
+    return shares
+
+
+TWO, THREE = {"conv_tasnet.two", "conv_tasnet.other"}, {"conv_tasnet.three"}
+
+
 @pytest.mark.parametrize(
-    ("best", "model"), [(1, "unchanged"), (2, "conv_tasnet.two"), (3, "conv_tasnet.three")]
+    ("shares", "best", "model", "others"),
+    [
+        ((0.2, 0.5, 0.3), 2, "conv_tasnet.two", TWO),
+        ((0.2, 0.5, 0.3), 1, UNCHANGED, TWO),
+        ((0.2, 0.3, 0.5), 3, "conv_tasnet.three", THREE),
+        ((0.9, 0.1, 0.0), 2, UNCHANGED, set()),
+    ],
 )
-def test_the_best_score_decides(auto, told, best, model):
+def test_of_what_separates_so_many_talkers_the_best_score_decides(
+    auto, told, likely, shares, best, model, others
+):
+    likely[:] = shares
     told.update({1: 0.0, 2: 0.0, 3: 0.0} | {best: 8.0})
     found = auto()(noise(), RATE)
-    assert found.model == model
-    assert len(found.sources) == best
-    assert found.candidates[0].model == model
+    assert found.model == found.candidates[0].model == model
     values = [each.value_db for each in found.candidates]
     assert values == sorted(values, reverse=True)
-    assert {each.model for each in found.candidates} == {
-        "unchanged", "conv_tasnet.two", "conv_tasnet.other", "conv_tasnet.three",
-    }  # fmt: skip
+    assert {each.model for each in found.candidates} == {UNCHANGED, *others}
+
+
+def test_where_nobody_counts_all_that_fit_are_tried(auto, told):
+    found = auto()(noise(), RATE)
+    assert {each.model for each in found.candidates} == {UNCHANGED, *TWO, *THREE}
 
 
 def test_the_recording_itself_starts_ahead_if_one_talker_is_likely(auto, told, monkeypatch):
@@ -192,21 +213,38 @@ def test_what_many_microphones_count_is_believed_with_some_doubt(auto, microphon
     np.testing.assert_allclose(auto()._talkers(recording), 1 / 3)  # nobody counts here else
 
 
-def test_a_long_recording_is_decided_by_an_excerpt(auto, told, monkeypatch):
-    monkeypatch.setattr(select, "WHOLE_SECONDS", 1.0)
-    monkeypatch.setattr(select, "TRIAL_SECONDS", 0.5)
-    told.update({2: 0.0, 3: 9.0})
-    lengths = []
+@pytest.fixture
+def lengths(monkeypatch):
+    """Seconds of what was separated."""
+    asked = []
     original = hub.Model.__call__
 
     def call(self, source, *arguments, **options):
-        lengths.append(source.samples.shape[-1])
+        asked.append(Recording.of(source).seconds)
         return original(self, source, *arguments, **options)
 
     monkeypatch.setattr(hub.Model, "__call__", call)
-    found = auto()(noise(3.0), RATE)
-    assert found.sources.shape == (3, 3 * RATE)
-    assert sorted(lengths) == [RATE // 2] * 4 + [3 * RATE]
+    return asked
+
+
+@pytest.mark.parametrize(("seconds", "excerpt"), [(1.5, 1.5), (5.0, 2.0), (12.0, 2.4), (42.0, 8.0)])
+def test_one_microphone_is_decided_by_an_excerpt(auto, told, likely, lengths, seconds, excerpt):
+    told.update({2: 5.0})
+    found = auto()(noise(seconds), RATE)
+    assert found.sources.shape == (2, round(seconds * RATE))
+    assert bool(found.scores) == (excerpt == seconds), "what was tried as a whole is scored already"
+    again = [] if excerpt == seconds else [seconds]
+    assert lengths == pytest.approx([excerpt] * 3 + again)
+
+
+def test_a_long_recording_of_several_microphones_is_decided_by_an_excerpt(auto, told, lengths, monkeypatch):
+    monkeypatch.setattr(select, "WHOLE_SECONDS", 1.0)
+    monkeypatch.setattr(select, "TRIAL_SECONDS", 0.5)
+    monkeypatch.setattr(select, "ARRAY", ("ica",))
+    monkeypatch.setattr(hub.Model, "_run", lambda self, recording, *_: recording.samples[:1].repeat(2, 1))
+    found = auto(sources=2)(noise(3.0, channels=2), RATE)
+    assert found.sources.shape == (2, 3 * RATE)
+    assert sorted(lengths) == [0.5] * 3 + [3.0]
 
 
 def test_what_cannot_is_told_and_the_others_go_on(auto, told, monkeypatch):

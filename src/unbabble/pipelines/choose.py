@@ -1,7 +1,7 @@
-"""``auto``: separate with all that fits, score blindly, keep the best.
+"""``auto``: separate with what fits, score blindly, keep the best.
 
-On a long recording all candidates separate an excerpt of it, and the best one the whole. What is compared is the mean
-score of the talkers that there seem to be (``value_db``); how many there are is a distribution, and the value its mean.
+Of a long recording, and of one microphone, all candidates separate an excerpt, and the best one the whole; one microphone's
+talkers are counted before, and only what separates so many is a candidate. What is compared is the mean score of the talkers that there seem to be (``value_db``); how many there are is a distribution, and the value its mean.
 """
 
 import math
@@ -36,7 +36,7 @@ DEFAULT_SINGLE = {2: "sepformer.2talkers_8k", 3: "sepformer.3talkers_8k"}
 LIVE_SINGLE = "conv_tasnet.2talkers_8k_live"
 """The packaged network that separates two talkers as one microphone hears them."""
 SINGLE = {
-    2: ("sepformer.2talkers_8k", "bsrnn.2talkers_8k", "conv_tasnet.2talkers_8k"),
+    2: ("sepformer.2talkers_8k", "bsrnn.2talkers_8k"),
     3: ("sepformer.3talkers_8k", "bsrnn.3talkers_8k"),
 }
 """What a recording of one microphone may be separated with besides nothing, by number of talkers."""
@@ -68,6 +68,8 @@ TRIAL_SECONDS = 20.0
 """What all candidates separate of a long recording: where it is loudest."""
 WHOLE_SECONDS = 30.0
 """Up to here, they separate all of it."""
+EXCERPT_SHARE, LEAST_EXCERPT_SECONDS, MOST_EXCERPT_SECONDS = 0.2, 2.0, 8.0
+"""What they separate of a recording of one microphone, so that choosing costs less than separating does."""
 
 
 @dataclass
@@ -269,10 +271,9 @@ class AutoModel:
         recording = Recording.of(source, sample_rate)
         if not self.scored or recording.seconds < LEAST_SECONDS:
             return self.by_rule(recording)(recording, images=images)
-        whole = recording.seconds <= WHOLE_SECONDS
-        separations, candidates = self.tried(
-            recording if whole else recording.loudest(TRIAL_SECONDS), images and whole
-        )
+        excerpt, windows = self._trial(recording)
+        whole = excerpt is recording
+        separations, candidates = self.tried(excerpt, images and whole, windows=windows)
         best = candidates[0]
         result = separations[0] if whole else self.as_tried(best)(recording, images=images)
         failed = [f"{each.model} could not: {each.error}" for each in candidates if each.error]
@@ -304,8 +305,17 @@ class AutoModel:
         """
         if not self.scored:
             return self.by_rule(recording), []
-        _, candidates = self.tried(recording.loudest(TRIAL_SECONDS))
+        excerpt, windows = self._trial(recording)
+        _, candidates = self.tried(excerpt, windows=windows)
         return self.as_tried(candidates[0]), candidates
+
+    def _trial(self, recording: Recording) -> tuple[Recording, Tensor | None]:
+        """What is tried of a recording, and what ``_windows`` says of more of it, if it was asked already."""
+        part = recording if recording.seconds <= WHOLE_SECONDS else recording.loudest(TRIAL_SECONDS)
+        if recording.microphones > 1:
+            return part, None
+        seconds = max(LEAST_EXCERPT_SECONDS, min(EXCERPT_SHARE * recording.seconds, MOST_EXCERPT_SECONDS))
+        return part if part.seconds <= seconds else part.loudest(seconds), self._windows(part)
 
     def by_rule(self, recording: Recording) -> Model:
         """The model for a recording of any length, by its microphones and talkers alone.
@@ -321,14 +331,20 @@ class AutoModel:
         return Model(name, self.device, self.dereverb, options, self.runtime, notes)
 
     def tried(
-        self, recording: Recording, images: bool = False, everything: bool = False
+        self,
+        recording: Recording,
+        images: bool = False,
+        everything: bool = False,
+        windows: Float[Tensor, "window talkers"] | None = None,
     ) -> tuple[list[Separation], list[Candidate]]:
         """What all candidates make of a recording, best first; those that could not come last.
 
         Args:
             recording: in memory.
             images: also each source as every microphone hears it.
-            everything: try them all even where one person talks alone, and the recording itself is kept.
+            everything: try them all even where one person talks alone, and the recording itself is kept, and where
+                one microphone hears another number of talkers.
+            windows: probabilities of 1, 2 ... talkers by window of a longer excerpt; None to count in this one.
 
         Raises:
             InputError: none of them could.
@@ -336,11 +352,12 @@ class AutoModel:
         scorer = BlindScorer(device=str(self.device))
         reference = self.options.get("reference") or 0
         own = scorer.of(recording, channel=reference)
-        windows = self._windows(recording)
+        windows = self._windows(recording) if windows is None else windows
         candidates = self._candidates(recording)
         lone = recording.microphones == 1 and alone(windows, ALONE)
-        if lone and not everything:
-            candidates = [each for each in candidates if each.model == UNCHANGED]
+        if recording.microphones == 1 and windows is not None and not everything:
+            several = None if lone else 2 + int(windows.mean(0)[1:].argmax())
+            candidates = [each for each in candidates if each.model == UNCHANGED or each.sources == several]
         found: list[tuple[Candidate, Separation]] = []
         counted = None
         for each in list(candidates):
