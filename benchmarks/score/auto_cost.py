@@ -44,12 +44,12 @@ def processor_seconds(call: Callable[[], Any], rounds: int) -> float:
     return min(spent)
 
 
-def all_tried(
-    auto: choose.AutoModel, recording: Recording
-) -> tuple[list[Separation], list[choose.Candidate]]:
-    long = recording.seconds > choose.WHOLE_SECONDS
+def all_tried(auto: choose.AutoModel, recording: Recording) -> tuple[Separation, choose.Candidate]:
+    heard = recording.loudest(choose.TRIAL_SECONDS) if recording.seconds > choose.WHOLE_SECONDS else recording
     with patch.dict(choose.SINGLE, {2: (*choose.SINGLE[2], "conv_tasnet.2talkers_8k")}):
-        return auto.tried(recording.loudest(choose.TRIAL_SECONDS) if long else recording)
+        separations, candidates = auto.tried(heard, everything=True)
+    best = max(range(len(separations)), key=lambda place: candidates[place].value_db)
+    return separations[best], candidates[best]
 
 
 def costs(seconds: float, talkers: int, rounds: int) -> dict:
@@ -66,7 +66,7 @@ def costs(seconds: float, talkers: int, rounds: int) -> dict:
         return found.model
 
     def exhaustive(recording: Recording) -> Separation:
-        best = all_tried(auto, recording)[1][0]
+        _, best = all_tried(auto, recording)
         return auto.as_tried(best)(recording)
 
     ends = scored(auto)
@@ -102,10 +102,10 @@ def measure(lengths: Sequence[float] = (12.0, 60.0), rounds: int = 3, each: int 
         for name, shares in CONDITIONS.items():
             for _, heard, sources in made(f"{talkers}, {name}", "test", talkers, *shares, 1, each):
                 recording = Recording.of(heard, RATE)
-                separations, _ = all_tried(auto, recording)
+                late, _ = all_tried(auto, recording)
                 early = auto(recording).sources
                 gains["early"].append(improvement(early, sources, heard[0]))
-                gains["all tried"].append(improvement(separations[0].sources, sources, heard[0]))
+                gains["all tried"].append(improvement(late.sources, sources, heard[0]))
         print(talkers, {label: sum(values) / len(values) for label, values in gains.items()}, flush=True)
     lost = [early - late for early, late in zip(*gains.values(), strict=True)]
     figures = {label: bootstrap(values) for label, values in gains.items()} | {"difference": bootstrap(lost)}

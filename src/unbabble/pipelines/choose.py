@@ -1,7 +1,9 @@
 """``auto``: separate with what fits, score blindly, keep the best.
 
-Of a long recording, and of one microphone, all candidates separate an excerpt, and the best one the whole; one microphone's
-talkers are counted before, and only what separates so many is a candidate. What is compared is the mean score of the talkers that there seem to be (``value_db``); how many there are is a distribution, and the value its mean.
+Of a long recording, and of one microphone, all candidates separate an excerpt, and the best one the whole; the talkers
+that one microphone hears are counted before, and only what separates so many is a candidate. What is compared is the
+mean score of the talkers that there seem to be (``value_db``); how many there are is a distribution, and the value its
+mean.
 """
 
 import math
