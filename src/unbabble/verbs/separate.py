@@ -92,7 +92,7 @@ def separate(
         inputs: Recordings: files, folders, patterns, manifests (.txt, .jsonl), or - for standard input.
         out: Folder for the results.
         model: What separates: a name that `unbabble models` lists, weights (a .safetensors file, a folder, org/name on
-            the Hugging Face Hub), or auto: for each recording, all that fit it are tried, and the best kept, by a
+            the Hugging Face Hub), or auto: for each recording, those that fit it are tried, and the best kept, by a
             blind score.
         sources: How many talkers there are; auto counts them.
         iterations: How many iterations, for models that have them.
