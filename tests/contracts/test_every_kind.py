@@ -56,7 +56,9 @@ def test_keeps_the_contract_of_its_kind(model):
     assert isinstance(built.sample_rate, int)
     assert model not in NETWORKS or isinstance(built, example(model).base)
     for kind in built.card.also:
-        assert isinstance(built.acting_as(kind), KINDS[kind].contract)
+        other = built.acting_as(kind)
+        assert isinstance(other, KINDS[kind].contract)
+        assert isinstance(other, torch.nn.Module), "it goes to a device as a network does"
 
 
 @pytest.mark.parametrize("name", registry.of_kind("adaptation"))

@@ -11,6 +11,7 @@ from unbabble.base import weights
 from unbabble.base.errors import UsageError
 from unbabble.base.kinds import KINDS
 from unbabble.base.registry import create, method
+from unbabble.networks.load import kinds_of
 from unbabble.pipelines.open import OPENERS
 
 RATE = 16000
@@ -62,6 +63,17 @@ def test_what_hears_one_microphone(stored, meeting, kind):
     )
     assert found.ndim == (0 if kind == "meter" else 1)
     torch.testing.assert_close(found, again)
+
+
+def test_what_also_is_of_another_kind(stored, meeting):
+    place = stored("enhancer")
+    assert [kind.name for kind in kinds_of(place)] == ["enhancer", "meter"]
+    assert unbabble.load(place, "meter", "cpu")(meeting) < 0
+
+
+@pytest.mark.parametrize("kind", OPENERS)
+def test_auto_is_something_packaged(kind):
+    assert callable(unbabble.load("auto", kind, "cpu"))
 
 
 def test_what_scores(stored):

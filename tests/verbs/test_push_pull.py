@@ -80,7 +80,7 @@ def test_damage_on_the_way_is_seen_and_leaves_nothing(call, tmp_path):
 @pytest.mark.parametrize(
     ("command", "code", "sentence"),
     [
-        ("push auxiva.ipa here", 2, "Model 'auxiva.ipa' has no weights: it learns from the recording itself."),
+        ("push auxiva.ipa here", 2, "Model 'auxiva.ipa' has no weights: it separates talkers without any."),
         ("push conv_tasnet.tow here", 2, "There is no model 'conv_tasnet.tow'. Did you mean 'conv_tasnet.two'?"),
         ("push conv_tasnet.two hub:nonsense", 2, "is hub:org/name, not 'hub:nonsense'"),
         ("push conv_tasnet.two here --private", 2, "Only a repository on the Hugging Face Hub"),

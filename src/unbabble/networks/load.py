@@ -61,7 +61,7 @@ def locate(name: str) -> Path:
         return hub.fetched(name)
     card, tag = registry.find(name)
     if not card.network:
-        raise UsageError(f"Model '{name}' has no weights: it learns from the recording itself.")
+        raise UsageError(f"Model '{name}' has no weights: it {card.kinds({})[0].does} without any.")
     if not tag:
         raise UsageError(
             f"There are no weights for '{card.name}' yet: train them with `unbabble train`, or name a "

@@ -179,7 +179,7 @@ class AdaptiveDAE(NeuralSeparator):
         return voice + self.purity_error(sources[:, 0])
 
 
-class Purity:
+class Purity(nn.Module):
     """How like clean speech a recording is; the ``Meter`` contract.
 
     Args:
@@ -187,10 +187,11 @@ class Purity:
     """
 
     def __init__(self, network: AdaptiveDAE) -> None:
+        super().__init__()
         self.network, self.sample_rate = network, network.sample_rate
 
     @torch.no_grad()
-    def __call__(self, waveform: Float[Tensor, "batch time"]) -> Float[Tensor, " batch"]:
+    def forward(self, waveform: Float[Tensor, "batch time"]) -> Float[Tensor, " batch"]:
         """Less D(s | A(s)): 0 is as clean as what the autoencoder learnt from.
 
         Raises:

@@ -55,7 +55,7 @@ class Network(nn.Module, ABC):
         """What it can do."""
         return self.card.kinds(self.resolved_options())[0]
 
-    def acting_as(self, kind: str) -> Any:
+    def acting_as(self, kind: str) -> nn.Module:
         """What keeps the contract of ``kind``, one of those that the card names besides its own (``also``)."""
         raise NotImplementedError(f"A {self.card.name} is no {kind}.")
 
