@@ -108,7 +108,8 @@ class Claim:
         result = load(given.name) if report else {}
         if report and not result:
             sys.exit(f"There is nothing in {RESULTS / given.name}.json yet.")
-        torch.set_num_threads(options.get("threads", getattr(self.module, "THREADS", 1)))
+        threads = options.get("threads", getattr(self.module, "THREADS", 1))
+        torch.set_num_threads(threads if isinstance(threads, int) else 1)  # several: of other processes
         for result in () if report else self.measured(given.name, quick, options):
             if not quick:
                 save(given.name, result)
