@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.kit import index
+from benchmarks.kit import index, plot
 from benchmarks.kit.claim import RESULTS, Claim, load
 
 OLDER = {
@@ -19,6 +19,8 @@ INCOMPLETE = ("real",)
 """Earlier versions did not write all that the table needs as JSON."""
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 CLAIMS = sorted(index.modules())
+DRAWN = ("blind", "ipa_claim", "neural", "no_step_size", "scaling")
+"""Those with figures."""
 
 
 def results(name: str) -> list[str]:
@@ -33,6 +35,16 @@ def test_tables_are_those_of_the_numbers(name):
     for each in results(name):
         made = Claim.named(name).module.table(load(each)).replace(*OLDER.get(each, ("", "")))
         assert made == (RESULTS / f"{each}.md").read_text(), each
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_figures_are_drawn_from_the_numbers(name, tmp_path, monkeypatch):
+    module = Claim.named(name).module
+    drawn = []
+    monkeypatch.setattr(plot, "write", lambda figure, name, dpi=130: drawn.append(figure.get_axes()))
+    module.plot(load(name))
+    assert drawn
+    assert all(axis.lines or not axis.axison for axes in drawn for axis in axes)
 
 
 def test_no_result_is_without_a_claim():
