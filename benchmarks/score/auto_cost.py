@@ -1,22 +1,24 @@
 """What does it cost that `auto` chooses, and what is lost because it chooses early?
 
-Recordings of test speakers as one microphone hears them, 8 kHz. *early*: what `auto` does: the talkers are counted, and
-what separates so many is tried on an excerpt. *all tried*, as it was before: every network for two and for three
-talkers, Conv-TasNet too, separates all of the recording (beyond half a minute, its loudest 20 s). Processor time of
-one thread, scores included, in memory, the least of several runs, over that of the named model with which `auto` ends;
-where it leaves the recording as it is, over that of the default for two talkers. Gains, in dB, on some of the
-recordings of the benchmark `auto`.
+Recordings of test speakers as one microphone hears them, 8 kHz, mixtures of 12 s in a row. *early*: what `auto` does:
+the talkers are counted, and what separates so many is tried on an excerpt. *all tried*, as it was before: every network
+for two and for three talkers, Conv-TasNet too, separates all of the recording (beyond half a minute, its loudest 20 s).
+Processor time of one thread, scores included, in memory, the least of several runs, over that of the named model with
+which `auto` ends; where it leaves the recording as it is, over that of the default for two talkers. Gains, in dB, on
+some of the recordings of the benchmark `auto`.
 
     python -m benchmarks auto_cost
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
 import torch
 
 from benchmarks.kit.auto import CONDITIONS, RATE, SEED, TALKERS, chooser, improvement, made
@@ -29,7 +31,7 @@ from unbabble.pipelines.score import BlindScorer
 from unbabble.pipelines.separate import Separation
 from unbabble.signal.statistics import bootstrap
 
-DIGITS = 3
+DIGITS, PIECE_SECONDS = 3, 12.0
 QUICK = {"lengths": [12.0], "rounds": 1, "each": 1}
 
 
@@ -55,8 +57,10 @@ def all_tried(auto: choose.AutoModel, recording: Recording) -> tuple[Separation,
 def costs(seconds: float, talkers: int, rounds: int) -> dict:
     """Of one recording."""
     auto, scorer = chooser(), BlindScorer()
-    options = {"seconds": seconds, "overlap": (0.7, 1.0), "microphones": 1}
-    heard = torch.from_numpy(DynamicMixtures(drawn("test", talkers, 0, 0, **options), SEED)[0].mixture)
+    options = {"seconds": PIECE_SECONDS, "overlap": (0.7, 1.0), "microphones": 1}
+    mixtures = DynamicMixtures(drawn("test", talkers, 0, 0, **options), SEED)
+    pieces = [mixtures[number].mixture for number in range(math.ceil(seconds / PIECE_SECONDS))]
+    heard = torch.from_numpy(np.concatenate(pieces, -1))[..., : round(seconds * RATE)]
 
     def scored(model: Callable[[Recording], Separation]) -> str:
         recording = Recording.of(heard, RATE)

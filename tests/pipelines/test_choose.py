@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unbabble.base.audio import write
@@ -56,6 +56,7 @@ def noise(seconds=1.0, channels=1, seed=0):
     return torch.randn(channels, round(seconds * RATE), generator=generator)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-15, 30), min_size=1, max_size=4), st.floats(-15, 30), st.integers(0, 2))
 def test_value_lies_between_the_scores(scores, own, count):
     probabilities = [0.0] * 3
@@ -73,6 +74,7 @@ def test_a_voice_too_many_does_no_harm_and_one_too_few_does():
     assert value_db([8], 0, two) == pytest.approx(4)
 
 
+@settings(deadline=None)
 @given(st.floats(0, 25), st.integers(2, 4))
 def test_talkers_without_a_voice_share_what_is_left_of_the_recording(own, count):
     probabilities = [0.0] * (count - 1) + [1.0]

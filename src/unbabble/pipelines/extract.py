@@ -1,4 +1,4 @@
-"""One enrolled person out of recordings of several: whom to listen to is told by a recording of that person alone.
+"""One enrolled person out of recordings of several; a recording of that person alone says whom to listen to.
 
 Either a network learnt to extract, or one that separates all voices is followed by one that tells speakers apart; of
 several that separate, for each recording the one whose voices a blind score puts highest.

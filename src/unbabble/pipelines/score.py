@@ -109,7 +109,7 @@ class BlindScorer:
             InputError: not finite, silent, too short, or of different lengths.
         """
         m, e = self._audible(mixture[None], sample_rate)[0], self._audible(estimates, sample_rate)
-        return _told(self.network.scores(m[None].to(self.device), e[None].to(self.device)))
+        return _voice_scores(self.network.scores(m[None].to(self.device), e[None].to(self.device)))
 
     def of(
         self, recording: Recording, estimates: Float[Tensor, "source time"] | None = None, channel: int = 0
@@ -126,7 +126,7 @@ class BlindScorer:
         """
         m = recording.at(self.network.sample_rate)[recording.place(channel)]
         e = m[None] if estimates is None else self._audible(estimates, recording.sample_rate)
-        return _told(self.network.scores(m[None].to(self.device), e[None].to(self.device)))
+        return _voice_scores(self.network.scores(m[None].to(self.device), e[None].to(self.device)))
 
     def files(
         self, mixture: str | os.PathLike[str], estimates: Sequence[str | os.PathLike[str]], channel: int = 1
@@ -162,9 +162,11 @@ class BlindScorer:
             channels[0] = opened[0].live[opened[0].place(channels[0])]
         if all(each.held for each in opened):
             m, e = self._together([each.samples for each in opened], opened, channels)
-            return _told(self.network.scores(m, e))
+            return _voice_scores(self.network.scores(m, e))
         blocks = zip(*(each.blocks(WINDOW_SECONDS) for each in opened), strict=False)
-        return _told(self.network.scores_of(self._together(each, opened, channels) for each in blocks))
+        return _voice_scores(
+            self.network.scores_of(self._together(each, opened, channels) for each in blocks)
+        )
 
     def _audible(self, samples: Float[Tensor, "channel time"], rate: int) -> Float[Tensor, "channel time"]:
         """At the network's rate, without an offset or rumble that matters."""
@@ -221,6 +223,6 @@ class Listener:
         return sum(found) / len(found)
 
 
-def _told(scores: Scores) -> list[VoiceScore]:
+def _voice_scores(scores: Scores) -> list[VoiceScore]:
     columns = (each[0].double().tolist() for each in scores)
     return [VoiceScore(*each) for each in zip(*columns, strict=True)]
