@@ -200,12 +200,12 @@ def largest_difference(network: NeuralSeparator, estimate: OnnxEstimate) -> floa
         with torch.no_grad():
             wanted = network.estimate(mixture)
         try:
-            found = estimate(mixture)
+            estimates = estimate(mixture)
         except Exception:  # ONNX Runtime's own kinds, which share no base
             return float("inf")
-        if found.shape != wanted.shape:
+        if estimates.shape != wanted.shape:
             return float("inf")
-        worst = max(worst, float((found - wanted).abs().max()))
+        worst = max(worst, float((estimates - wanted).abs().max()))
         power = max(power, float(wanted.square().mean()))
     return worst / max(power**0.5, 1e-30)
 

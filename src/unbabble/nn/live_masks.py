@@ -23,16 +23,16 @@ MEMORY_FRAMES = 1875
 """The level so far is the mean of this many frames, 30 s, then fades: a stream has no end."""
 
 
-def windows(length: int, heard: int) -> tuple[Float[Tensor, " time"], Float[Tensor, " time"]]:
-    """Windows for analysis and for synthesis of the last ``heard`` of ``length`` samples (Mauler & Martin, 2007).
+def windows(length: int, written: int) -> tuple[Float[Tensor, " time"], Float[Tensor, " time"]]:
+    """Windows for analysis and for synthesis of the last ``written`` of ``length`` samples (Mauler & Martin, 2007).
 
-    Their product is a Hann window over these; with ``heard`` = ``length`` both are its square root.
+    Their product is a Hann window over these; with ``written`` = ``length`` both are its square root.
     """
-    half = heard // 2
+    half = written // 2
     rise = torch.hann_window(2 * (length - half), dtype=torch.float64)[: length - half].sqrt()
-    hann = torch.hann_window(heard, dtype=torch.float64)
+    hann = torch.hann_window(written, dtype=torch.float64)
     fall = hann[half:].sqrt()
-    synthesis = torch.cat([hann[:half] / rise[length - heard :].clamp(min=1e-12), fall])
+    synthesis = torch.cat([hann[:half] / rise[length - written :].clamp(min=1e-12), fall])
     return torch.cat([rise, fall]), synthesis
 
 
@@ -61,7 +61,7 @@ class Frames(nn.Module):
             or window_length % hop_length
         ):
             raise UsageError(
-                "What is heard of a frame is a multiple of twice the hop, and the frame one of the hop and no shorter."
+                "heard_length is a multiple of twice the hop, and window_length one of the hop and no shorter."
             )
         self.window_length, self.heard_length, self.hop_length = window_length, heard_length, hop_length
         self.bins = window_length // 2 + 1

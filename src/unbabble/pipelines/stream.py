@@ -120,7 +120,7 @@ def separate_arriving(
         arrival: the recording.
         streamer: separates it.
         folder: for the voices.
-        report: is told what became of it.
+        report: filled with what became of it.
         format: of the voices' files.
         seconds: how much is taken; None for all.
         progress: is called with the seconds that were taken so far.

@@ -78,13 +78,13 @@ def export(
         raise UsageError("--int8 is for --streaming.")
     require("onnx")
     check_output(out)
-    found = load(model, "separator", "enhancer", **parse_assignments(set or []))
-    network = found.network
+    loaded = load(model, "separator", "enhancer", **parse_assignments(set or []))
+    network = loaded.network
     if streaming:
         steps = with_steps(network, model)
-        difference = export_step(steps, out, card=found.card, opset=opset, int8=int8)
+        difference = export_step(steps, out, card=loaded.card, opset=opset, int8=int8)
     else:
-        difference = write(network, out, card=found.card, opset=opset)
+        difference = write(network, out, card=loaded.card, opset=opset)
     result = Exported(model, str(out), difference)
     say(f"{model} is in {out}; ONNX Runtime differs from it by at most {difference:.1e}.", quiet)
     return result

@@ -23,7 +23,7 @@ a choice.
 (Interspeech 2020, section 2.2): all specialists run.
 
 The gate hears the whole recording before it chooses. *Live* (``live=True``, and in a stream) it chooses at the first
-frame and again every second, by what it has heard so far, and stays where the gain is small: a specialist that takes
+frame and again every second, by all frames so far, and stays where the gain is small: a specialist that takes
 over begins as at the start of a recording, since those that are not chosen do not run.
 """
 
@@ -309,12 +309,12 @@ class SparseEnsemble(LiveMasks):
 
     def _by(self, choice: Int[Tensor, " batch"], features: Features) -> Features:
         """Each recording by its specialist."""
-        found = torch.zeros_like(features)
+        together = torch.zeros_like(features)
         for number in choice.unique().tolist():
             rows = (choice == number).nonzero()[:, 0]
             masks = self.specialists[number](features[rows])
-            found = found.to(masks).index_copy(0, rows, masks)
-        return found
+            together = together.to(masks).index_copy(0, rows, masks)
+        return together
 
     def loss(  # type: ignore[override]
         self,

@@ -1,7 +1,7 @@
 """Online AuxIVA: blind separation that follows moving talkers, for endless input, in bounded memory.
 
 AuxIVA whose covariances forget: after every frame each demixing matrix is improved by iterative projection, so
-that a talker who moves is found again within about the time constant. ``stream`` gives voices while the recording
+that a talker who moves is followed within about the time constant. ``stream`` gives voices while the recording
 arrives, ``window - hop`` samples behind it; a call on a whole recording does the same, frame by frame, and gives
 the same samples.
 
@@ -66,7 +66,7 @@ class OnlineAuxIVA:
 
     Args:
         sources: number of talkers; None for as many as there are microphones.
-        time_constant: seconds after which what was heard counts 1/e: short follows faster, long separates better.
+        time_constant: seconds after which a sound counts 1/e: short follows faster, long separates better.
         recent: seconds of frames that are weighted anew whenever the filters change; 0 is the recursion as published.
         warmup: seconds at the start that are separated as a batch before anything is given out; 0 for none.
         iterations: sweeps of iterative projection after every frame.
@@ -181,7 +181,7 @@ class Streamer:
         self._padding = self.latency  # output samples that belong to the zeros in front
         self._taken = self._given = 0
         self._demixer: OnlineDemixer | None = None  # none before the first sound
-        self._exponent, self._level, self._heard = 0, 0.0, 0
+        self._exponent, self._level, self._averaged = 0, 0.0, 0
         self._rumble = LiveRumble(self._stft, sample_rate)
         self._held: list[tuple[Tensor, bool]] | None = (
             None  # frames of the warm-up, and whether they are to teach
@@ -239,8 +239,8 @@ class Streamer:
             return [*done, self._overlap_add(torch.zeros(self.sources, self._tail.shape[1], self._stft.bins))]
         learn = power > SILENT_FRAME * self._level
         if learn:
-            self._heard += 1
-            self._level += (power - self._level) / min(self._heard, max(self._memory_frames, 1))
+            self._averaged += 1
+            self._level += (power - self._level) / min(self._averaged, max(self._memory_frames, 1))
         frame = self._analyse(samples)
         self._rumble.weigh(frame)
         if self._held is None:
@@ -263,7 +263,7 @@ class Streamer:
 
     def _begin(self, samples: Tensor) -> None:
         self._exponent = int(torch.frexp(samples.abs().max()).exponent)
-        self._level, self._heard = 0.0, 0
+        self._level, self._averaged = 0.0, 0
         self._rumble.restart()
         bins = self._stft.bins
         self._demixer = OnlineDemixer(
@@ -300,8 +300,8 @@ class Streamer:
                 batch.step("ip", weights(self.method.source_model, batch.power(), len(whitened.bins)))
             matrix[whitened.bins] = batch.matrix @ whitened.transform
             mixing = torch.linalg.inv(matrix.to(torch.complex128))[:, self.method.reference, : self.sources]
-            heard = mixing[..., None] * (matrix @ mixture.transpose(0, 1))[:, : self.sources]
-            order = loudest_first(heard.abs().transpose(0, 1).flatten(1))
+            images = mixing[..., None] * (matrix @ mixture.transpose(0, 1))[:, : self.sources]
+            order = loudest_first(images.abs().transpose(0, 1).flatten(1))
             matrix[:, : self.sources] = matrix[:, order]
             self._demixer.set_matrix(matrix)
         for frame in frames:
