@@ -49,8 +49,8 @@ def models(
         card, _ = registry.find(weights["method"] if weights else name)
         kinds = _kinds(name)
         _print_card(console, name, card, kinds, about := options(card.name), weights)
-        told = _plain(card) | {"contract": kinds[0].name, "options": about}
-        return Listing({name: told | ({"weights": weights} if weights else {})})
+        described = _plain(card) | {"contract": kinds[0].name, "options": about}
+        return Listing({name: described | ({"weights": weights} if weights else {})})
     if name is not None:
         raise UsageError(f"To know about one model: unbabble models info {name}.")
     cards = registry.cards()
