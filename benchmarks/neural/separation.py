@@ -20,7 +20,7 @@ QUICK = {"models": ["bsrnn.2talkers_8k"], "sets": ["drawn_test"], "items": 2}
 
 
 def packaged() -> list[str]:
-    return [name for name in sorted(weights.packaged()) if registry.find(name)[0].contract == "separator"]
+    return [name for name in sorted(weights.packaged()) if registry.kinds_of(name)[0].name == "separator"]
 
 
 def measure(

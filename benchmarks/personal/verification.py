@@ -63,7 +63,7 @@ def measure(models: Sequence[str] = (), each: int = 8, split: str = "test", card
         each: utterances of a speaker.
         cards: put the scores into the packaged networks' cards.
     """
-    installed = [name for name in packaged() if registry.find(name)[0].contract == "embedder"]
+    installed = [name for name in packaged() if registry.kinds_of(name)[0].name == "embedder"]
     rows = {}
     for name in models or installed:
         network = networks.load(name, "embedder").network
