@@ -56,7 +56,7 @@ def true_db(estimate: torch.Tensor, voice: torch.Tensor) -> float:
 def chosen(row: Row, said: int) -> float:
     """What the strength gains that the score (0) or what is said (1) chooses."""
     own, before, after = row
-    fitting = (true for *told, true in after.values() if told[said].si_snr_db >= before)
+    fitting = (true for score, other, true in after.values() if (score, other)[said].si_snr_db >= before)
     return next(fitting, own) - own
 
 
@@ -75,7 +75,7 @@ def measure(each: int = 30, splits: Sequence[str] = ("dev", "test")) -> Iterator
         inputs = np.array([[1.0, score.si_snr_db, before] for before, score, _, _ in cases])
         table = {"recordings": 2 * each, "fit": np.linalg.lstsq(inputs, truth, rcond=None)[0].tolist()}
         for at, name in enumerate(("score", "said")):
-            told = [case[1 + at] for case in cases]
+            told = [(score, said)[at] for _, score, said, _ in cases]
             error = np.array([each.si_snr_db for each in told]) - truth
             within = [each.low_db <= true <= each.high_db for each, true in zip(told, truth, strict=True)]
             gains = np.array([chosen(row, at) for row in rows])
