@@ -10,6 +10,7 @@ import re
 import shlex
 import shutil
 from collections import defaultdict
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -20,33 +21,18 @@ import torch
 import unbabble
 from unbabble import cli
 from unbabble.base import registry
-from unbabble.verbs.adapt import adapt
-from unbabble.verbs.enhance import enhance
-from unbabble.verbs.extract import extract
-from unbabble.verbs.score import score
-from unbabble.verbs.separate import separate
-from unbabble.verbs.simulate import simulate
-from unbabble.verbs.stream import stream
-from unbabble.verbs.train import train
-from unbabble.web.serve import serve
+from unbabble.verbs import VERBS
 
 REPOSITORY = Path(__file__).parent.parent
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 DEMO = Path(unbabble.__file__).parent / "demo"
 BLOCK = re.compile(r"<!-- run(?P<same>, same output)? -->\n```(?P<kind>\w+)\n(?P<text>.*?)^```", re.S | re.M)
-VERBS = {
-    "separate": separate,
-    "score": score,
-    "enhance": enhance,
-    "extract": extract,
-    "adapt": adapt,
-    "simulate": simulate,
-    "stream": stream,
-    "train": train,
-    "serve": serve,
-}
-PAGE_OF = {"adapt": "enhance"}
-"""Of verbs that share a page."""
+FUNCTIONS = {verb.name: getattr(import_module(verb.module), verb.name) for verb in VERBS}
+PAGE_OF = {name: name for name in FUNCTIONS} | {"forget": "adapt", "prepare": "data", "push": "models", "pull": "models"}
+PAGE_OF |= dict.fromkeys(("administrator", "collected", "fill"), "serve")
+"""The page of each command, which some share."""
+FORM = ["What for", "Commands", "What comes out", "When not"]
+"""How the page of a command begins."""
 
 
 @pytest.fixture
@@ -66,6 +52,13 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "120")
     return tmp_path
+
+
+def options_of(verb: str) -> list[str]:
+    """What can be typed besides inputs, in its longest form."""
+    parameters = inspect.signature(FUNCTIONS[verb]).parameters.values()
+    keywords = [each.name for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY]
+    return [f"--{name.strip('_').replace('_', '-')}" for name in keywords]
 
 
 def expand(word: str) -> list[str]:
@@ -101,25 +94,38 @@ def test_commands_that_are_not_run_name_what_exists():
         for verb, rest in re.findall(r"^\$ unbabble (\w+)(.*)$", page.read_text(), re.M):
             verbs[verb] |= set(re.findall(r"(--[a-z0-9-]+)", rest))
     for verb, options in verbs.items():
-        if verb in VERBS:
-            known = {
-                f"--{name.strip('_').replace('_', '-')}" for name in inspect.signature(VERBS[verb]).parameters
-            }
-            assert options <= known, f"unbabble {verb}"
+        assert verb in FUNCTIONS, f"unbabble {verb}"
+        assert options <= set(options_of(verb)), f"unbabble {verb}"
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", FUNCTIONS)
 def test_every_option_is_explained(verb):
-    text = (REPOSITORY / "docs" / f"{PAGE_OF.get(verb, verb)}.md").read_text()
-    for name in inspect.signature(VERBS[verb]).parameters:
-        assert (
-            name in ("inputs", "input", "recordings", "files", "configs")
-            or f"`--{name.strip('_').replace('_', '-')}" in text
-        ), f"docs/{verb}.md lacks --{name}"
+    text = (REPOSITORY / "docs" / f"{PAGE_OF[verb]}.md").read_text()
+    for option in options_of(verb):
+        assert f"`{option}" in text, f"docs/{PAGE_OF[verb]}.md lacks {option}"
+
+
+@pytest.mark.parametrize("page", sorted(set(PAGE_OF.values())))
+def test_pages_of_commands_have_one_form(page):
+    """What for, three commands (or one of each, of many), what comes out, when not: in this order, and none empty."""
+    _, *sections = re.split(r"^## ", (REPOSITORY / "docs" / f"{page}.md").read_text(), flags=re.M)
+    titles, texts = zip(*(section.split("\n", 1) for section in sections))
+    assert list(titles[: len(FORM)]) == FORM
+    assert all(len(text.split()) > 10 for text in texts[: len(FORM)])
+    commands = re.findall(r"^\$ .*\bunbabble (\w+)", texts[1], re.M)
+    verbs = {verb for verb, its in PAGE_OF.items() if its == page}
+    assert verbs <= set(commands)
+    assert 3 <= len(commands) <= 5
+
+
+def test_every_page_is_in_the_navigation():
+    navigation = (REPOSITORY / "mkdocs.yml").read_text().partition("nav:")[2].partition("markdown_extensions")[0]
+    named = re.findall(r"(\S+\.md)", navigation)
+    assert sorted(named) == sorted(page.name for page in (REPOSITORY / "docs").glob("*.md"))
 
 
 def test_every_method_has_its_section():
-    text = (REPOSITORY / "docs" / "separate.md").read_text()
+    text = (REPOSITORY / "docs" / "methods.md").read_text()
     sections = set(re.findall(r"^### (\w+)$", text, re.M))
     assert sections == {
         card.name for card in registry.cards().values() if card.contract in ("separator", "enhancer")

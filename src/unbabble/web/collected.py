@@ -12,6 +12,7 @@ from unbabble.base.errors import InputError, OutputError, UsageError
 from unbabble.base.extras import require
 from unbabble.base.files import PARTIAL_SUFFIX, writable_folder
 from unbabble.base.report import FileReport, Report, plain, timestamp
+from unbabble.verbs.options import AnyPath, as_path
 from unbabble.web.review.card import How, LayoutName
 from unbabble.web.review.splits import DEV_SHARE, TEST_SHARE
 
@@ -24,10 +25,10 @@ LEAST_SHARD_MEGABYTES = 1
 
 
 def collected(
-    out: Path,
+    out: AnyPath,
     /,
     *,
-    data: Path = Path("unbabble-data"),
+    data: AnyPath = Path("unbabble-data"),
     database: str | None = None,
     storage: str | None = None,
     campaign: str | None = None,
@@ -39,7 +40,7 @@ def collected(
     dev: float = DEV_SHARE,
     test: float = TEST_SHARE,
     overwrite: bool = False,
-    report: Path | None = None,
+    report: AnyPath | None = None,
     quiet: bool = False,
 ) -> Report:
     """Export the recordings that a site's reviewers have accepted: WAV files, manifests, splits, licence and consent.
@@ -75,6 +76,7 @@ def collected(
         UsageError: shares that are none, or a folder that holds something else.
     """
     require("web")
+    out, data, report = Path(out), Path(data), as_path(report)
     from unbabble.web.database import Database
     from unbabble.web.review.datasets import without_withdrawn
     from unbabble.web.review.export import export

@@ -5,14 +5,15 @@ from pathlib import Path
 
 from unbabble.base.errors import InputError
 from unbabble.base.extras import require
+from unbabble.verbs.options import AnyPath
 
 
 def fill(
     study: str,
-    folder: Path,
+    folder: AnyPath,
     /,
     *,
-    data: Path = Path("unbabble-data"),
+    data: AnyPath = Path("unbabble-data"),
     database: str | None = None,
     storage: str | None = None,
 ) -> None:
@@ -34,6 +35,7 @@ def fill(
         MissingExtraError: without the extra.
     """
     require("web")
+    folder, data = Path(folder), Path(data)
     from sqlalchemy import select
 
     from unbabble.web.database import Database

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.extras import require
+from unbabble.verbs.options import AnyPath
 
 EXTRA = "web"
 LIBRARIES = (
@@ -26,7 +27,7 @@ LEAST_PORT, MOST_PORT = 1, 65535
 
 def serve(
     *,
-    data: Path = Path("unbabble-data"),
+    data: AnyPath = Path("unbabble-data"),
     database: str | None = None,
     storage: str | None = None,
     host: str = "127.0.0.1",
@@ -75,7 +76,7 @@ def serve(
     if workers < 0 or min(kept_days, most_minutes, most_megabytes) <= 0:
         raise UsageError("The number of workers is 0 or more; days, minutes and megabytes are above 0.")
     settings = Settings.of(
-        data,
+        Path(data),
         database,
         storage,
         address or f"http://{f'[{host}]' if ':' in host else host}:{port}",
@@ -171,9 +172,9 @@ class Workers:
 def administrator(
     name: str,
     *,
-    data: Path = Path("unbabble-data"),
+    data: AnyPath = Path("unbabble-data"),
     database: str | None = None,
-    password_file: Path | None = None,
+    password_file: AnyPath | None = None,
 ) -> None:
     """Make an administrator's account for the site, or give it another password.
 
@@ -193,12 +194,12 @@ def administrator(
     from unbabble.web.rooms.accounts import add_user
     from unbabble.web.settings import Settings
 
-    settings = Settings.of(data, database)
+    settings = Settings.of(Path(data), database)
     store = Database(settings.database)
     store.migrate()
     if password_file is not None:
         try:
-            password = (password_file.read_text().splitlines() or [""])[0]
+            password = (Path(password_file).read_text().splitlines() or [""])[0]
         except OSError as error:
             raise UsageError(f"Cannot read '{password_file}': {error.strerror}.") from None
     else:
