@@ -28,7 +28,8 @@ PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 DEMO = Path(unbabble.__file__).parent / "demo"
 BLOCK = re.compile(r"<!-- run(?P<same>, same output)? -->\n```(?P<kind>\w+)\n(?P<text>.*?)^```", re.S | re.M)
 FUNCTIONS = {verb.name: getattr(import_module(verb.module), verb.name) for verb in VERBS}
-PAGE_OF = {name: name for name in FUNCTIONS} | {"forget": "adapt", "prepare": "data", "push": "models", "pull": "models"}
+PAGE_OF = {name: name for name in FUNCTIONS}
+PAGE_OF |= {"forget": "adapt", "prepare": "data", "push": "models", "pull": "models"}
 PAGE_OF |= dict.fromkeys(("administrator", "collected", "fill"), "serve")
 """The page of each command, which some share."""
 FORM = ["What for", "Commands", "What comes out", "When not"]
@@ -109,17 +110,18 @@ def test_every_option_is_explained(verb):
 def test_pages_of_commands_have_one_form(page):
     """What for, three commands (or one of each, of many), what comes out, when not: in this order, and none empty."""
     _, *sections = re.split(r"^## ", (REPOSITORY / "docs" / f"{page}.md").read_text(), flags=re.M)
-    titles, texts = zip(*(section.split("\n", 1) for section in sections))
-    assert list(titles[: len(FORM)]) == FORM
-    assert all(len(text.split()) > 10 for text in texts[: len(FORM)])
-    commands = re.findall(r"^\$ .*\bunbabble (\w+)", texts[1], re.M)
+    assert [section.splitlines()[0] for section in sections[: len(FORM)]] == FORM
+    assert all(len(section.split()) > 10 for section in sections[: len(FORM)])
+    commands = re.findall(r"^\$ .*\bunbabble (\w+)", sections[1], re.M)
     verbs = {verb for verb, its in PAGE_OF.items() if its == page}
     assert verbs <= set(commands)
     assert 3 <= len(commands) <= 5
 
 
 def test_every_page_is_in_the_navigation():
-    navigation = (REPOSITORY / "mkdocs.yml").read_text().partition("nav:")[2].partition("markdown_extensions")[0]
+    navigation = (
+        (REPOSITORY / "mkdocs.yml").read_text().partition("nav:")[2].partition("markdown_extensions")[0]
+    )
     named = re.findall(r"(\S+\.md)", navigation)
     assert sorted(named) == sorted(page.name for page in (REPOSITORY / "docs").glob("*.md"))
 

@@ -12,11 +12,12 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
+import unbabble
 from tests.web.conftest import log_in, wav
 from tests.web.contributed import TALKERS, add_campaign, add_participant, contribute, separate
 from unbabble import cli
 from unbabble.base import registry
-from unbabble.base.errors import InputError
+from unbabble.base.errors import InputError, UsageError
 from unbabble.data import manifest
 from unbabble.web.queue import queue
 from unbabble.web.queue.disposal import sweep
@@ -330,6 +331,16 @@ def test_what_cannot_be_exported_is_one_sentence(light_site, tmp_path, capsys, o
     assert collected(light_site, tmp_path / "set", *options) == code
     assert told in capsys.readouterr().err
     assert not (tmp_path / "set").exists()
+
+
+def test_the_commands_of_the_site_take_paths_as_text(tmp_path):
+    with pytest.raises(InputError, match="no site"):
+        unbabble.collected(f"{tmp_path}/set", data=f"{tmp_path}/nowhere")
+    with pytest.raises(InputError, match="no folder"):
+        unbabble.fill("english", f"{tmp_path}/nowhere", data=f"{tmp_path}/site")
+    (tmp_path / "password").write_text("short")
+    with pytest.raises(UsageError):
+        unbabble.administrator("anna", data=f"{tmp_path}/site", password_file=f"{tmp_path}/password")
 
 
 def test_a_folder_without_a_site_and_a_site_without_recordings(light_site, tmp_path, capsys):
