@@ -128,7 +128,7 @@ def table(result: dict) -> str:
         times = [f"{row[key]:.2f}" for key in ("named_s", "early_s", "all_tried_s")]
         over = [f"{row[key] / row['named_s']:.2f}" for key in ("early_s", "all_tried_s")]
         rows.append([f"{row['seconds']:g}", str(row["talkers"]), row["ends_with"], *times, *over])
-    gains = [[label, figure(*each.values())] for label, each in result["gains"].items()]
+    gains = [[label, figure(list(each.values()))] for label, each in result["gains"].items()]
     return page(
         "Processor time in s, and how many times that of the named model with which it ends:",
         grid("recording, s | talkers | ends with | named | early | all tried | early | all tried", rows),
