@@ -73,6 +73,7 @@ def test_devices_and_open_files_stay_what_they_are(tmp_path):
         ("folder", "it is a folder"),
         ("file/r.json", "'.*file' is not a folder"),
         ("file/in/r.json", "not a folder"),
+        ("mixture.WAV", "called like a recording"),
     ],
 )
 def test_what_cannot_be_written_is_said_before(tmp_path, name, reason):

@@ -5,6 +5,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from unbabble.base.errors import InputError, UsageError
@@ -126,6 +127,12 @@ def test_nothing_to_do_is_wrong_usage(tmp_path):
         expand([str(tmp_path / "*.wav")], tmp_path)
 
 
+@pytest.mark.parametrize("given", [["a.wav"], 3, b"a.wav", np.zeros((2, 9))])
+def test_what_is_no_path_is_no_name_of_a_recording(tmp_path, given):
+    with pytest.raises(UsageError, match="A recording is named by its path, not by"):
+        expand([given], tmp_path)
+
+
 def test_a_file_whose_name_has_brackets_is_no_pattern(tmp_path):
     (tmp_path / "take[1].wav").write_bytes(b"sound")
     assert listed([tmp_path / "take[1].wav"], tmp_path) == [("take[1].wav", "take[1]")]
@@ -159,6 +166,7 @@ def test_standard_input(tmp_path, monkeypatch):
         (".wav", None, "wav"),
         (".hidden/x.wav", ".", "hidden-x"),
         (f"{'long' * 60}/x.wav", ".", "x"),
+        (f"{'ü' * 120}.wav", None, "ü" * 80),
     ],
 )
 def test_what_results_are_called(path, below, name):

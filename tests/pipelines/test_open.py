@@ -8,7 +8,7 @@ import torch
 import unbabble
 from tests.contracts.examples import of_kind, talkers
 from unbabble.base import weights
-from unbabble.base.errors import UsageError
+from unbabble.base.errors import InputError, UsageError
 from unbabble.base.kinds import KINDS
 from unbabble.base.registry import create, method
 from unbabble.networks.load import kinds_of
@@ -69,6 +69,21 @@ def test_what_also_is_of_another_kind(stored, meeting):
     place = stored("enhancer")
     assert [kind.name for kind in kinds_of(place)] == ["enhancer", "meter"]
     assert unbabble.load(place, "meter", "cpu")(meeting) < 0
+
+
+@pytest.mark.parametrize("name", ["", "x.wav"])
+def test_what_is_no_name_of_a_model(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=f"There is no model '{name}'"):
+        unbabble.load(name)
+
+
+def test_a_file_is_no_model_unless_it_holds_weights(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "x.wav").write_bytes(b"sound")
+    with pytest.raises(InputError, match=r"'in/x\.wav' is no model: weights are"):
+        unbabble.load("in/x.wav")
 
 
 @pytest.mark.parametrize("kind", OPENERS)

@@ -1,5 +1,6 @@
 """What a recording is, asked once."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -18,7 +19,12 @@ def samples():
 
 def test_whatever_is_at_hand(samples, tmp_path):
     write(tmp_path / "x.wav", samples, RATE)
-    for source in (tmp_path / "x.wav", str(tmp_path / "x.wav"), Audio(samples, RATE)):
+    for source in (
+        tmp_path / "x.wav",
+        str(tmp_path / "x.wav"),
+        Audio(samples, RATE),
+        Audio(samples.numpy(), RATE),
+    ):
         assert torch.equal(Recording.of(source).samples, samples)
     given = Recording.of(samples.double().numpy(), RATE)
     assert torch.equal(given.samples, samples)
@@ -33,9 +39,14 @@ def test_whatever_is_at_hand(samples, tmp_path):
         (torch.ones(2, 0), RATE, InputError, "no samples"),
         (torch.tensor([0.0, float("nan")]), RATE, InputError, "not numbers"),
         (torch.ones(5), None, UsageError, "needs its sample_rate"),
-        (torch.ones(5), 0, UsageError, "needs its sample_rate"),
+        (torch.ones(5), 0, UsageError, "whole number of Hz, not 0"),
         (torch.ones(1, 1, 5), RATE, UsageError, "not of 3 axes"),
         (torch.ones(500, 2), RATE, UsageError, "turn them round"),
+        (np.ones((2, 500), np.int16), RATE, UsageError, "full scale 1, not int16"),
+        (np.array(["a.wav"]), RATE, UsageError, "array of numbers"),
+        (torch.ones(2, 500), -1, UsageError, "whole number of Hz, not -1"),
+        (torch.ones(2, 500), 8000.5, UsageError, "whole number of Hz, not 8000.5"),
+        (torch.ones(2, 500), float("nan"), UsageError, "whole number of Hz, not nan"),
         ("nothing.wav", None, InputError, "There is no file"),
     ],
 )

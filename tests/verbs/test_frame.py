@@ -57,6 +57,17 @@ def piped(monkeypatch, path: Path) -> str:
     return "-"
 
 
+@pytest.mark.parametrize("listed", ["calls.txt", "call", "linked.json"])
+def test_no_report_takes_the_place_of_what_is_read(here, listed, capsys):
+    make(here / "call.wav").rename(here / "call")
+    (here / "linked.json").symlink_to("call")
+    (here / "calls.txt").write_text("call\n")
+    before = kept(here)
+    assert cli.run(["separate", "call", "calls.txt", "--model", "ica", "--no-score", "--report", listed]) == 2
+    assert f"unbabble: Cannot write '{listed}': it is read here" in capsys.readouterr().err
+    assert kept(here) == before
+
+
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize(("verb", "options"), [(separate, ICA), (stream, LIVE)])
 def test_recordings_of_one_name_keep_their_folders(here, verb, options, overwrite):

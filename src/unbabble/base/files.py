@@ -9,12 +9,13 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from unbabble.base.errors import OutputError
+from unbabble.base.inputs import SUFFIXES
 
 PARTIAL_SUFFIX = ".partial"
 DEMO_FOLDER = Path(__file__).parent.parent / "demo"
@@ -83,11 +84,14 @@ def check_output(path: str | os.PathLike[str] | None) -> None:
     """Check that a file can be written, before any work; nothing is left behind, and None is fine.
 
     Raises:
-        OutputError: it cannot, and why: a folder of that name, a folder that is a file, no permission, a full disk.
+        OutputError: it cannot, and why: a folder of that name, a folder that is a file, no permission, a full disk, the
+            name of a recording, which would be lost.
     """
     if path is None:
         return
     path = Path(path)
+    if path.suffix.lower() in SUFFIXES:
+        raise OutputError(f"Cannot write '{path}': it is called like a recording.")
     try:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, "it is a folder")
@@ -103,6 +107,16 @@ def check_output(path: str | os.PathLike[str] | None) -> None:
         probe.unlink()
     except OSError as error:
         raise OutputError(f"Cannot write '{path}': {error.strerror or error}.") from error
+
+
+def check_not_read(path: Path | None, read: Iterable[str | os.PathLike[str]]) -> None:
+    """Check that an output is none of the files that are ``read``; None is fine.
+
+    Raises:
+        OutputError: it is one, which would be lost.
+    """
+    if path is not None and os.path.realpath(path) in {os.path.realpath(each) for each in read}:
+        raise OutputError(f"Cannot write '{path}': it is read here, and would be lost.")
 
 
 def partial_name(name: str) -> str:

@@ -28,8 +28,8 @@ SIMULATED = "metadata.json"
 """Where this stands beside a mixture, ``simulate`` made it."""
 RECORD_NAME = "unbabble.json"
 """Where this stands, all else is the result of an earlier run."""
-LONGEST_NAME = 200
-"""Bytes of a folder's name."""
+LONGEST_NAME = 160
+"""Bytes of a folder's name; that of the folder in the making is longer, and file systems take 255."""
 STDIN = "-"
 MICROPHONE = "mic"
 """What ``stream`` takes for the microphones of this machine."""
@@ -73,7 +73,13 @@ def expand(inputs: Sequence[str | Path], spool: str | Path) -> list[Input]:
             "Name at least one recording: a file, a folder, a pattern, a manifest, or - for stdin."
         )
     recordings: dict[str, Input] = {}  # by real place, so that nothing comes twice
-    for text in map(str, inputs):
+    for given in inputs:
+        if not isinstance(given, str | os.PathLike):
+            raise UsageError(
+                f"A recording is named by its path, not by {type(given).__name__}: several are so many arguments; "
+                "samples go to what unbabble.load returns."
+            )
+        text = os.fspath(given)
         if not text:
             raise UsageError("The name of a recording is empty.")
         if text == STDIN:
@@ -106,6 +112,8 @@ def result_name(path: Path, below: Path | None = None) -> str:
         name = "-".join([*folder.relative_to(os.path.abspath(below)).parts, name])
     if len(os.fsencode(name)) > LONGEST_NAME:
         name = path.stem
+    while len(os.fsencode(name)) > LONGEST_NAME:
+        name = name[:-1]
     return name.strip(". ") or "recording"
 
 

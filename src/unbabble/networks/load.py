@@ -45,7 +45,12 @@ def _lies_elsewhere(name: str) -> bool:
 
 def _is_folder(name: str) -> bool:
     """Whether ``name`` is a folder, and no method is called so."""
-    return name not in registry.cards() and name not in registry.models() and Path(name).expanduser().is_dir()
+    return (
+        bool(name)
+        and name not in registry.cards()
+        and name not in registry.models()
+        and Path(name).expanduser().is_dir()
+    )
 
 
 def locate(name: str) -> Path:
@@ -57,6 +62,8 @@ def locate(name: str) -> Path:
     """
     if name.endswith(FILE_SUFFIXES) or _is_folder(name):
         return Path(name).expanduser()
+    if Path(name).is_file():
+        raise InputError(f"'{name}' is no model: weights are a .safetensors file, a folder, or on the Hub.")
     if hub.looks_like_hub(name):
         return hub.fetched(name)
     card, tag = registry.find(name)

@@ -6,9 +6,10 @@ first asked for, and kept.
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Self
+from numbers import Real
+from typing import Any, Self
 
 import torch
 from jaxtyping import Float
@@ -243,16 +244,36 @@ def _as_audio(source: Tensor | Audio | Source, sample_rate: int | None) -> Audio
     if isinstance(source, Audio):
         audio = source
         if source.path is None:
-            audio_files.channels_first(source.samples)
+            samples, rate = _checked(source.samples, source.sample_rate)
+            audio = replace(source, samples=samples, sample_rate=rate)
     elif isinstance(source, str | os.PathLike | bytes) or hasattr(source, "read"):
         return audio_files.read(source)  # type: ignore[arg-type]
     else:
-        samples = torch.as_tensor(source, dtype=torch.float32).detach().cpu()
-        if sample_rate is None or sample_rate <= 0:
-            raise UsageError("A tensor of samples needs its sample_rate in Hz.")
-        audio = Audio(audio_files.channels_first(samples), sample_rate)
+        audio = Audio(*_checked(source, sample_rate))
     if not audio.samples.numel():
         raise InputError("The recording has no samples.")
     if not audio.samples.isfinite().all():
         raise InputError("The recording contains samples that are not numbers (NaN or infinity).")
     return audio
+
+
+def _checked(samples: Any, sample_rate: float | None) -> tuple[Float[Tensor, "channel time"], int]:
+    """Samples as they must be, and their rate.
+
+    Raises:
+        UsageError: what is no samples, or not in that shape and scale, or no rate.
+    """
+    try:
+        tensor = torch.as_tensor(samples).detach().cpu()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UsageError("Samples are a tensor or an array of numbers.") from error
+    if not tensor.is_floating_point():
+        raise UsageError(
+            f"Samples are floating-point numbers with full scale 1, not {str(tensor.dtype).removeprefix('torch.')}: "
+            "divide those of 16 bits by 32768."
+        )
+    if sample_rate is None:
+        raise UsageError("A tensor of samples needs its sample_rate in Hz.")
+    if not isinstance(sample_rate, Real) or not sample_rate > 0 or sample_rate % 1:
+        raise UsageError(f"The sample_rate is a whole number of Hz, not {sample_rate}.")
+    return audio_files.channels_first(tensor.float()), int(sample_rate)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from unbabble.base import notes
-from unbabble.base.files import check_output, remove_partial, writable_folder
+from unbabble.base.files import check_not_read, check_output, remove_partial, writable_folder
 from unbabble.base.inputs import STDIN, Input, expand
 from unbabble.base.report import FileReport, Report, timestamp
 from unbabble.jobs.attempt import Named
@@ -120,6 +120,7 @@ class Batch(Frame):
         result = Report(verb, config=config)
         with tempfile.TemporaryDirectory(prefix="unbabble-") as spool:
             given = expand(inputs, spool)
+            check_not_read(self.report, [*inputs, *(each.path for each in given)])
             remove_partial(writable_folder(self.out))
             folders = ResultFolders(self.out, verb)
             tasks = [
