@@ -74,6 +74,7 @@ def test_marked_blocks_run(page, here, capsys):
     for block in BLOCK.finditer(page.read_text()):
         if block["kind"] == "python":
             exec(compile(block["text"], str(page), "exec"), {})
+            capsys.readouterr()
             continue
         lines = block["text"].replace("\\\n", " ").splitlines()
         for line in lines:
