@@ -330,6 +330,28 @@ def test_exit_codes_of_a_process(here, arguments, code, output, errors):
     )
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no /dev/full")
+@pytest.mark.parametrize("arguments", ["models", "--help", "separate --help"])
+def test_what_cannot_be_printed_is_one_sentence(here, arguments):
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "unbabble.cli", *arguments.split()]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "unbabble: Not all could be printed: No space left on device.\n",
+    )
+
+
+def test_standard_input_by_name(here, call, monkeypatch):
+    make_mixture(here / "x.wav")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO((here / "x.wav").read_bytes())))
+    code, _ = call(
+        "stream", "--input", "-", "--model", "online_auxiva", "--set", "window_length=256", "--quiet"
+    )
+    assert code == 0
+    assert (here / "voices" / "stdin" / "source1.wav").is_file()
+
+
 def test_models_and_their_options(here, capsys):
     assert cli.run(["models"]) == 0
     assert "ica.fastica" in capsys.readouterr().out

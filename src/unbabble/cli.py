@@ -61,6 +61,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output, `head` say, has seen enough
         sys.stderr.close()
         return 0
+    except MemoryError:
+        return _fail("There is not enough memory for this.", 1)
+    except OSError as error:  # of what is printed: files are written, and read, with sentences of their own
+        return _fail(f"Not all could be printed: {error.strerror or error}.", 1)
     except KeyboardInterrupt:
         return _fail("Interrupted.", 1)
     return int(getattr(result, "exit_code", 0))
@@ -82,7 +86,9 @@ def main() -> None:
 
 
 def _stdin_last(arguments: list[str]) -> list[str]:
-    """Cyclopts takes a lone ``-`` for an option unless it stands behind ``--``."""
+    """Cyclopts takes a lone ``-`` for an option unless it stands behind ``--`` or ``=``."""
+    if "--input" in arguments[:-1] and arguments[(place := arguments.index("--input")) + 1] == "-":
+        arguments = [*arguments[:place], "--input=-", *arguments[place + 2 :]]
     others = [argument for argument in arguments if argument != "-"]
     if len(others) == len(arguments):
         return arguments

@@ -84,6 +84,7 @@ def test_neighbouring_microphones_lie_at_the_spacing(microphones: int):
         (SimulatedRooms((6, 5, 3), -1), 1, UsageError, "positive RT60"),
         (SimulatedRooms((3, 3, 2.5), 0.3, distance_m=(4, 5)), 1, InputError, "do not fit"),
         (ROOM, 13, InputError, "do not fit"),
+        (SimulatedRooms((6, 5, 3), spacing_m=7), 1, UsageError, "2 microphones, 7 m apart, do not fit"),
         (SimulatedRooms((6, 5, 3), array="square"), 1, UsageError, "unknown"),  # pyright: ignore
     ],
 )

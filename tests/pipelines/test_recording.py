@@ -56,6 +56,11 @@ def test_what_is_no_recording(source, rate, error, sentence):
     assert sentence in str(raised.value)
 
 
+def test_the_loudest_part_of_one_sample_from_three_microphones(tmp_path):
+    write(tmp_path / "x.wav", 0.5 * torch.ones(3, 1), RATE)
+    assert Recording.of(tmp_path / "x.wav").loudest(1.0).samples.shape == (3, 1)
+
+
 @pytest.mark.parametrize("length", [2, 799, 800, 801, 1000, 1001, 3000])
 @pytest.mark.parametrize("overlap", [0.0, 0.02])
 def test_blocks_in_memory_are_those_of_the_file(tmp_path, length, overlap):

@@ -105,6 +105,15 @@ def test_a_picture(recording, capsys):
     assert "Picture: a.png" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "arguments", [("in/a.wav", "voices/a", "--plot", "a.jpg"), ("in", "voices", "--plot", "a.png")]
+)
+def test_what_is_no_picture_is_refused(recording, capsys, arguments):
+    assert cli.run(["score", *arguments]) == 2
+    assert capsys.readouterr().err.startswith("unbabble: --plot takes ")
+    assert not any(recording.glob("a.*"))
+
+
 def test_what_separate_wrote(recording, save, capsys):
     network = save(recording / "network.safetensors")
     found = separate("in/a.wav", "in/b.wav", out=recording / "out", model=str(network), quiet=True)

@@ -156,6 +156,10 @@ class SimulatedRooms:
         centre = np.array([*self.size_m]) * (0.5, 0.5, 0.0) + (*rng.uniform(-0.2, 0.2, 2), 1.2)
         turn = rng.uniform(0, 2 * np.pi)
         array = centre[:, None] + array_geometry(self.array, microphones, self.spacing_m, turn)
+        if not ((array > 0) & (array < np.array(self.size_m)[:, None])).all():
+            raise UsageError(
+                f"{microphones} microphones, {self.spacing_m:g} m apart, do not fit into the room."
+            )
         places = self._places(rng, centre, talkers)
         background = rng.uniform(
             WALL_MARGIN_M, np.array(self.size_m) - WALL_MARGIN_M, (self.background_places, 3)

@@ -237,7 +237,11 @@ class Recording:
             energy = float(block.square().sum())
             if energy > most:
                 best, most = block, energy
-        return Recording.of(best, self.sample_rate)
+        length = best.shape[1]
+        info = replace(
+            self.info, seconds=length / self.sample_rate, frames=length, lost_seconds=0.0, warnings=[]
+        )
+        return Recording(info, best)
 
 
 def _as_audio(source: Tensor | Audio | Source, sample_rate: int | None) -> Audio:

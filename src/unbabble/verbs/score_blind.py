@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 SHOWN_SECONDS = 60.0
 """Of a recording, in its picture."""
 RANGE_DB = 70.0
+PICTURE_SUFFIX = ".png"
 
 
 class BlindReport(Report):
@@ -90,8 +91,15 @@ def score_blind(
     tasks = find_blind_tasks([*map(Path, files)], mixture and Path(mixture), [*map(Path, estimates)])
     pictures: list[Path | None] = [None] * len(tasks)
     if plot is not None:
-        one = len(tasks) == 1 and plot.suffix.lower() == ".png"
-        pictures = [plot] if one else [plot / f"{name}.png" for name in _picture_names(tasks)]
+        one = len(tasks) == 1 and plot.suffix.lower() == PICTURE_SUFFIX
+        if plot.suffix and not one and not plot.is_dir():
+            wanted = (
+                f"a {PICTURE_SUFFIX} file, or a folder"
+                if len(tasks) == 1
+                else "a folder where there are several"
+            )
+            raise UsageError(f"--plot takes {wanted}, not '{plot}'.")
+        pictures = [plot] if one else [plot / f"{name}{PICTURE_SUFFIX}" for name in _picture_names(tasks)]
         check_output(pictures[0])
     BlindScorer(model, str(choose_device(device)))  # says what is wrong with the request, before any work
     result = BlindReport("score", config={"model": model, "channel": channel, "device": device})
