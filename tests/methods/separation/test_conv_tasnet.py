@@ -7,7 +7,7 @@ import torch
 
 from unbabble.base.errors import UsageError
 from unbabble.methods.separation.conv_tasnet import ConvTasNet
-from unbabble.nn.tcn import Block, Depthwise, make_norm
+from unbabble.nn.tcn import NORMS, Block, Depthwise
 
 CAUSAL = ConvTasNet.TINY | {"causal": True}
 
@@ -56,13 +56,13 @@ def test_no_skip_connections_as_in_the_first_version():
 
 
 def test_global_norm_is_equations_8_to_10():
-    norm, x = make_norm("global", 5), _noise(3, 40, 5) * 7 + 2
+    norm, x = NORMS["global"](5), _noise(3, 40, 5) * 7 + 2
     expected = torch.stack([(item - item.mean()) / (item.var(correction=0) + 1e-8).sqrt() for item in x])
     torch.testing.assert_close(norm(x), expected, rtol=0, atol=1e-5)
 
 
 def test_cumulative_norm_is_equations_11_to_13():
-    norm: Any = make_norm("cumulative", 5)
+    norm: Any = NORMS["cumulative"](5)
     x = _noise(2, 30, 5) * 3 + 1
     with torch.no_grad():
         norm.weight.copy_(torch.arange(1.0, 6))
@@ -77,7 +77,7 @@ def test_cumulative_norm_is_equations_11_to_13():
 
 
 def test_channel_norm_treats_each_frame_alone():
-    found = make_norm("channel", 6)(_noise(2, 10, 6) * 5 + 3)
+    found = NORMS["channel"](6)(_noise(2, 10, 6) * 5 + 3)
     torch.testing.assert_close(found.mean(-1), torch.zeros(2, 10), rtol=0, atol=1e-6)
     torch.testing.assert_close(found.std(-1, correction=0), torch.ones(2, 10), rtol=0, atol=1e-5)
 
