@@ -246,6 +246,7 @@ def test_images_flac_and_quiet(here, call):
         ("separate x.wav --model ica --out x.wav/in", "Cannot write to folder 'x.wav/in'"),
         ("separate nothing --model ica", "holds no recordings"),
         ("separate *.ogg --model ica", "No file matches '*.ogg'"),
+        ("separate zero\0byte.wav --model ica", "has a zero byte"),
         ("models info", "Name a model"),
         ("models info icu", "Did you mean 'ica'?"),
     ],
@@ -328,6 +329,22 @@ def test_exit_codes_of_a_process(here, arguments, code, output, errors):
         output,
         errors,
     )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["score {}", "stream {}", "separate x.wav --model {}", "models info {}", "prepare folder {}"],
+)
+def test_a_name_that_no_file_system_takes(here, call, arguments):
+    make_mixture(here / "x.wav")
+    code, text = call(*arguments.format("x" * 300).split())
+    assert code in (1, 2)
+    assert text.count("\n") == 1
+    assert "x" * 300 in text
+    code, text = call("separate", "x" * 300, "x.wav", "--model", "ica", "--no-score")
+    assert code == 1
+    assert "cannot be opened: File name too long" in text
+    assert (here / "voices" / "x" / "source1.wav").is_file()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no /dev/full")

@@ -63,8 +63,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return 0
     except MemoryError:
         return _fail("There is not enough memory for this.", 1)
-    except OSError as error:  # of what is printed: files are written, and read, with sentences of their own
-        return _fail(f"Not all could be printed: {error.strerror or error}.", 1)
+    except OSError as error:
+        what = f"'{error.filename}'" if error.filename else "Not all could be printed"
+        return _fail(f"{what}: {error.strerror or error}.", 1)
     except KeyboardInterrupt:
         return _fail("Interrupted.", 1)
     return int(getattr(result, "exit_code", 0))

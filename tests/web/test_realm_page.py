@@ -32,6 +32,17 @@ def site_here(tmp_path, monkeypatch):
     app.state.database.close()
 
 
+def test_no_password_is_one_sentence(site_here, monkeypatch, capsys):
+    def closed(prompt):
+        raise EOFError
+
+    monkeypatch.setattr(getpass, "getpass", closed)
+    assert cli.run(["administrator", "--name", "anna"]) == 2
+    assert capsys.readouterr().err == (
+        "unbabble: No password was typed; --password-file names a file that holds it.\n"
+    )
+
+
 def collect_and_review(app) -> None:
     """A campaign, two pairs of contributors, and a reviewer who takes three of four recordings."""
     boss, _ = campaign(app)

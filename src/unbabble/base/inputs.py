@@ -80,8 +80,8 @@ def expand(inputs: Sequence[str | Path], spool: str | Path) -> list[Input]:
                 "samples go to what unbabble.load returns."
             )
         text = os.fspath(given)
-        if not text:
-            raise UsageError("The name of a recording is empty.")
+        if not text or "\0" in text:
+            raise UsageError(f"The name of a recording {'has a zero byte' if text else 'is empty'}.")
         if text == STDIN:
             path = _spooled(Path(spool))
             recordings.setdefault(str(path), Input(STDIN, path, path.name))
@@ -119,7 +119,7 @@ def result_name(path: Path, below: Path | None = None) -> str:
 
 def _paths(path: Path, text: str) -> Iterator[tuple[Path, Path | None]]:
     """Each recording, and the folder that was searched for it; of manifests the one that holds all they name."""
-    if path.is_dir():
+    if os.path.isdir(path):  # which also knows names that are too long for files, unlike Path.is_dir
         if is_result(path):
             raise UsageError(f"Folder '{text}' holds results: name its files to take them as recordings.")
         files = list(recordings_in(path))
@@ -129,7 +129,7 @@ def _paths(path: Path, text: str) -> Iterator[tuple[Path, Path | None]]:
     elif path.suffix.lower() in MANIFEST_SUFFIXES and path.is_file():
         files = read_manifest(path)
         yield from ((file, _common_folder(files)) for file in files)
-    elif not path.exists() and glob.has_magic(text):
+    elif not os.path.exists(path) and glob.has_magic(text):
         yield from _matches(path, text)
     else:
         yield path, None
@@ -226,7 +226,7 @@ def read_manifest(path: str | Path) -> list[Path]:
                 raise UsageError(f"Line {number} of manifest '{path}' is not JSON.") from error
             if isinstance(entry, dict):
                 entry = next((entry[key] for key in MANIFEST_KEYS if key in entry), None)
-        if not isinstance(entry, str):
+        if not isinstance(entry, str) or "\0" in entry:
             raise UsageError(
                 f"Line {number} of manifest '{path}' names no file ({', '.join(MANIFEST_KEYS)})."
             )

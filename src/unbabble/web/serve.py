@@ -203,9 +203,12 @@ def administrator(
         except OSError as error:
             raise UsageError(f"Cannot read '{password_file}': {error.strerror}.") from None
     else:
-        password = getpass.getpass("Password: ")
-        if getpass.getpass("Again: ") != password:
-            raise UsageError("The two passwords differ.")
+        try:
+            password = getpass.getpass("Password: ")
+            if getpass.getpass("Again: ") != password:
+                raise UsageError("The two passwords differ.")
+        except EOFError:
+            raise UsageError("No password was typed; --password-file names a file that holds it.") from None
     add_user(store, name, password, "administrator")
     store.close()
     print(f"'{name}' may log in as administrator.")
