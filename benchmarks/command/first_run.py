@@ -1,7 +1,7 @@
 """How long does a newcomer wait, on a fresh machine and on one that has run it before?
 
 Whole processes, as typed; the median of several, cold (no compiled kernels, no cache of ours; the operating system has
-the files) and warm by turns. What is compiled beside a cold run is ended with it.
+the files) and warm by turns. What would be compiled after a cold run is not.
 
     python -m benchmarks first_run
 """
@@ -14,7 +14,7 @@ from statistics import median
 from benchmarks.command._process import UNBABBLE, recording, run
 from benchmarks.kit.table import grid, made_by, page
 from unbabble.base.files import DEMO_FOLDER
-from unbabble.signal.kernels.beside import compile_default
+from unbabble.signal.kernels.afterwards import compile_default
 from unbabble.signal.kernels.compile import mark
 
 QUICK = {"rounds": 1}

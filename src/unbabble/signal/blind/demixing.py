@@ -36,6 +36,8 @@ from torch import Tensor
 
 Covariances = Complex[Tensor, "frequency source+1 channel channel"]
 Steps = Complex[Tensor, "frequency channel channel"]
+AT_ONCE = 512
+"""Frequencies: so many outputs stay in a processor's cache while they are read for each source, and demixed."""
 LONGEST_STEP = 1e6
 """By the norm of its matrix; nobody is that much louder in a recording than before."""
 
@@ -93,17 +95,21 @@ class Demixer:
         Raises:
             ValueError: an update that knows no background, and fewer sources than channels.
         """
-        y = self._all_outputs
-        update = applicable(update, self.sources, y.shape[1])
-        phi = weights.expand(len(y), -1, -1)
+        update = applicable(update, self.sources, self._all_outputs.shape[1])
+        phi = weights.expand(len(self._all_outputs), -1, -1)
+        parts = zip(*(each.split(AT_ONCE) for each in (self._all_outputs, self._matrix, phi)), strict=True)
+        stepped = [self._stepped(update, *part) for part in parts]
+        self._all_outputs, self._matrix = (torch.cat(each) for each in zip(*stepped, strict=True))
+
+    def _stepped(self, update: str, y: Tensor, matrix: Tensor, phi: Tensor) -> tuple[Tensor, Tensor]:
+        """Outputs and matrices of some frequencies after a step."""
         adjoint = y.mH.resolve_conj()  # copied once, not once for each source
-        covariances = (
-            torch.stack([(y * phi[:, k, None]) @ adjoint for k in range(self.sources)], 1) / self.frames
-        )
-        gram = self.matrix @ self.matrix.mH
+        weighted = (y[:, None] * phi[:, :, None]).flatten(1, 2)  # one product for all sources
+        covariances = (weighted @ adjoint).unflatten(1, (self.sources, -1)) / self.frames
+        gram = matrix @ matrix.mH
         covariances += self.load * phi.mean(-1)[..., None, None] * gram[:, None]
         step = finite(sweep(update, torch.cat([covariances, gram[:, None]], 1)))
-        self._all_outputs, self._matrix = step @ y, step @ self.matrix
+        return step @ y, step @ matrix
 
 
 def squared(values: Complex[Tensor, "..."]) -> Float[Tensor, "..."]:

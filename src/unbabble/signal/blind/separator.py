@@ -15,7 +15,7 @@ from unbabble.signal.blind.demixing import Demixer
 from unbabble.signal.blind.source_models import contrast, weights
 from unbabble.signal.blind.whitening import Whitened, whiten
 from unbabble.signal.counting import count_talkers
-from unbabble.signal.kernels.beside import reference_is_sooner
+from unbabble.signal.kernels.afterwards import reference_is_sooner
 from unbabble.signal.kernels.demixer import FastDemixer
 from unbabble.signal.level import check_mixture, loudest_first, restore_level, unit_level
 from unbabble.signal.stft import Stft

@@ -1,10 +1,12 @@
-"""A first run that does not wait: the default's kernels are compiled beside the work, which goes on without them.
+"""A first run that does not wait: it goes on without the default's kernels, which are compiled when it is over.
 
 Compiling takes ten to twenty seconds, once for each version of the kernels. A separation that PyTorch's reference does
-sooner than that is done by the reference, while a process of low priority compiles; what takes longer waits for the
-kernels. Results agree to rounding. ``UNBABBLE_KERNELS=first`` always compiles first.
+sooner than that is done by the reference; when the process ends, another of low priority compiles (both at once would
+take the processor's cache from one another). What takes longer waits for the kernels. Results agree to rounding.
+``UNBABBLE_KERNELS=first`` always compiles first.
 """
 
+import atexit
 import os
 import subprocess
 import sys
@@ -26,7 +28,7 @@ _left = float(PATIENCE)
 
 
 def reference_is_sooner(work: int) -> bool:
-    """Whether so much ``work`` is done before the kernels would be compiled; if so, they are from now on, beside it.
+    """Whether so much ``work`` is done before the kernels would be compiled; if so, they are when this process ends.
 
     Args:
         work: frequencies times frames times channels times sources.
@@ -36,7 +38,10 @@ def reference_is_sooner(work: int) -> bool:
         _left = 0.0  # from now on this process has kernels
         return False
     if _left == PATIENCE:
-        _start()
+        logger.warning(
+            "First run: the inner loops are compiled afterwards; later runs are several times faster."
+        )
+        atexit.register(_start)
     _left -= work
     return True
 
@@ -54,7 +59,7 @@ def compile_default() -> None:
 
 
 def _start() -> None:
-    """Compile in a process of its own, unless one does already; it outlives this one if need be."""
+    """Compile in a process of its own, which outlives this one, unless another does already."""
     begun = mark("begun")
     try:
         begun.parent.mkdir(parents=True, exist_ok=True)
@@ -66,9 +71,6 @@ def _start() -> None:
     except OSError:
         return  # a cache that cannot be written to, or no processes: the reference does without
     process.returncode = 0  # nobody waits for it
-    logger.warning(
-        "First run: the inner loops are compiled beside the work; later runs are several times faster."
-    )
 
 
 if __name__ == "__main__":

@@ -1,19 +1,21 @@
-"""A first run goes on without compiled kernels, and what is compiled beside it is what the default needs."""
+"""A first run goes on without compiled kernels, and what is compiled afterwards is what the default needs."""
 
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from unbabble.signal.kernels import beside
+from unbabble.signal.kernels import afterwards
 
+Ended = list[Callable[[], None]]
 ENOUGH = """
 import torch
 from numba.core import event
 import unbabble
-from unbabble.signal.kernels.beside import compile_default
+from unbabble.signal.kernels.afterwards import compile_default
 compile_default()
 compiled = []
 class Listener(event.Listener):
@@ -38,7 +40,7 @@ def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_default_needs_nothing_that_was_not_compiled_beside() -> None:
+def test_default_needs_nothing_that_was_not_compiled_afterwards() -> None:
     assert python(ENOUGH).stdout.split("\n")[-2] == "[]"
 
 
@@ -49,14 +51,22 @@ def test_compilation_is_announced_once_for_each_cache(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def cold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+def ended(monkeypatch: pytest.MonkeyPatch) -> Ended:
+    """What is done when the process ends."""
+    registered: Ended = []
+    monkeypatch.setattr(afterwards.atexit, "register", registered.append)
+    return registered
+
+
+@pytest.fixture
+def cold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended: Ended) -> list[Path]:
     """No kernels are compiled; what would be started is listed."""
     started: list[Path] = []
     monkeypatch.delenv("UNBABBLE_KERNELS")
-    monkeypatch.setattr(beside, "_left", float(beside.PATIENCE))
-    monkeypatch.setattr(beside, "mark", lambda name: tmp_path / name)
+    monkeypatch.setattr(afterwards, "_left", float(afterwards.PATIENCE))
+    monkeypatch.setattr(afterwards, "mark", lambda name: tmp_path / name)
     monkeypatch.setattr(
-        beside.subprocess, "Popen", lambda command, **options: started.append(command) or Process()
+        afterwards.subprocess, "Popen", lambda command, **options: started.append(command) or Process()
     )
     return started
 
@@ -65,35 +75,40 @@ class Process:
     returncode: int | None = None
 
 
-def test_small_work_goes_on_while_one_process_compiles(cold: list[Path]) -> None:
-    assert all(beside.reference_is_sooner(beside.PATIENCE // 3) for _ in range(3))
+def test_small_work_goes_on_and_one_process_compiles_afterwards(cold: list[Path], ended: Ended) -> None:
+    assert all(afterwards.reference_is_sooner(afterwards.PATIENCE // 3) for _ in range(3))
+    assert not cold
+    assert len(ended) == 1
+    ended[0]()
     assert len(cold) == 1
-    assert not beside.reference_is_sooner(
-        beside.PATIENCE // 3
+    assert not afterwards.reference_is_sooner(
+        afterwards.PATIENCE // 3
     )  # as much again would have been compiled by now
-    assert not beside.reference_is_sooner(1)  # and then there are kernels
+    assert not afterwards.reference_is_sooner(1)  # and then there are kernels
 
 
 def test_large_work_waits_for_the_kernels(cold: list[Path]) -> None:
-    assert not beside.reference_is_sooner(beside.PATIENCE + 1)
+    assert not afterwards.reference_is_sooner(afterwards.PATIENCE + 1)
     assert not cold
 
 
 def test_compiled_kernels_are_used(cold: list[Path], tmp_path: Path) -> None:
     (tmp_path / "compiled").touch()
-    assert not beside.reference_is_sooner(1)
+    assert not afterwards.reference_is_sooner(1)
 
 
-def test_two_commands_do_not_both_compile(cold: list[Path], tmp_path: Path) -> None:
+def test_two_commands_do_not_both_compile(cold: list[Path], ended: Ended, tmp_path: Path) -> None:
     (tmp_path / "begun").touch()
-    assert beside.reference_is_sooner(1)
+    assert afterwards.reference_is_sooner(1)
+    ended[0]()
     assert not cold
 
 
 def test_a_cache_that_cannot_be_written_to_is_done_without(
-    cold: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cold: list[Path], ended: Ended, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
-    monkeypatch.setattr(beside, "mark", lambda name: tmp_path / "file" / name)
-    assert beside.reference_is_sooner(1)
+    monkeypatch.setattr(afterwards, "mark", lambda name: tmp_path / "file" / name)
+    assert afterwards.reference_is_sooner(1)
+    ended[0]()
     assert not cold
