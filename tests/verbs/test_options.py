@@ -8,6 +8,7 @@ import pytest
 
 import unbabble
 from unbabble import cli
+from unbabble.base.errors import InputError, UsageError
 from unbabble.base.files import DEMO_FOLDER
 from unbabble.verbs import VERBS
 
@@ -74,6 +75,31 @@ def test_short_names(here):
     first = (here / "a" / "mixture" / "unbabble.json").stat().st_mtime_ns
     assert cli.run(["separate", MIXTURE, "-o", "a", "--model", "ica", "-d", "cpu", "--quiet", "--force"]) == 0
     assert (here / "a" / "mixture" / "unbabble.json").stat().st_mtime_ns > first
+
+
+def test_one_by_itself_is_one_of_several_in_python(here):
+    voice = str(DEMO_FOLDER / "reference1.flac")
+    alone = {"mixture": MIXTURE, "references": voice, "estimates": voice, "metrics": "si_sdr", "quiet": True}
+    (scored,) = unbabble.score(**alone, duration=1).files
+    (listed,) = unbabble.score(
+        mixture=MIXTURE, references=[voice], estimates=[voice], metrics=["si_sdr"], duration=1, quiet=True
+    ).files
+    assert scored.details == listed.details
+    (separated,) = unbabble.separate(
+        MIXTURE, out="v", model="ica", set="iterations=1", duration=1, no_score=True, quiet=True
+    ).files
+    assert separated.outcome == "done"
+    with pytest.raises(InputError, match=r"There is no file 'nobody\.wav'"):
+        unbabble.extract(MIXTURE, enroll="nobody.wav", quiet=True)
+    with pytest.raises(UsageError, match="There is no model 'auxivo'"):
+        unbabble.bench("folder", data=str(DEMO_FOLDER), models="auxivo", quiet=True)
+
+
+@pytest.mark.parametrize("verb", ["separate", "enhance", "stream"])
+def test_a_format_that_there_is_not(here, verb):
+    with pytest.raises(UsageError, match="The formats are wav, wav16, flac, not 'mp3'"):
+        getattr(unbabble, verb)(MIXTURE, format="mp3", quiet=True)
+    assert not list(here.iterdir())
 
 
 def test_python_hands_over_paths_as_text(here):

@@ -15,8 +15,8 @@ from unbabble.base.errors import UsageError
 _T = TypeVar("_T")
 
 
-def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
-    """Turn ``a.b=c`` into nested options; values are YAML scalars or lists.
+def parse_assignments(assignments: str | Iterable[str]) -> dict[str, Any]:
+    """Turn one or several ``a.b=c`` into nested options; values are YAML scalars or lists.
 
     >>> parse_assignments(["window=2048", "nmf.bases=4", "nmf.tolerance=1e-3", "joint=true"])
     {'window': 2048, 'nmf': {'bases': 4, 'tolerance': 0.001}, 'joint': True}
@@ -25,7 +25,7 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
         UsageError: no ``=``, no name, or two assignments that contradict each other.
     """
     options: dict[str, Any] = {}
-    for assignment in assignments:
+    for assignment in [assignments] if isinstance(assignments, str) else assignments:
         name, equals, text = assignment.partition("=")
         keys = name.strip().split(".")
         if not equals or not all(keys):

@@ -37,6 +37,16 @@ KINDS: dict[Format, FileKind] = {
 }
 
 
+def check_format(name: str) -> None:
+    """Refuse a format that there is not.
+
+    Raises:
+        UsageError: it is none of ours.
+    """
+    if name not in KINDS:
+        raise UsageError(f"The formats are {', '.join(KINDS)}, not '{name}'.")
+
+
 def by_suffix(path: Path) -> Format:
     """The format that a file name asks for: ``.wav`` holds floats.
 

@@ -1,8 +1,9 @@
 """A model's name -> what takes recordings as they come: ``load("auto")("meeting.wav")``, by kind."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, overload
+from typing import Any, Literal, TypeAlias, overload
 
 import torch
 from jaxtyping import Float
@@ -23,21 +24,25 @@ from unbabble.pipelines.score import BlindScorer
 from unbabble.pipelines.separate import Model
 
 AUTO = "auto"
+Name: TypeAlias = str | os.PathLike[str]
 
 
 @overload
 def load(
-    name: str = AUTO, kind: Literal["separator"] | None = None, device: str = "auto", **options: Any
+    name: Name = AUTO,
+    kind: Literal["separator"] | None = None,
+    device: str = "auto",
+    **options: Any,
 ) -> "Model | AutoModel": ...
 @overload
-def load(name: str, kind: Literal["enhancer"], device: str = "auto", **options: Any) -> Model: ...
+def load(name: Name, kind: Literal["enhancer"], device: str = "auto", **options: Any) -> Model: ...
 @overload
-def load(name: str, kind: Literal["extractor"], device: str = "auto", **options: Any) -> Extractor: ...
+def load(name: Name, kind: Literal["extractor"], device: str = "auto", **options: Any) -> Extractor: ...
 @overload
-def load(name: str, kind: Literal["scorer"], device: str = "auto", **options: Any) -> BlindScorer: ...
+def load(name: Name, kind: Literal["scorer"], device: str = "auto", **options: Any) -> BlindScorer: ...
 @overload
-def load(name: str, kind: str | None = None, device: str = "auto", **options: Any) -> Any: ...
-def load(name: str = AUTO, kind: str | None = None, device: str = "auto", **options: Any) -> Any:
+def load(name: Name, kind: str | None = None, device: str = "auto", **options: Any) -> Any: ...
+def load(name: Name = AUTO, kind: str | None = None, device: str = "auto", **options: Any) -> Any:
     """Make a model ready for use.
 
     Args:
@@ -60,6 +65,7 @@ def load(name: str = AUTO, kind: str | None = None, device: str = "auto", **opti
         InputError: weights that are missing, damaged, or those of another architecture; nothing installed for ``auto``.
         UsageError: no such model, kind, device or option, or a model of another kind.
     """
+    name = os.fspath(name)
     if kind is None:
         kind = "separator" if name == AUTO else networks.check_kind(name).name
     if kind not in OPENERS:

@@ -13,7 +13,7 @@ from unbabble.base.extras import require
 from unbabble.base.files import atomic, check_output
 from unbabble.base.report import Result
 from unbabble.verbs.frame import say
-from unbabble.verbs.options import MORE, AnyPath, Out, Overwrite, Paths, as_path
+from unbabble.verbs.options import MORE, AnyPath, Out, Overwrite, Paths, as_path, several
 
 ONNX_NAME = "step.onnx"
 
@@ -109,7 +109,7 @@ def adapt(
         paths = [task.path for task in expand(recordings, spool)]
         network, adapted = adapting.adapt(
             paths,
-            clean or (),
+            several(clean),
             student=name,
             teacher=adapting.TEACHER if teacher == "auto" else teacher,
             method=adapting.METHOD if method == "auto" else method,

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.report import FileReport, Report
 from unbabble.verbs.frame import Frame, print_files, show, stderr
-from unbabble.verbs.options import AnyPath, Device, Jobs, as_path
+from unbabble.verbs.options import AnyPath, Device, Jobs, Texts, as_path, several
 
 MIXTURE = "unchanged"
 """The recording itself in place of every voice: the trivial baseline."""
@@ -72,7 +72,7 @@ def bench(
     /,
     *,
     data: AnyPath,
-    models: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
+    models: Annotated[Texts | None, Parameter(consume_multiple=True)] = None,
     scorer: str = "auto",
     limit: int | None = None,
     device: Device = "auto",
@@ -113,7 +113,7 @@ def bench(
     recordings = find_recordings(what, data)
     if limit is not None and limit < len(recordings):
         recordings = [recordings[k * len(recordings) // limit] for k in range(limit)]
-    names = list(dict.fromkeys([MIXTURE, *(models or default_models())]))
+    names = list(dict.fromkeys([MIXTURE, *(several(models) or default_models())]))
     place = str(choose_device(device))
     for name in names[1:]:
         load(name, place)  # says what is wrong with the request, before any work

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from unbabble.base.config import parse_assignments
 from unbabble.base.errors import UsageError
 from unbabble.base.excerpt import Part
-from unbabble.base.formats import KINDS, Format
+from unbabble.base.formats import KINDS, Format, check_format
 from unbabble.base.report import FileReport, Report
 from unbabble.jobs.progress import report_progress
 from unbabble.verbs.frame import Batch, Task, deciding_files, once
@@ -106,6 +106,7 @@ def enhance(
     names = ",".join(each.name for each in models)
     files = deciding_files([*names.split(","), choose], options, [DEFAULT_SCORER])
     part = Part(start, duration, stream)
+    check_format(format)
     settings = Settings(names, strength, choose, part, format, device, options, files)
     return batch.through("enhance", "Enhancing", inputs, settings, enhance_one)
 

@@ -7,7 +7,7 @@ from typing import Any
 from unbabble.base.config import parse_assignments
 from unbabble.base.errors import UsageError
 from unbabble.base.excerpt import Part
-from unbabble.base.formats import KINDS, Format
+from unbabble.base.formats import KINDS, Format, check_format
 from unbabble.base.report import FileReport, Report
 from unbabble.jobs.progress import report_progress
 from unbabble.jobs.records import digests
@@ -24,6 +24,7 @@ from unbabble.verbs.options import (
     SoundStream,
     Start,
     as_path,
+    several,
 )
 
 
@@ -97,6 +98,7 @@ def extract(
     out = Path(out)
     report = as_path(report)
     batch = Batch(jobs, report, quiet, out, overwrite)
+    enroll = several(enroll)
     if not enroll:
         raise UsageError("Name a recording of the person alone with --enroll.")
     options = parse_assignments(set or [])
@@ -105,6 +107,7 @@ def extract(
     models = [each.strip() for each in name.split(",")]
     files = deciding_files(models, options, [EMBEDDER, COUNTER, DEFAULT_SCORER])
     part = Part(start, duration, stream)
+    check_format(format)
     settings = Settings(name, digests(enroll), part, format, device, options, files)
     return batch.through("extract", "Extracting", inputs, settings, extract_one)
 

@@ -2,9 +2,9 @@
 ``--help-all``."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from cyclopts import ArgumentCollection, Group, Parameter
 
@@ -12,10 +12,11 @@ from unbabble.base.errors import UsageError
 
 if TYPE_CHECKING:
     AnyPath = str | os.PathLike[str]
-    Paths = Sequence[AnyPath]
+    Paths = AnyPath | Sequence[AnyPath]
+    Texts = str | Sequence[str]
 else:  # what the command line makes of them
-    AnyPath, Paths = Path, list[Path]
-"""A file or folder, and several."""
+    AnyPath, Paths, Texts = Path, list[Path], list[str]
+"""A file or folder, one or several of them, and of texts."""
 
 NUMBERS = {int: "a whole number", float: "a number"}
 """What options take, in words that name no Python types."""
@@ -48,7 +49,7 @@ Out = Annotated[AnyPath, Parameter(alias="-o")]
 Jobs = Annotated[int, Parameter(alias="-j")]
 Device = Annotated[str, Parameter(alias="-d")]
 Overwrite = Annotated[bool, Parameter(alias="--force")]
-Assignments = Annotated[list[str] | None, MORE]
+Assignments = Annotated[Texts | None, MORE]
 Start = Annotated[float, MORE]
 Duration = Annotated[float | None, MORE]
 SoundStream = Annotated[int | None, MORE]
@@ -57,6 +58,13 @@ SoundStream = Annotated[int | None, MORE]
 def as_path(path: AnyPath | None) -> Path | None:
     """The path, if there is one."""
     return None if path is None else Path(path)
+
+
+def several(given: Any | Iterable[Any] | None) -> list[Any]:
+    """What was given where there may be several: a text or path by itself is one."""
+    if given is None:
+        return []
+    return [given] if isinstance(given, str | os.PathLike) else list(given)
 
 
 def refuse_idle(reason: str, **given: bool) -> None:

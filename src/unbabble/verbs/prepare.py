@@ -16,7 +16,7 @@ from unbabble.data import layouts, manifest
 from unbabble.data.layouts import Layout, Part
 from unbabble.data.layouts.own import SPLITS
 from unbabble.verbs.frame import Frame, print_files, say, stderr, stdout
-from unbabble.verbs.options import AnyPath, Out, as_path, refuse_idle
+from unbabble.verbs.options import AnyPath, Out, Texts, as_path, refuse_idle, several
 
 
 @dataclass
@@ -36,7 +36,7 @@ def prepare(
     /,
     *,
     out: Out = Path("manifests"),
-    split: list[str] | None = None,
+    split: Texts | None = None,
     sample_rate: int | None = None,
     report: AnyPath | None = None,
     quiet: bool = False,
@@ -78,7 +78,7 @@ def prepare(
     if folder is None:
         raise UsageError(f"Name the folder of the corpus: unbabble prepare {layout} DIR.")
     chosen = layouts.get(layout)
-    parts = _select(layouts.find(layout, folder), folder, split, sample_rate)
+    parts = _select(layouts.find(layout, folder), folder, several(split), sample_rate)
     frame = Frame(report=report, quiet=quiet)
     writable_folder(out)
     for part in parts:

@@ -14,7 +14,17 @@ from unbabble.base.excerpt import WHOLE, Part
 from unbabble.base.extras import missing_extra
 from unbabble.base.report import FileReport, Report
 from unbabble.verbs.frame import Frame, print_files, show, stderr
-from unbabble.verbs.options import AnyPath, Device, Duration, Jobs, Paths, SoundStream, Start, as_path
+from unbabble.verbs.options import (
+    AnyPath,
+    Device,
+    Duration,
+    Jobs,
+    Paths,
+    SoundStream,
+    Start,
+    as_path,
+    several,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -141,7 +151,8 @@ def score(
     from unbabble.signal.metrics import available
     from unbabble.verbs.score_files import find_tasks
 
-    named, voices = [Path(file) for file in files], [Path(file) for file in estimates or ()]
+    named, voices = [Path(file) for file in files], [Path(file) for file in several(estimates)]
+    metrics = several(metrics)
     mixture = as_path(mixture)
     plot = as_path(plot)
     json = as_path(json)
@@ -171,16 +182,16 @@ def score(
         mixture, voices = mixture or named[0], [*voices, *named[1 if mixture is None else 0 :]]
     if not voices:
         raise UsageError("Name the separated voices with --estimates.")
-    if metrics is not None and (unknown := [name for name in metrics if name not in get_args(Metric)]):
+    if unknown := [name for name in metrics if name not in get_args(Metric)]:
         raise UsageError(f"There is no metric '{unknown[0]}': choose from {', '.join(get_args(Metric))}.")
-    for name in metrics or ():
+    for name in metrics:
         if not available(name):
             raise missing_extra("metrics", LABELS[name])
     wanted = list(dict.fromkeys(metrics or DEFAULT_METRICS))
     missing = [name for name in wanted if not available(name)]
-    tasks = find_tasks(mixture, [Path(file) for file in references], voices)
+    tasks = find_tasks(mixture, [Path(file) for file in several(references)], voices)
     if "si_sdri" in wanted and all(task.mixture is None for task in tasks):
-        if metrics is not None:
+        if metrics:
             raise UsageError("SI-SDRi is counted from the mixture: name it with --mixture.")
         wanted.remove("si_sdri")
     wanted = [name for name in wanted if name not in missing]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from unbabble.base.config import merge, parse_assignments
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.excerpt import Part
-from unbabble.base.formats import Format
+from unbabble.base.formats import Format, check_format
 from unbabble.base.report import FileReport, Report
 from unbabble.jobs.progress import report_progress, report_stage
 from unbabble.verbs.frame import Batch, Task, deciding_files, once
@@ -149,6 +149,7 @@ def separate(
     beside = [COUNTER, DEFAULT_SCORER, *(packaged() if model == AUTO else ())]
     files = deciding_files([model], options, beside)
     part = Part(start, duration, stream)
+    check_format(format)
     settings = Settings(
         model, part, device, dereverb, images, format, residual, segment, runtime, keep_all, options, files
     )

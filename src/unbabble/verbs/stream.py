@@ -13,7 +13,7 @@ from unbabble.base.config import merge, parse_assignments
 from unbabble.base.errors import MissingExtraError, UnbabbleError, UsageError
 from unbabble.base.excerpt import Part
 from unbabble.base.files import check_output, remove_partial, writable_folder
-from unbabble.base.formats import Format
+from unbabble.base.formats import Format, check_format
 from unbabble.base.inputs import MICROPHONE, STDIN, result_name
 from unbabble.base.report import FileReport, Report, timestamp
 from unbabble.jobs.records import ResultFolders, claim, done_before, record_done, release
@@ -83,6 +83,7 @@ def stream(
     out = Path(out)
     report = as_path(report)
     part = Part(start, duration, stream)
+    check_format(format)
     check_output(report)
     _check_raw(input, rate, channels, subtype)
     if (subtype or str(input) == MICROPHONE) and (start or stream is not None):

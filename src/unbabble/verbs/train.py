@@ -9,7 +9,7 @@ from unbabble.base.errors import UsageError
 from unbabble.base.files import check_output
 from unbabble.base.report import Result
 from unbabble.verbs.frame import say
-from unbabble.verbs.options import AnyPath, Assignments, Device, Out, as_path
+from unbabble.verbs.options import AnyPath, Assignments, Device, Out, as_path, several
 
 RUNS = Path("runs")
 
@@ -99,7 +99,7 @@ def train(
         "-".join(Path(config).stem for config in configs) or f"{Path(str(from_)).stem}-tuned"
     )
     check_output(folder / "recipe.yaml")
-    typed = [*map(str, configs), *(f"--set {each}" for each in set or [])]
+    typed = [*map(str, configs), *(f"--set {each}" for each in several(set))]
     typed += [f"--from {from_}"] * (from_ is not None) + [f"--data {data}"] * (data is not None)
     typed += [f"--validate-blind {validate_blind}"] * (validate_blind is not None)
     settle = getattr(start, "levels", None) == "fitted" and getattr(network, "levels", None) == "kept"
