@@ -1,6 +1,7 @@
 """Networks into folders and back, by the command line."""
 
 import json
+import os
 
 import pytest
 import torch
@@ -37,6 +38,13 @@ def test_there_and_back(call, tmp_path, generator):
     expected = unbabble.load("conv_tasnet.two", device="cpu")(mixture, sample_rate=8000).sources
     assert torch.equal(unbabble.load("copy", device="cpu")(mixture, sample_rate=8000).sources, expected)
     assert "$ unbabble separate meeting.wav --model copy\n" in (tmp_path / "copy" / "README.md").read_text()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names there are always Unicode")
+def test_a_folder_whose_name_is_no_utf8(call, tmp_path):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    assert call("push", "conv_tasnet.two", folder)[0] == 0
+    assert "caf\\udce9" in (folder / "README.md").read_text(encoding="utf-8")
 
 
 def test_what_is_there_stays_unless_asked(call, tmp_path):

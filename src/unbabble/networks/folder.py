@@ -18,7 +18,7 @@ import yaml
 
 from unbabble.base import weights
 from unbabble.base.errors import InputError, OutputError
-from unbabble.base.files import partial_name, write_json
+from unbabble.base.files import as_utf8, partial_name, write_json
 from unbabble.base.kinds import Kind
 from unbabble.base.weights import WeightsCard
 from unbabble.networks.cost import parameter_count
@@ -76,7 +76,7 @@ def write_folder(
         about = {"weights": WEIGHTS_NAME, "sha256": digest, "bytes": path.stat().st_size}
         about |= {"parameters": parameter_count(network)}
         write_json(staging / CONFIG_NAME, {"library_name": LIBRARY} | card.to_dict() | about)
-        (staging / README_NAME).write_text(model_card(title, card, network), encoding="utf-8")
+        (staging / README_NAME).write_bytes(as_utf8(model_card(title, card, network)))
     return digest
 
 
