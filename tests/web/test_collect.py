@@ -14,7 +14,7 @@ from sqlalchemy import select, update
 from tests.web.conftest import DEMO, log_in, visit
 from unbabble.web.collect import campaigns, stamps
 from unbabble.web.database import now
-from unbabble.web.decoding import Heard
+from unbabble.web.decoding import Decoded
 from unbabble.web.queue.expiry import purge
 from unbabble.web.rooms.campaigns import blank
 from unbabble.web.tables.collect import Assignment, Campaign, Consent, Contribution, Participant, WorkStamp
@@ -43,7 +43,7 @@ def decoded_here(request, monkeypatch):
     def decode(source, target, settings):
         samples, rate = soundfile.read(source, always_2d=True)
         soundfile.write(target, samples, rate, format="FLAC", subtype="PCM_24")
-        return Heard(rate, samples.shape[1], len(samples) / rate, float(np.abs(samples).max()), 0.0)
+        return Decoded(rate, samples.shape[1], len(samples) / rate, float(np.abs(samples).max()), 0.0)
 
     monkeypatch.setattr("unbabble.web.uploads.decode", decode)
 

@@ -336,7 +336,7 @@ def test_jobs_of_other_rooms_are_not_the_studios(light_site, browser):
     upload = browser.upload(wav(1.0))["id"]
     with light_site.state.database.writing() as session:
         mine = session.get_one(Upload, upload)
-        key = queue.enqueue(session, "score", mine.visit_id, {}, [queue.heard(mine)]).id
+        key = queue.enqueue(session, "score", mine.visit_id, {}, [queue.as_input(mine)]).id
     assert browser.get("/api/studio/jobs").json() == []
     assert browser.get(f"/api/studio/jobs/{key}").status_code == 404
     assert browser.delete("/api/studio/everything").status_code == 204

@@ -71,7 +71,7 @@ def asked(site, parameters: dict, kind: str = "separate", **files: bytes | list[
         for content in contents if isinstance(contents, list) else [contents]:
             sent = browser.upload(content, f"my {role}.flac")
             with site.state.database.reading() as session:
-                inputs.append(queue.heard(session.get_one(Upload, sent["id"]), role))
+                inputs.append(queue.as_input(session.get_one(Upload, sent["id"]), role))
     with site.state.database.writing() as session:
         return queue.enqueue(session, kind, None, parameters, inputs).id
 

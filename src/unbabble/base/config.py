@@ -131,18 +131,18 @@ def keyword_parameters(call: Callable[..., Any]) -> dict[str, inspect.Parameter]
     """
     if not isinstance(call, type):
         return _parameters(call)
-    found: dict[str, inspect.Parameter] = {}
+    parameters: dict[str, inspect.Parameter] = {}
     for cls in call.__mro__:
         if "__init__" in vars(cls) and cls is not object:
             own = _parameters(cls.__init__)
             own.pop("self", None)
             passed_on = [name for name, each in own.items() if each.kind is each.VAR_KEYWORD]
-            found = own | found
+            parameters = own | parameters
             if not passed_on:
                 break
             for name in passed_on:
-                del found[name]
-    return found
+                del parameters[name]
+    return parameters
 
 
 def _parameters(call: Callable[..., Any]) -> dict[str, inspect.Parameter]:

@@ -104,7 +104,7 @@ def register(
 @cache
 def cards() -> dict[str, Card]:
     """All methods by name, read from the sources of ``methods/*/*.py`` without importing them."""
-    found: dict[str, Card] = {}
+    by_name: dict[str, Card] = {}
     for path in sorted(METHODS_FOLDER.glob("*/*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if not isinstance(node, ast.ClassDef):
@@ -116,8 +116,8 @@ def cards() -> dict[str, Card]:
                     and call.func.id == "register"
                 ):
                     options = {k.arg: ast.literal_eval(k.value) for k in call.keywords if k.arg}
-                    found[options["name"]] = Card(**options, family=path.parent.name)
-    return found
+                    by_name[options["name"]] = Card(**options, family=path.parent.name)
+    return by_name
 
 
 def models() -> list[str]:

@@ -154,9 +154,11 @@ def packaged() -> dict[str, Path]:
 
 def describe_mismatch(path: str | os.PathLike[str], wanted: "dict[str, Tensor]") -> str | None:
     """How the tensors in ``path`` differ from those of a network, in one sentence; None if they do not."""
-    found = {name: tuple(each["shape"]) for name, each in read_header(path).items() if name != "__metadata__"}
+    shapes = {
+        name: tuple(each["shape"]) for name, each in read_header(path).items() if name != "__metadata__"
+    }
     return describe_difference(
-        Path(path).name, found, {name: tuple(each.shape) for name, each in wanted.items()}
+        Path(path).name, shapes, {name: tuple(each.shape) for name, each in wanted.items()}
     )
 
 

@@ -149,14 +149,14 @@ def responses(path: Path, split: str | None = None) -> list[Response]:
     Raises:
         InputError: nothing usable there.
     """
-    found = []
+    rows = []
     for row in read_table(path, ("file", "gain"), split):
         gain = _number(path, row, "gain")
         if gain is None or gain <= 0.0:
             raise InputError(f"'{path}': the gain '{row['gain']}' of {row['file']} is not a positive number.")
         file = _locate(path, row["file"])
         channels = _number(path, row, "channels")
-        found.append(
+        rows.append(
             Response(
                 path=file,
                 channels=int(channels) if channels else audio.probe(file).channels,
@@ -167,7 +167,7 @@ def responses(path: Path, split: str | None = None) -> list[Response]:
                 licence=row.get("licence") or None,
             )
         )
-    return found
+    return rows
 
 
 def noises(path: Path, split: str | None = None) -> list[Noise]:

@@ -55,15 +55,15 @@ def load_dictionary(
     try:
         with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             dictionary = file["dictionary"].astype(np.float64)
-            found = (int(file["sample_rate"]), int(file["window_length"]), str(file["divergence"]))
+            settings = (int(file["sample_rate"]), int(file["window_length"]), str(file["divergence"]))
     except FileNotFoundError as error:
         raise InputError(f"There is no file '{path}'.") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"'{name}' is not a dictionary that Unbabble saved.") from error
     wanted = (sample_rate, window_length, divergence)
-    if found != wanted:
+    if settings != wanted:
         raise InputError(
-            f"Dictionary '{name}' was trained for {_describe(*found)}, but {_describe(*wanted)} is needed."
+            f"Dictionary '{name}' was trained for {_describe(*settings)}, but {_describe(*wanted)} is needed."
         )
     sound = dictionary.ndim == 2 and dictionary.shape[0] == window_length // 2 + 1 and dictionary.shape[1] > 0
     if (

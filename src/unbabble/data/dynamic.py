@@ -225,7 +225,7 @@ class DynamicMixtures:
             places = rng.permutation(len(room))
             responses = room[places[:, None], self._microphones(rng, room.shape[1])]
         sources = np.zeros((max(*mixing.talkers, count), samples), np.float32)
-        heard = np.zeros((mixing.microphones, samples), np.float32)
+        mixture = np.zeros((mixing.microphones, samples), np.float32)
         if speakers is None:
             speakers = self._speakers(rng, count, self._sexes(rng, count))
         excerpts = []
@@ -241,11 +241,11 @@ class DynamicMixtures:
                 sources[k], image = voice, voice
             else:
                 sources[k], image = self._in_room(voice, responses[k % len(responses)])
-            heard += image
+            mixture += image
         if self.noise is not None and rng.random() < mixing.noise_share:
-            heard = heard + self._noise(rng, heard, responses)
-        level = np.sqrt(np.mean(heard[0] ** 2)) or np.float32(1)
-        item = Item((heard if mixing.microphones > 1 else heard[0]) / level, sources / level)
+            mixture = mixture + self._noise(rng, mixture, responses)
+        level = np.sqrt(np.mean(mixture[0] ** 2)) or np.float32(1)
+        item = Item((mixture if mixing.microphones > 1 else mixture[0]) / level, sources / level)
         return Drawn(item, speakers, excerpts)
 
     def _microphones(self, rng: np.random.Generator, there: int) -> np.ndarray:
@@ -332,7 +332,7 @@ class DynamicMixtures:
 
     def _in_room(self, voice: np.ndarray, responses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What is to be returned of a talker, and its whole image at each microphone."""
-        image = _heard(voice, responses)
+        image = _in_room(voice, responses)
         gain = np.sqrt(np.mean(voice**2) / max(float(np.mean(image[0] ** 2)), 1e-20))
         if self.mixing.reference == "image":
             return gain * image[0], gain * image
@@ -353,7 +353,7 @@ class DynamicMixtures:
             limit = self.mixing.noise_colour_db
             noise = coloured(noise, rng.uniform(-limit, limit, COLOUR_BANDS), self.mixing.sample_rate)
         if responses is not None:
-            noise = _heard(noise[0], responses[-1])
+            noise = _in_room(noise[0], responses[-1])
         power = float(np.mean(noise[0] ** 2))
         wanted = float(np.mean(speech[0] ** 2)) * 10 ** (-rng.uniform(*self.mixing.snr_db) / 10)
         return noise * np.float32(np.sqrt(wanted / power)) if power > 0 else noise
@@ -366,7 +366,7 @@ class DynamicMixtures:
         return np.resize(self.noise.excerpt(index, start, samples), (1, samples))
 
 
-def _heard(
+def _in_room(
     voice: Float[np.ndarray, " time"], responses: Float[np.ndarray, "microphone tap"]
 ) -> Float[np.ndarray, "microphone time"]:
     return oaconvolve(voice[None], responses, axes=-1)[:, : len(voice)].astype(np.float32)

@@ -84,13 +84,15 @@ class LibriMixSet(Examples):
         self._parts: list[list[tuple[Path, float]]] = []
         for index, row in enumerate(self.rows):
             try:
-                found = [(speech_files.find(row[f"{part}_path"]), _gain(table, row, part)) for part in parts]
+                utterances = [
+                    (speech_files.find(row[f"{part}_path"]), _gain(table, row, part)) for part in parts
+                ]
                 if noise_files is not None:
-                    found.append((noise_files.find(row["noise_path"]), _gain(table, row, "noise")))
+                    utterances.append((noise_files.find(row["noise_path"]), _gain(table, row, "noise")))
             except InputError as error:
-                found = []
+                utterances = []
                 self.leave_out(index, str(error))
-            self._parts.append(found)
+            self._parts.append(utterances)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -170,10 +172,10 @@ class _Files:
         if self._by_name is None:
             files = sorted(self.folder.rglob("*"), reverse=True)
             self._by_name = {file.stem: file for file in files if file.suffix.lower() in SUFFIXES}
-        found = self._by_name.get(Path(path).stem)
-        if found is None:
+        path_of_stem = self._by_name.get(Path(path).stem)
+        if path_of_stem is None:
             raise InputError(f"There is no file '{Path(path).name}' in '{self.folder}'.")
-        return found
+        return path_of_stem
 
 
 def _read(path: Path) -> Float[np.ndarray, "time"]:

@@ -154,9 +154,9 @@ def check(
     bad: list[str] = []
     uneven: list[Entry] = []
     for entry in entries:
-        found = [headers[path] for path in entry.files]
-        reason = next((header for header in found if isinstance(header, str)), None)
-        rates = [header[0] for header in found if not isinstance(header, str)]
+        read = [headers[path] for path in entry.files]
+        reason = next((header for header in read if isinstance(header, str)), None)
+        rates = [header[0] for header in read if not isinstance(header, str)]
         if reason is None and len(set(rates)) > 1:
             reason = f"The files of '{entry.id}' have {_listed(rates)} Hz: they are not of one mixture."
         if reason is None and sample_rate is not None and rates[0] != sample_rate:
@@ -164,7 +164,7 @@ def check(
         if reason is not None:
             bad.append(reason)
             continue
-        lengths = [header[1] for header in found if not isinstance(header, str)]
+        lengths = [header[1] for header in read if not isinstance(header, str)]
         if max(lengths) - min(lengths) > LENGTH_TOLERANCE_SECONDS:
             uneven.append(entry)
         good.append(replace(entry, sample_rate=rates[0], seconds=min(lengths)))

@@ -197,7 +197,7 @@ class MixtureSet:
         samples = round(self.seconds * self.sample_rate)
         turn = min(samples, round(self.turn_seconds * self.sample_rate))
         starts = [round(k * (1 - self.overlap) * turn) for k in range(self.talkers)]
-        heard = self.room.draw(room_rng, self.talkers, self.microphones, self.sample_rate)
+        responses = self.room.draw(room_rng, self.talkers, self.microphones, self.sample_rate)
         speakers = [
             str(name) for name in voice_rng.choice(sorted(self._speakers), self.talkers, replace=False)
         ]
@@ -205,10 +205,10 @@ class MixtureSet:
         levels_db = level_rng.uniform(-self.level_spread_db, self.level_spread_db, self.talkers).tolist()
         noise, noises = None, []
         if self.noise and self.snr_db is not None:
-            noise, noises = self._background(noise_rng, heard.background, samples)
+            noise, noises = self._background(noise_rng, responses.background, samples)
         mixed = mix(
             [voice for voice, _ in spoken],
-            heard.responses,
+            responses.responses,
             samples=samples,
             sample_rate=self.sample_rate,
             starts=starts,
@@ -218,7 +218,7 @@ class MixtureSet:
             rng=noise_rng,
             reference=self.reference,
         )
-        room = dict(heard.metadata)
+        room = dict(responses.metadata)
         places = room.pop("places")
         used = [utterance for _, utterances in spoken for utterance in utterances]
         metadata = {
@@ -283,15 +283,15 @@ class MixtureSet:
         whole = resample(recording.mean(axis=0), rate, self.sample_rate)
         if len(places) == 0:  # nowhere to put it: each microphone hears an excerpt of its own
             return np.stack([_excerpt(rng, whole, samples) for _ in range(self.microphones)]), [chosen]
-        heard = [_hear(_excerpt(rng, whole, samples), place, samples) for place in places]
-        return np.sum(heard, axis=0), [chosen]
+        images = [_hear(_excerpt(rng, whole, samples), place, samples) for place in places]
+        return np.sum(images, axis=0), [chosen]
 
 
 def _hear(
     voice: Float[np.ndarray, "voice"], responses: Float[np.ndarray, "microphone tap"], samples: int
 ) -> Float[np.ndarray, "microphone time"]:
-    heard = oaconvolve(voice[None], responses.astype(np.float64), axes=-1)[:, :samples]
-    return np.pad(heard, ((0, 0), (0, samples - heard.shape[1])))
+    image = oaconvolve(voice[None], responses.astype(np.float64), axes=-1)[:, :samples]
+    return np.pad(image, ((0, 0), (0, samples - image.shape[1])))
 
 
 def _early(response: np.ndarray, samples: int) -> np.ndarray:

@@ -24,7 +24,7 @@ Array = Literal["linear", "circular"]
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class Drawn:
     """A room drawn for one mixture.
 
     Attributes:
@@ -41,7 +41,7 @@ class Heard:
 class Room(Protocol):
     """Something that talkers can be heard in."""
 
-    def draw(self, rng: np.random.Generator, talkers: int, microphones: int, sample_rate: int) -> Heard:
+    def draw(self, rng: np.random.Generator, talkers: int, microphones: int, sample_rate: int) -> Drawn:
         """Draw a room state and places for the talkers and the noise."""
         ...
 
@@ -65,7 +65,7 @@ class MeasuredRooms:
     distance_m: tuple[float, float] | None = None
     min_angle_deg: float = MIN_ANGLE_DEG
 
-    def draw(self, rng: np.random.Generator, talkers: int, microphones: int, sample_rate: int) -> Heard:
+    def draw(self, rng: np.random.Generator, talkers: int, microphones: int, sample_rate: int) -> Drawn:
         """Draw a room state and, in it, places of talkers that lie apart.
 
         Raises:
@@ -102,7 +102,7 @@ class MeasuredRooms:
             ],
             "licence": sorted({place.licence for place in chosen if place.licence}),
         }
-        return Heard(stacked[:talkers], stacked[talkers:], metadata)
+        return Drawn(stacked[:talkers], stacked[talkers:], metadata)
 
     def _choose(
         self, rng: np.random.Generator, candidates: list[Response], talkers: int, room: str
@@ -144,7 +144,7 @@ class SimulatedRooms:
     min_angle_deg: float = MIN_ANGLE_DEG
     background_places: int = 4
 
-    def draw(self, rng: np.random.Generator, talkers: int, microphones: int, sample_rate: int) -> Heard:
+    def draw(self, rng: np.random.Generator, talkers: int, microphones: int, sample_rate: int) -> Drawn:
         """Draw an array position and places of talkers around it.
 
         Raises:
@@ -164,13 +164,13 @@ class SimulatedRooms:
         background = rng.uniform(
             WALL_MARGIN_M, np.array(self.size_m) - WALL_MARGIN_M, (self.background_places, 3)
         )
-        heard = simulate(
+        responses = simulate(
             self.size_m, self.rt60_seconds, np.concatenate([places, background]), array, sample_rate
         )
         offsets = places - centre
         metadata = {
             "room": f"simulated {'x'.join(f'{edge:g}' for edge in self.size_m)} m",
-            "rt60_seconds": _mean_rt60(heard[:talkers], sample_rate),
+            "rt60_seconds": _mean_rt60(responses[:talkers], sample_rate),
             "microphones": array.T.round(4).tolist(),
             "places": [
                 {
@@ -182,7 +182,7 @@ class SimulatedRooms:
             ],
             "licence": [],
         }
-        return Heard(heard[:talkers], heard[talkers:], metadata)
+        return Drawn(responses[:talkers], responses[talkers:], metadata)
 
     def _places(
         self, rng: np.random.Generator, centre: np.ndarray, talkers: int

@@ -100,23 +100,25 @@ class SpeakerItems:
     def __getitem__(self, index: int) -> Utterances:
         rng = np.random.default_rng([self.seed, index])
         chosen = rng.choice(self.mixtures.names, self.data.speakers, replace=False)
-        found = np.stack([self._said_by(rng, str(speaker)) for speaker in chosen])
-        leaking = rng.random(found.shape[:2]) < self.data.leak_share
+        utterances = np.stack([self._said_by(rng, str(speaker)) for speaker in chosen])
+        leaking = rng.random(utterances.shape[:2]) < self.data.leak_share
         if leaking.any():
-            gains = 10 ** (-rng.uniform(*self.data.leak_db, found.shape[:2]) / 20) * leaking
-            shift = int(rng.integers(1, len(found)))
-            found = found + (gains[..., None] * np.roll(found, shift, 0)).astype(found.dtype)
-        return Utterances(found)
+            gains = 10 ** (-rng.uniform(*self.data.leak_db, utterances.shape[:2]) / 20) * leaking
+            shift = int(rng.integers(1, len(utterances)))
+            utterances = utterances + (gains[..., None] * np.roll(utterances, shift, 0)).astype(
+                utterances.dtype
+            )
+        return Utterances(utterances)
 
     def _said_by(self, rng: np.random.Generator, speaker: str) -> Float[np.ndarray, "utterance time"]:
-        found, taken = [], []
+        utterances, taken = [], []
         speed, rate = rng.choice(self.data.voices), self.data.sample_rate
         samples = round(self.data.mixing.seconds * rate)
         for _ in range(self.data.utterances):
             drawn = self.mixtures.drawn(rng, [speaker], taken)
-            found.append(_played(drawn.item.mixture, speed, rate, samples))
+            utterances.append(_played(drawn.item.mixture, speed, rate, samples))
             taken += drawn.excerpts
-        return np.stack(found)
+        return np.stack(utterances)
 
 
 def _played(

@@ -44,5 +44,5 @@ class MelBands(nn.Module):
             spectra = torch.stft(
                 waveform.float(), self.frame_length, self.hop_length, window=self.window, return_complex=True
             )
-            found = (self.filters @ spectra.abs().square() + FLOOR).log().mT
-            return (found - found.mean(1, keepdim=True)) / 3
+            bands = (self.filters @ spectra.abs().square() + FLOOR).log().mT
+            return (bands - bands.mean(1, keepdim=True)) / 3

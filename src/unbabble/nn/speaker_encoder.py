@@ -43,8 +43,8 @@ class SpeakerEncoder(nn.Module):
         if bands.shape[1] <= WINDOW_FRAMES:
             return self._of_windows(bands)
         windows = bands.unfold(1, WINDOW_FRAMES, WINDOW_FRAMES // 2).mT  # (batch, window, frame, band)
-        found = self._of_windows(windows.flatten(0, 1)).unflatten(0, windows.shape[:2])
-        return nn.functional.normalize(found.mean(1), dim=-1)
+        vectors = self._of_windows(windows.flatten(0, 1)).unflatten(0, windows.shape[:2])
+        return nn.functional.normalize(vectors.mean(1), dim=-1)
 
     def _of_windows(self, bands: Float[Tensor, "batch frame band"]) -> Float[Tensor, "batch dimension"]:
         return nn.functional.normalize(self.projection(self.lstm(bands)[0].mean(1)), dim=-1)

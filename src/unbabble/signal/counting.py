@@ -56,11 +56,11 @@ def talkers(
     correlation: float = CORRELATION,
 ) -> list[int]:
     """Outputs that are loud enough and follow none of those found before them; the loudest always counts."""
-    found = [0]
+    chosen = [0]
     for i in range(1, len(levels_db)):
-        if levels_db[i] > level_db and correlations[i, found].max() < correlation:
-            found.append(i)
-    return found
+        if levels_db[i] > level_db and correlations[i, chosen].max() < correlation:
+            chosen.append(i)
+    return chosen
 
 
 def windows(samples: Float[Tensor, " time"], sample_rate: int) -> Float[Tensor, "window part"]:
@@ -82,7 +82,7 @@ def most_talkers(probabilities: Float[Tensor, "window talkers"], powers: Float[T
         probabilities: of 1, 2 ... talkers, by window.
         powers: of the windows; what is much weaker than the loudest tells nothing.
     """
-    heard = powers >= powers.max() * 10 ** (SILENT_DB / 10)
-    found = probabilities[heard].argmax(-1) + 1
-    shares = [float((found >= number).double().mean()) for number in range(1, probabilities.shape[1] + 1)]
+    audible = powers >= powers.max() * 10 ** (SILENT_DB / 10)
+    counts = probabilities[audible].argmax(-1) + 1
+    shares = [float((counts >= number).double().mean()) for number in range(1, probabilities.shape[1] + 1)]
     return max(number for number, share in enumerate(shares, 1) if share >= FAIR_SHARE)

@@ -143,12 +143,12 @@ def sdr_sir_sar(
         )
         with _one_thread():
             try:
-                found = evaluate()
+                ratios = evaluate()
             except torch.linalg.LinAlgError:  # pyright: ignore[reportPrivateImportUsage]
-                found = evaluate(load_diag=DIAGONAL_LOAD)
+                ratios = evaluate(load_diag=DIAGONAL_LOAD)
         silent = (estimate[live] == 0).all(-1, keepdim=True)
         nothing = estimate.new_tensor([-torch.inf, torch.nan, torch.nan])
-        scores[item, live] = torch.where(silent, nothing, torch.stack(list(found), -1))  # type: ignore[arg-type]
+        scores[item, live] = torch.where(silent, nothing, torch.stack(list(ratios), -1))  # type: ignore[arg-type]
     sdr, sir, sar = scores.reshape(shape).unbind(-1)
     return sdr, sir, sar
 

@@ -115,5 +115,5 @@ def _hungarian(rows: Tensor) -> Tensor:
     from scipy.optimize import linear_sum_assignment
 
     matrices = rows.cpu().numpy()
-    found = [linear_sum_assignment(matrix, maximize=True)[1] for matrix in matrices]
-    return torch.from_numpy(np.array(found, dtype=np.int64).reshape(rows.shape[:-1])).to(rows.device)
+    assignments = [linear_sum_assignment(matrix, maximize=True)[1] for matrix in matrices]
+    return torch.from_numpy(np.array(assignments, dtype=np.int64).reshape(rows.shape[:-1])).to(rows.device)

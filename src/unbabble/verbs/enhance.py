@@ -123,7 +123,7 @@ def enhance_one(task: Task, settings: Settings, overwrite: bool) -> FileReport:
     def make(folder: Path, result: FileReport) -> None:
         path = folder / f"enhanced{KINDS[settings.format].suffix}"
         models = load_enhancers(settings.model, settings.device, **settings.options)
-        found = enhance_file(
+        enhanced = enhance_file(
             models,
             Recording.open(settings.part.of(task.path)),
             path,
@@ -132,12 +132,12 @@ def enhance_one(task: Task, settings: Settings, overwrite: bool) -> FileReport:
             choose=load_chooser(settings.choose) if len(models) > 1 else None,
             progress=report_progress,
         )
-        result.model, result.audio_seconds = found.model, found.audio_seconds
-        result.outputs, result.warnings = [str(path)], found.warnings
-        result.details = {"strength_db": found.strength_db}
-        if found.tried:
-            result.details["tried"] = found.tried
-        for name, score in (("before", found.before), ("scores", found.after)):
+        result.model, result.audio_seconds = enhanced.model, enhanced.audio_seconds
+        result.outputs, result.warnings = [str(path)], enhanced.warnings
+        result.details = {"strength_db": enhanced.strength_db}
+        if enhanced.tried:
+            result.details["tried"] = enhanced.tried
+        for name, score in (("before", enhanced.before), ("scores", enhanced.after)):
             if score is not None:
                 result.details[name] = [score.to_dict()]
 

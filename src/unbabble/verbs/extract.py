@@ -126,7 +126,7 @@ def extract_one(task: Task, settings: Settings, overwrite: bool) -> FileReport:
         name, network = load_extractor(settings.model, settings.device, **settings.options)
         warnings: list[str] = []
         enrollment = enrollment_of(list(settings.enrollments), network.sample_rate, warnings)
-        found = extract_file(
+        extracted = extract_file(
             name,
             network,
             enrollment,
@@ -135,10 +135,10 @@ def extract_one(task: Task, settings: Settings, overwrite: bool) -> FileReport:
             format=settings.format,
             progress=report_progress,
         )
-        result.model, result.audio_seconds = found.model, found.audio_seconds
-        result.outputs, result.warnings = [str(path)], [*warnings, *found.warnings]
-        result.details = {"level_db": found.level_db, "likeness": found.likeness}
-        if found.score is not None:
-            result.details["scores"] = [found.score.to_dict()]
+        result.model, result.audio_seconds = extracted.model, extracted.audio_seconds
+        result.outputs, result.warnings = [str(path)], [*warnings, *extracted.warnings]
+        result.details = {"level_db": extracted.level_db, "likeness": extracted.likeness}
+        if extracted.score is not None:
+            result.details["scores"] = [extracted.score.to_dict()]
 
     return once("extract", task, settings, overwrite, make)

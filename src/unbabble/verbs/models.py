@@ -72,15 +72,19 @@ def options(name: str) -> dict[str, dict[str, str]]:
     for cls in reversed(method.__mro__):
         help_texts |= _argument_help(inspect.cleandoc(cls.__doc__ or ""))
         help_texts |= _argument_help(inspect.cleandoc(cls.__init__.__doc__ or ""))
-    found = {}
+    described = {}
     for each in keyword_parameters(method).values():
         if each.name == "tag" or each.kind in (each.VAR_KEYWORD, each.VAR_POSITIONAL):
             continue
         kind = "" if each.annotation is each.empty else inspect.formatannotation(each.annotation)
         if each.default is each.empty or "Callable" in kind:
             continue
-        found[each.name] = {"type": kind, "default": str(each.default), "help": help_texts.get(each.name, "")}
-    return found
+        described[each.name] = {
+            "type": kind,
+            "default": str(each.default),
+            "help": help_texts.get(each.name, ""),
+        }
+    return described
 
 
 def about_weights(name: str) -> dict[str, Any]:
@@ -96,16 +100,16 @@ def about_weights(name: str) -> dict[str, Any]:
     from unbabble.networks.folder import sha256
     from unbabble.networks.load import load
 
-    found = load(name)
-    size = {"parameters": parameter_count(found.network)}
-    if found.path is not None:
-        size |= {"bytes": found.path.stat().st_size, "sha256": sha256(found.path)}
-    return found.card.to_dict() | size
+    loaded = load(name)
+    size = {"parameters": parameter_count(loaded.network)}
+    if loaded.path is not None:
+        size |= {"bytes": loaded.path.stat().st_size, "sha256": sha256(loaded.path)}
+    return loaded.card.to_dict() | size
 
 
 def _argument_help(docstring: str) -> dict[str, str]:
     """The entries under ``Args:`` of a Google-style docstring."""
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     name, inside = "", False
     for line in docstring.splitlines():
         indent = len(line) - len(line.lstrip())
@@ -114,10 +118,10 @@ def _argument_help(docstring: str) -> dict[str, str]:
         elif inside and indent == 4 and ":" in line:
             name, _, text = line.strip().partition(":")
             name = name.split(" ")[0]
-            found[name] = text.strip()
+            texts[name] = text.strip()
         elif inside and name and line.strip():
-            found[name] += f" {line.strip()}"
-    return found
+            texts[name] += f" {line.strip()}"
+    return texts
 
 
 def _plain(card: Card) -> dict[str, Any]:

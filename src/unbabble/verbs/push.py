@@ -58,10 +58,10 @@ def push(
     repository = target.removeprefix(HUB_PREFIX)
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         raise UsageError(f"A repository on the Hugging Face Hub is hub:org/name, not '{target}'.")
-    found = load(name)
+    loaded = load(name)
     with tempfile.TemporaryDirectory(prefix="unbabble-") as spool:
         folder = Path(spool) / "model"
-        digest = write_folder(folder, found.network, found.card, title=repository, source=found.path)
+        digest = write_folder(folder, loaded.network, loaded.card, title=repository, source=loaded.path)
         result = Transfer(name, upload(folder, repository, private), digest)
     say(str(result), quiet)
     return result
@@ -78,9 +78,9 @@ def copy_network(name: str, folder: Path, overwrite: bool, quiet: bool) -> Trans
 
     folder = folder.expanduser()
     check_output(folder / WEIGHTS_NAME)
-    found = load(name)
+    loaded = load(name)
     digest = write_folder(
-        folder, found.network, found.card, title=str(folder), source=found.path, overwrite=overwrite
+        folder, loaded.network, loaded.card, title=str(folder), source=loaded.path, overwrite=overwrite
     )
     result = Transfer(name, str(folder), digest)
     say(str(result), quiet)

@@ -104,7 +104,7 @@ class Frame:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
-                logger.info("%s %s %s", scope["method"], told(scope["path"]), message["status"])
+                logger.info("%s %s %s", scope["method"], as_logged(scope["path"]), message["status"])
                 headers = self._headers(state)
                 if not scope["path"].startswith("/static/"):
                     headers["cache-control"] = "private, no-store"
@@ -158,12 +158,12 @@ class Frame:
         return f"{COOKIE}={token}; Path=/; Max-Age={VISIT_DAYS * 86400}; HttpOnly; SameSite=Lax{secure}"
 
 
-def _told(request: Request, status: int, sentence: str, headers: dict[str, str] | None = None) -> Response:
+def _answer(request: Request, status: int, sentence: str, headers: dict[str, str] | None = None) -> Response:
     if wants_page(request):
         try:
-            found = page(request, "error.html", status, title=HTTPStatus(status).phrase, sentence=sentence)
-            found.headers.update(headers or {})
-            return found
+            answer = page(request, "error.html", status, title=HTTPStatus(status).phrase, sentence=sentence)
+            answer.headers.update(headers or {})
+            return answer
         except (OperationalError, InterfaceError):  # no database, so nobody knows who is there
             return Response(sentence, status, media_type="text/plain", headers=headers)
     return JSONResponse({"detail": sentence}, status, headers=headers)
@@ -173,41 +173,41 @@ def _refused(request: Request, error: HTTPException) -> Response:
     headers = dict(error.headers or {})
     if error.status_code == 401 and wants_page(request) and request.method == "GET":
         return Response(status_code=303, headers={"location": f"/login?next={request.url.path}"})
-    return _told(request, error.status_code, str(error.detail), headers)
+    return _answer(request, error.status_code, str(error.detail), headers)
 
 
 def _misunderstood(request: Request, error: RequestValidationError) -> Response:
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path", "form"))
-    return _told(request, 422, f"{place or 'The call'}: {first['msg']}.")
+    return _answer(request, 422, f"{place or 'The call'}: {first['msg']}.")
 
 
 def _unusable(request: Request, error: InputError) -> Response:
-    return _told(request, 422, str(error))
+    return _answer(request, 422, str(error))
 
 
 def _unkeepable(request: Request, error: Exception) -> Response:
-    return _told(request, 422, "The call holds characters or numbers that cannot be kept.")
+    return _answer(request, 422, "The call holds characters or numbers that cannot be kept.")
 
 
 def _unavailable(request: Request, error: Exception) -> Response:
     logger.error("The database does not answer: %s", type(error).__name__)
-    return _told(request, 503, "The database does not answer: try again in a moment.", {"retry-after": "5"})
+    return _answer(request, 503, "The database does not answer: try again in a moment.", {"retry-after": "5"})
 
 
 def _full(request: Request, error: OSError) -> Response:
     logger.error("Cannot write: %s", error.strerror or type(error).__name__)
-    return _told(
+    return _answer(
         request, 507, "The server cannot store anything now: try again later.", {"retry-after": "60"}
     )
 
 
 def _failed(request: Request, error: Exception) -> Response:
     logger.exception("Unexpected", exc_info=error)
-    return _told(request, 500, "Something went wrong here. It has been written down.")
+    return _answer(request, 500, "Something went wrong here. It has been written down.")
 
 
-def told(path: str) -> str:
+def as_logged(path: str) -> str:
     """An address as the log has it: without keys, some of which open what they name, and without what is asked."""
     return LONG.sub("*", path)
 

@@ -74,7 +74,7 @@ def _check_contents_table(path: Path, most_files: int) -> None:
 
 
 def _wanted(archive: zipfile.ZipFile, most_bytes: int, most_files: int) -> dict[str, zipfile.ZipInfo]:
-    found: dict[str, zipfile.ZipInfo] = {}
+    members: dict[str, zipfile.ZipInfo] = {}
     seen: set[str] = set()
     for entry in archive.infolist():
         name = _safe_name(entry.filename)
@@ -91,14 +91,16 @@ def _wanted(archive: zipfile.ZipFile, most_bytes: int, most_files: int) -> dict[
         if name.casefold() in seen:
             raise InputError(f"'{name}' is in the archive twice.")
         seen.add(name.casefold())
-        found[name] = entry
-    if len(found) > most_files:
+        members[name] = entry
+    if len(members) > most_files:
         raise InputError(f"The archive holds more than {most_files} files.")
-    if any(parent.as_posix().casefold() in seen for name in found for parent in PurePosixPath(name).parents):
+    if any(
+        parent.as_posix().casefold() in seen for name in members for parent in PurePosixPath(name).parents
+    ):
         raise InputError("The archive holds a file and a folder of one name.")
-    if sum(entry.file_size for entry in found.values()) > most_bytes:
+    if sum(entry.file_size for entry in members.values()) > most_bytes:
         raise InputError(f"The archive is larger than {most_bytes / 1e6:.0f} MB when unpacked.")
-    return found
+    return members
 
 
 def _safe_name(name: str) -> str:

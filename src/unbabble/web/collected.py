@@ -156,7 +156,7 @@ def _progress(count: int, quiet: bool) -> Iterator[Callable[[float], None]]:
 
 
 def _files(written: "Written", out: Path) -> list[FileReport]:
-    found = [
+    files = [
         FileReport(
             line["id"],
             "done",
@@ -166,7 +166,7 @@ def _files(written: "Written", out: Path) -> list[FileReport]:
         )
         for line in written.lines.values()
     ]
-    return found + [
+    return files + [
         FileReport(name, "failed", error=f"{name} is left out. {sentence}")
         for name, sentence in written.missing.items()
     ]

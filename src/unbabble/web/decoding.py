@@ -38,7 +38,7 @@ _turns = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
 
 
 @dataclass(frozen=True)
-class Heard:
+class Decoded:
     """What an upload holds: Hz, microphones, duration, highest magnitude (full scale is 1), share that is clipped."""
 
     sample_rate: int
@@ -48,7 +48,7 @@ class Heard:
     clipped_share: float
 
 
-def decode(source: Path, target: Path, settings: Settings, exact: bool = False) -> Heard:
+def decode(source: Path, target: Path, settings: Settings, exact: bool = False) -> Decoded:
     """Write the recording in ``source`` to ``target`` as FLAC of 24 bits, within full scale.
 
     Args:
@@ -73,16 +73,16 @@ def decode(source: Path, target: Path, settings: Settings, exact: bool = False) 
     }
     with _turns:
         begun = time.monotonic()
-        told = _readers.ask(json.dumps(request).encode(), wall)
+        answer = _readers.ask(json.dumps(request).encode(), wall)
         late = time.monotonic() - begun >= wall
-    if told is None:
+    if answer is None:
         reason = "takes too long to read" if late else "takes too much memory or time, or is damaged"
         raise InputError(f"This file cannot be read: it {reason}.")
-    if "errno" in told:
-        raise OSError(told["errno"], os.strerror(told["errno"]))
-    if "refused" in told:
-        raise InputError(told["refused"])
-    return Heard(**told)
+    if "errno" in answer:
+        raise OSError(answer["errno"], os.strerror(answer["errno"]))
+    if "refused" in answer:
+        raise InputError(answer["refused"])
+    return Decoded(**answer)
 
 
 class _Readers:
@@ -190,7 +190,7 @@ def _limit(asked: dict[str, Any]) -> None:
 
 
 def _read(asked: dict[str, Any]) -> dict[str, Any]:
-    """What is told to the site: the fields of ``Heard``, or why not."""
+    """What is told to the site: the fields of ``Decoded``, or why not."""
     try:
         raw = open(asked["target"], "wb", buffering=0)  # noqa: SIM115
     except OSError as error:
@@ -198,15 +198,15 @@ def _read(asked: dict[str, Any]) -> dict[str, Any]:
     with raw:
         file = _Target(raw)
         try:
-            found = _convert(Path(asked["source"]), file, asked["most_seconds"], asked["exact"])
+            answer = _convert(Path(asked["source"]), file, asked["most_seconds"], asked["exact"])
         except InputError as refusal:
-            found = {"refused": str(refusal)}
+            answer = {"refused": str(refusal)}
         except Exception:
             if file.failed is None:
                 raise
-            found = {}
+            answer = {}
     if file.failed is None:
-        return found
+        return answer
     return {"refused": "The recording is too large."} if file.failed in LIMITED else {"errno": file.failed}
 
 

@@ -174,8 +174,8 @@ def _stored(request: Request, upload: Upload, path: Path) -> dict[str, Any]:
         return {"state": "refused", "error": str(error)}
     finally:
         heard_path.unlink(missing_ok=True)
-    found = {name: getattr(heard, name) for name in ("sample_rate", "channels", "seconds")}
-    return found | {"state": "stored", "key": key, "heard_key": heard_key, "details": asdict(heard)}
+    details = {name: getattr(heard, name) for name in ("sample_rate", "channels", "seconds")}
+    return details | {"state": "stored", "key": key, "heard_key": heard_key, "details": asdict(heard)}
 
 
 def own_upload(request: Request, visit_id: str, key: str) -> Upload:

@@ -31,13 +31,13 @@ def visitor(request: Request) -> Visit:
         return known
     token = request.cookies.get(COOKIE, "")
     database = request.app.state.database
-    found = None
+    user = None
     if token:
         with database.reading() as session:
-            found = session.scalar(
+            user = session.scalar(
                 select(Visit).where(Visit.token_hash == _hash(token), Visit.expires > now())
             )
-    state.visit = found if found is not None else begin_visit(request)
+    state.visit = user if user is not None else begin_visit(request)
     return state.visit
 
 

@@ -118,15 +118,15 @@ class Worker:
             logger.error("Cannot fetch: %s", error.strerror or type(error).__name__)
             self._insist(queue.retry, claimed, "The recording could not be read from the storage.")
             return
-        told = self._computed(claimed, folder, files)
-        if told is None:
+        message = self._computed(claimed, folder, files)
+        if message is None:
             return
-        if told.what == "refused":
-            self._insist(queue.refuse, claimed, told.sentence)
-        elif told.what == "failed":
-            self._insist(queue.retry, claimed, told.sentence)
+        if message.what == "refused":
+            self._insist(queue.refuse, claimed, message.sentence)
+        elif message.what == "failed":
+            self._insist(queue.retry, claimed, message.sentence)
         else:
-            self._store(claimed, told)
+            self._store(claimed, message)
 
     def _fetch(self, claimed: Claim, folder: Path) -> list[File]:
         files = []
@@ -152,13 +152,13 @@ class Worker:
                 self._let_go()
                 return Message("refused", sentence=f"This takes longer than {MOST_HOURS:g} hours.")
             try:
-                told = self._hands.told(HEARTBEAT_SECONDS / 2)
+                message = self._hands.message(HEARTBEAT_SECONDS / 2)
             except (EOFError, OSError):
                 self._let_go()
                 return Message("failed", sentence=FELL)
-            if told is not None and told.what != "progress":
-                return told
-            share = told.share if told is not None else share
+            if message is not None and message.what != "progress":
+                return message
+            share = message.share if message is not None else share
             if time.monotonic() - beat >= HEARTBEAT_SECONDS:
                 beat = time.monotonic()
                 try:
@@ -171,22 +171,22 @@ class Worker:
                 ) as error:  # the work goes on; it will be told when there is somebody to tell
                     logger.warning("The database does not answer: %s", type(error).__name__)
 
-    def _store(self, claimed: Claim, told: Message) -> None:
+    def _store(self, claimed: Claim, message: Message) -> None:
         place = f"jobs/{claimed.id[:2]}/{claimed.id}/{claimed.attempt}"
         outputs = [
             {"name": path.name, "key": f"{place}/{path.name}", "bytes": path.stat().st_size}
-            for path in told.outputs
+            for path in message.outputs
         ]
         if not self._insist(queue.about_to_store, claimed, [each["key"] for each in outputs]):
             return
         try:
-            for path, each in zip(told.outputs, outputs, strict=True):
+            for path, each in zip(message.outputs, outputs, strict=True):
                 self.storage.put(each["key"], path)
         except OSError as error:
             logger.error("Cannot store: %s", error.strerror or type(error).__name__)
             self._insist(queue.retry, claimed, "The server could not store the result.")
             return
-        if not self._insist(queue.finish, claimed, told.result or {}, outputs):
+        if not self._insist(queue.finish, claimed, message.result or {}, outputs):
             logger.info("Job %s was finished by another.", claimed.id)
 
     def _insist(self, call: Callable[..., _T], *arguments: Any) -> _T:
@@ -230,7 +230,7 @@ class Hands:
         """Ask for one job."""
         self._here.send((kind, folder, parameters, files))
 
-    def told(self, seconds: float) -> Message | None:
+    def message(self, seconds: float) -> Message | None:
         """What it says next, if it does so in time.
 
         Raises:

@@ -116,8 +116,8 @@ def _speaker(file: Path) -> str:
 
 
 def _file_id(file: Path) -> str:
-    found = FILE_ID.search(file.stem)
-    return found[1] if found else ""
+    match = FILE_ID.search(file.stem)
+    return match[1] if match else ""
 
 
 def _by(key: Callable[[Path], str], folder: Path) -> dict[str, Path]:

@@ -61,13 +61,13 @@ def _by_kind(folder: Path, split: str) -> tuple[list[Entry], list[str]]:
     files = [{file.stem: file for file in _audio(kinds[name])} for name in names]
     entries, missing = [], []
     for stem in sorted(set().union(*files)):
-        lacking = [name for name, found in zip(names, files, strict=True) if stem not in found]
+        lacking = [name for name, paths in zip(names, files, strict=True) if stem not in paths]
         if lacking:
             missing.append(f"There is no '{stem}' in '{kinds[lacking[0]]}'.")
             continue
-        found = [each[stem] for each in files]
-        heard = found.pop() if noise else None
-        entries.append(Entry(stem, found[0], tuple(found[1:]), heard, split=split))
+        paths = [each[stem] for each in files]
+        noise_files = paths.pop() if noise else None
+        entries.append(Entry(stem, paths[0], tuple(paths[1:]), noise_files, split=split))
     return entries, missing
 
 

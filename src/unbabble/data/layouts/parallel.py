@@ -72,8 +72,8 @@ def find(corpus: Corpus, folder: Path) -> list[Part]:
 
 def _splits(corpus: Corpus, folder: Path, depth: int) -> Iterator[Path]:
     """Folders of splits in ``folder``, itself included."""
-    with os.scandir(folder) as found:  # which knows folders from files without asking for each
-        children = {child.name: folder / child.name for child in sorted(found, key=_name) if child.is_dir()}
+    with os.scandir(folder) as entries:  # which knows folders from files without asking for each
+        children = {child.name: folder / child.name for child in sorted(entries, key=_name) if child.is_dir()}
     mixtures = {condition.mixture for condition in corpus.conditions}
     if mixtures & children.keys():
         sources = corpus.conditions[0].sources
@@ -110,17 +110,17 @@ def _part(corpus: Corpus, condition: Condition, place: Path) -> Part:
     listed = _listed(place, condition)
     entries, missing = [], []
     for name in sorted(set(files[0]) | set(files[1]) | listed):
-        lacking = [kind for kind, found in zip(names, files, strict=True) if name not in found]
+        lacking = [kind for kind, paths in zip(names, files, strict=True) if name not in paths]
         if lacking:
             missing.append(f"There is no '{place / lacking[0] / name}.wav'.")
             continue
-        found = [each[name] for each in files]
+        paths = [each[name] for each in files]
         entries.append(
             Entry(
                 id=name,
-                mixture=found[0],
-                sources=tuple(found[1 : 1 + len(condition.sources)]),
-                noise=found[-1] if noise else None,
+                mixture=paths[0],
+                sources=tuple(paths[1 : 1 + len(condition.sources)]),
+                noise=paths[-1] if noise else None,
                 speakers=_speakers(corpus, name)[: len(condition.sources)],
                 split=split,
             )
@@ -172,7 +172,7 @@ def _noisy(count: int) -> tuple[Condition, ...]:
 
 
 def _whamr() -> tuple[Condition, ...]:
-    found = []
+    parts = []
     for kind in ("clean", "both", "single"):
         noise = None if kind == "clean" else "noise"
         for room, sources, name in (
@@ -182,8 +182,8 @@ def _whamr() -> tuple[Condition, ...]:
         ):
             mixture = f"mix_{kind}_{room}"
             talkers = _talkers(1 if kind == "single" else 2, f"_{sources}")
-            found.append(Condition(mixture + name, mixture, talkers, noise))
-    return tuple(found)
+            parts.append(Condition(mixture + name, mixture, talkers, noise))
+    return tuple(parts)
 
 
 WSJ_UTTERANCE = r"[0-9a-z]{3}[0-9a-z]{5}"

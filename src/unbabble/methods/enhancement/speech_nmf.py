@@ -201,14 +201,14 @@ class SpeechNmf:
                 f"There is no microphone {self.reference} among {mixture.shape[1]}, counted from 0."
             )
         level, exponents = unit_level(mixture)
-        found = []
+        estimates = []
         for item in level:
             reference = live_channel(item, self.reference)
             mask = self.mask(self._magnitudes(item[reference]))
-            heard = item if images else item[reference : reference + 1]
-            voice = self.transform.synthesise(mask * self.transform.analyse(heard), item.shape[-1])
-            found.append(voice[None] if images else voice)
-        return restore_level(torch.stack(found), exponents)
+            channels = item if images else item[reference : reference + 1]
+            voice = self.transform.synthesise(mask * self.transform.analyse(channels), item.shape[-1])
+            estimates.append(voice[None] if images else voice)
+        return restore_level(torch.stack(estimates), exponents)
 
     def mask(self, spectrogram: Spectrogram) -> Spectrogram:
         """The share of speech in each bin."""

@@ -57,10 +57,10 @@ class Comparison(nn.Module):
         def split(x: Tensor) -> Tensor:
             return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
-        found = nn.functional.scaled_dot_product_attention(
+        attended = nn.functional.scaled_dot_product_attention(
             split(self.query(self.query_norm(frames))), split(self.key(known)), split(self.value(known))
         )
-        scale, shift = self.output(found.transpose(1, 2).flatten(2)).chunk(2, -1)
+        scale, shift = self.output(attended.transpose(1, 2).flatten(2)).chunk(2, -1)
         return scale, shift
 
 
@@ -128,20 +128,20 @@ class PersonalBSRNN(NeuralExtractor):
 
     def enroll(self, enrollment: Float[Tensor, "batch time"]) -> Person:
         """E_r."""
-        return self._heard(self.spectrum.analyse(enrollment)).flatten(2)
+        return self._compared(self.spectrum.analyse(enrollment)).flatten(2)
 
     def extract(self, mixture: Float[Tensor, "batch time"], person: Person) -> Float[Tensor, "batch time"]:
         """A complex mask on the mixture's spectrogram."""
         spectrum = self.spectrum.analyse(mixture)
-        places = self._heard(spectrum)
+        places = self._compared(spectrum)
         for number, (over_time, over_bands) in enumerate(zip(self.over_time, self.over_bands, strict=True)):
             if number < len(self.comparisons):
                 scale, shift = self.comparisons[number](places.flatten(2), person)
                 places = places * (1 + scale.view_as(places)) + shift.view_as(places)
             places = recurrences(places, over_time, over_bands)
-        found = masked(spectrum, self.masks(places).float(), 0.5)
-        return self.spectrum.synthesise(found[:, 0], mixture.shape[-1])
+        estimate = masked(spectrum, self.masks(places).float(), 0.5)
+        return self.spectrum.synthesise(estimate[:, 0], mixture.shape[-1])
 
-    def _heard(self, spectrum: Float[Tensor, "batch 2 frame frequency"]) -> Tensor:
+    def _compared(self, spectrum: Float[Tensor, "batch 2 frame frequency"]) -> Tensor:
         """Mixture and enrollment in the same terms, so that they can be compared."""
         return recurrences(self.split(spectrum), self.enrollment_time, self.enrollment_bands)

@@ -54,9 +54,9 @@ class Stack(nn.Module):
         """Where block ``adapted`` speaks, ``person`` weighs it."""
         x, total = self.bottleneck(frames), None
         for number, block in enumerate(self.blocks, 1):
-            heard = person is not None and number == adapted
-            first, second = person.chunk(2, -1) if person is not None and heard else (None, None)
-            x, skip = block(x, (first, second) if heard else None)
+            adapts = person is not None and number == adapted
+            first, second = person.chunk(2, -1) if person is not None and adapts else (None, None)
+            x, skip = block(x, (first, second) if adapts else None)
             total = skip if total is None else total + skip
         return self.output(total)
 

@@ -113,10 +113,10 @@ class VoiceFilter(NeuralExtractor):
     def _masks(self, spectra: Float[Tensor, "batch 2 frame frequency"], person: Person) -> Tensor:
         """(batch, 1, frame, frequency)."""
         magnitudes = _compressed(spectra)
-        found = self.convolutions(magnitudes[:, None]).movedim(1, 2).flatten(2)  # (batch, frame, feature)
-        known = person.to(found).expand(-1, found.shape[1], -1)
-        found, _ = self.lstm(torch.cat([found, known], -1))
-        return self.mask(found)[:, None].float()
+        features = self.convolutions(magnitudes[:, None]).movedim(1, 2).flatten(2)  # (batch, frame, feature)
+        known = person.to(features).expand(-1, features.shape[1], -1)
+        features, _ = self.lstm(torch.cat([features, known], -1))
+        return self.mask(features)[:, None].float()
 
     def loss(  # type: ignore[override]
         self,
@@ -126,9 +126,9 @@ class VoiceFilter(NeuralExtractor):
     ) -> Float[Tensor, " batch"]:
         """Mean squared error of the compressed spectrogram, over the mixture's power there."""
         spectra, wanted = (self.spectrum.analyse(each) for each in (mixture, sources[:, 0]))
-        found = _compressed(self._masks(spectra, self.enroll(enrollment)) * spectra)
+        estimate = _compressed(self._masks(spectra, self.enroll(enrollment)) * spectra)
         wanted = _compressed(wanted)
-        return (found - wanted).square().mean((1, 2)) / _compressed(spectra).square().mean((1, 2)).clamp(
+        return (estimate - wanted).square().mean((1, 2)) / _compressed(spectra).square().mean((1, 2)).clamp(
             min=LEAST
         )
 

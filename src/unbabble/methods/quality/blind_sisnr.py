@@ -67,11 +67,11 @@ class BlindSiSnr(NeuralScorer):
         self, mixture: Float[Tensor, "batch time"], estimates: Float[Tensor, "batch source time"]
     ) -> Float[Tensor, "batch source"]:
         """The score of each estimate as the network tells it, 0 to 1."""
-        heard = mixture[:, None].expand_as(estimates)
-        found = torch.stack([unit(estimates), unit(heard)], -2).flatten(0, 1)
+        mixtures = mixture[:, None].expand_as(estimates)
+        features = torch.stack([unit(estimates), unit(mixtures)], -2).flatten(0, 1)
         for number, layer in enumerate(self.encoder):
-            found = layer(found if number == 0 else found.relu())
-        pooled = torch.cat([found.mean(-1), found.std(-1) + FLOOR], -1)
+            features = layer(features if number == 0 else features.relu())
+        pooled = torch.cat([features.mean(-1), features.std(-1) + FLOOR], -1)
         return self.output(self.hidden(pooled).relu()).float().sigmoid().view(estimates.shape[:2])
 
     def predict(

@@ -111,17 +111,17 @@ class BlindSiSnrBands(NeuralScorer):
         references: Float[Tensor, "batch source time"],
     ) -> Float[Tensor, " batch"]:
         """Laplace's likelihood of the scores, and the errors of the shares, where there is power."""
-        (found, shares, powers), (true, there) = (
+        (predicted, shares, powers), (true, there) = (
             self._scored(mixture, estimates),
             true_db(estimates, references),
         )
-        error = (found.db - true.clamp(LOWEST_DB, HIGHEST_DB)).abs()
+        error = (predicted.db - true.clamp(LOWEST_DB, HIGHEST_DB)).abs()
         with torch.no_grad(), torch.autocast(mixture.device.type, enabled=False):
             wanted = self._true_shares(mixture.float(), estimates.float(), references.float())
             weights = powers / powers.sum((-2, -1), keepdim=True).clamp(min=1e-20)
         apart = (weights * (shares - wanted).abs()).sum((-2, -1))
         apart = SHARE_WEIGHT * apart[:, :, 0] + REST_WEIGHT * apart[:, :, 1]
-        return mean_over(error / found.spread + found.spread.log() + apart, there)
+        return mean_over(error / predicted.spread + predicted.spread.log() + apart, there)
 
     def _scored(self, mixture: Tensor, estimates: Tensor) -> "_Scored":
         batch, sources = estimates.shape[:2]
@@ -130,20 +130,20 @@ class BlindSiSnrBands(NeuralScorer):
         item = row // sources
         with torch.autocast(mixture.device.type, enabled=False):
             features, powers = self._features(mixture.float(), estimates.float())
-        found = self.entrance(features.flatten(0, 1)[row].transpose(1, 2).flatten(2))
+        hidden = self.entrance(features.flatten(0, 1)[row].transpose(1, 2).flatten(2))
         for block in self.blocks:
-            found = block(found, item, batch)
+            hidden = block(hidden, item, batch)
 
         def placed(values: Tensor) -> Tensor:
             rows = values.new_zeros(batch * sources, *values.shape[1:]).index_copy(0, row, values)
             return rows.unflatten(0, (batch, sources))
 
-        shares = placed(self.shares(found).float().unflatten(-1, (2, PARTS)).permute(0, 2, 3, 1).sigmoid())
+        shares = placed(self.shares(hidden).float().unflatten(-1, (2, PARTS)).permute(0, 2, 3, 1).sigmoid())
         (told, rest), (in_told, in_rest) = powers.unbind(2), shares.unbind(2)
         voice = (in_told * told).sum((-2, -1))
         error = ((1 - in_told) * told + in_rest * rest).sum((-2, -1))
         coarse = 10 * torch.log10((voice + LEAST_SHARE) / (error + LEAST_SHARE))
-        pooled = placed(torch.cat([found.mean(1), found.amax(1)], -1).float())
+        pooled = placed(torch.cat([hidden.mean(1), hidden.amax(1)], -1).float())
         shift, spread = self.head(torch.cat([pooled, 0.1 * coarse[..., None]], -1)).float().unbind(-1)
         spread = LEAST_SPREAD_DB + nn.functional.softplus(spread) * 3
         return _Scored(Prediction(coarse + 3 * shift, spread), shares, powers)

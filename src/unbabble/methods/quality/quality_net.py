@@ -81,10 +81,10 @@ class QualityNet(NeuralMeter):
         self, waveform: Float[Tensor, "batch time"], rating: Float[Tensor, " batch"]
     ) -> Float[Tensor, " batch"]:
         """L."""
-        found = self.qualities(unit(waveform))
-        rating = rating.to(found)
-        frames = (found - rating[:, None]).square().mean(-1)
-        return (rating - found.mean(-1)).square() + 10 ** (rating - BEST) * frames
+        predicted = self.qualities(unit(waveform))
+        rating = rating.to(predicted)
+        frames = (predicted - rating[:, None]).square().mean(-1)
+        return (rating - predicted.mean(-1)).square() + 10 ** (rating - BEST) * frames
 
     def figure(self, waveform: Float[Tensor, "1 time"], rating: Float[Tensor, " 1"]) -> float:
         """Absolute error."""

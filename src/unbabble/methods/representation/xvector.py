@@ -74,9 +74,9 @@ class XVector(NeuralEmbedder):
 
     def embed(self, waveform: Float[Tensor, "batch time"]) -> Float[Tensor, "batch dimension"]:
         """From the statistics of the whole recording."""
-        found = self.frames(self.bands(waveform).mT).float()
-        deviation = (found.var(-1, correction=0) + 1e-5).sqrt()
-        return nn.functional.normalize(self.projection(torch.cat([found.mean(-1), deviation], -1)), dim=-1)
+        frames = self.frames(self.bands(waveform).mT).float()
+        deviation = (frames.var(-1, correction=0) + 1e-5).sqrt()
+        return nn.functional.normalize(self.projection(torch.cat([frames.mean(-1), deviation], -1)), dim=-1)
 
     def loss(self, utterances: Float[Tensor, "batch speaker utterance time"]) -> Float[Tensor, " batch"]:
         """That of d-vectors."""

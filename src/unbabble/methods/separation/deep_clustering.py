@@ -188,7 +188,7 @@ class DeepClustering(NeuralSeparator):
         power = self.power(spectrum)
         embeddings = self.embed(power)
         pairs = zip(embeddings, audible(power.flatten(1)), strict=True)
-        masks = torch.stack([self.cluster(points, heard) for points, heard in pairs])
+        masks = torch.stack([self.cluster(points, sounding) for points, sounding in pairs])
         masks = masks.unflatten(-1, power.shape[1:])  # (batch, source, frame, frequency)
         return self.spectrum.synthesise(masks[:, :, None] * spectrum[:, None], mixture.shape[-1])
 
@@ -211,17 +211,17 @@ class DeepClustering(NeuralSeparator):
         features = 0.5 * (power + FLOOR**2).log()
         centred = features - features.mean((-2, -1), keepdim=True)
         features = centred / (centred.square().mean((-2, -1), keepdim=True) + _EPS).sqrt()
-        found = self.output(self.dropout(self.lstm(features)[0]))
-        found = found.float().tanh().unflatten(-1, (self.spectrum.bins, -1))
-        return nn.functional.normalize(found, dim=-1).flatten(1, 2)
+        vectors = self.output(self.dropout(self.lstm(features)[0]))
+        vectors = vectors.float().tanh().unflatten(-1, (self.spectrum.bins, -1))
+        return nn.functional.normalize(vectors, dim=-1).flatten(1, 2)
 
     def cluster(
-        self, points: Float[Tensor, "bin dimension"], heard: Bool[Tensor, " bin"]
+        self, points: Float[Tensor, "bin dimension"], audible: Bool[Tensor, " bin"]
     ) -> Float[Tensor, "source bin"]:
         """A mask for each cluster, whose centres are those of the audible bins."""
         with torch.autocast(points.device.type, enabled=False):
             with torch.no_grad():
-                centres = k_means(points[heard], self.sources)
+                centres = k_means(points[audible], self.sources)
             distance = distances(points, centres)
         if self.mask_kind == "soft":
             return (-self.hardness * distance).softmax(0)

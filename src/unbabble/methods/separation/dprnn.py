@@ -72,8 +72,8 @@ class Part(nn.Module):
     def forward(self, x: Chunks) -> Chunks:
         """Along the frames of each chunk, or ``across`` the chunks."""
         sequences = x.flatten(1, 2) if self.across else x.flatten(0, 1)
-        found = self.project(self.lstm(sequences)[0])
-        return x + self.norm(found.reshape(x.shape))
+        hidden = self.project(self.lstm(sequences)[0])
+        return x + self.norm(hidden.reshape(x.shape))
 
 
 @register(

@@ -384,8 +384,8 @@ def _project_back(unmixing: Tensor, spread: Tensor, reference: int, warnings: li
     """
     outputs = unmixing @ spread @ unmixing.T
     mixing = torch.linalg.solve(outputs, unmixing @ spread).T
-    heard = mixing[reference]
-    order = torch.argsort(heard.square() * outputs.diagonal(), descending=True, stable=True)
-    unmixing, mixing, heard = unmixing[order], mixing[:, order], heard[order]
-    heard = torch.where(heard.abs() < UNHEARD * heard.abs().max(), UNHEARD * heard.abs().max(), heard)
-    return Unmixed(unmixing * heard[:, None], mixing / heard, warnings)
+    gains = mixing[reference]
+    order = torch.argsort(gains.square() * outputs.diagonal(), descending=True, stable=True)
+    unmixing, mixing, gains = unmixing[order], mixing[:, order], gains[order]
+    gains = torch.where(gains.abs() < UNHEARD * gains.abs().max(), UNHEARD * gains.abs().max(), gains)
+    return Unmixed(unmixing * gains[:, None], mixing / gains, warnings)

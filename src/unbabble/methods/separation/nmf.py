@@ -300,8 +300,8 @@ class Nmf:
         for item in level:
             reference = live_channel(item, self.reference)
             masks = self._masks(transform, item[reference], [entry.to(item.device) for entry in known])
-            heard = item if images else item[reference : reference + 1]
-            spectra = masks[:, None] * transform.analyse(heard.double())
+            channels = item if images else item[reference : reference + 1]
+            spectra = masks[:, None] * transform.analyse(channels.double())
             waveforms = transform.synthesise(spectra, item.shape[-1])
             order = loudest_first(waveforms[:, reference if images else 0])
             self.labels.append([self._label(int(index)) for index in order])

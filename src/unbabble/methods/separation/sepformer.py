@@ -342,8 +342,8 @@ class SepFormer(NeuralSeparator):
         else:
             step = 2 * GROUP_ROWS
             masked = [
-                self.masknet.masks(part) * heard[:, None]
-                for part, heard in zip(x.split(step, 1), features.split(step, 1), strict=True)
+                self.masknet.masks(part) * frames[:, None]
+                for part, frames in zip(x.split(step, 1), features.split(step, 1), strict=True)
             ]
         return self.decoder(torch.cat(masked, 2).mT, mixture.shape[-1])
 

@@ -45,10 +45,10 @@ def read_pickled(path: Path) -> Any:
     except FileNotFoundError:
         raise InputError(f"There is no file '{path}'.") from None
     except pickle.UnpicklingError as error:
-        found = re.search(r"GLOBAL ([\w.]+)", str(error))
-        if found:
+        match = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if match:
             raise InputError(
-                f"'{path.name}' holds more than tensors and plain data ('{found[1]}'), and is not read: such a file "
+                f"'{path.name}' holds more than tensors and plain data ('{match[1]}'), and is not read: such a file "
                 "could do anything."
             ) from None
         raise InputError(f"'{path.name}' is damaged, or no file of tensors.") from None

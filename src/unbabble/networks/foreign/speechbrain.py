@@ -66,9 +66,9 @@ def open_speechbrain(folder: Path) -> Foreign:
         (intra, "activation", "relu", "relu"),
         (inter, "nhead", said.resolve(intra.get("nhead"), 8), 8),
     ):
-        found = said.resolve(where.get(name), default)
-        if found != wanted:
-            raise InputError(f"'{YAML}' says {name}: {found}, but Unbabble's SepFormer has {wanted} there.")
+        value = said.resolve(where.get(name), default)
+        if value != wanted:
+            raise InputError(f"'{YAML}' says {name}: {value}, but Unbabble's SepFormer has {wanted} there.")
     if not any(name.endswith(_POSITIONS) for name in tensors):
         raise InputError("'masknet.ckpt' has no positions, which Unbabble's SepFormer needs.")
     ours = {

@@ -71,9 +71,9 @@ class NeuralScorer(Network):
         references: Float[Tensor, "batch source time"],
     ) -> Float[Tensor, " batch"]:
         """Mean over the estimates of an item of |error| / spread + log spread, as errors were Laplace's."""
-        found, true, there = self.predict(mixture, estimates), *true_db(estimates, references)
-        error = (found.db - true.clamp(LOWEST_DB, HIGHEST_DB)).abs()
-        return mean_over(error / found.spread + found.spread.log(), there)
+        predicted, true, there = self.predict(mixture, estimates), *true_db(estimates, references)
+        error = (predicted.db - true.clamp(LOWEST_DB, HIGHEST_DB)).abs()
+        return mean_over(error / predicted.spread + predicted.spread.log(), there)
 
     def figure(
         self,
@@ -91,11 +91,11 @@ class NeuralScorer(Network):
         """Set the intervals so that they hold ``COVERAGE`` of the true scores of ``items``."""
         ratios = []
         for mixture, estimates, references in items:
-            found, (true, there) = (
+            predicted, (true, there) = (
                 self.predict(mixture, estimates),
                 true_db(estimates, references),
             )
-            ratios.append(((true.clamp(LOWEST_DB, HIGHEST_DB) - found.db) / found.spread)[there])
+            ratios.append(((true.clamp(LOWEST_DB, HIGHEST_DB) - predicted.db) / predicted.spread)[there])
         rest = (1 - COVERAGE) / 2
         self.quantiles.copy_(torch.cat(ratios).quantile(torch.tensor([rest, 1 - rest]).to(self.quantiles)))
 
@@ -143,9 +143,9 @@ class NeuralScorer(Network):
         same = copies(estimates)
         first = same.int().argmax(-1)  # where there is none, that is the first estimate, and silent
         again = same.any(-1) & (first < torch.arange(estimates.shape[1], device=first.device))
-        found = self.predict(mixture, estimates.masked_fill(again[..., None], 0))
+        predicted = self.predict(mixture, estimates.masked_fill(again[..., None], 0))
         place = first.where(again, torch.arange(estimates.shape[1], device=first.device))
-        db, spread = found.db.gather(1, place), found.spread.gather(1, place)
+        db, spread = predicted.db.gather(1, place), predicted.spread.gather(1, place)
         count = same.sum(-1).clamp(min=1)
         return Prediction((db - (count - 1) * db.abs()) / count, spread.where(count == 1, spread + db.abs()))
 
@@ -157,7 +157,7 @@ class NeuralScorer(Network):
             InputError: not finite, silent, or too short.
         """
         least, samples, sounds = math.ceil(LEAST_SECONDS * self.sample_rate), 0, False
-        found: list[Prediction] = []
+        predictions: list[Prediction] = []
         energies: list[Tensor] = []
         for mixture, estimates in pieces:
             if not (mixture.isfinite().all() and estimates.isfinite().all()):
@@ -165,16 +165,18 @@ class NeuralScorer(Network):
             samples, sounds = samples + mixture.shape[-1], sounds or bool(mixture.any())
             if mixture.shape[-1] < least:
                 continue  # too short a recording, or the rest of one that was not divided equally
-            found.append(self._without_copies(unit(mixture), unit(estimates)))
+            predictions.append(self._without_copies(unit(mixture), unit(estimates)))
             energies.append(estimates.double().square().sum(-1))
-        if samples < least or not found:
+        if samples < least or not predictions:
             raise InputError(
                 f"It has {samples / self.sample_rate:.2g} seconds: a score needs at least {LEAST_SECONDS:g}."
             )
         if not sounds:
             raise InputError("The mixture is silent: there is nothing to score.")
         energy = torch.stack(energies)
-        db, spread = join(torch.stack([f.db for f in found]), torch.stack([f.spread for f in found]), energy)
+        db, spread = join(
+            torch.stack([f.db for f in predictions]), torch.stack([f.spread for f in predictions]), energy
+        )
         low, high = (db + factor * spread for factor in self.quantiles.unbind())
         silent = energy.sum(0) == 0
         return Scores(

@@ -98,8 +98,8 @@ class NeuralSeparator(Network):
         count = outputs or self.sources
         if present.shape[1] < min(2, count):
             return math.nan
-        found = align(self.estimate(mixture)[:, :count], present).scores.mean()
-        return float(found - si_sdr(mixture[:, None], present).mean())
+        estimated = align(self.estimate(mixture)[:, :count], present).scores.mean()
+        return float(estimated - si_sdr(mixture[:, None], present).mean())
 
     def forward(
         self,
@@ -126,22 +126,22 @@ class NeuralSeparator(Network):
                 f"There is no microphone {self.reference}: the recording has {mixture.shape[1]}."
             )
         unit, exponents = unit_level(mixture)
-        found = torch.stack([self._images(item, images) for item in unit])
-        return restore_level(found, exponents)
+        sources = torch.stack([self._images(item, images) for item in unit])
+        return restore_level(sources, exponents)
 
     def _images(self, channels: Float[Tensor, "channel time"], images: bool) -> Tensor:
         reference = live_channel(channels, self.reference)
-        heard = self._voices(channels[reference])
-        heard = heard[loudest_first(heard)]
+        sources = self._voices(channels[reference])
+        sources = sources[loudest_first(sources)]
         if not images:
-            return heard
-        everywhere = heard.new_zeros(len(heard), *channels.shape)
-        everywhere[:, reference] = heard
+            return sources
+        everywhere = sources.new_zeros(len(sources), *channels.shape)
+        everywhere[:, reference] = sources
         for number, channel in enumerate(channels):
             if number == reference or not channel.any():
                 continue
             voices = self._voices(channel)
-            everywhere[:, number] = voices[best_permutation((voices @ heard.mT).abs())]
+            everywhere[:, number] = voices[best_permutation((voices @ sources.mT).abs())]
         return everywhere
 
     def _voices(self, channel: Float[Tensor, " time"]) -> Float[Tensor, "source time"]:

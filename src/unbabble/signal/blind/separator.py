@@ -161,8 +161,8 @@ class BlindSeparator:
         outputs = self._demix(whitened, sources)
         voices = self._scaled(outputs, mixture, whitened, images)
         waveforms = stft.synthesise(voices, samples)
-        heard = waveforms[:, self.reference] if images else waveforms
-        return waveforms[loudest_first(heard)]
+        at_reference = waveforms[:, self.reference] if images else waveforms
+        return waveforms[loudest_first(at_reference)]
 
     def _analyse(self, stft: Stft, recording: Tensor) -> Tensor:
         if recording.shape[-1] < stft.window_length:
@@ -194,9 +194,9 @@ class BlindSeparator:
             if images or self.scale == "minimal_distortion"
             else slice(self.reference, self.reference + 1)
         )
-        heard = mixture[microphones].transpose(0, 1)
-        voices = (heard / sources)[:, None].repeat(1, sources, 1, 1)
-        voices[whitened.bins] = scaling.images(outputs, heard[whitened.bins])
+        mixtures = mixture[microphones].transpose(0, 1)
+        voices = (mixtures / sources)[:, None].repeat(1, sources, 1, 1)
+        voices[whitened.bins] = scaling.images(outputs, mixtures[whitened.bins])
         voices = voices.permute(1, 2, 0, 3)
         if images:
             return voices

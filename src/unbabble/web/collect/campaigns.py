@@ -162,19 +162,19 @@ def enter(session: Session, campaign: Campaign, visit_id: str, ids: Ids) -> Part
     session.execute(delete(Participant).where(*undecided, Participant.created < now() - UNDECIDED))
     mine = select(Participant).where(Participant.campaign_id == campaign.id)
     if ids.participant is not None:
-        found = session.scalar(mine.where(Participant.provider_participant == ids.participant))
-        if found is not None and found.visit_id == visit_id:
-            return found
-        if found is not None and found.state not in ("questions", "consent"):
+        known = session.scalar(mine.where(Participant.provider_participant == ids.participant))
+        if known is not None and known.visit_id == visit_id:
+            return known
+        if known is not None and known.state not in ("questions", "consent"):
             raise Taken
-        if found is not None:
-            session.delete(found)
+        if known is not None:
+            session.delete(known)
             session.flush()
     else:
         unknown = mine.where(Participant.visit_id == visit_id, Participant.provider_participant.is_(None))
         going_on = unknown.where(Participant.state.in_(("questions", "consent", "recording")))
-        if (found := session.scalar(going_on.order_by(Participant.created.desc()).limit(1))) is not None:
-            return found
+        if (known := session.scalar(going_on.order_by(Participant.created.desc()).limit(1))) is not None:
+            return known
     if not campaign.open or places(session, campaign) < 1:
         raise Full
     participant = Participant(
@@ -319,7 +319,7 @@ def participant_of(secret: bytes, given: str) -> str | None:
 
 
 def _uses(session: Session, campaign_id: str) -> dict[str, dict[str, int]]:
-    found = {}
+    uses = {}
     for name, column in (("first", Assignment.first_id), ("second", Assignment.second_id)):
         rows = session.execute(
             select(column, func.count())
@@ -329,8 +329,8 @@ def _uses(session: Session, campaign_id: str) -> dict[str, dict[str, int]]:
             .where(Participant.campaign_id == campaign_id, _counts())
             .group_by(column)
         )
-        found[name] = {row[0]: row[1] for row in rows}
-    return found
+        uses[name] = {row[0]: row[1] for row in rows}
+    return uses
 
 
 def _counts(at: datetime | None = None) -> Any:

@@ -94,15 +94,15 @@ def examine(
     mono = samples[0]
     seconds, (level, speech_seconds) = len(mono) / sample_rate, active(mono, sample_rate)
     clipped = float(np.mean(np.abs(samples) >= FULL_SCALE)) if samples.size else 0.0
-    found = [
+    results = [
         _check("too short", seconds >= LEAST_SECONDS, True, seconds),
         too_long(seconds),
         _check("silent", level > SILENT_DBFS, True, level),
     ]
-    if not all(each.passed for each in found):
-        return found
+    if not all(each.passed for each in results):
+        return results
     return [
-        *found,
+        *results,
         _check("clipped", clipped <= DOUBTFUL_CLIPPED_SHARE, clipped > MOST_CLIPPED_SHARE, clipped),
         _check("too quiet", level >= QUIET_DBFS, False, level),
         _both_sentences(speech_seconds, words),
@@ -128,8 +128,8 @@ def content_hash(samples: Samples, sample_rate: int) -> str:
         samples: (channel, time), full scale is 1.
         sample_rate: Hz.
     """
-    heard = np.rint(samples.T * 32768).clip(-32768, 32767).astype("<i2")
-    return hashlib.sha256(f"{sample_rate} {len(samples)} ".encode() + heard.tobytes()).hexdigest()
+    samples_16 = np.rint(samples.T * 32768).clip(-32768, 32767).astype("<i2")
+    return hashlib.sha256(f"{sample_rate} {len(samples)} ".encode() + samples_16.tobytes()).hexdigest()
 
 
 def active(mono: Samples, sample_rate: int) -> tuple[float, float]:
@@ -161,8 +161,8 @@ def word_count(text: str) -> int:
 
 
 def _check(name: str, passed: bool, blocks: bool, value: float | None, advice: str = "") -> Check:
-    told = None if value is None or not np.isfinite(value) else round(float(value), 6)
-    return Check(name, bool(passed), bool(blocks), told, "" if passed else advice or ADVICE[name])
+    rounded = None if value is None or not np.isfinite(value) else round(float(value), 6)
+    return Check(name, bool(passed), bool(blocks), rounded, "" if passed else advice or ADVICE[name])
 
 
 def _both_sentences(seconds: float, words: tuple[int, int]) -> Check:
@@ -178,6 +178,6 @@ def _one_voice(mono: Samples, sample_rate: int) -> Check:
 
 
 def _processed(track: Mapping[str, Any]) -> Check:
-    kept = [told for name, told in PROCESSING.items() if track.get(name) not in (False, None, "none")]
+    kept = [words for name, words in PROCESSING.items() if track.get(name) not in (False, None, "none")]
     advice = f"This browser changes the sound ({', '.join(kept)}). Another browser may not."
     return _check("processed", not kept, False, float(len(kept)), advice)

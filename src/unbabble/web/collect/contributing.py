@@ -34,8 +34,8 @@ CHANNELS, RATES = range(1, 3), range(8_000, 192_001)
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What the checks found in an upload, and the hash of its samples."""
+class Checked:
+    """What the checks say of an upload, and the hash of its samples."""
 
     checks: list[Check]
     sha256: str
@@ -50,7 +50,7 @@ class Closed(Exception):
     """Nothing more is taken here; why, in a sentence."""
 
 
-def hear(storage: Storage, upload: Upload, pair: Pair, track: dict[str, Any]) -> Heard:
+def hear(storage: Storage, upload: Upload, pair: Pair, track: dict[str, Any]) -> Checked:
     """Read an upload and check it.
 
     Raises:
@@ -61,7 +61,7 @@ def hear(storage: Storage, upload: Upload, pair: Pair, track: dict[str, Any]) ->
     if upload.channels not in CHANNELS or upload.sample_rate not in RATES:
         raise InputError("Recordings have one or two channels and 8 to 192 kHz.")
     if upload.seconds > MOST_SECONDS:  # not read at all
-        return Heard([too_long(upload.seconds)], "")
+        return Checked([too_long(upload.seconds)], "")
     with tempfile.TemporaryDirectory(prefix="unbabble-") as folder:
         path = storage.local(upload.heard_key)
         if path is None or not path.is_file():
@@ -69,7 +69,7 @@ def hear(storage: Storage, upload: Upload, pair: Pair, track: dict[str, Any]) ->
         content, rate = soundfile.read(path, dtype="float32", always_2d=True)
     samples = np.asarray(content, np.float32).T
     words = (word_count(pair.first), word_count(pair.second))
-    return Heard(examine(samples, rate, words, track), content_hash(samples, rate))
+    return Checked(examine(samples, rate, words, track), content_hash(samples, rate))
 
 
 def contribute(
@@ -77,7 +77,7 @@ def contribute(
     participant: Participant,
     pair: Pair,
     upload: Upload,
-    heard: Heard,
+    checked: Checked,
     track: dict[str, Any],
 ) -> tuple[Contribution | None, list[Check]]:
     """Keep an upload as the recording of a pair, in place of the one before; or delete it, where a check refuses it.
@@ -88,16 +88,16 @@ def contribute(
     Raises:
         Closed: a reviewer has decided on this pair, or the contributor has ended or withdrawn.
     """
-    if heard.refused:
+    if checked.refused:
         _drop(database, upload)
-        return None, heard.checks
-    checks = [*heard.checks, duplicate(False)]
+        return None, checked.checks
+    checks = [*checked.checks, duplicate(False)]
     try:
         with database.writing() as session:
-            contribution = _kept(session, participant, pair, upload, heard, track, checks)
+            contribution = _kept(session, participant, pair, upload, checked, track, checks)
     except IntegrityError:
         _drop(database, upload)
-        return None, [*heard.checks, duplicate(True)]
+        return None, [*checked.checks, duplicate(True)]
     return contribution, checks
 
 
@@ -106,7 +106,7 @@ def _kept(
     participant: Participant,
     pair: Pair,
     upload: Upload,
-    heard: Heard,
+    checked: Checked,
     track: dict[str, Any],
     checks: list[Check],
 ) -> Contribution:
@@ -126,12 +126,12 @@ def _kept(
         first_text=pair.first,
         second_text=pair.second,
         seconds=upload.seconds,
-        sha256=heard.sha256,
+        sha256=checked.sha256,
         checks=[each.to_dict() for each in checks],
         track=track,
     )
     twin = select(Contribution.id).where(
-        Contribution.campaign_id == participant.campaign_id, Contribution.sha256 == heard.sha256
+        Contribution.campaign_id == participant.campaign_id, Contribution.sha256 == checked.sha256
     )
     if session.scalar(twin) is not None:
         raise IntegrityError("the same samples", None, Exception())
@@ -220,7 +220,7 @@ def _drop(database: Database, upload: Upload) -> None:
     """Delete an upload that is no contribution, not even of another pair."""
     with database.writing() as session:
         used = session.scalar(select(Contribution.id).where(Contribution.upload_id == upload.id))
-        found = session.get(Upload, upload.id)
-        if found is not None and used is None:
-            doom(session, [found.key, found.heard_key])
-            session.delete(found)
+        row = session.get(Upload, upload.id)
+        if row is not None and used is None:
+            doom(session, [row.key, row.heard_key])
+            session.delete(row)

@@ -38,10 +38,10 @@ def talkers(samples: Array, sample_rate: int) -> Array:
     samples = samples / max(float(np.sqrt(np.mean(np.square(samples)))), 1e-30)
     samples = np.pad(samples, (0, max(0, LEAST_SAMPLES - len(samples))))
     weights = _weights()
-    found = _bands(samples)[None]
+    features = _bands(samples)[None]
     for convolution, norm, pool in LAYERS:
-        found = _pooled(np.maximum(_convolved(found, convolution, norm), 0), pool)
-    steps = found.reshape(-1, found.shape[-1]).T
+        features = _pooled(np.maximum(_convolved(features, convolution, norm), 0), pool)
+    steps = features.reshape(-1, features.shape[-1]).T
     both = np.concatenate([_lstm(steps, ""), _lstm(steps[::-1], "_reverse")[::-1]], 1)
     seen = np.concatenate([both.mean(0), both.max(0)])
     hidden = np.maximum(weights["head.0.weight"] @ seen + weights["head.0.bias"], 0)
@@ -77,27 +77,27 @@ def _filters() -> Array:
     return np.maximum(1 - distance / width, 0).astype(np.float32)
 
 
-def _convolved(found: Array, convolution: int, norm: int) -> Array:
+def _convolved(features: Array, convolution: int, norm: int) -> Array:
     """Three by three, with zeros around, then normalised: (channel, band, frame)."""
     weights, name = _weights(), f"convolutions.{norm}"
     scale = weights[f"{name}.weight"] / np.sqrt(weights[f"{name}.running_var"] + NORM_EPSILON)
     kernel = weights[f"convolutions.{convolution}.weight"] * scale[:, None, None, None]
     bias = (weights[f"convolutions.{convolution}.bias"] - weights[f"{name}.running_mean"]) * scale
     bias = bias + weights[f"{name}.bias"]
-    padded = np.pad(found, ((0, 0), (1, 1), (1, 1)))
-    high, wide = found.shape[1:]
+    padded = np.pad(features, ((0, 0), (1, 1), (1, 1)))
+    high, wide = features.shape[1:]
     total = np.repeat(bias[:, None], high * wide, 1)
     for row in range(3):
         for column in range(3):
-            seen = padded[:, row : row + high, column : column + wide].reshape(len(found), -1)
+            seen = padded[:, row : row + high, column : column + wide].reshape(len(features), -1)
             total += kernel[:, :, row, column] @ seen
     return total.reshape(-1, high, wide).astype(np.float32)
 
 
-def _pooled(found: Array, pool: tuple[int, int]) -> Array:
-    high, wide = (size // by for size, by in zip(found.shape[1:], pool, strict=True))
-    cut = found[:, : high * pool[0], : wide * pool[1]]
-    return cut.reshape(len(found), high, pool[0], wide, pool[1]).max((2, 4))
+def _pooled(features: Array, pool: tuple[int, int]) -> Array:
+    high, wide = (size // by for size, by in zip(features.shape[1:], pool, strict=True))
+    cut = features[:, : high * pool[0], : wide * pool[1]]
+    return cut.reshape(len(features), high, pool[0], wide, pool[1]).max((2, 4))
 
 
 def _lstm(steps: Array, direction: str) -> Array:

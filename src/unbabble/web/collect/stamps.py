@@ -142,5 +142,5 @@ def _unpack(body: bytes) -> Stamp:
 
 def _signature(key: bytes, body: bytes, task: str, session: str) -> bytes:
     parts = (body, task.encode(), session.encode())
-    told = b"".join(struct.pack(">I", len(part)) + part for part in parts)
-    return hmac.digest(key, told, "sha256")[:SIGNATURE_BYTES]
+    message = b"".join(struct.pack(">I", len(part)) + part for part in parts)
+    return hmac.digest(key, message, "sha256")[:SIGNATURE_BYTES]

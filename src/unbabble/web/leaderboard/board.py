@@ -59,12 +59,12 @@ class Figure:
 
 def figure(values: Sequence[float], seed: int = 0, draws: int = DRAWS) -> Figure | None:
     """Of one value for each recording; those that are not finite are left out, None where nothing is left."""
-    found = np.array([value for value in values if math.isfinite(value)], float)
-    if not len(found):
+    finite = np.array([value for value in values if math.isfinite(value)], float)
+    if not len(finite):
         return None
-    if len(found) == 1:
-        return Figure(float(found[0]), None, None, 1)
-    return Figure(*bootstrap(found, seed=seed, number=draws), len(found))
+    if len(finite) == 1:
+        return Figure(float(finite[0]), None, None, 1)
+    return Figure(*bootstrap(finite, seed=seed, number=draws), len(finite))
 
 
 def limited_db(value: float) -> float:
@@ -74,12 +74,12 @@ def limited_db(value: float) -> float:
 
 def summary(items: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, Any]]:
     """From the scores of each recording to a figure for each metric that some have."""
-    found = {}
+    figures = {}
     for key in SCORED:
-        told = figure([scores[key] for scores in items.values() if key in scores])
-        if told is not None:
-            found[key] = told.to_dict()
-    return found
+        mean = figure([scores[key] for scores in items.values() if key in scores])
+        if mean is not None:
+            figures[key] = mean.to_dict()
+    return figures
 
 
 def ranks(figures: Sequence[Figure | None]) -> list[int | None]:
@@ -127,10 +127,12 @@ def read_table(content: Any, name: str) -> list[Loaded]:
 
 def _separation(content: Any, name: str) -> list[Loaded]:
     sets: dict[str, dict[str, dict[str, dict[str, Any]]]] = {}
-    for system, told in content["models"].items():
-        for key, scores in told["sets"].items():
-            found = _figure(scores["si_snri"], scores["si_snri_low"], scores["si_snri_high"], scores["items"])
-            sets.setdefault(key, {})[system] = {"si_sdri": found}
+    for system, conditions in content["models"].items():
+        for key, scores in conditions["sets"].items():
+            improvement = _figure(
+                scores["si_snri"], scores["si_snri_low"], scores["si_snri_high"], scores["items"]
+            )
+            sets.setdefault(key, {})[system] = {"si_sdri": improvement}
     if not sets:
         raise ValueError
     made = {"command": "\n".join(map(str, content.get("commands", ()))), "machine": _machine(content)}
@@ -153,10 +155,10 @@ def _bench(content: Any, name: str) -> Loaded:
 
 
 def _figure(mean: Any, low: Any, high: Any, count: Any) -> dict[str, Any]:
-    found = Figure(float(mean), float(low), float(high), int(count))
-    if not all(map(math.isfinite, (found.mean, float(low), float(high)))) or not low <= mean <= high:
+    made = Figure(float(mean), float(low), float(high), int(count))
+    if not all(map(math.isfinite, (made.mean, float(low), float(high)))) or not low <= mean <= high:
         raise ValueError
-    return found.to_dict()
+    return made.to_dict()
 
 
 def _machine(content: Any) -> str:

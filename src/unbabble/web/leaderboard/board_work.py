@@ -71,11 +71,11 @@ def board(
         return _prepare(archive, folder, settings, parameters["talkers"])
     (known,), (outputs,) = roles["set"], roles["outputs"]
     items = _known_items(_unpacked(known, folder / "set", settings))
-    found = _found_outputs(
+    submitted = _outputs_of(
         items, _inner(_unpacked(outputs, folder / "outputs", settings)), parameters["talkers"]
     )
     scores, scorer = {}, _scorer()
-    for number, (item, voices) in enumerate(zip(items, found, strict=True)):
+    for number, (item, voices) in enumerate(zip(items, submitted, strict=True)):
         report_progress(number, len(items))
         place = folder / "decoded"
         place.mkdir(exist_ok=True)
@@ -105,14 +105,14 @@ def _prepare(
         report_progress(number, 2 * len(entries))
         place = folder / "set" / name
         place.mkdir(parents=True)
-        heard, seconds = _decoded(mixture, place / "mixture.wav", settings, f"{name}/{mixture.name}")
+        samples, seconds = _decoded(mixture, place / "mixture.wav", settings, f"{name}/{mixture.name}")
         references = []
         for k, source in enumerate(sources, 1):
             path, length = _decoded(source, place / f"reference{k}.wav", settings, f"{name}/{source.name}")
             if abs(length - seconds) >= LENGTH_TOLERANCE_SECONDS:
                 raise InputError(f"'{name}/{source.name}' lasts {length:.2f} s, its mixture {seconds:.2f} s.")
             references.append(path)
-        items.append(Item(name, heard, tuple(references), seconds))
+        items.append(Item(name, samples, tuple(references), seconds))
     baselines: dict[str, dict[str, Any]] = {MIXTURE: {}} | ({MASK: {}} if count else {})
     scorer = _scorer()
     for number, item in enumerate(items, len(items)):
@@ -144,22 +144,22 @@ def score_item(item: Item, voices: Sequence[Path], scorer: "BlindScorer") -> dic
     from unbabble.verbs.score import score_recording
     from unbabble.verbs.score_files import Task
 
-    found: dict[str, list[float]] = {}
+    scores: dict[str, list[float]] = {}
     try:
         if item.references:
             metrics = ("si_sdr", "si_sdri", *(name for name in ("pesq", "estoi") if available(name)))
             task = Task(item.name, item.mixture, item.references, tuple(voices))
             for row in score_recording(task, metrics, 1).details["voices"]:
                 for name in metrics[1:]:
-                    found.setdefault(name, []).append(row[name])
-        found["blind"] = [score.si_snr_db for score in scorer.files(item.mixture, voices)]
+                    scores.setdefault(name, []).append(row[name])
+        scores["blind"] = [score.si_snr_db for score in scorer.files(item.mixture, voices)]
     except InputError as error:
         reason = str(error)
         for path in (item.mixture, *item.references, *voices):
             reason = reason.replace(str(path), f"{item.name}/{path.name}")
         raise InputError(reason if item.name in reason else f"'{item.name}': {reason}") from error
     means = {}
-    for name, values in found.items():
+    for name, values in scores.items():
         kept = [limited_db(value) if name in IN_DB else value for value in values]
         kept = [value for value in kept if value == value]  # not undefined, as against a silent voice
         if kept:
@@ -244,8 +244,8 @@ def _known_items(folder: Path) -> list[Item]:
     return items
 
 
-def _found_outputs(items: Sequence[Item], folder: Path, talkers: int) -> list[list[Path]]:
-    found, missing = [], []
+def _outputs_of(items: Sequence[Item], folder: Path, talkers: int) -> list[list[Path]]:
+    outputs, missing = [], []
     for item in items:
         places = (folder / item.name, folder / f"{item.name}-mixture", folder / item.name / "mixture")
         voices = next((each for each in map(_voices, places) if each), [])
@@ -253,13 +253,13 @@ def _found_outputs(items: Sequence[Item], folder: Path, talkers: int) -> list[li
             missing.append(item.name)
         elif len(voices) != talkers:
             raise InputError(f"'{item.name}' has {len(voices)} voices, and {talkers} are expected.")
-        found.append(voices)
+        outputs.append(voices)
     if missing:
         several = f" and {len(missing) - 1} others" if len(missing) > 1 else ""
         raise InputError(
             f"There are no voices of '{missing[0]}'{several}: pack {missing[0]}/source1.wav, source2.wav ..."
         )
-    return found
+    return outputs
 
 
 def _voices(folder: Path) -> list[Path]:

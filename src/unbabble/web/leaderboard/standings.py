@@ -44,8 +44,8 @@ class Table:
 
 def slug_of(name: str) -> str:
     """Letters, digits and hyphens for an address."""
-    found = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:48].strip("-") or "set"
-    return f"{found}-set" if found in RESERVED else found
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:48].strip("-") or "set"
+    return f"{slug}-set" if slug in RESERVED else slug
 
 
 def ask_set(session: Session, test_set: TestSet, upload: Upload, by: str | None) -> None:
@@ -93,19 +93,19 @@ def _settle_set(session: Session, test_set: TestSet, job: Job) -> None:
     if job.state == "failed":
         test_set.state, test_set.error = "failed", job.error
         return
-    found, files = job.result, {each["name"]: each for each in job.outputs}
-    test_set.synthetic, test_set.talkers = found["synthetic"], found["talkers"]
-    test_set.items, test_set.seconds = found["items"], found["seconds"]
+    result, files = job.result, {each["name"]: each for each in job.outputs}
+    test_set.synthetic, test_set.talkers = result["synthetic"], result["talkers"]
+    test_set.items, test_set.seconds = result["items"], result["seconds"]
     test_set.key, test_set.mixtures_key = files["set.zip"]["key"], files["mixtures.zip"]["key"]
     test_set.mixtures_bytes, test_set.state = files["mixtures.zip"]["bytes"], "open"
-    for name, told in found["baselines"].items():
-        made = {"by": "this site", "scorer": found["scorer"], "date": f"{job.finished:%Y-%m-%d}"}
+    for name, figures in result["baselines"].items():
+        made = {"by": "this site", "scorer": result["scorer"], "date": f"{job.finished:%Y-%m-%d}"}
         entry = Entry(set_id=test_set.id, system=name, kind="baseline", description=ABOUT[name], made=made)
         entry.state, entry.published, entry.scores, entry.items = (
             "scored",
             True,
-            told["scores"],
-            told["items"],
+            figures["scores"],
+            figures["items"],
         )
         session.add(entry)
 
@@ -149,7 +149,7 @@ def remove_set(session: Session, test_set: TestSet) -> None:
 
 def load(session: Session, tables: Sequence[Loaded]) -> list[TestSet]:
     """Enter numbers that were made elsewhere; those of a set of the same name are replaced."""
-    found = []
+    sets = []
     for table in tables:
         known = session.scalar(select(TestSet).where(TestSet.name == table.name, TestSet.key.is_(None)))
         if known is None:
@@ -164,8 +164,8 @@ def load(session: Session, tables: Sequence[Loaded]) -> list[TestSet]:
             entry = Entry(set_id=known.id, system=system, kind="loaded", description=about, scores=scores)
             entry.state, entry.published, entry.made = "scored", True, table.made
             session.add(entry)
-        found.append(known)
-    return found
+        sets.append(known)
+    return sets
 
 
 def free_slug(session: Session, name: str) -> str:
@@ -207,25 +207,25 @@ def opinions_of(database: Database, slug: str) -> dict[str, Figure]:
         study = session.scalar(select(Study).where(Study.slug == slug, Study.state == "closed"))
     if study is None or study.kind not in OPINION_STUDIES:
         return {}
-    found = {}
-    for told in summary(database, study)["opinions"]:
-        low, high = told.by_listeners or told.by_votes or (None, None)
-        found[told.system] = Figure(told.mean, low, high, told.votes)
-    return found
+    opinions = {}
+    for opinion in summary(database, study)["opinions"]:
+        low, high = opinion.by_listeners or opinion.by_votes or (None, None)
+        opinions[opinion.system] = Figure(opinion.mean, low, high, opinion.votes)
+    return opinions
 
 
 def table(test_set: TestSet, entries: Sequence[Entry], opinions: dict[str, Figure]) -> Table:
     """Of one set; the first metric that there is decides the order."""
-    told = []
+    shown = []
     for entry in entries:
         figures = {key: Figure(**scores) for key, scores in entry.scores.items() if key in BY_KEY}
         if entry.system in opinions:
             figures["opinion"] = opinions[entry.system]
-        told.append(figures)
-    metrics = [metric for metric in METRICS if any(metric.key in figures for figures in told)]
-    placed = {metric.key: ranks([figures.get(metric.key) for figures in told]) for metric in metrics}
+        shown.append(figures)
+    metrics = [metric for metric in METRICS if any(metric.key in figures for figures in shown)]
+    placed = {metric.key: ranks([figures.get(metric.key) for figures in shown]) for metric in metrics}
     rows = []
-    for k, (entry, figures) in enumerate(zip(entries, told, strict=True)):
+    for k, (entry, figures) in enumerate(zip(entries, shown, strict=True)):
         own = {key: rank for key, column in placed.items() if (rank := column[k]) is not None}
         rows.append(Row(entry, figures, own))
     if metrics:

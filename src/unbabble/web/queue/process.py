@@ -97,12 +97,12 @@ def serve(connection: Connection) -> None:
 
 
 def _attempt(connection: Connection, kind: str, folder: Path, parameters: dict[str, Any], files: list[File]):
-    told = 0.0
+    reported = 0.0
 
     def listener(done: float, total: float | None) -> None:
-        nonlocal told
-        if total and time.monotonic() - told > TELL_SECONDS:
-            told = time.monotonic()
+        nonlocal reported
+        if total and time.monotonic() - reported > TELL_SECONDS:
+            reported = time.monotonic()
             connection.send(Message("progress", min(1.0, done / total)))
 
     try:

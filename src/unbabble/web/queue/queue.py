@@ -46,7 +46,7 @@ class Claim:
     inputs: list[dict[str, Any]]
 
 
-def heard(upload: Upload, role: str = "mixture") -> dict[str, Any]:
+def as_input(upload: Upload, role: str = "mixture") -> dict[str, Any]:
     """An upload as an input of a job.
 
     Raises:
@@ -114,8 +114,8 @@ def claim(database: Database, worker: str) -> Claim | None:
             return None
     with database.writing() as session:
         order = (Job.turn, Job.created, Job.id)
-        found = select(Job).where(*due).order_by(*order).limit(1).with_for_update(skip_locked=True)
-        while (job := session.scalar(found)) is not None:
+        first = select(Job).where(*due).order_by(*order).limit(1).with_for_update(skip_locked=True)
+        while (job := session.scalar(first)) is not None:
             if job.attempts >= MOST_ATTEMPTS:  # it ended every worker that took it
                 _fail(job, "What worked on this ended every time, perhaps for lack of memory.")
                 session.flush()

@@ -26,7 +26,7 @@ AUTO = "auto"
 
 
 @dataclass(frozen=True, order=True)
-class Found:
+class StudyFile:
     """One file. ``role``: ``mixture``, ``reference``, ``estimate`` or ``gold``; ``number`` is 0 for a mixture."""
 
     item: str
@@ -36,7 +36,7 @@ class Found:
     path: Path
 
 
-def read_folder(folder: Path, files: Sequence[Path] | None = None) -> tuple[list[Found], list[str]]:
+def read_folder(folder: Path, files: Sequence[Path] | None = None) -> tuple[list[StudyFile], list[str]]:
     """What lies in ``folder``.
 
     Args:
@@ -61,22 +61,22 @@ def read_folder(folder: Path, files: Sequence[Path] | None = None) -> tuple[list
             prefix = f"{top}/"
     inner = [name.removeprefix(prefix) for name in names]
     by_system = any(PurePosixPath(name).parts[0].lower() == MIXTURES for name in inner)
-    found: dict[tuple[str, str, str, int], Found] = {}
+    by_meaning: dict[tuple[str, str, str, int], StudyFile] = {}
     left: list[str] = []
     for name in inner:
         meant = (_system_first if by_system else _item_first)(PurePosixPath(name))
         if meant is None:
             left.append(name)
             continue
-        if meant in found:
+        if meant in by_meaning:
             raise InputError(f"'{name}' is there twice, in two formats or under two names.")
-        found[meant] = Found(*meant, folder / f"{prefix}{name}")
-    if not found:
+        by_meaning[meant] = StudyFile(*meant, folder / f"{prefix}{name}")
+    if not by_meaning:
         raise InputError(
             "Nothing here is laid out as ITEM/mixture.wav and ITEM/SYSTEM/source1.wav, or as mixtures/ITEM.wav and "
             "SYSTEM/ITEM/source1.wav."
         )
-    return sorted(found.values()), left
+    return sorted(by_meaning.values()), left
 
 
 def _item_first(name: PurePosixPath) -> tuple[str, str, str, int] | None:

@@ -140,11 +140,11 @@ def next_trial(database: Database, listener: Listener) -> tuple[Trial | None, in
         trials = session.scalars(
             select(Trial).where(Trial.listener_id == listener.id).order_by(Trial.position)
         ).all()
-        found = next((trial for trial in trials if trial.voted is None), None)
-        if found is not None:
-            found.opened = found.opened or now()
+        upcoming = next((trial for trial in trials if trial.voted is None), None)
+        if upcoming is not None:
+            upcoming.opened = upcoming.opened or now()
             session.get_one(Listener, listener.id).seen = now()
-        return found, sum(trial.voted is not None for trial in trials), len(trials)
+        return upcoming, sum(trial.voted is not None for trial in trials), len(trials)
 
 
 def vote(
@@ -172,8 +172,8 @@ def vote(
         if wrong := whats_wrong(study.kind, trial.order, values, played):
             raise HTTPException(422, wrong)
         keys = [clip["clip"] for clip in trial.order]
-        found = session.execute(select(Clip.id, Clip.seconds).where(Clip.id.in_(keys)))
-        seconds: dict[str, float] = {row[0]: row[1] for row in found}
+        rows = session.execute(select(Clip.id, Clip.seconds).where(Clip.id.in_(keys)))
+        seconds: dict[str, float] = {row[0]: row[1] for row in rows}
         if (now() - trial.opened).total_seconds() < least_seconds([seconds[key] for key in keys]):
             raise HTTPException(
                 409, "That was faster than the recordings last: listen to every one to its end."

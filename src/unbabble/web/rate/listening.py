@@ -128,14 +128,14 @@ NEEDED = {
 
 
 def _realm(sounds: list[Sound]) -> list[Plan]:
-    found = []
+    plans = []
     for item, own in _by(sounds, "item").items():
         mixtures = [each for each in own if each.role == "mixture"]
         for role, system, voices in _separations(own):
             if mixtures:
                 clips = [_part(mixtures[0], "mixture"), *(_part(each, "rated") for each in voices)]
-                found.append(Plan(item, system, role, clips, _expected(voices)))
-    return found
+                plans.append(Plan(item, system, role, clips, _expected(voices)))
+    return plans
 
 
 def _acr(sounds: list[Sound]) -> list[Plan]:
@@ -147,7 +147,7 @@ def _acr(sounds: list[Sound]) -> list[Plan]:
 
 
 def _pairs(sounds: list[Sound]) -> list[Plan]:
-    found = []
+    plans = []
     for item, own in _by(sounds, "item").items():
         before = [_part(each, "mixture") for each in own if each.role == "mixture"]
         separations = _separations(own)
@@ -163,12 +163,12 @@ def _pairs(sounds: list[Sound]) -> list[Plan]:
                     expected = [max((first, second), key=lambda side: side[0].expected or 0)[0].system]
                 elif role == "trap":
                     expected = [first[0].expected]
-                found.append(Plan(item, f"{a} / {b}", role, clips, expected))
-    return found
+                plans.append(Plan(item, f"{a} / {b}", role, clips, expected))
+    return plans
 
 
 def _mushra(sounds: list[Sound]) -> list[Plan]:
-    found = []
+    plans = []
     for item, own in _by(sounds, "item").items():
         mixtures = [each for each in own if each.role == "mixture"]
         for reference in (each for each in own if each.role == "reference"):
@@ -183,8 +183,8 @@ def _mushra(sounds: list[Sound]) -> list[Plan]:
                     *(_part(each, "rated", MIXTURE_ANCHOR) for each in mixtures[:1]),
                     *(_part(each, "rated") for each in voices),
                 ]
-                found.append(Plan(item, "all", "rate", clips))
-    return found
+                plans.append(Plan(item, "all", "rate", clips))
+    return plans
 
 
 ROLES = {"estimate": "rate", "gold": "gold", "trap": "trap"}
@@ -192,13 +192,13 @@ ROLES = {"estimate": "rate", "gold": "gold", "trap": "trap"}
 
 def _separations(sounds: Iterable[Sound]) -> list[tuple[str, str, list[Sound]]]:
     """What one system made of one item: (role of the stimulus, system, voices by number)."""
-    found: dict[tuple[str, str], list[Sound]] = {}
+    groups: dict[tuple[str, str], list[Sound]] = {}
     for each in sounds:
         if role := ROLES.get(each.role):
-            found.setdefault((role, each.system), []).append(each)
+            groups.setdefault((role, each.system), []).append(each)
     return [
         (role, system, sorted(voices, key=lambda voice: voice.number))
-        for (role, system), voices in sorted(found.items())
+        for (role, system), voices in sorted(groups.items())
     ]
 
 
@@ -211,10 +211,10 @@ def _part(sound: Sound, part: str, system: str | None = None) -> dict[str, Any]:
 
 
 def _by(sounds: Iterable[Sound], name: str) -> dict[str, list[Sound]]:
-    found: dict[str, list[Sound]] = {}
+    groups: dict[str, list[Sound]] = {}
     for each in sounds:
-        found.setdefault(getattr(each, name), []).append(each)
-    return dict(sorted(found.items()))
+        groups.setdefault(getattr(each, name), []).append(each)
+    return dict(sorted(groups.items()))
 
 
 def listener_seed(study_seed: int, number: int) -> int:
@@ -274,11 +274,11 @@ def draw(
             pool = pools[role]
             for index in random.permutation(len(pool))[:count]:
                 trials.insert(int(random.integers(1, len(trials) + 1)), pool[index])
-    found = []
+    drawn = []
     for choice in trials:
         count = given.get(choice.id, 0) if choice.role == "rate" else int(random.integers(2))
-        found.append((choice.id, presented(choice.clips, random, bool((count + places[choice.id]) % 2))))
-    return found
+        drawn.append((choice.id, presented(choice.clips, random, bool((count + places[choice.id]) % 2))))
+    return drawn
 
 
 CHECKS = ("rate", "gold", "trap")
@@ -297,25 +297,25 @@ def presented(
 
     Of a pair, ``side`` says whether a clip belongs to what is presented as the first or as the second.
     """
-    found = [dict(clip) for clip in clips if clip["part"] in ("mixture", "reference")]
+    order = [dict(clip) for clip in clips if clip["part"] in ("mixture", "reference")]
     rated = [dict(clip) for clip in clips if clip["part"] == "rated"]
-    found += [rated[index] for index in random.permutation(len(rated))]
+    order += [rated[index] for index in random.permutation(len(rated))]
     for side, part in enumerate("ba" if swapped else "ab", 1):
-        found += [dict(clip) | {"side": side} for clip in clips if clip["part"] == part]
-    return found
+        order += [dict(clip) | {"side": side} for clip in clips if clip["part"] == part]
+    return order
 
 
 def _ordered(chosen: Sequence[Choice], number: int) -> list[Choice]:
     """Blocks of one stimulus of each group, in a row's order; where it can be, no item twice in a row."""
     names = sorted({each.group for each in chosen})
     queues = {name: [each for each in chosen if each.group == name] for name in names}
-    found: list[Choice] = []
+    ordered: list[Choice] = []
     while any(queues.values()):
         for index in williams_row(len(names), number):
             if queue := queues[names[index]]:
-                fresh = (k for k, each in enumerate(queue) if not found or each.item != found[-1].item)
-                found.append(queue.pop(next(fresh, 0)))
-    return found
+                fresh = (k for k, each in enumerate(queue) if not ordered or each.item != ordered[-1].item)
+                ordered.append(queue.pop(next(fresh, 0)))
+    return ordered
 
 
 def williams_row(count: int, row: int) -> list[int]:
@@ -330,8 +330,8 @@ def williams_row(count: int, row: int) -> list[int]:
     if count == 0:
         return []
     first = [(place + 1) // 2 if place % 2 else (count - place // 2) % count for place in range(count)]
-    found = [(each + row) % count for each in first]
-    return found[::-1] if count % 2 and (row // count) % 2 else found
+    places = [(each + row) % count for each in first]
+    return places[::-1] if count % 2 and (row // count) % 2 else places
 
 
 def whats_wrong(

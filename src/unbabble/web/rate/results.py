@@ -156,7 +156,7 @@ def summary(database: Database, study: Study) -> dict[str, Any]:
     screened = screen(records, study.kind)
     _mark(study, rows, screened)
     counted = [row for row in rows if row["counts"]]
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "listeners": len(records),
         "kept": len(screened.kept),
         "left_out": [(record.listener, why) for record, why in screened.left_out],
@@ -172,12 +172,12 @@ def summary(database: Database, study: Study) -> dict[str, Any]:
         "correlation": None,
     }
     if study.kind == "ab":
-        found["preferences"] = preferences(counted)
+        result["preferences"] = preferences(counted)
     else:
-        found["opinions"] = opinions(counted)
-        found["points"] = points(counted)
-        found["correlation"] = blind_correlation(found["points"])
-    return found
+        result["opinions"] = opinions(counted)
+        result["points"] = points(counted)
+        result["correlation"] = blind_correlation(result["points"])
+    return result
 
 
 def opinions(rows: Iterable[Mapping[str, Any]]) -> list[Opinion]:
@@ -185,8 +185,8 @@ def opinions(rows: Iterable[Mapping[str, Any]]) -> list[Opinion]:
     votes: dict[str, dict[int, list[float]]] = {}
     for row in rows:
         votes.setdefault(row["system"], {}).setdefault(row["listener"], []).append(row["value"])
-    found = [opinion(system, {str(who): own for who, own in by.items()}) for system, by in votes.items()]
-    return sorted(found, key=lambda each: -each.mean)
+    means = [opinion(system, {str(who): own for who, own in by.items()}) for system, by in votes.items()]
+    return sorted(means, key=lambda each: -each.mean)
 
 
 def preferences(rows: Iterable[Mapping[str, Any]]) -> list[Preference]:
@@ -200,10 +200,10 @@ def preferences(rows: Iterable[Mapping[str, Any]]) -> list[Preference]:
 
 def points(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Of each separated voice that was rated: its mean opinion, and its blind score if there is one."""
-    found: dict[str, list[Mapping[str, Any]]] = {}
+    by_clip: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         if row["system"] not in MADE:
-            found.setdefault(row["clip"], []).append(row)
+            by_clip.setdefault(row["clip"], []).append(row)
     return [
         {
             "system": own[0]["system"],
@@ -213,13 +213,13 @@ def points(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "votes": len(own),
             "blind_db": own[0]["blind_db"],
         }
-        for own in found.values()
+        for own in by_clip.values()
     ]
 
 
-def blind_correlation(found: Iterable[Mapping[str, Any]]) -> Correlation | None:
+def blind_correlation(points: Iterable[Mapping[str, Any]]) -> Correlation | None:
     """Between blind scores and mean opinions, over separated voices that have both."""
-    both = [each for each in found if each["blind_db"] is not None]
+    both = [each for each in points if each["blind_db"] is not None]
     return correlation([each["blind_db"] for each in both], [each["opinion"] for each in both])
 
 

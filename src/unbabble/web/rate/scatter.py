@@ -53,11 +53,11 @@ def scatter(
     )
     for each in points:
         shape = systems.index(each["system"]) % SHAPES
-        told = escape(
+        title = escape(
             f"{each['system']}, {each['item']}, voice {each['source']}: "
             f"{each['blind_db']:.1f} dB, opinion {each['opinion']:.2f}"
         )
-        parts.append(f"{mark(shape, x(each['blind_db']), y(each['opinion']))}<title>{told}</title></g>")
+        parts.append(f"{mark(shape, x(each['blind_db']), y(each['opinion']))}<title>{title}</title></g>")
     parts.append("</svg>")
     return "".join(parts)
 
@@ -89,8 +89,8 @@ def _ticks(low: float, high: float) -> list[float]:
             step *= factor
             break
     first = -(-low // step)
-    found = []
+    ticks = []
     while first * step <= high + 1e-9:
-        found.append(round(first * step, 6) + 0.0)  # no -0
+        ticks.append(round(first * step, 6) + 0.0)  # no -0
         first += 1
-    return found
+    return ticks

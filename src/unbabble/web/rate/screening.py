@@ -110,9 +110,9 @@ def played(record: Record, least: float = 0.95) -> str | None:
 def varied(record: Record) -> str | None:
     """Not the same vote again and again."""
     values = [each.value for each in record.answers if each.role == "rate" and isinstance(each.value, int)]
-    if len(values) < LEAST_VOTES or (found := variance(values)) >= LEAST_VARIANCE:
+    if len(values) < LEAST_VOTES or (spread := variance(values)) >= LEAST_VARIANCE:
         return None
-    return f"voted nearly the same every time (variance {found:.2f})"
+    return f"voted nearly the same every time (variance {spread:.2f})"
 
 
 def hidden_reference(record: Record) -> str | None:

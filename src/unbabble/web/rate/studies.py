@@ -23,7 +23,7 @@ from unbabble.web.decoding import decode
 from unbabble.web.queue import queue
 from unbabble.web.queue.disposal import doom, spare
 from unbabble.web.rate import tones
-from unbabble.web.rate.layouts import Found, read_folder
+from unbabble.web.rate.layouts import StudyFile, read_folder
 from unbabble.web.rate.listening import Sound, plan
 from unbabble.web.settings import Settings
 from unbabble.web.storage import Storage
@@ -114,9 +114,9 @@ def fill(
         InputError: nothing is laid out as it should be, a recording cannot be read, or the study needs others.
     """
     started = time.monotonic()
-    found, left_out = read_folder(folder)
-    groups: dict[tuple[str, str, str], list[Found]] = {}
-    for each in found:
+    files, left_out = read_folder(folder)
+    groups: dict[tuple[str, str, str], list[StudyFile]] = {}
+    for each in files:
         groups.setdefault((each.item, each.role, each.system), []).append(each)
     order = ("mixture", "reference", "estimate", "gold")
     wanted = sorted(groups, key=lambda group: (order.index(group[1]), group))
@@ -137,7 +137,7 @@ def fill(
 
 
 def _take_group(
-    database: Database, storage: Storage, settings: Settings, study: Study, files: Sequence[Found]
+    database: Database, storage: Storage, settings: Settings, study: Study, files: Sequence[StudyFile]
 ) -> None:
     """Decode, level and store the voices of one system and item (or its references, or its mixture)."""
     first = files[0]
@@ -185,14 +185,14 @@ def _take_group(
         store_clips(database, storage, settings, made)
 
 
-def _decoded(found: Found, settings: Settings) -> tuple[tones.Wave, int]:
+def _decoded(file: StudyFile, settings: Settings) -> tuple[tones.Wave, int]:
     bounded = replace(settings, most_seconds=min(settings.most_seconds, MOST_CLIP_SECONDS))
     with tempfile.TemporaryDirectory(dir=settings.data / "partial") as folder:
         target = Path(folder) / "heard.flac"
         try:
-            decode(found.path, target, bounded)
+            decode(file.path, target, bounded)
         except InputError as error:
-            raise InputError(f"'{found.item}', {found.path.name}: {error}") from None
+            raise InputError(f"'{file.item}', {file.path.name}: {error}") from None
         return _read(target)
 
 
@@ -269,14 +269,14 @@ def _checks(
     for clip in clips:
         items.setdefault(clip.item, []).append(clip)
     usable = sorted(item for item, own in items.items() if any(clip.role == "estimate" for clip in own))
-    found: list[tuple[Clip, tones.Wave, int]] = []
+    checks: list[tuple[Clip, tones.Wave, int]] = []
     for index in random.permutation(len(usable))[:CHECKED_ITEMS]:
         own = items[usable[index]]
         systems = sorted({clip.system for clip in own if clip.role == "estimate"})
         system = systems[random.integers(len(systems))]
         voices = [clip for clip in own if clip.role == "estimate" and clip.system == system]
-        found += _item_checks(storage, settings, study, own, voices, random)
-    return found
+        checks += _item_checks(storage, settings, study, own, voices, random)
+    return checks
 
 
 def _item_checks(
@@ -303,34 +303,34 @@ def _item_checks(
         samples, rate = wave(clip)
         return tones.noisy(samples, int(random.integers(1 << 31))), rate
 
-    found = []
+    checks = []
     given = any(clip.role == "gold" for clip in own)
     mixture = next((clip for clip in own if clip.role == "mixture"), None)
     references = [clip for clip in own if clip.role == "reference"]
     few = voices[:1] if study.kind == "acr" else voices
     if not given and study.kind == "ab":
-        found += [made("gold", "made: as it is", clip.number, 5, wave(clip)) for clip in few]
-        found += [made("gold", "made: under noise", clip.number, 1, under_noise(clip)) for clip in few]
+        checks += [made("gold", "made: as it is", clip.number, 5, wave(clip)) for clip in few]
+        checks += [made("gold", "made: under noise", clip.number, 1, under_noise(clip)) for clip in few]
     elif not given:
-        found += [
+        checks += [
             made("gold", "made: mixture under noise", clip.number, 1, under_noise(mixture or clip))
             for clip in few
         ]
         true_ones = references[:1] if study.kind == "acr" else references
-        found += [made("gold", "made: true voice", clip.number, 5, wave(clip)) for clip in true_ones]
+        checks += [made("gold", "made: true voice", clip.number, 5, wave(clip)) for clip in true_ones]
     if study.kind == "ab":
         beeps = int(random.integers(1, 3))
         samples, rate = wave(voices[0])
         sound = tones.trapping(samples, rate, beeps), rate
-        found += [made("trap", f"made: beeps {side}", 1, beeps, sound) for side in "ab"]
+        checks += [made("trap", f"made: beeps {side}", 1, beeps, sound) for side in "ab"]
     else:
         for clip in few:
             beeps = int(random.integers(1, MOST_BEEPS + 1))
             samples, rate = wave(clip)
-            found.append(
+            checks.append(
                 made("trap", "made: beeps", clip.number, beeps, (tones.trapping(samples, rate, beeps), rate))
             )
-    return found
+    return checks
 
 
 def delete_study(session: Session, study: Study) -> None:
@@ -346,12 +346,12 @@ def delete_study(session: Session, study: Study) -> None:
 def clips_of(database: Database, study: Study, **wanted: str) -> list[Clip]:
     """Of a study, in order."""
     with database.reading() as session:
-        found = (
+        query = (
             select(Clip)
             .where(Clip.study_id == study.id)
             .order_by(Clip.item, Clip.role, Clip.system, Clip.number)
         )
-        return list(session.scalars(found.filter_by(**wanted)))
+        return list(session.scalars(query.filter_by(**wanted)))
 
 
 def _made(clip: Clip) -> bool:

@@ -141,8 +141,8 @@ def matched(references: list[Wave], estimates: list[Wave]) -> list[int]:
 
 
 def _ramps(length: int, ramp: int) -> Wave:
-    found = np.ones(length)
+    ramps = np.ones(length)
     if ramp:
         rise = np.sin(np.pi / 2 * (np.arange(ramp) + 0.5) / ramp) ** 2
-        found[:ramp], found[-ramp:] = rise, rise[::-1]
-    return found
+        ramps[:ramp], ramps[-ramp:] = rise, rise[::-1]
+    return ramps

@@ -161,10 +161,10 @@ def wav(samples: Samples, rate: int) -> bytes:
 
 def _converted(samples: Samples, rate: int) -> Samples:
     """The first microphone at REAL-M's rate, in 16 bits."""
-    heard = samples[:, 0] / 2**31
+    mono = samples[:, 0] / 2**31
     if rate != REAL_M_RATE:
-        heard = soxr.resample(heard, rate, REAL_M_RATE)
-    return ((heard * 2**15).round().clip(-(2**15), 2**15 - 1).astype(np.int32) << 16)[:, None]
+        mono = soxr.resample(mono, rate, REAL_M_RATE)
+    return ((mono * 2**15).round().clip(-(2**15), 2**15 - 1).astype(np.int32) << 16)[:, None]
 
 
 def _line(take: Take, rate: int, seconds: float) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from unbabble.web.database import Database
-from unbabble.web.queue.queue import enqueue, heard, remove
+from unbabble.web.queue.queue import as_input, enqueue, remove
 from unbabble.web.tables.collect import Contribution
 from unbabble.web.tables.jobs import Job
 from unbabble.web.tables.review import Judgement
@@ -33,7 +33,7 @@ def ask(session: Session, contribution: Contribution) -> None:
         _drop(session, before)
         contribution.blind = {}
     parameters = {"model": "auto", "sources": TALKERS, "iterations": None}
-    job = enqueue(session, "separate", None, parameters, [heard(upload)])
+    job = enqueue(session, "separate", None, parameters, [as_input(upload)])
     session.add(Judgement(job_id=job.id, contribution_id=contribution.id))
     session.flush()
 
@@ -68,7 +68,7 @@ def settle(database: Database) -> None:
             if contribution is None:
                 _drop(session, judgement)
             else:
-                contribution.blind, judgement.settled = _found(job), True
+                contribution.blind, judgement.settled = _result_of(job), True
         for contribution in session.scalars(new.with_for_update(of=Contribution)).all():
             ask(session, contribution)
 
@@ -91,15 +91,15 @@ def _drop(session: Session, judgement: Judgement) -> None:
     remove(session, judgement.job_id)
 
 
-def _found(job: Job) -> dict:
-    """What a finished job tells of a contribution."""
+def _result_of(job: Job) -> dict:
+    """What a finished job says of a contribution."""
     if job.state == "failed":
         return {"error": job.error or "It could not be separated."}
-    told = [score or {} for score in job.result.get("scores") or [None] * len(job.outputs)]
+    scores = [score or {} for score in job.result.get("scores") or [None] * len(job.outputs)]
     return {
-        "scores": [score.get("si_snr_db") for score in told],
-        "intervals": [[score.get("low_db"), score.get("high_db")] for score in told],
-        "verdicts": [score.get("verdict") for score in told],
+        "scores": [score.get("si_snr_db") for score in scores],
+        "intervals": [[score.get("low_db"), score.get("high_db")] for score in scores],
+        "verdicts": [score.get("verdict") for score in scores],
         "voices": [output["key"] for output in job.outputs],
         "model": job.result.get("model"),
     }

@@ -100,15 +100,22 @@ def decide(
         KeyError: there is no such contribution, or no longer.
         Decided: somebody else has decided since.
     """
-    found = session.scalar(select(Contribution).where(Contribution.id == contribution_id).with_for_update())
-    if found is None:
+    contribution = session.scalar(
+        select(Contribution).where(Contribution.id == contribution_id).with_for_update()
+    )
+    if contribution is None:
         raise KeyError(contribution_id)
-    if found.decided != seen:
-        raise Decided(found)
-    before = found.status
-    found.status, found.reason, found.reviewer, found.decided = status, reason, user.name, now()
-    log(session, user, f"{status} recording", found.id, reason=reason, before=before)
-    return found
+    if contribution.decided != seen:
+        raise Decided(contribution)
+    before = contribution.status
+    contribution.status, contribution.reason, contribution.reviewer, contribution.decided = (
+        status,
+        reason,
+        user.name,
+        now(),
+    )
+    log(session, user, f"{status} recording", contribution.id, reason=reason, before=before)
+    return contribution
 
 
 def first_word(contribution: Contribution) -> str:
@@ -170,9 +177,9 @@ def contributors(session: Session, campaign: str | None = None) -> list[Contribu
         .join(Campaign, Participant.campaign_id == Campaign.id)
         .where(*Wanted(campaign).conditions())
     )
-    found = {person.id: Contributor(person, to) for person, to in session.execute(people)}
+    senders_by_id = {person.id: Contributor(person, to) for person, to in session.execute(people)}
     for participant_id, status, seconds, checks, blind in session.execute(query):
-        if (sender := found.get(participant_id)) is None:
+        if (sender := senders_by_id.get(participant_id)) is None:
             continue  # came in between
         sender.statuses[status] += 1
         sender.seconds += seconds
@@ -180,7 +187,7 @@ def contributors(session: Session, campaign: str | None = None) -> list[Contribu
             sender.failed[check["name"]] = sender.failed.get(check["name"], 0) + 1
         if (score := mean_score(blind)) is not None:
             sender.scores.append(score)
-    senders = (each for each in found.values() if each.count)
+    senders = (each for each in senders_by_id.values() if each.count)
     return sorted(senders, key=lambda each: (-each.count, each.participant.created))
 
 

@@ -28,8 +28,8 @@ def pseudonym(secret: bytes, kind: str, identifier: str) -> str:
         kind: what is named, so that a person and a recording with one identifier have two names.
         identifier: inside the site.
     """
-    told = hmac.new(secret, f"{kind}/{identifier}".encode(), hashlib.sha256)
-    return told.hexdigest()[:PSEUDONYM_DIGITS]
+    digest = hmac.new(secret, f"{kind}/{identifier}".encode(), hashlib.sha256)
+    return digest.hexdigest()[:PSEUDONYM_DIGITS]
 
 
 def fingerprint(secret: bytes) -> str:

@@ -15,7 +15,7 @@ from unbabble.web.review.splits import DEV_SHARE, TEST_SHARE, check_shares, pseu
 from unbabble.web.tables.collect import Campaign, Consent, Contribution, Participant
 from unbabble.web.tables.uploads import Upload
 
-TOLD_OF_TRACK = (
+PUBLISHED_OF_TRACK = (
     "sampleRate",
     "sampleSize",
     "channelCount",
@@ -25,7 +25,7 @@ TOLD_OF_TRACK = (
     "latency",
 )
 """The label and the ids of a microphone can name its owner."""
-TOLD_OF_TALKERS = ("sex", "native", "languages")
+PUBLISHED_OF_TALKERS = ("sex", "native", "languages")
 
 
 @dataclass(frozen=True)
@@ -92,11 +92,11 @@ def find_takes(database: Database, secret: bytes, choice: Choice) -> tuple[list[
 
 
 def _campaign(session: Session, slug: str) -> Campaign:
-    found = session.scalar(select(Campaign).where(Campaign.slug == slug))
-    if found is None:
+    campaign = session.scalar(select(Campaign).where(Campaign.slug == slug))
+    if campaign is None:
         known = ", ".join(session.scalars(select(Campaign.slug).order_by(Campaign.slug)))
         raise InputError(f"There is no campaign '{slug}', but {known or 'none at all'}.")
-    return found
+    return campaign
 
 
 def _file_name(slug: str) -> str:
@@ -110,8 +110,10 @@ def _about(contribution: Contribution, participant: Participant, campaign: Campa
     about: dict[str, Any] = {
         "language": campaign.language,
         "recorded": contribution.created.date().isoformat(),
-        "talkers": [{key: each[key] for key in TOLD_OF_TALKERS if key in each} for each in talkers],
-        "microphone": {key: contribution.track[key] for key in TOLD_OF_TRACK if key in contribution.track},
+        "talkers": [{key: each[key] for key in PUBLISHED_OF_TALKERS if key in each} for each in talkers],
+        "microphone": {
+            key: contribution.track[key] for key in PUBLISHED_OF_TRACK if key in contribution.track
+        },
         "checks": [
             {key: each.get(key) for key in ("name", "passed", "value")} for each in contribution.checks
         ],

@@ -263,10 +263,10 @@ def _archive(session: Session, key: str, visit: Visit) -> Upload:
 
 
 def _table(request: Request, slug: str) -> standings.Table:
-    found = standings.tables(request.app.state.database, slug)
-    if not found:
+    tables = standings.tables(request.app.state.database, slug)
+    if not tables:
         raise HTTPException(404, "There is no such test set.")
-    return found[0]
+    return tables[0]
 
 
 def _plain(table: standings.Table) -> dict[str, Any]:

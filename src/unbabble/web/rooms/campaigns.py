@@ -165,22 +165,22 @@ def check_stamps(
     if len(lines) > MOST_STAMPS_AT_ONCE:
         raise HTTPException(422, f"At most {MOST_STAMPS_AT_ONCE} stamps at a time.")
     secret = request.app.state.settings.secret
-    found = []
+    checked = []
     with request.app.state.database.writing() as session:
         for line in lines:
-            told = _verified(session, secret, line[0], line[1].strip() if len(line) > 1 else None)
-            if action == "use" and told["stamp"] is not None:
-                row = told["row"]
+            stamp = _verified(session, secret, line[0], line[1].strip() if len(line) > 1 else None)
+            if action == "use" and stamp["stamp"] is not None:
+                row = stamp["row"]
                 row.used, row.used_by = now(), user.name
-                log(session, user, "used work stamp", told["slug"], serial=row.serial, count=row.count)
-                told["used"] = True
-            found.append(told)
-    return page(request, "collect/stamps.html", text=text, found=found)
+                log(session, user, "used work stamp", stamp["slug"], serial=row.serial, count=row.count)
+                stamp["used"] = True
+            checked.append(stamp)
+    return page(request, "collect/stamps.html", text=text, found=checked)
 
 
 def _verified(session: Session, secret: bytes, code: str, given: str | None) -> dict[str, Any]:
     """What a code is worth; its row is locked, so that it is used once."""
-    told: dict[str, Any] = {
+    stamp: dict[str, Any] = {
         "code": code,
         "stamp": None,
         "row": None,
@@ -193,18 +193,18 @@ def _verified(session: Session, secret: bytes, code: str, given: str | None) -> 
         if row is None:
             raise stamps.StampError("This site has given no such stamp.")
         slug = session.get_one(Campaign, row.campaign_id).slug
-        told |= {"slug": slug, "row": row, "session": given or row.session}
-        if not told["session"]:
+        stamp |= {"slug": slug, "row": row, "session": given or row.session}
+        if not stamp["session"]:
             raise stamps.StampError(
                 "Who earned this has withdrawn since: type the session after the stamp to verify it."
             )
         used = {row.serial} if row.used else ()
-        told["stamp"] = stamps.verify(
-            stamps.stamp_key(secret), code, slug, told["session"], now().date(), used
+        stamp["stamp"] = stamps.verify(
+            stamps.stamp_key(secret), code, slug, stamp["session"], now().date(), used
         )
     except stamps.StampError as error:
-        told["error"] = str(error)
-    return told
+        stamp["error"] = str(error)
+    return stamp
 
 
 def _overview(request: Request, form: CampaignForm, status: int = 200, sentence: str = "") -> Response:

@@ -180,9 +180,9 @@ def _withdrawn(database: Database, job: Job) -> int:
 def _state(job: Job) -> DatasetState:
     known = ("recordings", "contributors", "seconds", "splits", "missing")
     asked = ("title", "campaign", "layout", "shards", "seed")
-    told = {name: getattr(job, name) for name in ("id", "state", "progress", "error", "created", "expires")}
-    told |= {name: job.parameters[name] for name in asked} | {name: job.result.get(name) for name in known}
-    return DatasetState(bytes=job.outputs[0]["bytes"] if job.outputs else None, **told)
+    state = {name: getattr(job, name) for name in ("id", "state", "progress", "error", "created", "expires")}
+    state |= {name: job.parameters[name] for name in asked} | {name: job.result.get(name) for name in known}
+    return DatasetState(bytes=job.outputs[0]["bytes"] if job.outputs else None, **state)
 
 
 router = APIRouter()

@@ -92,14 +92,14 @@ class Next(BaseModel):
 def studies(request: Request, visit: Visitor) -> Response:
     """The open studies."""
     with request.app.state.database.reading() as session:
-        found = session.scalars(
+        open_studies = session.scalars(
             select(Study).where(Study.state == "open").order_by(Study.created.desc())
         ).all()
         own = {
             listener.study_id: listener
             for listener in session.scalars(select(Listener).where(Listener.visit_id == visit.id))
         }
-    return page(request, "rate/index.html", studies=found, own=own, kinds=KINDS)
+    return page(request, "rate/index.html", studies=open_studies, own=own, kinds=KINDS)
 
 
 @router.get("/rate/{slug}", include_in_schema=False)
@@ -241,15 +241,15 @@ def _taking_part(request: Request, slug: str, visit: Visit) -> tuple[Study, List
 
 
 def _own_trial(session: Any, key: str, visit: Visit) -> tuple[Trial, Listener, Study]:
-    found = session.execute(
+    row = session.execute(
         select(Trial, Listener, Study)
         .join(Listener, Listener.id == Trial.listener_id)
         .join(Study, Study.id == Listener.study_id)
         .where(Trial.id == key, Listener.visit_id == visit.id)
     ).first()
-    if found is None:
+    if row is None:
         raise HTTPException(404, "There is no such trial.")
-    return found[0], found[1], found[2]
+    return row[0], row[1], row[2]
 
 
 def _administers(visit: Visit) -> bool:

@@ -110,13 +110,13 @@ def record(request: Request, key: Key, visit: Visitor, new: NewRecording) -> Tak
     if used is not None or upload.purpose != "collect" or upload.state != "stored":
         raise HTTPException(409, "This upload is no new recording.")
     track = new.track.model_dump(exclude_none=True)
-    heard = contributing.hear(state.storage, upload, pair, track)
+    checked = contributing.hear(state.storage, upload, pair, track)
     try:
-        made, found = contributing.contribute(state.database, participant, pair, upload, heard, track)
+        made, results = contributing.contribute(state.database, participant, pair, upload, checked, track)
     except contributing.Closed as error:
         raise HTTPException(409, str(error)) from None
     contributing.sweep(state.database, state.storage)
-    checks = _checks([each.to_dict() for each in found])
+    checks = _checks([each.to_dict() for each in results])
     return Taken(kept=made is not None, pair=_state(pair, made or pair.contribution), checks=checks)
 
 
@@ -127,8 +127,12 @@ def listen(
     """One of this contributor's own recordings, as FLAC."""
     with request.app.state.database.reading() as session:
         _own(session, visit.id, key)
-        found = session.get(Contribution, recording)
-        upload = session.get(Upload, found.upload_id) if found and found.participant_id == key else None
+        contribution = session.get(Contribution, recording)
+        upload = (
+            session.get(Upload, contribution.upload_id)
+            if contribution and contribution.participant_id == key
+            else None
+        )
     if upload is None or upload.heard_key is None:
         raise HTTPException(404, "There is no such recording.")
     return stored_file(request.app.state.storage, upload.heard_key, "audio/flac")
@@ -148,5 +152,5 @@ def _state(pair: Pair, made: Contribution | None) -> PairState:
     return state
 
 
-def _checks(found: list[Any]) -> list[CheckResult]:
-    return [CheckResult(**each) for each in found]
+def _checks(checks: list[Any]) -> list[CheckResult]:
+    return [CheckResult(**each) for each in checks]

@@ -95,15 +95,15 @@ def queue(
     judging.settle(database)
     wanted = Wanted(campaign or None, status if status in reviewing.STATUSES else None, participant or None)
     with database.reading() as session:
-        found = reviewing.find(session, wanted, after or None, MOST_SHOWN + 1)
+        page_of = reviewing.find(session, wanted, after or None, MOST_SHOWN + 1)
         counts = reviewing.count(session, wanted)
         campaigns = session.scalars(select(Campaign).order_by(Campaign.created)).all()
-    shown = found[:MOST_SHOWN]
+    shown = page_of[:MOST_SHOWN]
     return page(
         request,
         "review/queue.html",
         shown=shown,
-        more=shown[-1].id if len(found) > MOST_SHOWN else None,
+        more=shown[-1].id if len(page_of) > MOST_SHOWN else None,
         counts=counts,
         campaigns={each.id: each for each in campaigns},
         wanted=wanted,
@@ -195,12 +195,12 @@ def contributors(request: Request, user: Reviewer, campaign: Identifier = None) 
     """Who has contributed what."""
     judging.settle(request.app.state.database)
     with request.app.state.database.reading() as session:
-        found = reviewing.contributors(session, campaign or None)
+        people = reviewing.contributors(session, campaign or None)
         campaigns = session.scalars(select(Campaign).order_by(Campaign.created)).all()
     return page(
         request,
         "review/contributors.html",
-        contributors=found,
+        contributors=people,
         campaigns=campaigns,
         chosen=campaign or "",
         called=_namer(request),
@@ -236,8 +236,8 @@ def contributions(
     """Contributions, oldest first; `after` is the id of the last that you have."""
     with request.app.state.database.reading() as session:
         wanted = Wanted(campaign or None, status, participant or None)
-        found = reviewing.find(session, wanted, after or None, most)
-        return [_state(session, each) for each in found]
+        rows = reviewing.find(session, wanted, after or None, most)
+        return [_state(session, each) for each in rows]
 
 
 @calls.get("/contributions/{key}")
@@ -263,16 +263,16 @@ def decide(
         raise HTTPException(422, "Say why it is rejected.")
     try:
         with request.app.state.database.writing() as session:
-            found = reviewing.decide(session, user, key, decision.status, reason, decision.seen)
+            contribution = reviewing.decide(session, user, key, decision.status, reason, decision.seen)
             wanted = Wanted(campaign or None, "pending", participant or None)
             session.flush()
-            following = reviewing.next_pending(session, wanted, found)
+            following = reviewing.next_pending(session, wanted, contribution)
     except KeyError:
         raise HTTPException(404, "There is no such recording: perhaps it was withdrawn.") from None
     except reviewing.Decided as error:
         raise HTTPException(409, str(error)) from None
-    assert found.decided is not None
-    return Decided(status=found.status, decided=found.decided, next=following)
+    assert contribution.decided is not None
+    return Decided(status=contribution.status, decided=contribution.decided, next=following)
 
 
 @calls.post(
@@ -281,10 +281,10 @@ def decide(
 def score(request: Request, user: Reviewer, key: Key) -> ContributionState:
     """Have it separated and scored, unless that has been done; what failed is tried again."""
     with request.app.state.database.writing() as session:
-        found = _contribution(session, key, lock=True)
-        judging.ask(session, found)
+        contribution = _contribution(session, key, lock=True)
+        judging.ask(session, contribution)
         session.flush()
-        return _state(session, found)
+        return _state(session, contribution)
 
 
 def _address(key: str | None, wanted: Wanted) -> str:
@@ -296,10 +296,10 @@ def _address(key: str | None, wanted: Wanted) -> str:
 
 def _contribution(session: Session, key: str, lock: bool = False) -> Contribution:
     query = select(Contribution).where(Contribution.id == key)
-    found = session.scalar(query.with_for_update() if lock else query)
-    if found is None:
+    contribution = session.scalar(query.with_for_update() if lock else query)
+    if contribution is None:
         raise HTTPException(404, "There is no such recording: perhaps it was withdrawn.")
-    return found
+    return contribution
 
 
 def _judging(session: Session, contribution: Contribution) -> str:
@@ -310,23 +310,23 @@ def _judging(session: Session, contribution: Contribution) -> str:
     return session.scalar(query.where(Judgement.contribution_id == contribution.id)) or "none"
 
 
-def _state(session: Session, found: Contribution) -> ContributionState:
-    campaign = session.get_one(Campaign, found.campaign_id)
+def _state(session: Session, contribution: Contribution) -> ContributionState:
+    campaign = session.get_one(Campaign, contribution.campaign_id)
     return ContributionState(
-        id=found.id,
+        id=contribution.id,
         campaign=campaign.slug,
-        participant=found.participant_id,
-        status=found.status,
-        seconds=found.seconds,
-        sentences=[found.first_text, found.second_text],
-        checks=found.checks,
-        track=found.track,
-        blind={name: value for name, value in found.blind.items() if name != "voices"},
-        judging=_judging(session, found),
-        reviewer=found.reviewer,
-        reason=found.reason,
-        decided=found.decided,
-        created=found.created,
+        participant=contribution.participant_id,
+        status=contribution.status,
+        seconds=contribution.seconds,
+        sentences=[contribution.first_text, contribution.second_text],
+        checks=contribution.checks,
+        track=contribution.track,
+        blind={name: value for name, value in contribution.blind.items() if name != "voices"},
+        judging=_judging(session, contribution),
+        reviewer=contribution.reviewer,
+        reason=contribution.reason,
+        decided=contribution.decided,
+        created=contribution.created,
     )
 
 

@@ -40,7 +40,7 @@ class Archive(BaseModel):
 def studies(request: Request, user: Administrator) -> Response:
     """All studies, and the form for a new one."""
     with request.app.state.database.reading() as session:
-        found = session.scalars(select(Study).order_by(Study.created.desc())).all()
+        all_studies = session.scalars(select(Study).order_by(Study.created.desc())).all()
         rows = session.execute(
             select(Listener.study_id, Listener.state, func.count()).group_by(
                 Listener.study_id, Listener.state
@@ -50,7 +50,7 @@ def studies(request: Request, user: Administrator) -> Response:
         for key, state, count in rows:
             counts.setdefault(key, {})[state] = count
     texts = {"instructions": INSTRUCTIONS, "consent": CONSENT}
-    return page(request, "rate/studies.html", studies=found, counts=counts, kinds=KINDS, texts=texts)
+    return page(request, "rate/studies.html", studies=all_studies, counts=counts, kinds=KINDS, texts=texts)
 
 
 @router.post("")
@@ -111,7 +111,7 @@ def manage(request: Request, slug: Slug, user: Administrator) -> Response:
         )
         listeners = {row[0]: row[1] for row in rows}
     to_rate = [each for each in stimuli if each.role == "rate"]
-    told = {
+    details = {
         "items": len({clip.item for clip in clips}),
         "systems": sorted({clip.system for clip in clips if clip.role == "estimate"}),
         "references": sum(clip.role == "reference" for clip in clips),
@@ -132,7 +132,7 @@ def manage(request: Request, slug: Slug, user: Administrator) -> Response:
         request,
         "rate/study.html",
         study=study,
-        told=told,
+        told=details,
         listeners=listeners,
         links=links,
         kind=KINDS[study.kind],
@@ -252,26 +252,26 @@ def results(request: Request, slug: Slug, user: Administrator) -> Response:
     study = _study(request, slug)
     database = request.app.state.database
     scores = collect_scores(database, study)
-    found = summary(database, study)
-    points = [each for each in found["points"] if each["blind_db"] is not None]
+    result = summary(database, study)
+    points = [each for each in result["points"] if each["blind_db"] is not None]
     y_range = (0, 100) if study.kind == "mushra" else (1, 5)
     picture = scatter(points, y_range, "blind score, dB", "mean opinion", SCATTER_NAME) if points else ""
     systems = sorted({each["system"] for each in points})
     legend = [(system, f"{mark(k, 8, 8)}</g>") for k, system in enumerate(systems)]
     shown = {"scores": scores, "picture": picture, "legend": legend, "kind": KINDS[study.kind]}
-    return page(request, "rate/results.html", study=study, found=found, **shown)
+    return page(request, "rate/results.html", study=study, found=result, **shown)
 
 
 @router.get("/{slug}/results.json")
 def results_json(request: Request, slug: Slug, user: Administrator) -> dict[str, Any]:
     """The numbers of the results page."""
     study = _study(request, slug)
-    found = summary(request.app.state.database, study)
-    plain = {name: [each.to_dict() for each in found[name]] for name in ("opinions", "preferences")}
-    correlation = found["correlation"].to_dict() if found["correlation"] else None
+    result = summary(request.app.state.database, study)
+    plain = {name: [each.to_dict() for each in result[name]] for name in ("opinions", "preferences")}
+    correlation = result["correlation"].to_dict() if result["correlation"] else None
     kept = ("listeners", "kept", "left_out", "votes", "counted", "outliers", "points")
     about = {"study": study.slug, "name": study.name, "kind": study.kind, "seed": study.seed}
-    return about | plain | {"correlation": correlation} | {name: found[name] for name in kept}
+    return about | plain | {"correlation": correlation} | {name: result[name] for name in kept}
 
 
 @router.get("/{slug}/votes.csv")

@@ -87,18 +87,18 @@ def demo(request: Request) -> Response:
 def job_page(request: Request, visit: Visitor, key: Key) -> Response:
     """One job: how far it is, then its voices."""
     job = _own_job(request, visit, key)
-    told = _state(request, job)
+    state = _state(request, job)
     adapted = _adapted(_own_jobs(request, visit))
     kind = STUDIO_KINDS[job.kind]
-    return page(request, "studio/job.html", job=told, kind=kind, mine=True, adapted=adapted, **_shown(job))
+    return page(request, "studio/job.html", job=state, kind=kind, mine=True, adapted=adapted, **_shown(job))
 
 
 @pages.get("/studio/shared/{token}")
 def shared_page(request: Request, token: Key) -> Response:
     """The same, for whoever has the link."""
     job = _shared_job(request, token)
-    told = _state(request, job, f"/studio/shared/{token}", mine=False)
-    answer = page(request, "studio/job.html", job=told, kind=STUDIO_KINDS[job.kind], mine=False)
+    state = _state(request, job, f"/studio/shared/{token}", mine=False)
+    answer = page(request, "studio/job.html", job=state, kind=STUDIO_KINDS[job.kind], mine=False)
     answer.headers.update(NO_INDEX)
     return answer
 
@@ -232,8 +232,8 @@ def _shared_job(request: Request, token: str) -> Job:
 def _own_jobs(request: Request, visit: Visit) -> list[JobState]:
     with request.app.state.database.reading() as session:
         own = (Job.visit_id == visit.id, Job.expires.is_not(None), Job.kind.in_(STUDIO_KINDS))
-        found = session.scalars(select(Job).where(*own).order_by(Job.created.desc()).limit(LATEST)).all()
-        return [state(session, job, f"/studio/jobs/{job.id}") for job in found]
+        jobs = session.scalars(select(Job).where(*own).order_by(Job.created.desc()).limit(LATEST)).all()
+        return [state(session, job, f"/studio/jobs/{job.id}") for job in jobs]
 
 
 def _state(request: Request, job: Job, address: str | None = None, mine: bool = True) -> JobState:
@@ -243,10 +243,10 @@ def _state(request: Request, job: Job, address: str | None = None, mine: bool = 
 
 def _shown(job: Job) -> dict[str, Any]:
     """What only the page needs."""
-    found = {role: [each["upload"] for each in job.inputs if each["role"] == role] for role in ASKED_AGAIN}
+    inputs = {role: [each["upload"] for each in job.inputs if each["role"] == role] for role in ASKED_AGAIN}
     return {
-        "upload": next(iter(found["mixture"]), None),
-        "enrollments": found["enrollment"],
+        "upload": next(iter(inputs["mixture"]), None),
+        "enrollments": inputs["enrollment"],
         "parameters": job.parameters,
     }
 
@@ -259,10 +259,10 @@ def _adapted(jobs: list[JobState]) -> list[JobState]:
 def _input(request: Request, job: Job, number: int, mine: bool) -> Response:
     if not 0 <= number < len(job.inputs):
         raise HTTPException(404, "There is no such recording.")
-    found = job.inputs[number]
-    if found["role"] == "model" or not (mine or found["role"] in SHARED):
+    entry = job.inputs[number]
+    if entry["role"] == "model" or not (mine or entry["role"] in SHARED):
         raise HTTPException(404, "There is no such recording.")
-    return _sent(request, found["key"], f"{found['role']}{number + 1}.flac")
+    return _sent(request, entry["key"], f"{entry['role']}{number + 1}.flac")
 
 
 def _output(request: Request, job: Job, name: str) -> Response:

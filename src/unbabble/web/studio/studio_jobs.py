@@ -26,7 +26,7 @@ MOST_WAITING = 20
 SHARED = ("mixture",)
 """Inputs that whoever has the link may hear; nobody's enrollment."""
 BLOCK_BYTES = 1 << 18
-TOLD_RATES = 20
+LATEST_RATES = 20
 """Jobs by which the duration of the next is estimated."""
 
 Upload_ID = Field(min_length=1, max_length=32)
@@ -91,7 +91,7 @@ def ask(request: Request, visit: Visit, new: NewJob) -> Job:
         own = (Job.visit_id == visit.id, Job.state.in_(("waiting", "running")))
         if (session.scalar(select(func.count()).where(*own)) or 0) >= MOST_WAITING:
             raise HTTPException(429, "Too many jobs at once: wait until some are done.")
-        inputs = [queue.heard(_own_upload(session, visit, key, expires), role) for role, key in wanted]
+        inputs = [queue.as_input(_own_upload(session, visit, key, expires), role) for role, key in wanted]
         if new.adapted is not None:
             inputs.append(_adapted(session, visit, new.adapted))
             parameters["adapted"] = new.adapted
@@ -176,7 +176,7 @@ def title(job: Job) -> str:
 def _expected(session: Session, job: Job) -> float | None:
     """How long such jobs take, by those of late; None where there were none."""
     same = (Job.kind == job.kind, Job.state == "done")
-    late = session.scalars(select(Job).where(*same).order_by(Job.finished.desc()).limit(TOLD_RATES)).all()
+    late = session.scalars(select(Job).where(*same).order_by(Job.finished.desc()).limit(LATEST_RATES)).all()
     rates = sorted(
         (each.finished - each.started).total_seconds() / max(1.0, each.parameters["seconds"])
         for each in late

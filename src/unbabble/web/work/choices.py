@@ -32,14 +32,14 @@ def choices(kind: str, auto: str) -> tuple[Choice, ...]:
     """
     if kind == "adapt":
         return (Choice(AUTO, auto),)
-    found = [
+    names = [
         Choice(name, _summary(card, name), ONE if card.network or kind == "enhance" else SEVERAL)
         for card in cards().values()
         if card.name not in NEED_EXAMPLES
         for name in card.models
         if kinds_of(name)[0].name in taken_by(kind) and (card.network or kind != "extract")
     ]
-    return (Choice(AUTO, auto), *sorted(found, key=lambda each: (each.group, each.name)))
+    return (Choice(AUTO, auto), *sorted(names, key=lambda each: (each.group, each.name)))
 
 
 def _summary(card: Card, name: str) -> str:

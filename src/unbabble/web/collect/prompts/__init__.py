@@ -24,14 +24,14 @@ def sentences(text: str) -> tuple[str, ...]:
         UsageError: too few or too many, or one that nobody can read in a breath.
     """
     lines = (" ".join(line.split()) for line in text.splitlines())
-    found = tuple(dict.fromkeys(line for line in lines if line and not line.startswith(COMMENT)))
-    if not LEAST_SENTENCES <= len(found) <= MOST_SENTENCES:
+    unique = tuple(dict.fromkeys(line for line in lines if line and not line.startswith(COMMENT)))
+    if not LEAST_SENTENCES <= len(unique) <= MOST_SENTENCES:
         raise UsageError(
-            f"A campaign has {LEAST_SENTENCES} to {MOST_SENTENCES} sentences, one a line, not {len(found)}."
+            f"A campaign has {LEAST_SENTENCES} to {MOST_SENTENCES} sentences, one a line, not {len(unique)}."
         )
-    for line in found:
+    for line in unique:
         if len(line.split()) < LEAST_WORDS or len(line) > MOST_LETTERS:
             raise UsageError(
                 f"'{line[:60]}' is no sentence of {LEAST_WORDS} words or more and {MOST_LETTERS} letters or fewer."
             )
-    return found
+    return unique
