@@ -1,6 +1,6 @@
 """One table of what models can do: a kind is a contract, the command for it, and how it is said in words.
 
-A method's card names its kind (``contract=`` of ``@register``), and so does whoever asks for a model:
+A method's card names its kind (``contract=`` of ``@register``), and so does every request for a model:
 ``networks.load("gru.2x64", "enhancer")``. Lists of models, model cards, the Hub's tags, the contract suite and the
 site's choices are drawn from this table; nothing else decides what a model can do.
 

@@ -86,7 +86,7 @@ class DynamicMixing(Data):
         snr_db: power of all talkers over that of the noise: drawn between these two.
         rooms: table of measured impulse responses.
         simulated_rooms: how many rooms are simulated besides (needs the extra ``rooms``).
-        room_share: share of the items that are heard in a room.
+        room_share: share of the items that are in a room.
         microphones: of the room's array, how many hear it. With several, all items are in rooms, mixtures have their
             axis, and sources are heard by the first.
         reference: what a network is to return: the whole image, its first 50 ms, or the direct sound.

@@ -46,7 +46,7 @@ class Entry:
     Attributes:
         mixture: None for an utterance or a noise.
         sources: each voice of the mixture alone, or the utterance.
-        noise: what else is heard in the mixture.
+        noise: what else is in the mixture.
         sample_rate: Hz, None where nobody has looked.
         seconds: duration, None where nobody has looked.
         speakers: who speaks in each source, where known.
@@ -179,7 +179,7 @@ def check(
 class ManifestSet(Examples):
     """The mixtures of a manifest, at one sample rate.
 
-    Recordings with several channels are heard through their first.
+    Of recordings with several channels the first is taken.
 
     Args:
         manifest: a manifest, or its entries.

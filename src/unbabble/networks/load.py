@@ -84,7 +84,7 @@ class Weighted(Generic[N]):
     Attributes:
         network: on the CPU, ready to be used.
         card: what the weights are.
-        kind: what it is for whoever asked.
+        kind: what the caller needs it for.
         path: their file; None for those of other toolkits.
     """
 

@@ -1,7 +1,7 @@
 """An LSTM over mel bands that turns what somebody says into a vector: the embedder of d-vectors.
 
 L. Wan, Q. Wang, A. Papir, I. Lopez Moreno, "Generalized end-to-end loss for speaker verification", ICASSP 2018. A
-recording is heard in windows of 1.6 s, half overlapping; its vector is the mean of theirs (section 3.2). Difference: a
+recording is cut into windows of 1.6 s, half overlapping; its vector is the mean of theirs (section 3.2). Difference: a
 window's vector comes from the mean of the LSTM's outputs, not from the last one, with which hours of speech are too few
 to begin to learn.
 """

@@ -1,7 +1,7 @@
 """How many talkers a recording holds: by blind separation of several microphones, or by a network, window by window.
 
 Several microphones: separate into as many outputs as there are channels; then an output is a talker of its own if it
-is not much weaker than the loudest one and does not rise and fall with a talker already found. What reverberation
+is not much weaker than the loudest one and does not rise and fall with a louder talker. What reverberation
 leaves in the surplus outputs fails the second test, noise the first. (Our own rule; the benchmark ``count_talkers``
 measures it.)
 """
@@ -55,7 +55,7 @@ def talkers(
     level_db: float = LEVEL_DB,
     correlation: float = CORRELATION,
 ) -> list[int]:
-    """Outputs that are loud enough and follow none of those found before them; the loudest always counts."""
+    """Outputs that are loud enough and follow none of those chosen before them; the loudest always counts."""
     chosen = [0]
     for i in range(1, len(levels_db)):
         if levels_db[i] > level_db and correlations[i, chosen].max() < correlation:

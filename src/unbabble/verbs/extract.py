@@ -62,7 +62,7 @@ def extract(
 ) -> Report:
     """Keep one person's voice, and nobody else's: OUT/<recording>/voice.wav, at the recording's rate.
 
-    Whose it is, is told by a recording of that person alone. What an earlier run has done is skipped. A blind score
+    A recording of that person alone says whose it is. What an earlier run has done is skipped. A blind score
     tells how well it went; where it may be somebody else who came out, that is said in place of a word.
 
     Args:

@@ -190,7 +190,7 @@ def _limit(asked: dict[str, Any]) -> None:
 
 
 def _read(asked: dict[str, Any]) -> dict[str, Any]:
-    """What is told to the site: the fields of ``Decoded``, or why not."""
+    """The answer to the site: the fields of ``Decoded``, or why not."""
     try:
         raw = open(asked["target"], "wb", buffering=0)  # noqa: SIM115
     except OSError as error:

@@ -124,7 +124,7 @@ def _open(host: str, port: int) -> socket.socket:
 
 
 def settings_arguments(settings) -> list[str]:
-    """What a worker process is told."""
+    """The arguments of a worker process."""
     return [os.fspath(settings.data), settings.database, settings.storage]
 
 

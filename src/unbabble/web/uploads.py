@@ -155,7 +155,7 @@ def _finished(request: Request, visit_id: str, key: str, sha256: str) -> UploadS
 
 
 def _stored(request: Request, upload: Upload, path: Path) -> dict[str, Any]:
-    """Store what was sent, and what is heard in it: what changes in the table.
+    """Store what was sent, and what it holds: what changes in the table.
 
     Raises:
         OSError: there is no space.

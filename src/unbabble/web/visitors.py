@@ -106,7 +106,7 @@ Reviewer = Annotated[User, Depends(needs("administrator", "reviewer"))]
 
 
 def log(session: Any, user: User, action: str, subject: str, **details: Any) -> None:
-    """Write to the audit log, in the transaction that does what is told."""
+    """Write to the audit log, in the transaction that does what the entry says."""
     session.add(Event(user_name=user.name, action=action, subject=subject, details=details))
 
 

@@ -57,7 +57,7 @@ class Worker:
 
     Args:
         settings: of the site.
-        name: of this worker, for whoever looks after it.
+        name: of this worker, for its administrator.
     """
 
     def __init__(self, settings: Settings, name: str | None = None) -> None:
@@ -166,9 +166,7 @@ class Worker:
                         logger.info("Job %s is no longer ours.", claimed.id)
                         self._let_go()
                         return None
-                except (
-                    SQLAlchemyError
-                ) as error:  # the work goes on; it will be told when there is somebody to tell
+                except SQLAlchemyError as error:  # the work goes on; it is reported when the database answers
                     logger.warning("The database does not answer: %s", type(error).__name__)
 
     def _store(self, claimed: Claim, message: Message) -> None:
@@ -266,7 +264,7 @@ def _own_folder(root: Path) -> tuple[Path, Any]:
 
 
 def main(data: str, database: str, storage: str) -> None:
-    """Work until told to end (SIGTERM, Ctrl-C)."""
+    """Work until stopped (SIGTERM, Ctrl-C)."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s worker: %(message)s")
     worker = Worker(Settings.of(Path(data), database, storage))
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,4 +1,4 @@
-"""CountNet: how many talk in what one microphone heard.
+"""CountNet: how many talk in the recording of one microphone.
 
 Stöter, Chakrabarty, Edler and Habets, "Classification vs. regression in supervised learning for single channel
 speaker count estimation", ICASSP 2018: convolutions over the spectrogram, a recurrent layer over time, pooling, and

@@ -1,4 +1,4 @@
-"""A band-split recurrent network that looks for one person, frame by frame, in what it heard of them.
+"""A band-split recurrent network that looks for one person, frame by frame, in the recording, by the enrollment.
 
 The separator is BSRNN's (Y. Luo & J. Yu, IEEE/ACM TASLP 31, 2023). Whom to listen to is not one vector: every frame of
 the mixture looks by attention for frames of the enrollment that are like it, so that the network need not know a voice
@@ -11,7 +11,7 @@ papers     code                meaning
 E_m        ``places``          of the mixture, (batch, frame, band, ``features``)
 E_r        ``person``          of the enrollment, (batch, frame, band ``features``), after a block of its own
 CMHA       ``compare``         attention of the mixture's frames to those of the enrollment
-FiLM       ``scale, shift``    what it found weighs and moves each place
+FiLM       ``scale, shift``    the comparison weighs and moves each place
 ========== =================== ====================================================================
 """
 

@@ -1,4 +1,4 @@
-"""Time-domain SpeakerBeam: Conv-TasNet that is told whom to listen to.
+"""Time-domain SpeakerBeam: a Conv-TasNet directed by an enrollment.
 
 M. Delcroix et al., "Improving speaker discrimination of target speech extraction with time-domain SpeakerBeam", ICASSP
 2020; K. Zmolikova et al., "SpeakerBeam", IEEE JSTSP 13(4), 2019. An auxiliary network of one repeat hears the

@@ -40,8 +40,8 @@ class BlindSiSnr(NeuralScorer):
     Args:
         sample_rate: Hz, that of its training data.
         channels: of the convolutions; the MLP has twice as many.
-        low_db: SI-SNR that is told as 0.
-        high_db: SI-SNR that is told as 1.
+        low_db: SI-SNR that is 0 within the network.
+        high_db: SI-SNR that is 1 within the network.
 
     Raises:
         UsageError: a range that is none, or fewer than one channel.

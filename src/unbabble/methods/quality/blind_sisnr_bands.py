@@ -32,7 +32,7 @@ SCALE = 0.3
 """Brings the spread of log powers near one."""
 FEATURES = 7
 LEAST_BANDS, PARTS = 8, 8
-"""Bands of features, at least; and bands in which shares are told."""
+"""Bands of features, at least; and bands in which shares are estimated."""
 SHARE_WEIGHT, REST_WEIGHT = 2.0, 1.0
 LEAST_SPREAD_DB = 0.2
 LEAST_SHARE = 1e-6
@@ -139,9 +139,9 @@ class BlindSiSnrBands(NeuralScorer):
             return rows.unflatten(0, (batch, sources))
 
         shares = placed(self.shares(hidden).float().unflatten(-1, (2, PARTS)).permute(0, 2, 3, 1).sigmoid())
-        (told, rest), (in_told, in_rest) = powers.unbind(2), shares.unbind(2)
-        voice = (in_told * told).sum((-2, -1))
-        error = ((1 - in_told) * told + in_rest * rest).sum((-2, -1))
+        (estimate, rest), (in_estimate, in_rest) = powers.unbind(2), shares.unbind(2)
+        voice = (in_estimate * estimate).sum((-2, -1))
+        error = ((1 - in_estimate) * estimate + in_rest * rest).sum((-2, -1))
         coarse = 10 * torch.log10((voice + LEAST_SHARE) / (error + LEAST_SHARE))
         pooled = placed(torch.cat([hidden.mean(1), hidden.amax(1)], -1).float())
         shift, spread = self.head(torch.cat([pooled, 0.1 * coarse[..., None]], -1)).float().unbind(-1)

@@ -22,7 +22,7 @@ Person = Float[Tensor, "batch place dimension"]
 
 
 class NeuralExtractor(Network):
-    """A network that extracts one person's voice from what one microphone heard.
+    """A network that extracts one person's voice from the recording of one microphone.
 
     Args:
         sample_rate: Hz, that of its training data.

@@ -24,7 +24,7 @@ RIDGE = 1e-3
 
 
 class NeuralSeparator(Network):
-    """A network that separates what one microphone heard.
+    """A network that separates the recording of one microphone.
 
     Args:
         sources: how many voices it returns.

@@ -147,7 +147,7 @@ def current_consent(session: Session, campaign_id: str) -> Consent | None:
 
 
 def enter(session: Session, campaign: Campaign, visit_id: str, ids: Ids) -> Participant:
-    """Whoever this browser is in this campaign: who began here goes on, anybody else begins.
+    """The participant that this browser is in this campaign: who began here goes on, anybody else begins.
 
     A provider's ids stand in addresses, so they prove nothing: who knows another's gets to see nothing of theirs. An id
     that somebody began with elsewhere is free as long as they have not agreed to anything; after that, their personal

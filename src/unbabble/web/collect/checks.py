@@ -1,4 +1,4 @@
-"""What can be told of a recording at once: whether two people read both sentences at the same time, heard well.
+"""What can be checked of a recording at once: whether two people read both sentences at the same time, clearly.
 
 Pure functions of samples. A check that *blocks* refuses the recording; any other is a doubt, which the contributor is
 told with advice, may overrule, and which the reviewer sees. What each follows:
@@ -122,7 +122,7 @@ def duplicate(known: bool) -> Check:
 
 
 def content_hash(samples: Samples, sample_rate: int) -> str:
-    """SHA-256 of what is heard: samples of 16 bits and their rate, whatever the file around them says.
+    """SHA-256 of what is decoded: samples of 16 bits and their rate, whatever the file around them says.
 
     Args:
         samples: (channel, time), full scale is 1.

@@ -21,7 +21,7 @@ Traceback (most recent call last):
 unbabble.web.collect.stamps.StampError: This stamp has been used.
 
 The signature is HMAC-SHA256 (RFC 2104), of which the first 64 bits are kept (RFC 2104, section 5, asks for half of the
-hash, 128; here, whoever guesses must ask a person or a page of administrators each time, and 2^64 tries are out of
+hash, 128; here, each guess must ask a person or a page of administrators each time, and 2^64 tries are out of
 reach). Letters are Crockford's base 32, without I, L, O and U; reading O for 0, or I or L for 1, does no harm.
 """
 

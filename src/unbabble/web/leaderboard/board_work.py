@@ -135,7 +135,7 @@ def _prepare(
 
 
 def score_item(item: Item, voices: Sequence[Path], scorer: "BlindScorer") -> dict[str, float]:
-    """The mean over the voices of an item, of each metric that can be told.
+    """The mean over the voices of an item, of each metric that can be computed.
 
     Raises:
         InputError: voices that do not belong to this mixture.

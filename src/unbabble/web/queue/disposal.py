@@ -1,4 +1,4 @@
-"""Files that are to go: doomed in the transaction that lets go of them, deleted afterwards, whoever falls in between.
+"""Files that are to go: doomed in the transaction that lets go of them, deleted afterwards, whatever ends in between.
 
 What is about to be stored is doomed first and spared in the transaction that makes it visible: so what a killed process
 has stored does not stay for ever.

@@ -119,7 +119,7 @@ def _attempt(connection: Connection, kind: str, folder: Path, parameters: dict[s
 
 
 def _end_with_parent() -> None:
-    """Whoever asked has fallen, or was killed: nobody wants this work any more."""
+    """The process that asked has ended or was killed: nobody wants this work any more."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])

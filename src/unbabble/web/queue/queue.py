@@ -1,12 +1,12 @@
-"""The queue of long work, in the database: whoever falls, each job is finished exactly once.
+"""The queue of long work, in the database: whatever is killed, each job is finished exactly once.
 
 A room calls ``enqueue`` in its own transaction and reads the job later (``state``, ``result``, ``outputs``); a worker
 calls ``claim``, ``keep`` now and then while it works, and in the end ``finish``, ``refuse`` or ``retry``. A worker that
-is not heard of for ``LEASE_SECONDS`` has lost the job: another takes it, and the late one's word counts no more. Turns
+is silent for ``LEASE_SECONDS`` has lost the job: another takes it, and the late one's word counts no more. Turns
 are fair: a visitor's second job comes after everybody's first (start-time fair queueing; Goyal, Vin and Cheng,
 SIGCOMM 1996, with jobs of equal cost).
 
-``inputs`` is a list of ``{"role", "name", "key"}``, and ``"upload"`` where it is one (``heard``): ``key`` is where it
+``inputs`` is a list of ``{"role", "name", "key"}``, and ``"upload"`` of one (``as_input``): ``key`` is where it
 is stored. What the kinds take, and leave in ``result`` and ``outputs``, a list of ``{"name", "key", "bytes"}``: see
 ``web.work``, a file for each.
 """
@@ -190,7 +190,7 @@ def retry(database: Database, claimed: Claim, sentence: str) -> bool:
 
 
 def hand_back(database: Database, claimed: Claim) -> bool:
-    """The worker is asked to stop: whoever is next takes the job at once, and this attempt does not count."""
+    """The worker is asked to stop: the next worker takes the job at once, and this attempt does not count."""
     with database.writing() as session:
         if (job := _held(session, claimed)) is None:
             return False

@@ -50,7 +50,7 @@ def low_anchor(samples: Wave, rate: int) -> Wave:
 
 
 def noisy(samples: Wave, seed: int, snr_db: float = 0.0) -> Wave:
-    """With white noise, as loud as the signal by default: bad, whoever listens."""
+    """With white noise, as loud as the signal by default: bad to every listener."""
     noise = np.random.default_rng(seed).standard_normal(len(samples))
     power = (samples**2).mean() if len(samples) else 0.0
     return samples + noise * np.sqrt(power) * 10 ** (-snr_db / 20)

@@ -1,4 +1,4 @@
-"""How a data set is written, and its README: what it is, for whoever gets it."""
+"""How a data set is written, and its README: what it is, for its readers."""
 
 import json
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ class How:
         layout: how recordings lie.
         shards: also as tar shards.
         shard_bytes: size that no shard passes, unless one recording does.
-        seed: of the splits, to be told.
+        seed: of the splits, to be published.
     """
 
     title: str

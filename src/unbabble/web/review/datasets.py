@@ -40,7 +40,7 @@ def make(
         storage: the site's.
         secret: the site's.
         folder: for what is made.
-        progress: is told the share that is done.
+        progress: called with the share that is done.
 
     Returns:
         The job's result, and the tar file.

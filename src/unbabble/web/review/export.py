@@ -39,7 +39,7 @@ Samples = Integer[np.ndarray, "time channel"]
 
 @dataclass(frozen=True)
 class Take:
-    """One accepted recording, with what may be told of it.
+    """One accepted recording, with what may be published of it.
 
     Attributes:
         id: of the contribution inside the site; never written.
@@ -52,7 +52,7 @@ class Take:
         licence: under which it was given.
         consent: version that was agreed to.
         voices: keys of what was separated from it.
-        about: whatever else is told of it.
+        about: whatever else is published of it.
     """
 
     id: str
@@ -94,7 +94,7 @@ def export(
         storage: where the recordings lie.
         sink: where the files go.
         spool: a folder for what is made on the way.
-        progress: is told the share that is done.
+        progress: called with the share that is done.
 
     Raises:
         InputError: no recording, or none that can be read.

@@ -3,7 +3,7 @@
 A contribution is separated by the queue (kind ``separate``); its voices stay as long as it does. Workers call
 ``settle`` now and then, and so do the pages of the room. ``blind`` of it then holds ``{"scores": [dB of each voice],
 "intervals": [[low, high], ...], "verdicts": [...], "voices": [keys], "model": name}``, or ``{"error": sentence}``.
-None is what cannot be told of a voice.
+None stands for what cannot be estimated of a voice.
 """
 
 from collections.abc import Collection

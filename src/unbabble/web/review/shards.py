@@ -65,7 +65,7 @@ class Shards:
         self.archive: tarfile.TarFile | None = None
 
     def add(self, name: str, recording: bytes, about: dict[str, Any]) -> None:
-        """Append a recording, and what is told of it."""
+        """Append a recording, and its metadata."""
         parts = {f"{name}.wav": recording, f"{name}.json": json_line(about).encode()}
         size = sum(BLOCK_BYTES + -(-len(part) // BLOCK_BYTES) * BLOCK_BYTES for part in parts.values())
         if self.archive is not None and self.bytes + size > self.most_bytes - tarfile.RECORDSIZE:

@@ -105,7 +105,7 @@ def _file_name(slug: str) -> str:
 
 
 def _about(contribution: Contribution, participant: Participant, campaign: Campaign) -> dict[str, Any]:
-    """What else is told: nothing that names a person."""
+    """What else is published: nothing that names a person."""
     talkers = participant.answers.get("talkers") or []
     about: dict[str, Any] = {
         "language": campaign.language,

@@ -27,7 +27,7 @@ MOST_FULL = 3
 
 
 def _settled(request: Request) -> None:
-    """What jobs have found is written down before anything is told or changed."""
+    """Results of jobs are written down before anything is shown or changed."""
     standings.settle(request.app.state.database)
 
 

@@ -16,7 +16,7 @@ def home(request: Request) -> HTMLResponse:
 
 @router.get("/health")
 def health(request: Request) -> dict[str, str]:
-    """Whether the database answers, for whoever watches the server."""
+    """Whether the database answers, for monitoring."""
     from sqlalchemy import text
 
     with request.app.state.database.reading() as session:

@@ -95,7 +95,7 @@ def job_page(request: Request, visit: Visitor, key: Key) -> Response:
 
 @pages.get("/studio/shared/{token}")
 def shared_page(request: Request, token: Key) -> Response:
-    """The same, for whoever has the link."""
+    """The same, for everybody who has the link."""
     job = _shared_job(request, token)
     state = _state(request, job, f"/studio/shared/{token}", mine=False)
     answer = page(request, "studio/job.html", job=state, kind=STUDIO_KINDS[job.kind], mine=False)
@@ -111,7 +111,7 @@ def own_input(request: Request, visit: Visitor, key: Key, number: int) -> Respon
 
 @pages.get("/studio/shared/{token}/inputs/{number}")
 def shared_input(request: Request, token: Key, number: int) -> Response:
-    """The mixture, for whoever has the link."""
+    """The mixture, for everybody who has the link."""
     return _input(request, _shared_job(request, token), number, mine=False)
 
 
@@ -123,7 +123,7 @@ def own_output(request: Request, visit: Visitor, key: Key, name: Key) -> Respons
 
 @pages.get("/studio/shared/{token}/files/{name}")
 def shared_output(request: Request, token: Key, name: Key) -> Response:
-    """A voice, for whoever has the link."""
+    """A voice, for everybody who has the link."""
     return _output(request, _shared_job(request, token), name)
 
 
@@ -135,7 +135,7 @@ def own_archive(request: Request, visit: Visitor, key: Key) -> Response:
 
 @pages.get("/studio/shared/{token}/all.zip")
 def shared_archive(request: Request, token: Key) -> Response:
-    """The same, for whoever has the link."""
+    """The same, for everybody who has the link."""
     return _archive(request, _shared_job(request, token))
 
 

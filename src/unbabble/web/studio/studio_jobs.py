@@ -1,4 +1,4 @@
-"""The studio's jobs: what may be asked for, what is told of them, and their files in one archive."""
+"""The studio's jobs: what may be asked for, how they are shown, and their files in one archive."""
 
 import io
 import json
@@ -24,7 +24,7 @@ from unbabble.web.work.kind import Asked
 MOST_WAITING = 20
 """Jobs of one visitor that are not yet done."""
 SHARED = ("mixture",)
-"""Inputs that whoever has the link may hear; nobody's enrollment."""
+"""Inputs that everybody who has the link may hear; nobody's enrollment."""
 BLOCK_BYTES = 1 << 18
 LATEST_RATES = 20
 """Jobs by which the duration of the next is estimated."""
@@ -126,7 +126,7 @@ def _known(session: Session, keys: list[str]) -> dict[str, Any]:
 
 
 def state(session: Session, job: Job, address: str, mine: bool = True) -> JobState:
-    """What is told of a job, to its owner or to who has the link.
+    """What is shown of a job, to its owner or to who has the link.
 
     Args:
         session: a reading one.

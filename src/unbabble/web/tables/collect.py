@@ -120,8 +120,8 @@ class Contribution(Base):
     ``collect/checks.py``); those that were not passed are doubts that a reviewer should look at. ``track``: the real
     settings of the microphone's track (``sampleRate``, ``echoCancellation`` ... as ``getSettings()`` gave them) and its
     ``label``. ``blind``: what a job of the queue found without references, ``{}`` before: ``{"scores": [dB of each
-    voice], ...}``; written by whoever runs the job (the review room), shown there. ``sha256`` is of the samples as
-    they were heard, not of the file, and unique in a campaign: nobody sends one recording twice.
+    voice], ...}``; written by the room that runs the job (review), shown there. ``sha256`` is of the samples as
+    they were decoded, not of the file, and unique in a campaign: nobody sends one recording twice.
     """
 
     __tablename__ = "contributions"

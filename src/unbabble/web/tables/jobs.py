@@ -13,7 +13,7 @@ from unbabble.web.tables.base import KEY, Base, new_key
 class Job(Base):
     """One piece of long work. ``state``: ``waiting``, ``running``, ``done``, ``failed`` (why is in ``error``).
 
-    ``due`` is when it may be taken: a waiting one from then on, a running one if its worker has not been heard of by
+    ``due`` is when it may be taken: a waiting one from then on, a running one if its worker has been silent until
     then. ``lease`` is what that worker proves itself by. ``turn`` is its place in the fair order. ``outputs`` are files
     in the storage (name, key, bytes), there when the state is ``done`` and never before.
     """

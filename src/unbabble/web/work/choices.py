@@ -9,7 +9,7 @@ from unbabble.base.weights import packaged, read_card
 
 AUTO = "auto"
 NEED_EXAMPLES = ("nmf", "speech_nmf")
-"""Methods that are told by examples what voices are like, which the studio does not have."""
+"""Methods that take examples of what voices are like, which the studio does not have."""
 ONE, SEVERAL = "one microphone", "several microphones"
 
 
