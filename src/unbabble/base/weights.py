@@ -163,17 +163,17 @@ def describe_mismatch(path: str | os.PathLike[str], wanted: "dict[str, Tensor]")
 
 
 def describe_difference(
-    file: str, found: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]]
+    file: str, shapes: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]]
 ) -> str | None:
     """How the shapes that ``file`` has differ from those of a network, in one sentence; None if they do not."""
     for what, names in (
-        ("lacks", sorted(wanted.keys() - found.keys())),
-        ("has, which the network lacks,", sorted(found.keys() - wanted.keys())),
+        ("lacks", sorted(wanted.keys() - shapes.keys())),
+        ("has, which the network lacks,", sorted(shapes.keys() - wanted.keys())),
     ):
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             return f"'{file}' {what} '{names[0]}'{more}."
     for name, shape in wanted.items():
-        if found[name] != shape:
-            return f"'{name}' has shape {found[name]} in '{file}', but the network needs {shape}."
+        if shapes[name] != shape:
+            return f"'{name}' has shape {shapes[name]} in '{file}', but the network needs {shape}."
     return None

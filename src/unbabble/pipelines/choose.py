@@ -212,14 +212,14 @@ def worth_db(
 
 
 def talkers(
-    heard: Sequence[float],
+    probabilities: Sequence[float],
     counted: int | None,
     microphones: int,
     doubt: float = DOUBT,
     tables: Mapping[int, Sequence[Sequence[float]]] = COUNTED_BY,
 ) -> list[float]:
-    """Probabilities of 1, 2 ... talkers: as heard, and as ``ARRAY[0]`` counted them with so many microphones."""
-    counts = list(heard)
+    """Probabilities of 1, 2 ... talkers: the network's, and as ``ARRAY[0]`` counted them with so many microphones."""
+    counts = list(probabilities)
     if counted is not None:
         table = tables[max(least for least in tables if least <= microphones)]
         likely = table[min(counted, MOST_TALKERS) - 1]
@@ -360,7 +360,7 @@ class AutoModel:
         if recording.microphones == 1 and windows is not None and not everything:
             several = None if lone else 2 + int(windows.mean(0)[1:].argmax())
             candidates = [each for each in candidates if each.model == UNCHANGED or each.sources == several]
-        found: list[tuple[Candidate, Separation]] = []
+        results: list[tuple[Candidate, Separation]] = []
         counted = None
         for each in list(candidates):
             if each.model == ARRAY[0] and counted is not None and each.sources == counted:
@@ -374,24 +374,24 @@ class AutoModel:
                 continue
             if each.counts:
                 counted = each.sources = len(separation.sources)
-            found.append((each, separation))
+            results.append((each, separation))
             if each.model != ARRAY[0] or not alone(windows, PERHAPS_ALONE, separation.sources):
                 continue
             lone = True
             if not everything:
-                found = [pair for pair in found if pair[0].model == UNCHANGED]
-                candidates = [each for each, _ in found]
+                results = [pair for pair in results if pair[0].model == UNCHANGED]
+                candidates = [each for each, _ in results]
                 break
         probabilities = self._talkers(recording, counted, windows)
-        for each, separation in found:
+        for each, separation in results:
             same = each.model == UNCHANGED and self.dereverb == "none"
             each.scores = own if same else scorer.of(recording, separation.sources, reference)
             each.value_db = worth_db(each, own[0].si_snr_db, probabilities)
-        if not found:
+        if not results:
             raise InputError(candidates[0].error or "Nothing could separate it.")
-        found.sort(key=lambda pair: (lone and pair[0].model != UNCHANGED, -pair[0].value_db))
+        results.sort(key=lambda pair: (lone and pair[0].model != UNCHANGED, -pair[0].value_db))
         failed = [each for each in candidates if each.error]
-        return [separation for _, separation in found], [each for each, _ in found] + failed
+        return [separation for _, separation in results], [each for each, _ in results] + failed
 
     def _talkers(
         self, recording: Recording, counted: int | None = None, windows: Tensor | None = None
@@ -400,13 +400,13 @@ class AutoModel:
         wanted = self.options.get("sources")
         if wanted is not None:
             return [float(talkers == wanted) for talkers in range(1, wanted + 1)]
-        heard = [1 / MOST_TALKERS] * MOST_TALKERS if windows is None else windows.mean(0).tolist()
-        return talkers(heard, counted, len(recording.heard))
+        likely = [1 / MOST_TALKERS] * MOST_TALKERS if windows is None else windows.mean(0).tolist()
+        return talkers(likely, counted, len(recording.heard))
 
     def _windows(self, recording: Recording) -> Float[Tensor, "window talkers"] | None:
         """Probabilities of 1, 2 ... talkers by window; None where the number is given, or nothing is here to count."""
-        found = windows_of(recording, self.device) if self.options.get("sources") is None else None
-        return None if found is None else found.probabilities
+        windows = windows_of(recording, self.device) if self.options.get("sources") is None else None
+        return None if windows is None else windows.probabilities
 
     def _candidates(self, recording: Recording) -> list[Candidate]:
         wanted, microphones = self.options.get("sources"), recording.microphones

@@ -66,19 +66,19 @@ class ChosenVoice(NeuralExtractor):
 
     def separated(self, mixture: Float[Tensor, " time"]) -> Float[Tensor, "source time"]:
         """All voices, by the separator that does best here."""
-        found = [separator(mixture[None, None])[0] for separator in self.separators]
-        if self.judge is None or len(found) == 1:
-            return found[0]
-        worth = [self.judge(mixture, voices) for voices in found]
-        return found[worth.index(max(worth))]
+        outputs = [separator(mixture[None, None])[0] for separator in self.separators]
+        if self.judge is None or len(outputs) == 1:
+            return outputs[0]
+        worth = [self.judge(mixture, voices) for voices in outputs]
+        return outputs[worth.index(max(worth))]
 
     def likeness(
         self, voices: Float[Tensor, "batch source time"], person: Person
     ) -> Float[Tensor, "batch source"]:
         """Cosine of the embeddings of voices and person; -1 of silence."""
         vectors = self._embedded(voices.flatten(0, 1)).unflatten(0, voices.shape[:2])
-        found = (vectors * person).sum(-1)
-        return torch.where(voices.any(-1), found, -1.0)
+        cosines = (vectors * person).sum(-1)
+        return torch.where(voices.any(-1), cosines, -1.0)
 
     def _chosen(
         self, mixture: Float[Tensor, " time"], person: Float[Tensor, "place dimension"]
@@ -87,8 +87,8 @@ class ChosenVoice(NeuralExtractor):
         best, place = self.likeness(voices[None], person[None])[0].max(0)
         return voices[place] if best >= self.least_likeness else torch.zeros_like(mixture)
 
-    def _embedded(self, heard: Float[Tensor, "batch time"]) -> Float[Tensor, "batch dimension"]:
-        level = heard.square().mean(-1, keepdim=True).sqrt().clamp(min=1e-20)
+    def _embedded(self, voices: Float[Tensor, "batch time"]) -> Float[Tensor, "batch dimension"]:
+        level = voices.square().mean(-1, keepdim=True).sqrt().clamp(min=1e-20)
         return self.embedder.embed(
-            resample(heard / level, self.sample_rate, self.embedder.sample_rate)
+            resample(voices / level, self.sample_rate, self.embedder.sample_rate)
         ).float()

@@ -39,8 +39,8 @@ def windows_of(recording: Recording, device: torch.device) -> Windows | None:
         return None
     counter = networks.ready(COUNTER, device, "counter")
     probabilities, powers = [], []
-    for heard in _listened(recording, counter.sample_rate):
-        for parts in heard.split(WINDOWS_AT_ONCE) if len(heard) else ():
+    for stretch in _listened(recording, counter.sample_rate):
+        for parts in stretch.split(WINDOWS_AT_ONCE) if len(stretch) else ():
             probabilities.append(counter(parts.to(device)).cpu())
             powers.append(parts.square().mean(-1))
     if not probabilities:
@@ -54,13 +54,13 @@ def count_talkers(recording: Recording, device: torch.device) -> tuple[int, str]
     Raises:
         InputError: the recording cannot be read, or is silent.
     """
-    found = windows_of(recording, device)
-    if found is None:
+    windows = windows_of(recording, device)
+    if windows is None:
         return (
             UNCOUNTED,
             f"The talkers of one microphone cannot be counted here: taken to be {UNCOUNTED}; {SAY}",
         )
-    talkers = most_talkers(*found) if len(found.powers) else 1
+    talkers = most_talkers(*windows) if len(windows.powers) else 1
     number = "1 talker was" if talkers == 1 else f"{talkers} talkers were"
     return talkers, f"{number} counted, which one microphone does not always tell: {SAY}"
 
@@ -76,5 +76,5 @@ def _listened(recording: Recording, rate: int) -> Iterator[Float[Tensor, "window
         yield _windows(audio_files.resample(loudest, recording.sample_rate, rate), rate)
 
 
-def _windows(heard: Float[Tensor, " time"], rate: int) -> Float[Tensor, "window time"]:
-    return windows(heard, rate) if len(heard) else heard[None][:0]
+def _windows(samples: Float[Tensor, " time"], rate: int) -> Float[Tensor, "window time"]:
+    return windows(samples, rate) if len(samples) else samples[None][:0]

@@ -131,8 +131,8 @@ def load_chooser(name: str = BLIND) -> Chooser:
     meter: Meter = networks.load(name, "meter").network
 
     def worth(noisy: Tensor, voice: Tensor, rate: int) -> float:
-        heard = audio_files.resample(voice, rate, meter.sample_rate)
-        return float(meter(heard[None])[0]) if heard.any() else -math.inf
+        resampled = audio_files.resample(voice, rate, meter.sample_rate)
+        return float(meter(resampled[None])[0]) if resampled.any() else -math.inf
 
     return worth
 

@@ -170,7 +170,7 @@ def enrollment_of(
     Raises:
         InputError: one that cannot be read, is silent, clipped, of several talkers, or all are too short together.
     """
-    found = []
+    parts = []
     for path in paths:
         recording = Recording.of(path)
         name = os.fspath(path)
@@ -191,8 +191,8 @@ def enrollment_of(
                 f"Perhaps several people talk in the enrollment '{name}': it should be one alone."
             )
         loudest = recording.heard.square().sum(1).argmax()
-        found.append(_spoken(recording.at(rate)[loudest], rate))
-    joined = torch.cat([unit(each) for each in found])
+        parts.append(_spoken(recording.at(rate)[loudest], rate))
+    joined = torch.cat([unit(each) for each in parts])
     if len(joined) < LEAST_ENROLLED_SECONDS * rate:
         raise InputError(
             f"There are {len(joined) / rate:.1f} seconds of speech to enroll by: "
@@ -210,10 +210,10 @@ def enrollment_of(
     return joined
 
 
-def likeness_of_parts(embedder: NeuralEmbedder, heard: Float[Tensor, " time"], rate: int) -> float:
+def likeness_of_parts(embedder: NeuralEmbedder, speech: Float[Tensor, " time"], rate: int) -> float:
     """How alike the parts of what is said are: the mean cosine of the embeddings of any two, 1 of one part."""
     size = round(PART_SECONDS * embedder.sample_rate)
-    samples = audio_files.resample(heard, rate, embedder.sample_rate)
+    samples = audio_files.resample(speech, rate, embedder.sample_rate)
     if len(samples) < 2 * size:
         return 1.0
     parts = samples.unfold(0, size, size)
@@ -262,12 +262,12 @@ class Several:
 
 def counted_by_array(recording: Recording) -> int | None:
     """How many talk, by blind separation of the first half minute; None of few microphones or too little."""
-    heard = recording.heard[:, : round(MOST_ENROLLED_SECONDS * recording.sample_rate)]
-    if independent_microphones(heard) < COUNTING_MICROPHONES:
+    beginning = recording.heard[:, : round(MOST_ENROLLED_SECONDS * recording.sample_rate)]
+    if independent_microphones(beginning) < COUNTING_MICROPHONES:
         return None
     separator = create("auxiva.ip", iterations=0)
     try:
-        return len(separator(heard[None], sample_rate=recording.sample_rate)[0])
+        return len(separator(beginning[None], sample_rate=recording.sample_rate)[0])
     except InputError:  # shorter than a window
         return None
 
@@ -327,8 +327,8 @@ class Extractor:
         paths = [enroll] if isinstance(enroll, str | os.PathLike) else enroll
         enrollment = enrollment_of(paths, self.network.sample_rate, warnings)
         person = self.network.enrolled(enrollment.to(next(self.network.parameters()).device))
-        heard = recording.heard[recording.heard.square().sum(1).argmax()]
-        voice = _voice(self.network, person, heard, recording.sample_rate)
+        loudest = recording.heard[recording.heard.square().sum(1).argmax()]
+        voice = _voice(self.network, person, loudest, recording.sample_rate)
         spent = time.perf_counter() - started
         return Separation(voice[None], recording.sample_rate, self.name, None, warnings, spent)
 
@@ -373,11 +373,11 @@ def extract_file(
     energies = torch.zeros(2, dtype=torch.float64)
 
     def change(block: Float[Tensor, "channel time"]) -> Float[Tensor, "1 time"]:
-        heard, inaudible = without_rumble(block[microphone][None], rate)
+        mixture, inaudible = without_rumble(block[microphone][None], rate)
         notes.add(result.warnings, [text for text in (inaudible.warning,) if text])
-        heard = heard[0]
-        voice = _voice(network, person, heard, rate)
-        energies.add_(torch.stack([voice, heard]).double().square().sum(1))
+        mixture = mixture[0]
+        voice = _voice(network, person, mixture, rate)
+        energies.add_(torch.stack([voice, mixture]).double().square().sum(1))
         return voice[None]
 
     result.audio_seconds = write_pieces(
@@ -418,11 +418,11 @@ def doubt_of(likeness: float | None) -> str:
 
 
 def _voice(
-    network: NeuralExtractor, person: Tensor, heard: Float[Tensor, " time"], rate: int
+    network: NeuralExtractor, person: Tensor, mixture: Float[Tensor, " time"], rate: int
 ) -> Float[Tensor, " time"]:
-    if not heard.any():
-        return torch.zeros_like(heard)
+    if not mixture.any():
+        return torch.zeros_like(mixture)
     device = next(network.parameters()).device
-    samples = audio_files.resample(heard, rate, network.sample_rate)[None, None].to(device)
+    samples = audio_files.resample(mixture, rate, network.sample_rate)[None, None].to(device)
     voice = audio_files.resample(network(samples, person=person)[0, 0].cpu(), network.sample_rate, rate)
-    return torch.nn.functional.pad(voice, (0, len(heard) - len(voice)))
+    return torch.nn.functional.pad(voice, (0, len(mixture) - len(voice)))

@@ -100,8 +100,8 @@ class OneMicrophone:
         """
         recording = Recording.of(source, sample_rate)
         loudest = recording.heard.square().sum(1).argmax()
-        heard = recording.at(self.network.sample_rate)[loudest]
-        return self.network(heard[None].to(next(self.network.parameters()).device))[0].cpu()
+        samples = recording.at(self.network.sample_rate)[loudest]
+        return self.network(samples[None].to(next(self.network.parameters()).device))[0].cpu()
 
 
 def _separator(name: str, device: str, **options: Any) -> "Model | AutoModel":

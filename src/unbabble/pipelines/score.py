@@ -176,12 +176,12 @@ class BlindScorer:
         self, parts: Sequence[Tensor], recordings: Sequence[Recording], channels: Sequence[int]
     ) -> tuple[Float[Tensor, "1 time"], Float[Tensor, "1 source time"]]:
         """The mixture and its estimates out of parts of their recordings, at the network's rate, equally long."""
-        heard = [
+        excerpts = [
             self._audible(part[channel][None], recording.sample_rate)[0]
             for part, recording, channel in zip(parts, recordings, channels, strict=True)
         ]
-        length = min(map(len, heard))
-        mixture, *estimates = (each[:length].to(self.device) for each in heard)
+        length = min(map(len, excerpts))
+        mixture, *estimates = (each[:length].to(self.device) for each in excerpts)
         return mixture[None], torch.stack(estimates)[None]
 
 
@@ -202,10 +202,10 @@ class Listener:
         count = min(MOST_HEARD, len(files))
         self.mixtures = []
         for path in (files[number * len(files) // count] for number in range(count)):
-            heard = next(audio_files.read_blocks(path, WINDOW_SECONDS))[0]
-            heard = audio_files.resample(heard, audio_files.probe(path).sample_rate, sample_rate)
-            if len(heard) >= LEAST_SECONDS * sample_rate and heard.any():
-                self.mixtures.append(unit(heard))
+            first = next(audio_files.read_blocks(path, WINDOW_SECONDS))[0]
+            first = audio_files.resample(first, audio_files.probe(path).sample_rate, sample_rate)
+            if len(first) >= LEAST_SECONDS * sample_rate and first.any():
+                self.mixtures.append(unit(first))
         if not self.mixtures:
             raise InputError("None of the recordings to validate on has a sound of a quarter of a second.")
 
@@ -214,13 +214,13 @@ class Listener:
         """Mean estimated SI-SNR in dB of the voices that ``network`` separates."""
         training, device = network.training, next(network.parameters()).device
         network.eval()
-        found = []
+        results = []
         for mixture in self.mixtures:
             voices = network.estimate(mixture[None].to(device))[0].float().cpu()
             scores = self.scorer(mixture, voices, self.sample_rate)
-            found.append(sum(score.si_snr_db for score in scores) / len(scores))
+            results.append(sum(score.si_snr_db for score in scores) / len(scores))
         network.train(training)
-        return sum(found) / len(found)
+        return sum(results) / len(results)
 
 
 def _voice_scores(scores: Scores) -> list[VoiceScore]:

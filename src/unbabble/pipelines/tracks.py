@@ -241,13 +241,13 @@ class _Segments:
             notes.add(
                 self.warnings, [f"Segment {self.count} was shared out equally instead of separated: {error}"]
             )
-            heard = torch.cat([block[reference][None], block]) if self.images else block[reference][None]
-            return heard.expand(max(1, tracks), -1, -1) / max(1, tracks)
+            stacked = torch.cat([block[reference][None], block]) if self.images else block[reference][None]
+            return stacked.expand(max(1, tracks), -1, -1) / max(1, tracks)
         self.model_name = result.model
         self.recorded = self.recorded if result.recorded is None else result.recorded
         notes.add(self.warnings, result.warnings)
-        heard = result.sources[:, None]
-        return heard if result.images is None else torch.cat([heard, result.images], 1)
+        stacked = result.sources[:, None]
+        return stacked if result.images is None else torch.cat([stacked, result.images], 1)
 
 
 class _Tracks:

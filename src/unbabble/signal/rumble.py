@@ -77,10 +77,10 @@ def without_rumble(
     centred = samples.double() - means
     sound = _high_pass(centred, sample_rate)
     powers = [each.square().mean(-1) for each in (means, centred - sound, sound)]
-    found = Inaudible.of(*powers)
-    if not any(found):
-        return samples, found
-    return (sound if found.rumble else centred).to(samples.dtype), found
+    inaudible = Inaudible.of(*powers)
+    if not any(inaudible):
+        return samples, inaudible
+    return (sound if inaudible.rumble else centred).to(samples.dtype), inaudible
 
 
 def _high_pass(samples: Float[Tensor, "channel time"], sample_rate: int) -> Float[Tensor, "channel time"]:
@@ -144,11 +144,11 @@ class LiveRumble:
 
     def decide(self) -> str:
         """Whether it is to be removed from now on; what is then to be said, once, in a sentence."""
-        found = Inaudible.of(self._offset, self._rumble, self._sound)
-        if self.removes or self._frames < self._least or not any(found):
+        inaudible = Inaudible.of(self._offset, self._rumble, self._sound)
+        if self.removes or self._frames < self._least or not any(inaudible):
             return ""
         self.removes = True
-        return found.warning
+        return inaudible.warning
 
     def removed(self, frame: Complex[Tensor, "channel frequency"]) -> Complex[Tensor, "channel frequency"]:
         """A frame without what is no sound, where that is removed."""

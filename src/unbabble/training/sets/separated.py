@@ -197,10 +197,10 @@ class SeparatedMixtures:
         def waveforms(numbers: list[int]) -> np.ndarray:
             return np.stack([rows[n].astype(np.float32) * np.float32(peaks[n] / FULL_SCALE) for n in numbers])
 
-        found = entry["separated"][name]
-        sources, estimates = waveforms(entry["sources"]), waveforms(found["estimates"])
+        voices = entry["separated"][name]
+        sources, estimates = waveforms(entry["sources"]), waveforms(voices["estimates"])
         return Separated(
-            waveforms([entry["mixture"]])[0], estimates, sources[found["references"]], sources, name
+            waveforms([entry["mixture"]])[0], estimates, sources[voices["references"]], sources, name
         )
 
     @cached_property
@@ -328,16 +328,16 @@ class ScoredItems:
 
     def __getitem__(self, index: int) -> ScoredItem:
         rng = np.random.default_rng([self.seed, index])
-        found = self._drawn(rng, index)
-        mixture, estimates, references = found.mixture, found.estimates, found.references
+        item = self._drawn(rng, index)
+        mixture, estimates, references = item.mixture, item.estimates, item.references
         if rng.random() < self.data.untouched_share:
-            talking = rng.permutation(found.sources)[: 1 + rng.integers(len(found.sources))]
-            mixture = mixture - found.sources.sum(0) + talking.sum(0)
+            talking = rng.permutation(item.sources)[: 1 + rng.integers(len(item.sources))]
+            mixture = mixture - item.sources.sum(0) + talking.sum(0)
             estimates = mixture[None]
             references = talking[matched(estimates, talking)]
         elif rng.random() < self.data.degraded_share:
             estimates = degraded(rng, mixture, estimates, references)
-            references = found.sources[matched(estimates, found.sources)]
+            references = item.sources[matched(estimates, item.sources)]
         if rng.random() < self.data.varied_share:
             waveforms = varied(rng, np.stack([mixture, *estimates, *references]), self.data.sample_rate)
             mixture, estimates, references = np.split(waveforms, [1, 1 + len(estimates)])
