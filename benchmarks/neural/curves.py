@@ -2,7 +2,8 @@
 
 200 steps of four packaged recipes (shorter items and smaller batches than theirs) and of two ways to adapt an enhancer:
 losses by step and the SHA-256 of the last weights, in one thread. ``recorded`` was measured with the code before the
-loop was made anew (commit c841a68, where it knew of separation, and adaptation had a loop of its own). Each learns
+loop was made anew, where it knew of separation, and adaptation had a loop of its own (commit c841a68; adaptation one
+later, whose files had moved and whose loop was the same). Each learns
 again, once at a stretch, and once killed at step 130 and gone on with from the checkpoint of step 100. Bits are those
 of one kind of processor and one version of PyTorch; what the results do not hold yet is recorded.
 

@@ -8,7 +8,8 @@ from scipy.signal import butter, sosfilt, sosfiltfilt
 from unbabble.base.registry import create
 from unbabble.signal.metrics import si_sdr_matrix
 from unbabble.signal.permutation import best_permutation
-from unbabble.signal.rumble import without_rumble
+from unbabble.signal.rumble import LiveRumble, without_rumble
+from unbabble.signal.stft import Stft
 
 RATE, SECONDS = 8000, 6
 
@@ -105,3 +106,14 @@ def test_a_stream_separates_as_well_as_without(kind: str):
     noisy = mean_si_sdr(method((mixture + noise)[None], sample_rate=RATE)[0], heard)
     assert len(method.warnings) == 1
     assert noisy > clean - 0.2
+
+
+@pytest.mark.parametrize(("window", "tells"), [(256, False), (4096, True)])
+def test_windows_too_short_to_tell_remove_nothing_from_a_stream(window: int, tells: bool):
+    stft = Stft(window, window // 4)
+    noise = torch.randn(2, SECONDS * RATE, generator=torch.Generator().manual_seed(0))
+    for offset, removed in ((0.0, False), (3.0, tells)):
+        live = LiveRumble(stft, RATE)
+        for frame in stft.analyse(noise + offset).permute(2, 0, 1):
+            live.weigh(frame)
+        assert bool(live.decide()) == removed

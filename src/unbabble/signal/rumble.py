@@ -113,6 +113,8 @@ def _fast_length(least: int) -> int:
 class LiveRumble:
     """The same for a stream of spectra: weighed frame by frame and, from when it matters on, removed.
 
+    Windows so short that the lowest frequencies of a frame hold sound do not tell: with these nothing is removed.
+
     Args:
         stft: makes the frames.
         sample_rate: Hz.
@@ -125,7 +127,10 @@ class LiveRumble:
     def __init__(self, stft: Stft, sample_rate: int) -> None:
         self._stft = stft
         self._inaudible = math.ceil(LOWEST_HERTZ * stft.window_length / sample_rate)
-        self._least = LIVE_SECONDS * sample_rate / stft.hop_length
+        tells = (
+            self._inaudible >= 2 * OFFSET_BINS
+        )  # a Hann window spreads what is heard over as many bins more
+        self._least = LIVE_SECONDS * sample_rate / stft.hop_length if tells else math.inf
         self.restart()
 
     def restart(self) -> None:
@@ -137,7 +142,7 @@ class LiveRumble:
     def weigh(self, frame: Complex[Tensor, "channel frequency"]) -> None:
         """Take account of a frame."""
         powers = frame.abs().square().double()
-        self._offset = self._offset + powers[:, : min(OFFSET_BINS, self._inaudible)].sum(1)
+        self._offset = self._offset + powers[:, :OFFSET_BINS].sum(1)
         self._rumble = self._rumble + powers[:, OFFSET_BINS : self._inaudible].sum(1)
         self._sound = self._sound + powers[:, self._inaudible :].sum(1)
         self._frames += 1
