@@ -53,11 +53,15 @@ def other_worker(light_site):
 
 
 def flac(
-    name: str = "mixture", seconds: float | None = None, channels: int | None = None, noise: int = 0
+    name: str = "mixture",
+    seconds: float | None = None,
+    channels: int | None = None,
+    noise: int = 0,
+    repeats: int = 1,
 ) -> bytes:
-    """Of the demo recording, with noise of so many steps of 16 bits."""
+    """Of the demo recording, so many times, with noise of so many steps of 16 bits."""
     samples, rate = soundfile.read(DEMO / f"{name}.flac", always_2d=True, dtype="int16")
-    samples = samples[: None if seconds is None else round(seconds * rate), :channels]
+    samples = np.tile(samples[: None if seconds is None else round(seconds * rate), :channels], (repeats, 1))
     samples = samples + np.random.default_rng(0).integers(-noise, noise + 1, samples.shape, dtype="int16")
     file = io.BytesIO()
     soundfile.write(file, samples, rate, format="FLAC", subtype="PCM_16")
@@ -261,7 +265,8 @@ def test_a_killed_workers_job_is_finished_exactly_once(light_site):
 
 
 def test_a_worker_that_is_told_to_stop_gives_its_job_back(light_site):
-    key = asked(light_site, SLOW)
+    # A minute of sound, so that it is not done before the worker is told: what has converged stops early.
+    key = asked(light_site, SLOW | {"model": "ilrma.ip"}, mixture=flac(repeats=6))
     process = begun(light_site)
     try:
         until(lambda: job(light_site, key).stage == "Separating", "the worker is at it")
