@@ -32,6 +32,7 @@ EXTRAS = {
         Extra("dereverb", "WPE dereverberation", ("nara_wpe",)),
         Extra("rooms", "A simulated room", ("pyroomacoustics",)),
         Extra("live", "The microphone", ("sounddevice",)),
+        Extra("text", "A number in words", ("num2words",)),
         Extra("train", "Training", ("accelerate", "matplotlib")),
         Extra("onnx", "ONNX", ("onnx", "onnxruntime", "onnxscript")),
         Extra(

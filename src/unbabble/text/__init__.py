@@ -1,1 +1,1 @@
-"""What is done with words: nothing yet; recognition and synthesis bring it."""
+"""What is done with words: how texts are written in one way, how words are spoken, which words are likely."""
