@@ -60,6 +60,10 @@ fi
 environment recogniser numpy==2.4.6 pocketsphinx==5.1.1
 touch "$folder/recogniser/complete"
 
+# Errors of words, and strict readers of captions
+environment words jiwer==4.0.0 meeteval==0.4.3 srt==3.5.3 webvtt-py==0.6.0
+touch "$folder/words/complete"
+
 environment authors numpy==1.23.5 scipy==1.10.1 pyroomacoustics==0.6.0
 if [ ! -e "$folder/authors/complete" ]; then
     git clone --quiet "$authors" "$folder/authors/code"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from unbabble.signal.statistics import bootstrap, interval, resamples
+from unbabble.signal.statistics import bootstrap, interval, ratio, resamples
 
 
 def test_the_interval_of_a_mean_is_that_of_the_normal_distribution():
@@ -36,3 +36,18 @@ def test_one_value_is_its_own_interval_and_none_has_no_figure():
 
 def test_draws_without_a_value_are_left_out_of_an_interval():
     assert interval(np.array([np.nan, *range(101)])) == pytest.approx((2.5, 97.5))
+
+
+def test_a_ratio_is_of_sums_and_its_draws_take_both_of_an_item():
+    generator = np.random.default_rng(3)
+    words = generator.integers(1, 30, size=40)
+    errors = generator.binomial(words, 0.2)
+    value, low, high = ratio(errors, words, seed=4)
+    assert value == errors.sum() / words.sum()
+    items = resamples(40, seed=4)
+    expected = np.percentile([errors[draw].sum() / words[draw].sum() for draw in items], [2.5, 97.5])
+    np.testing.assert_allclose((low, high), expected, rtol=1e-12)
+    assert ratio(words, 2 * words) == (0.5, 0.5, 0.5), "of proportional parts nothing is unsure"
+    assert ratio([3, 0], [0, 4])[0] == 0.75, "an item without words has errors all the same"
+    with pytest.raises(ValueError, match="at least one"):
+        ratio([], [])

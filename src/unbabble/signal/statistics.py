@@ -60,3 +60,30 @@ def bootstrap(
     if np.isnan(value):
         return Estimate(value, value, value)
     return Estimate(value, *interval(statistic(numbers[resamples(len(numbers), seed, number)], axis=1)))
+
+
+def ratio(
+    numerators: Sequence[float] | np.ndarray,
+    denominators: Sequence[float] | np.ndarray,
+    seed: Seed = 0,
+    number: int = DRAWS,
+) -> Estimate:
+    """One sum over another, as errors over words, and its 95 % bootstrap interval.
+
+    Args:
+        numerators: one for each item (item,), at least one.
+        denominators: of the same items; their sum is positive.
+        seed: of the draws, or a generator to take them from.
+        number: how many draws.
+
+    Raises:
+        ValueError: there are no items.
+    """
+    upper, lower = np.asarray(numerators, float), np.asarray(denominators, float)
+    if not len(upper):
+        raise ValueError("A figure needs at least one value.")
+    items = resamples(len(upper), seed, number)
+    with np.errstate(divide="ignore", invalid="ignore"):  # a draw of nothing but items without denominator
+        drawn = upper[items].sum(1) / lower[items].sum(1)
+    drawn[~np.isfinite(drawn)] = np.nan
+    return Estimate(float(upper.sum() / lower.sum()), *interval(drawn))

@@ -33,7 +33,7 @@ VERBS = tuple(
         ("enhance", WORK, "Take the noise off one person's recordings.", ""),
         ("extract", WORK, "Keep one enrolled person's voice of each recording.", ""),
         ("stream", WORK, "Separate endless input, or a microphone, while it arrives.", ""),
-        ("score", WORK, "Say how good separated voices are, without the true ones or against them.", ""),
+        ("score", WORK, "Say how good separated voices are, or how many words of transcripts are wrong.", ""),
         ("bench", WORK, "Rank models on real recordings, without the true voices.", ""),
         ("simulate", WORK, "Make mixtures whose true voices are known.", ""),
         ("prepare", WORK, "Write manifests for a corpus on disk; alone, list the layouts.", ""),

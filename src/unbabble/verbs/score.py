@@ -1,4 +1,4 @@
-"""``unbabble score``: how good separated voices are, against the true ones or without them."""
+"""``unbabble score``: how good separated voices are, against the true ones or without, and how good transcripts."""
 
 import math
 import time
@@ -22,7 +22,9 @@ from unbabble.verbs.options import (
     Paths,
     SoundStream,
     Start,
+    Texts,
     as_path,
+    refuse_idle,
     several,
 )
 
@@ -48,6 +50,7 @@ SHIFTED_DB = 10.0
 """SDR, which forgives a short filter, is above SI-SDR by this much: a delay is likely."""
 
 Files = Annotated[Paths | None, Parameter(consume_multiple=True)]
+Names = Annotated[Texts | None, Parameter(consume_multiple=True)]
 
 
 class ScoreReport(Report):
@@ -100,7 +103,11 @@ def score(
     mixture: AnyPath | None = None,
     references: Files = None,
     estimates: Files = None,
+    transcripts: Files = None,
     metrics: Annotated[list[Metric] | None, Parameter(consume_multiple=True)] = None,
+    by: Names = None,
+    phones: bool = False,
+    alignments: bool = False,
     model: str = "auto",
     plot: AnyPath | None = None,
     channel: int | None = None,
@@ -112,7 +119,7 @@ def score(
     json: AnyPath | None = None,
     quiet: bool = False,
 ) -> Report:
-    """Say how good separated voices are: without the true ones, or with --references against them.
+    """Say how good separated voices are, without the true ones or with --references against them; or transcripts.
 
     Without references, a network listens to the recording and its voices, and estimates the SI-SNR of each, an interval
     that holds the true one nine times in ten, and a word.
@@ -121,13 +128,22 @@ def score(
     of SI-SDR largest. The line "mixture" is what doing nothing scores. With the folder that `unbabble simulate` wrote
     as --references, and the one that `unbabble separate` wrote as --estimates, every recording is scored.
 
+    With --transcripts: how many of the words in --references came out wrong, with an interval. Of several talkers in a
+    recording each is given the text that fits (cpWER).
+
     Args:
         files: The recording and its voices (files, or their folder); or the folder of recordings and that of voices;
             or a folder that `unbabble separate` wrote; or a manifest (.jsonl: mixture, estimates).
         mixture: The recording that was separated; improvement (SI-SDRi) is counted from it.
         references: The true voices: files, or a folder.
         estimates: The separated voices, in any order: files, or a folder.
+        transcripts: What was recognised: files or folders, as whisper writes them, or tables
+            (.csv, .tsv: file, text, speaker; .stm, .ctm, .trn, LibriSpeech's). The references are of the same kinds.
         metrics: What to score; all but snr if not given, as far as their libraries are installed.
+        by: Of transcripts, also show each speaker, or each value of these columns of the references; if not given, each
+            speaker.
+        phones: The transcripts are phones with blanks between: their error rate (PER), and what became of each phone.
+        alignments: Show what was said above what was recognised.
         model: What scores without references: a packaged scorer, its weights, org/name on the Hub; auto for the best.
         plot: Without references, write the spectrograms and their scores to this file (.png), or folder.
         channel: Which microphone, from 1, of files that have several; if not given, the one as which the voices
@@ -160,6 +176,34 @@ def score(
         raise UsageError("Channels are counted from 1.")
     part = Part(start, duration, stream)
     frame = Frame(jobs, json, quiet)
+    if transcripts:
+        from unbabble.verbs.score_words import score_words
+
+        if not references:
+            raise UsageError("Name what was said with --references.")
+        refuse_idle(
+            "is for voices, not for transcripts",
+            mixture=mixture is not None,
+            estimates=bool(voices),
+            metrics=bool(metrics),
+            model=model != "auto",
+            plot=plot is not None,
+            channel=channel is not None,
+            start=start != 0,
+            duration=duration is not None,
+            stream=stream is not None,
+        )
+        if named:
+            raise UsageError(f"'{named[0]}' stands by itself: name transcripts with --transcripts.")
+        return score_words(
+            [Path(file) for file in several(transcripts)],
+            [Path(file) for file in several(references)],
+            phones=phones,
+            by=several(by),
+            alignments=alignments,
+            frame=frame,
+        )
+    refuse_idle("is for --transcripts", by=bool(by), phones=phones, alignments=alignments)
     if not references:
         from unbabble.verbs.score_blind import score_blind
 
