@@ -17,8 +17,10 @@ from unbabble.nn.kinds.embedder import NeuralEmbedder
 from unbabble.nn.kinds.extractor import NeuralExtractor
 from unbabble.nn.kinds.meter import NeuralMeter
 from unbabble.nn.kinds.network import Network
+from unbabble.nn.kinds.recognizer import NeuralRecognizer
 from unbabble.nn.kinds.scorer import NeuralScorer
 from unbabble.nn.kinds.separator import NeuralSeparator
+from unbabble.text.errors import word_errors
 
 SAMPLE_RATE = 16000
 SAMPLES = 6000
@@ -161,6 +163,31 @@ def _told_apart(network: Network, easy: bool) -> tuple[Tensor, ...]:
     return (torch.sin(math.tau * pitches * time)[None],)
 
 
+def _spoken(network: Network, easy: bool) -> tuple[Tensor, ...]:
+    """Three tones, one after another, that are called "dog"; or noise."""
+    waveform = tones(4000).flatten()[None] if easy else noise(2, 16000)
+    rows = {"text": "dog", "phones": "D AO G"}
+    targets = (torch.tensor(tokens.encode(rows[field])) for field, tokens in network.targets.items())
+    lengths = torch.tensor([waveform.shape[1]] * len(waveform))
+    return waveform, lengths, *(each.expand(len(waveform), -1) for each in targets)
+
+
+def _words_wrong(network: Network, item: tuple[Tensor, ...]) -> float:
+    """Of the text that ``_spoken`` has, when the plainest search writes it."""
+    (transcript,) = network(*item[:2])
+    return word_errors("dog", transcript.text).rate
+
+
+def _written(model: Any, mixture: Tensor) -> Tensor:
+    """How likely it finds a text, once it has written down what it hears."""
+    waveform = mixture[:, 0]
+    model(waveform)
+    lengths = torch.tensor([waveform.shape[1]] * len(waveform))
+    targets = [each[:1].expand(len(waveform), -1) for each in _spoken(model, True)[2:]]
+    with torch.no_grad():
+        return model.loss(waveform, lengths, *targets)
+
+
 def _figure(network: Network, item: tuple[Tensor, ...]) -> float:
     return network.figure(*item)
 
@@ -234,6 +261,16 @@ EXAMPLES = {
         shortest=0.3,
     ),
     "meter": Example(NeuralMeter, _microphone, lambda model, samples: (), _measured, _figure, 4.5),
+    "recognizer": Example(
+        NeuralRecognizer,
+        _written,
+        lambda model, samples: (),
+        _spoken,
+        _words_wrong,
+        0.5,
+        steps=120,
+        refuses_silence=False,
+    ),
     "embedder": Example(
         NeuralEmbedder,
         _microphone,

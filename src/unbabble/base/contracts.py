@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
     from torch import Tensor
+
+    from unbabble.base.spans import Transcript
 
 SAMPLE_RATE_ANY = 0
 """``sample_rate`` of a separator that works at whatever rate the recording has."""
@@ -130,6 +132,24 @@ class Meter(Protocol):
 
     def __call__(self, waveform: Float[Tensor, "batch time"]) -> Float[Tensor, " batch"]:
         """Of each waveform, on a scale of its own."""
+        ...
+
+
+@runtime_checkable
+class Recognizer(Protocol):
+    """Writes down what one person says."""
+
+    sample_rate: int
+
+    def __call__(
+        self, waveform: Float[Tensor, "batch time"], lengths: Int[Tensor, " batch"] | None = None
+    ) -> list[Transcript]:
+        """Words of each waveform with their times and how sure they are; none where nobody speaks.
+
+        Args:
+            waveform: finite samples, any level.
+            lengths: samples of each, where not all are as long as the longest; zeros follow.
+        """
         ...
 
 

@@ -77,6 +77,10 @@ KINDS = {
             "meter", contracts.Meter, "enhance", "says how good speech is", "",
             given="noisy.wav --model gru.2x32,gru.2x64", option="--choose",
         ),
+        Kind(
+            "recognizer", contracts.Recognizer, "transcribe", "writes down what is said",
+            "automatic-speech-recognition", given="interview.mp3",
+        ),
         Kind("embedder", contracts.Embedder, "", "tells speakers apart", "feature-extraction"),
         Kind(
             "adaptation", contracts.Adaptation, "adapt", "adapts an enhancer to one person", "",

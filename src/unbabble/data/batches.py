@@ -12,6 +12,9 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+LENGTH_JITTER = 0.07
+"""Relative, of the lengths by which ``ByDuration`` sorts."""
+
 
 class Place(NamedTuple):
     """Item ``number`` of set ``set`` (the sets of ``data.sets.Several`` in their order)."""
@@ -70,6 +73,62 @@ class ByLength:
     def __getitem__(self, batch: int) -> list[Place]:
         epoch, place = divmod(batch, len(self._groups))
         return self._groups[_order(self.seed, epoch, len(self._groups))[place]]
+
+
+@dataclass(frozen=True)
+class ByDuration:
+    """Items of about one length together, as many as last so long when all are padded; each once an epoch.
+
+    Which items are together changes from epoch to epoch: they are sorted by lengths that are drawn a little anew.
+
+    Args:
+        lengths: of all items of a set that has an end.
+        most: of a batch: its number of items times the longest of them; a longer item is a batch of its own.
+        seed: of the groups and their order.
+        set: which set they are of.
+    """
+
+    lengths: Sequence[float]
+    most: float
+    seed: int
+    set: int = 0
+
+    @cached_property
+    def _epochs(self) -> "_Epochs":
+        return _Epochs(self)
+
+    def groups(self, epoch: int) -> list[list[Place]]:
+        """The batches of an epoch, in their order."""
+        rng = np.random.default_rng([self.seed, epoch])
+        lengths = np.asarray(self.lengths, float)
+        made: list[list[Place]] = []
+        longest = np.inf
+        for number in np.argsort(lengths * rng.uniform(1 - LENGTH_JITTER, 1 + LENGTH_JITTER, len(lengths))):
+            longest = max(longest, lengths[number])
+            if not made or longest * (len(made[-1]) + 1) > self.most:
+                made.append([])
+                longest = lengths[number]
+            made[-1].append(Place(self.set, int(number)))
+        return [made[place] for place in rng.permutation(len(made))]
+
+    def __getitem__(self, batch: int) -> list[Place]:
+        return self._epochs[batch]
+
+
+class _Epochs:
+    """The batches of a plan whose epochs are not of one length; the last epoch that was asked for is kept."""
+
+    def __init__(self, plan: ByDuration) -> None:
+        self.plan, self.ends = plan, [0]
+        self.kept: tuple[int, list[list[Place]]] = (-1, [])
+
+    def __getitem__(self, batch: int) -> list[Place]:
+        while self.ends[-1] <= batch:
+            self.ends.append(self.ends[-1] + len(self.plan.groups(len(self.ends) - 1)))
+        epoch = bisect_right(self.ends, batch) - 1
+        if self.kept[0] != epoch:
+            self.kept = epoch, self.plan.groups(epoch)
+        return self.kept[1][batch - self.ends[epoch]]
 
 
 @lru_cache(maxsize=8)

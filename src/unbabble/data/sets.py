@@ -22,7 +22,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from unbabble.base.config import validate
 from unbabble.base.errors import UsageError
-from unbabble.data.batches import ByLength, ByShare, ByStage, Place, Plain, Plan
+from unbabble.data.batches import ByDuration, ByLength, ByShare, ByStage, Place, Plain, Plan
 
 
 class Items(Protocol):
@@ -41,10 +41,22 @@ class Sized(Items, Protocol):
     """Of each item, in any unit."""
 
 
+@runtime_checkable
+class Timed(Sized, Protocol):
+    """Items of which a batch holds as many as last so long."""
+
+    batch_length: float
+    """Of a batch, padded, in the unit of ``lengths``."""
+
+
 class Data:
     """What a section of a recipe says of a set; derived classes are frozen dataclasses with ``@data``."""
 
     sample_rate: int
+
+    def decides(self) -> dict[str, Any]:
+        """Options of a network that are the data's affair, as the tokens that its texts are written with."""
+        return {}
 
     @abstractmethod
     def open(self, seed: int) -> Items:
@@ -139,6 +151,10 @@ class Several(Data):
         """Hz."""
         return next(iter(self.sets.values())).sample_rate
 
+    def decides(self) -> dict[str, Any]:
+        """What the last set decides, which has no end: it has the most."""
+        return list(self.sets.values())[-1].decides()
+
     def open(self, seed: int) -> "Joined":
         """All of them."""
         return Joined(self, [each.open(seed) for each in self.sets.values()], seed)
@@ -180,6 +196,8 @@ def firsts(items: Items) -> list[Any]:
 
 
 def _plan(items: Items, size: int, seed: int, number: int) -> Plan:
+    if isinstance(items, Timed):
+        return ByDuration(items.lengths, items.batch_length, seed, number)
     if isinstance(items, Sized):
         return ByLength(items.lengths, size, seed, number)
     return Plain(size, number)
@@ -193,8 +211,8 @@ def _several(content: dict[str, Any], owner: str) -> Several:
     for name, one in sets.items():
         one = dict(one)
         for key, values in taken.items():
-            if key in one:
-                values[name] = one.pop(key)
+            if (value := one.pop(key, None)) is not None:
+                values[name] = value
         read_sets[name] = read(one, f"{owner}, set '{name}'")
     try:
         shares = {name: float(each) for name, each in taken["share"].items()}

@@ -1,1 +1,1 @@
-"""What is done with words: how texts are written in one way, how words are spoken, which words are likely."""
+"""What is done with words: their tokens and pronunciations, language models' arithmetic, searches, errors, captions."""

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from unbabble.base import registry
-from unbabble.base.config import check_arguments
+from unbabble.base.config import check_arguments, keyword_parameters
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.extras import missing_extra
 from unbabble.base.inputs import expand
@@ -69,9 +69,11 @@ def fresh(recipe: Recipe) -> Network:
     if not card.network:
         raise UsageError(f"'{recipe.method}' is not a network: there is nothing to train.")
     torch.manual_seed(recipe.seed)
-    owner = f"Method '{recipe.method}'"
-    options = {"sample_rate": recipe.train.sample_rate} | recipe.options
-    return registry.create(recipe.method, **check_arguments(registry.method(recipe.method), options, owner))
+    method, owner = registry.method(recipe.method), f"Method '{recipe.method}'"
+    decided = {"sample_rate": recipe.train.sample_rate}
+    if "tokens" in keyword_parameters(method) and "tokens" not in recipe.options:
+        decided |= recipe.train.decides()
+    return registry.create(recipe.method, **check_arguments(method, decided | recipe.options, owner))
 
 
 def transfer(start: Network, network: Network) -> list[str]:

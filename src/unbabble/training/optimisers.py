@@ -29,15 +29,23 @@ def is_matrix(weight: Tensor) -> bool:
     return weight.ndim >= 2 and min(weight.shape[0], weight[0].numel()) >= LEAST_ROWS
 
 
-def orthogonalise(matrix: Float[Tensor, "row column"]) -> Float[Tensor, "row column"]:
-    """Nearly U V' of the matrix U S V': all singular values between about 0.7 and 1.2 (Newton and Schulz)."""
+def orthogonalise(
+    matrix: Float[Tensor, "row column"], precision: torch.dtype = torch.float32
+) -> Float[Tensor, "row column"]:
+    """Nearly U V' of the matrix U S V': all singular values between about 0.7 and 1.2 (Newton and Schulz).
+
+    Args:
+        matrix: any.
+        precision: of the products; 16 bits are enough, as singular values need not be exact.
+    """
     tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.mT if tall else matrix
-    x = x / x.norm().clamp(min=1e-7)
+    x = (x / x.norm().clamp(min=1e-7)).to(precision)
     a, b, c = COEFFICIENTS
     for _ in range(ITERATIONS):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
+    x = x.to(matrix.dtype)
     return x.mT if tall else x
 
 
@@ -49,6 +57,7 @@ class Muon(torch.optim.Optimizer):
         lr: learning rate.
         momentum: of the gradients, with Nesterov's look ahead.
         weight_decay: as AdamW's.
+        precision: of the products that make updates orthogonal.
     """
 
     def __init__(
@@ -57,7 +66,9 @@ class Muon(torch.optim.Optimizer):
         lr: float,
         momentum: float = 0.95,
         weight_decay: float = 0.0,
+        precision: torch.dtype = torch.float32,
     ) -> None:
+        self.precision = precision
         super().__init__(weights, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
@@ -75,7 +86,8 @@ class Muon(torch.optim.Optimizer):
                 if not state:
                     state["momentum"] = torch.zeros_like(weight)
                 mean = state["momentum"].lerp_(weight.grad, 1 - group["momentum"])
-                update = orthogonalise(weight.grad.lerp(mean, group["momentum"]).flatten(1))
+                looked_ahead = weight.grad.lerp(mean, group["momentum"]).flatten(1)
+                update = orthogonalise(looked_ahead, self.precision)
                 size = ADAM_RMS * max(update.shape) ** 0.5
                 weight.mul_(1 - group["lr"] * group["weight_decay"])
                 weight.add_(update.view_as(weight), alpha=-group["lr"] * size)
@@ -91,7 +103,11 @@ def optimisers(network: nn.Module, updates: "Updates") -> list[torch.optim.Optim
     others = [each for each in weights if not any(each is matrix for matrix in matrices)]
     made: list[torch.optim.Optimizer] = []
     if matrices:
-        made.append(Muon([{"params": matrices, "share": updates.matrix_share}], rate, weight_decay=decay))
+        groups, precision = (
+            [{"params": matrices, "share": updates.matrix_share}],
+            getattr(torch, updates.matrix_precision),
+        )
+        made.append(Muon(groups, rate, weight_decay=decay, precision=precision))
     if others:
         made.append(torch.optim.AdamW([{"params": others, "share": 1.0}], rate, weight_decay=decay))
     return made

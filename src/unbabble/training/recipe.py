@@ -8,14 +8,14 @@ from pydantic import InstanceOf
 
 from unbabble.base.config import validate
 from unbabble.base.errors import UsageError
-from unbabble.data import dynamic, ready, sets, speakers
+from unbabble.data import dynamic, ready, sets, speakers, transcribed
 from unbabble.data.sets import Data
 from unbabble.training.schedule import Schedule
 from unbabble.training.sets import rated, separated
 
 logger = logging.getLogger(__name__)
 SECTIONS = ("train", "validation")
-KIND_MODULES = (dynamic, ready, speakers, separated, rated)
+KIND_MODULES = (dynamic, ready, speakers, transcribed, separated, rated)
 """What has ``@data`` in it."""
 
 
@@ -29,6 +29,7 @@ class Updates:
         optimizer: adam, adamw, or muon: Muon for the matrices, AdamW for all else.
         learning_rate: the highest.
         matrix_share: learning rate of Muon's matrices, over that of all else.
+        matrix_precision: in which Muon makes its updates orthogonal.
         weight_decay: of the optimizer.
         clip_norm: largest norm of the gradient.
         schedule: cosine falls to ``final_share`` when it has risen; falling does so from the first step on; plateau
@@ -58,6 +59,7 @@ class Updates:
     optimizer: Literal["adam", "adamw", "muon"] = "adam"
     learning_rate: float = 1e-3
     matrix_share: float = 4.0
+    matrix_precision: Literal["float32", "bfloat16"] = "float32"
     weight_decay: float = 0.0
     clip_norm: float = 5.0
     schedule: Schedule = "constant"

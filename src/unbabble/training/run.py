@@ -353,10 +353,11 @@ class _Places:
 
     def __iter__(self) -> Iterator[list[Place]]:
         processes = self.run.processes
-        share = self.run.updates.batch // processes.num_processes
-        mine = slice(processes.process_index * share, (processes.process_index + 1) * share)
         for step in range(self.run.progress.step, self.run.updates.steps):
-            yield self.run.plan[step][mine]
+            places = self.run.plan[step]
+            share = len(places) // processes.num_processes
+            mine = slice(processes.process_index * share, (processes.process_index + 1) * share)
+            yield places[mine] or places[:1]  # fewer items than processes: one is learnt from twice
 
 
 class _Placed(torch.utils.data.Dataset):

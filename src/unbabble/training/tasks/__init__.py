@@ -6,8 +6,9 @@ from unbabble.base.config import check_arguments, check_names
 from unbabble.nn.kinds.network import Network
 from unbabble.training.tasks.plain import Plain
 from unbabble.training.tasks.separation import Separation
+from unbabble.training.tasks.transcripts import Transcripts
 
-TASKS: dict[str, type[Plain]] = {"plain": Plain, "separation": Separation}
+TASKS: dict[str, type[Plain]] = {"plain": Plain, "separation": Separation, "transcripts": Transcripts}
 
 
 def create(network: Network, options: dict[str, Any]) -> Plain:

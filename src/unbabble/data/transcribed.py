@@ -1,0 +1,135 @@
+"""Speech with what is said in it: what recognisers learn from.
+
+An item is an utterance at one of a recipe's speeds, with its text and, where there is a dictionary, its phones.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import soxr
+from jaxtyping import Float
+
+from unbabble.base.errors import InputError, UsageError
+from unbabble.data import corpora
+from unbabble.data.sets import Data, data
+from unbabble.data.store import Store
+from unbabble.text.normalise import words
+from unbabble.text.pronounce import Pronouncer, read_dictionary
+from unbabble.text.tokens import byte_pairs, characters
+
+
+class Spoken(NamedTuple):
+    """An utterance."""
+
+    waveform: Float[np.ndarray, " time"]
+    text: str
+    """Words, lower case, between spaces."""
+    phones: str
+    """With spaces between them; of each word its usual pronunciation. Empty without a dictionary."""
+    speaker: str
+
+
+@data("transcribed")
+@dataclass(frozen=True)
+class Transcribed(Data):
+    """Transcribed speech.
+
+    Args:
+        speech: tables with the columns ``file``, ``speaker`` and ``text``, folders in LibriSpeech's layout, or folders
+            of recordings each of which has its text beside it (``a.wav``, ``a.txt``).
+        split: rows of this split only, of tables.
+        seconds: bounds; what is shorter or longer is left out.
+        speeds: each utterance is learnt from at each of them (T. Ko et al., "Audio augmentation for speech
+            recognition", Interspeech 2015: 0.9, 1 and 1.1).
+        batch_seconds: of a batch, padding included.
+        dictionary: pronunciations, as CMUdict is written; what is not in it is guessed by rules.
+        tokens: what texts are written with: characters, or so many pieces of words.
+        sample_rate: Hz.
+
+    Raises:
+        UsageError: bounds or speeds that make no sense.
+    """
+
+    speech: tuple[Path, ...]
+    split: str | None = None
+    seconds: tuple[float, float] = (0.3, 20.0)
+    speeds: tuple[float, ...] = (1.0,)
+    batch_seconds: float = 36.0
+    dictionary: Path | None = None
+    tokens: Literal["characters"] | int = "characters"
+    sample_rate: int = 16000
+
+    def __post_init__(self) -> None:
+        if not self.speeds or min(self.speeds) <= 0:
+            raise UsageError("Transcribed speech: speeds are above 0.")
+        if not 0 <= self.seconds[0] < self.seconds[1]:
+            raise UsageError("Transcribed speech: the bounds of seconds rise, from 0 on.")
+
+    @cached_property
+    def utterances(self) -> list[corpora.Utterance]:
+        """Those that have a text, and last neither too short nor too long.
+
+        Raises:
+            InputError: there is none.
+        """
+        least, most = self.seconds
+        found = [
+            each
+            for path in self.speech
+            for each in corpora.speech(path, None if path.is_dir() else self.split)
+            if words(each.text) and least <= each.seconds <= most
+        ]
+        if not found:
+            names = ", ".join(f"'{path}'" for path in self.speech)
+            raise InputError(f"No recording with a text that lasts {least:g} to {most:g} s is in {names}.")
+        return found
+
+    def decides(self) -> dict[str, Any]:
+        """Options of a network that are the data's affair: its inventory of tokens."""
+        texts = [" ".join(words(each.text)) for each in self.utterances]
+        if self.tokens == "characters":
+            return {"tokens": characters(texts)}
+        return {"tokens": byte_pairs(texts, self.tokens)}
+
+    def open(self, seed: int) -> "SpokenItems":
+        """Each utterance at each speed."""
+        return SpokenItems(self)
+
+
+class SpokenItems:
+    """``items[i]``: utterance ``i`` modulo their number, at the speed of the rest; ``i`` may be any number."""
+
+    def __init__(self, described: Transcribed) -> None:
+        self.utterances, self.speeds, self.rate = (
+            described.utterances,
+            described.speeds,
+            described.sample_rate,
+        )
+        self.store = Store([each.path for each in self.utterances], self.rate)
+        self.lengths = [each.seconds / speed for speed in self.speeds for each in self.utterances]
+        self.batch_length = described.batch_seconds
+        self.phones = Phones(described.dictionary)
+
+    def __getitem__(self, number: int) -> Spoken:
+        repetition, place = divmod(number % len(self.lengths), len(self.utterances))
+        utterance, speed = self.utterances[place], self.speeds[repetition]
+        waveform = self.store[place]
+        if speed != 1:
+            waveform = soxr.resample(waveform, self.rate, self.rate / speed, quality="MQ")
+        text = " ".join(words(utterance.text))
+        return Spoken(waveform, text, self.phones(text), utterance.speaker)
+
+
+class Phones:
+    """Phones of texts, by a dictionary; empty without one."""
+
+    def __init__(self, dictionary: Path | None) -> None:
+        self.pronouncer = None if dictionary is None else Pronouncer(read_dictionary(dictionary))
+
+    def __call__(self, text: str) -> str:
+        if self.pronouncer is None:
+            return ""
+        return " ".join(phone for word in text.split() for phone in self.pronouncer.of(word)[0])

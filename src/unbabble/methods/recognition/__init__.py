@@ -1,0 +1,1 @@
+"""Methods that write down what is said, one file each."""

@@ -1,0 +1,113 @@
+"""Learning to write down what is said, judged by the words, characters and phones that are wrong in a whole set."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unbabble.data.sets import Items
+from unbabble.nn.kinds.recognizer import NeuralRecognizer, words_of
+from unbabble.nn.task import moved
+from unbabble.text.errors import Errors, errors
+from unbabble.training.tasks.plain import Plain
+
+MEASURED_AT_ONCE = 6
+"""Utterances of a batch of validation."""
+
+
+class Batch(NamedTuple):
+    """Padded utterances, and of each kind of target the numbers of its tokens, padded with 0."""
+
+    waveform: Tensor
+    lengths: Tensor
+    targets: tuple[Tensor, ...]
+    texts: tuple[str, ...]
+
+
+class Transcripts(Plain):
+    """A recogniser that learns by its own losses.
+
+    Args:
+        network: to be trained.
+        flat_start_steps: for so many steps at first, phones are learnt frame by frame, as if all were equally long:
+            see ``nn.ctc.spread_evenly``.
+        attention_from_step: the attention decoder learns from this step on.
+        options: of the network's losses.
+    """
+
+    def __init__(
+        self,
+        network: NeuralRecognizer,
+        *,
+        flat_start_steps: int = 0,
+        attention_from_step: int = 0,
+        **options: Any,
+    ) -> None:
+        super().__init__(network, **options)
+        self.flat_start_steps, self.attention_from_step = flat_start_steps, attention_from_step
+        self.targets = network.targets
+        self.needs = ("waveform", *self.targets)
+        phones = ("phone_error_rate",) if "phones" in self.targets else ()
+        self.measures = ("loss", "word_error_rate", "character_error_rate", *phones)
+
+    def check(self, item: Any, section: str) -> None:
+        """Fields, and tokens for all characters."""
+        super(Plain, self).check(item, section)
+        for field, tokens in self.targets.items():
+            tokens.encode(getattr(item, field))
+
+    def collate(self, items: Sequence[Any]) -> Batch:
+        """Padded with zeros."""
+        lengths = torch.tensor([len(each.waveform) for each in items])
+        waveform = torch.zeros(len(items), int(lengths.max()))
+        for row, each in zip(waveform, items, strict=True):
+            row[: len(each.waveform)] = torch.from_numpy(each.waveform)
+        targets = []
+        for field, tokens in self.targets.items():
+            rows = [torch.tensor(tokens.encode(getattr(each, field))) for each in items]
+            targets.append(torch.nn.utils.rnn.pad_sequence(rows, batch_first=True))
+        return Batch(waveform, lengths, tuple(targets), tuple(each.text for each in items))
+
+    def losses(self, player: str, batch: Batch, step: int) -> dict[str, Tensor]:
+        """The network's, each its mean over the batch."""
+        options = dict(self.options)
+        if step < self.flat_start_steps:
+            options["flat_start"] = True
+        if step < self.attention_from_step:
+            options["attention"] = False
+        losses = self.network.losses(batch.waveform, batch.lengths, *batch.targets, **options)
+        return {name: loss.mean() for name, loss in losses.items()}
+
+    def measure(self, items: Items, count: int) -> dict[str, float]:
+        """Loss, and what is wrong of all words, characters and phones of the first ``count`` items together."""
+        losses: list[float] = []
+        wrong = {name: Errors() for name in self.measures[1:]}
+        for batch in self._batches(items, count):
+            losses += self.network.loss(batch.waveform, batch.lengths, *batch.targets).tolist()
+            emitted = self.network.hypotheses(batch.waveform, batch.lengths)
+            for text, written in zip(batch.texts, emitted["text"], strict=True):
+                words = words_of(written).text
+                wrong["word_error_rate"] += errors(text.split(), words.split())
+                wrong["character_error_rate"] += errors(text, words)
+            for numbers, written in zip(batch.targets[-1], emitted.get("phones", ()), strict=False):
+                phones = self.targets["phones"].decode(numbers.tolist()).split()
+                wrong["phone_error_rate"] += errors(phones, [each.token for each in written])
+        return {"loss": float(np.mean(losses))} | {name: each.rate for name, each in wrong.items()}
+
+    def _batches(self, items: Items, count: int) -> Iterator[Batch]:
+        for first in range(0, count, MEASURED_AT_ONCE):
+            numbers = range(first, min(count, first + MEASURED_AT_ONCE))
+            yield moved(self.collate([items[number] for number in numbers]), self.device)
+
+    def regret(self, measured: Mapping[str, float]) -> float:
+        """Phones that are wrong where there are phones, else characters: at first, all words are wrong."""
+        return measured.get("phone_error_rate", measured["character_error_rate"])
+
+    def reported(self, measured: Mapping[str, float]) -> str:
+        """As rates."""
+        rates = ", ".join(
+            f"{name.removesuffix('_error_rate')}s {measured[name]:.1%} wrong" for name in self.measures[1:]
+        )
+        return f"validation loss {measured['loss']:.2f}, {rates}"
