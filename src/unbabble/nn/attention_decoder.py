@@ -2,6 +2,8 @@
 normalised, positions rotary. ``forward`` is for learning; ``start`` and ``step`` are for a search.
 """
 
+from collections.abc import Iterator
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -26,6 +28,10 @@ class DecoderLayer(nn.Module):
         self.think = nn.Sequential(
             nn.Linear(width, wider * width), nn.SiLU(), nn.Linear(wider * width, width)
         )
+
+    def answers(self, memory: Float[Tensor, "batch place width"]) -> tuple[Tensor, Tensor]:
+        """Keys and values of what was heard: computed once, looked at often."""
+        return self.heard.answers(memory)
 
     def forward(
         self,
@@ -75,15 +81,18 @@ class AttentionDecoder(nn.Module):
         """
         x = self.embed(nn.functional.pad(text, (1, 0)))
         seen = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).tril()
-        for layer in self.layers:
-            x, _ = layer(x, layer.heard.answers(memory), seen, real[:, None, None])
+        for layer in self._layers():
+            x, _ = layer(x, layer.answers(memory), seen, real[:, None, None])
         return self.out(self.norm(x))
+
+    def _layers(self) -> Iterator[DecoderLayer]:
+        yield from self.layers  # type: ignore[misc]  # a ModuleList does not say of what
 
     def start(self, memory: Float[Tensor, "batch place width"], real: Bool[Tensor, "batch place"]) -> State:
         """The state before the first token; its first axis is the batch, rows may be picked and repeated."""
         state: State = {"real": real}
-        for number, layer in enumerate(self.layers):
-            state[f"{number}.key"], state[f"{number}.value"] = layer.heard.answers(memory)
+        for number, layer in enumerate(self._layers()):
+            state[f"{number}.key"], state[f"{number}.value"] = layer.answers(memory)
             empty = state[f"{number}.key"][:, :, :0]
             state[f"{number}.past_key"], state[f"{number}.past_value"] = empty, empty
         return state
@@ -93,7 +102,7 @@ class AttentionDecoder(nn.Module):
     ) -> tuple[Float[Tensor, "batch number"], State]:
         """Log-probabilities of what follows ``tokens`` (0 at the beginning), and the next state."""
         state, x = dict(state), self.embed(tokens)[:, None]
-        for number, layer in enumerate(self.layers):
+        for number, layer in enumerate(self._layers()):
             answers = state[f"{number}.key"], state[f"{number}.value"]
             past = state[f"{number}.past_key"], state[f"{number}.past_value"]
             x, past = layer(x, answers, None, state["real"][:, None, None], past)

@@ -23,8 +23,10 @@ slots. Blocks of depth i are left out with a probability that grows with i while
 networks with stochastic depth", ECCV 2016). Where the data has no phones, all heads write pieces.
 """
 
+from collections.abc import Iterable
 from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -33,7 +35,7 @@ from unbabble.base.registry import register
 from unbabble.nn.attention import SelfAttention
 from unbabble.nn.attention_decoder import AttentionDecoder, attention_loss
 from unbabble.nn.ctc import ctc_loss, greedy, spread_evenly
-from unbabble.nn.kinds.recognizer import Emission, NeuralRecognizer, Tokens
+from unbabble.nn.kinds.recognizer import Emission, NeuralRecognizer, Posteriors, Tokens
 from unbabble.nn.log_mel import HOP_SECONDS, LogMel, inside, masked
 from unbabble.text.phones import PHONES
 from unbabble.text.tokens import ENGLISH, Symbols
@@ -84,6 +86,7 @@ class ConformerCTC(NeuralRecognizer):
         UsageError: no tokens, or some twice.
     """
 
+    log_prior: Tensor
     TINY: ClassVar[dict[str, Any]] = {
         "width": 16,
         "heads": 2,
@@ -114,10 +117,10 @@ class ConformerCTC(NeuralRecognizer):
         self.has_phones, self.leave_out = phones, leave_out
         self.log_mel = LogMel(bands, sample_rate)
         self.front = Front(bands, width)
-        self.blocks = nn.ModuleList(Block(width, heads, wider, kernel) for _ in range(blocks))
-        for block in self.blocks:
-            for layer in (block.attention.out, block.convolution.out, block.think[-1]):
-                nn.init.normal_(layer.weight, std=0.02 / (2 * blocks) ** 0.5)
+        self.blocks = nn.ModuleList(
+            Block(width, heads, wider, kernel, 0.02 / (2 * blocks) ** 0.5) for _ in range(blocks)
+        )
+        self.register_buffer("log_prior", torch.zeros(len(self.phones) + 1))
         self.middle = Slots(width, {"phones": len(self.phones)})
         self.tell = nn.Linear(SLOTS * (len(self.phones) + 1), width)
         self.last = Slots(width, {"phones": len(self.phones), "text": len(self.tokens)})
@@ -192,6 +195,35 @@ class ConformerCTC(NeuralRecognizer):
             losses["attention"] = attention_loss(self.decoder(heard.memory, heard.real, text), text)
         return {name: WEIGHTS[name] * loss for name, loss in losses.items()}
 
+    def posteriors(
+        self, waveform: Float[Tensor, "batch time"], lengths: Int[Tensor, " batch"]
+    ) -> list[dict[str, Posteriors]]:
+        """Of phones, and of pieces of words."""
+        heard = self.hear(waveform, lengths)
+        logs = {field: getattr(heard, field).float().log_softmax(-1).cpu().numpy() for field in self.targets}
+        priors = {"phones": self.log_prior.cpu().numpy()}
+        return [
+            {
+                field: Posteriors(
+                    each[item, :count],
+                    self.targets[field],
+                    FRAME_SECONDS,
+                    priors.get(field, np.zeros(each.shape[2], np.float32)),
+                )
+                for field, each in logs.items()
+            }
+            for item, count in enumerate(heard.slots.tolist())
+        ]
+
+    def calibrate(self, items: Iterable[tuple[Tensor, ...]]) -> None:
+        """How probable each phone is in the mean, which the lexicon and the language model know better."""
+        total, slots = torch.zeros_like(self.log_prior), 0
+        for waveform, lengths, *_ in items:
+            heard = self.hear(waveform, lengths)
+            for row, count in zip(heard.phones.float().softmax(-1), heard.slots.tolist(), strict=True):
+                total, slots = total + row[:count].sum(0), slots + count
+        self.log_prior.copy_((total / slots).clamp(min=1e-8).log())
+
     def hypotheses(
         self, waveform: Float[Tensor, "batch time"], lengths: Int[Tensor, " batch"]
     ) -> dict[str, list[list[Emission]]]:
@@ -234,19 +266,17 @@ class Front(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, convolution, feed-forward, each added to what comes in."""
+    """Attention, convolution, feed-forward, each added to what comes in; ``spread`` is of their first last weights."""
 
-    def __init__(self, width: int, heads: int, wider: int, kernel: int) -> None:
+    def __init__(self, width: int, heads: int, wider: int, kernel: int, spread: float) -> None:
         super().__init__()
         self.before = nn.LayerNorm(width)
         self.attention = SelfAttention(width, heads)
         self.convolution = Convolution(width, kernel)
-        self.think = nn.Sequential(
-            nn.LayerNorm(width),
-            nn.Linear(width, wider * width),
-            SquaredReLU(),
-            nn.Linear(wider * width, width),
-        )
+        last = nn.Linear(wider * width, width)
+        self.think = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, wider * width), SquaredReLU(), last)
+        for layer in (self.attention.out, self.convolution.out, last):
+            nn.init.normal_(layer.weight, std=spread)
 
     def forward(self, x: Tensor, real: Tensor, seen: Tensor, gain: float) -> Tensor:
         """``gain`` makes up for the runs in which the block is left out."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -36,6 +37,23 @@ class Emission:
     start: float
     end: float
     score: float
+
+
+@dataclass(frozen=True)
+class Posteriors:
+    """What CTC says of a recording, frame by frame.
+
+    Attributes:
+        log_probs: (frame, number), natural; 0 is the blank.
+        tokens: what the numbers mean.
+        frame_seconds: from one frame to the next.
+        log_prior: (number,), mean over speech of the probabilities, natural; zeros where nobody measured it.
+    """
+
+    log_probs: Float[np.ndarray, "frame number"]
+    tokens: Tokens
+    frame_seconds: float
+    log_prior: Float[np.ndarray, " number"]
 
 
 class NeuralRecognizer(Network):
@@ -84,6 +102,12 @@ class NeuralRecognizer(Network):
 
         There is always ``text``.
         """
+
+    def posteriors(
+        self, waveform: Float[Tensor, "batch time"], lengths: Int[Tensor, " batch"]
+    ) -> list[dict[str, Posteriors]]:
+        """Of each item, by target, what CTC says; nothing for networks without it."""
+        return [{} for _ in waveform]
 
     def loss(self, *item: Tensor, **options: object) -> Float[Tensor, " batch"]:
         """The sum of ``losses``."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from unbabble.data.sets import Items
+from unbabble.nn.kinds.network import Network
 from unbabble.nn.kinds.recognizer import NeuralRecognizer, words_of
 from unbabble.nn.task import moved
 from unbabble.text.errors import Errors, errors
@@ -100,6 +101,11 @@ class Transcripts(Plain):
         for first in range(0, count, MEASURED_AT_ONCE):
             numbers = range(first, min(count, first + MEASURED_AT_ONCE))
             yield moved(self.collate([items[number] for number in numbers]), self.device)
+
+    def calibrate(self, network: Network, items: Items, count: int) -> None:
+        """What the network fits once its weights stand."""
+        with torch.no_grad():
+            network.calibrate((b.waveform, b.lengths, *b.targets) for b in self._batches(items, count))
 
     def regret(self, measured: Mapping[str, float]) -> float:
         """Phones that are wrong where there are phones, else characters: at first, all words are wrong."""
