@@ -124,12 +124,13 @@ class SpokenItems:
 
 
 class Phones:
-    """Phones of texts, by a dictionary; empty without one."""
+    """Phones of texts, by a dictionary; none without one."""
 
     def __init__(self, dictionary: Path | None) -> None:
         self.pronouncer = None if dictionary is None else Pronouncer(read_dictionary(dictionary))
 
     def __call__(self, text: str) -> str:
+        """Of each word the usual ones."""
         if self.pronouncer is None:
             return ""
         return " ".join(phone for word in text.split() for phone in self.pronouncer.of(word)[0])

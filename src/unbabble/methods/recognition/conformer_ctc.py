@@ -23,6 +23,7 @@ slots. Blocks of depth i are left out with a probability that grows with i while
 networks with stochastic depth", ECCV 2016). Where the data has no phones, all heads write pieces.
 """
 
+import math
 from collections.abc import Iterable
 from typing import Any, ClassVar, NamedTuple
 
@@ -247,7 +248,7 @@ class Front(nn.Module):
         super().__init__()
         self.first = nn.Conv2d(1, 16, 3, 2, 1)
         self.second = nn.Conv2d(16, 32, 3, 2, 1)
-        self.join = nn.Linear(2 * 32 * -(-(-(-bands // 2)) // 2), width)
+        self.join = nn.Linear(2 * 32 * math.ceil(bands / 4), width)
         self.norm = nn.LayerNorm(width)
 
     def forward(

@@ -1,0 +1,187 @@
+"""What a speaker makes of the phones of a prompt, beside what the recogniser makes of typical speakers.
+
+A recogniser errs too: what it takes for another phone may have been said well. So each rate of errors stands beside
+that of speakers without any disorder, measured on recordings that the recogniser has not learnt from; it is kept in the
+card of its weights (``scores: {typical: ...}``).
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from unbabble.base.errors import InputError, UsageError
+from unbabble.nn.kinds.recognizer import NeuralRecognizer, Posteriors
+from unbabble.pipelines.recording import Recording
+from unbabble.signal.statistics import bootstrap
+from unbabble.text.goodness import goodness
+from unbabble.text.normalise import words
+from unbabble.text.prompt import Said, align_prompt
+from unbabble.text.pronounce import Pronouncer
+
+MOST_SECONDS = 120.0
+"""Of a recording: a prompt is a few sentences."""
+
+
+@dataclass(frozen=True)
+class PhoneErrors:
+    """What became of one phone of a prompt, wherever it stood.
+
+    Attributes:
+        phone: of CMUdict.
+        count: how often it was to be said.
+        right: how often it was.
+        substituted: how often each other phone stood in its place.
+        deleted: how often nothing did.
+        goodness: mean, from 0 to 1 (``text.goodness``).
+        typical: share of errors that the recogniser finds in typical speakers; None where nobody measured it.
+    """
+
+    phone: str
+    count: int
+    right: int
+    substituted: dict[str, int]
+    deleted: int
+    goodness: float
+    typical: float | None
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """How a prompt was said.
+
+    Attributes:
+        prompt: its words.
+        phones: of the prompt and beside it, in order.
+        goodness: of each of ``phones`` that was expected, from 0 to 1; None for what was said too much.
+        error_rate: substitutions, deletions and insertions over phones of the prompt.
+        interval: that holds it 95 times in 100, by bootstrap over words.
+        typical: the same rate for typical speakers; None where nobody measured it.
+        typical_phones: by phone, as ``PhoneErrors.typical``.
+    """
+
+    prompt: tuple[str, ...]
+    phones: tuple[Said, ...]
+    goodness: tuple[float | None, ...]
+    error_rate: float
+    interval: tuple[float, float]
+    typical: float | None = None
+    typical_phones: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def inserted(self) -> dict[str, int]:
+        """How often each phone was said where nothing was expected."""
+        return dict(Counter(each.said for each in self.phones if each.expected is None and each.said))
+
+    def by_phone(self) -> list[PhoneErrors]:
+        """Of each phone of the prompt, those with most errors first."""
+        rows = []
+        for phone in sorted({each.expected for each in self.phones if each.expected}):
+            here = [
+                (each, good)
+                for each, good in zip(self.phones, self.goodness, strict=True)
+                if each.expected == phone
+            ]
+            others = Counter(each.said for each, _ in here if each.said and not each.right)
+            rows.append(
+                PhoneErrors(
+                    phone,
+                    len(here),
+                    sum(each.right for each, _ in here),
+                    dict(others.most_common()),
+                    sum(each.said is None for each, _ in here),
+                    float(np.mean([good for _, good in here if good is not None])),
+                    self.typical_phones.get(phone),
+                )
+            )
+        return sorted(rows, key=lambda row: (row.right - row.count, row.phone))
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it, as JSON has it."""
+        phones = [
+            asdict(each) | {"goodness": good} for each, good in zip(self.phones, self.goodness, strict=True)
+        ]
+        return {
+            "prompt": " ".join(self.prompt),
+            "phone_error_rate": self.error_rate,
+            "interval": list(self.interval),
+            "typical_phone_error_rate": self.typical,
+            "by_phone": [asdict(row) for row in self.by_phone()],
+            "inserted": self.inserted,
+            "phones": phones,
+        }
+
+
+def assess(
+    recording: Recording,
+    prompt: str,
+    network: NeuralRecognizer,
+    pronouncer: Pronouncer,
+    typical: Mapping[str, Any] | None = None,
+) -> Assessment:
+    """How a prompt was said.
+
+    Args:
+        recording: of one speaker; of several microphones the loudest is heard.
+        prompt: what was to be said.
+        network: a recogniser of phones.
+        pronouncer: how words are spoken.
+        typical: ``phone_error_rate`` of typical speakers, and of each phone in ``by_phone``.
+
+    Raises:
+        InputError: the recording is longer than ``MOST_SECONDS``, or too short for the prompt.
+        UsageError: a prompt without words, or a recogniser that knows no phones.
+    """
+    prompted = tuple(words(prompt))
+    if not prompted:
+        raise UsageError("The prompt has no words.")
+    if recording.seconds > MOST_SECONDS:
+        raise InputError(f"A prompt lasts at most {MOST_SECONDS:g} s; the recording is {recording.seconds:.0f} s long.")
+    heard = _phones(recording, network)
+    said = _greedy(heard)
+    row = align_prompt([pronouncer.of(word) for word in prompted], said)
+    numbers = {phone: number for number, phone in enumerate(heard.tokens.inventory, 1)}
+    good = iter(goodness(heard.log_probs, [numbers[each.expected] for each in row if each.expected]).tolist())
+    rate, low, high = _error_rate(row, len(prompted))
+    typical = typical or {}
+    return Assessment(
+        prompted,
+        tuple(row),
+        tuple(next(good) if each.expected else None for each in row),
+        rate,
+        (low, high),
+        typical.get("phone_error_rate"),
+        typical.get("by_phone", {}),
+    )
+
+
+@torch.no_grad()
+def _phones(recording: Recording, network: NeuralRecognizer) -> Posteriors:
+    samples = recording.at(network.sample_rate)
+    loudest = samples[recording.heard.square().sum(1).argmax()][None]
+    device = next(network.parameters()).device
+    (posteriors,) = network.posteriors(
+        loudest.to(device), torch.tensor([loudest.shape[1]], device=device)
+    )
+    if "phones" not in posteriors:
+        raise UsageError(f"A {network.card.name} knows no phones: assess by one that does.")
+    return posteriors["phones"]
+
+
+def _greedy(heard: Posteriors) -> list[str]:
+    best = heard.log_probs.argmax(1)
+    kept = best[np.concatenate([[True], best[1:] != best[:-1]])]
+    return [heard.tokens.inventory[number - 1] for number in kept if number]
+
+
+def _error_rate(row: Sequence[Said], count: int) -> tuple[float, float, float]:
+    """Errors over phones of the prompt, and the interval by bootstrap over its words."""
+    expected, wrong = np.zeros(count), np.zeros(count)
+    for each in row:
+        word = max(each.word, 0)
+        expected[word] += each.expected is not None
+        wrong[word] += not each.right
+    return bootstrap(np.stack([wrong, expected], 1), lambda drawn: drawn[:, 0].sum() / drawn[:, 1].sum())
