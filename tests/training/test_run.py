@@ -271,7 +271,12 @@ def parts() -> list[tuple[Path, ...]]:
     ]
 
 
-KINDS = {"scorer": "separated", "embedder": "speakers", "extractor": "enrolled"}
+KINDS = {
+    "scorer": "separated",
+    "embedder": "speakers",
+    "extractor": "enrolled",
+    "recognizer": "transcribed",
+}
 """What each contract learns from, if not from mixtures."""
 MIXTURES = {"mixtures", "manifest", "librimix"}
 ENHANCING = ("gru", "sparse_ensemble", "frame_snr", "adaptive_dae")
@@ -286,8 +291,9 @@ def _fit(network: dict, corpus: dict) -> bool:
         kind = "rated"
     if network["method"] == "sparse_ensemble" and not options.get("joint"):
         kind = "labelled"
-    if kind is not None or corpus["kind"] not in MIXTURES:
-        return kind == corpus["kind"]
+    given = next(iter(corpus.get("sets", {"only": corpus}).values()))["kind"]
+    if kind is not None or given not in MIXTURES:
+        return kind == given
     one = network["method"] in ENHANCING or options.get("sources") == 1
     return not one or corpus.get("talkers") == [1]
 

@@ -30,17 +30,18 @@ def is_matrix(weight: Tensor) -> bool:
 
 
 def orthogonalise(
-    matrix: Float[Tensor, "row column"], precision: torch.dtype = torch.float32
+    matrix: Float[Tensor, "row column"], precision: torch.dtype | None = None
 ) -> Float[Tensor, "row column"]:
     """Nearly U V' of the matrix U S V': all singular values between about 0.7 and 1.2 (Newton and Schulz).
 
     Args:
         matrix: any.
-        precision: of the products; 16 bits are enough, as singular values need not be exact.
+        precision: of the products, the matrix's own by default; 16 bits are enough, as singular values need not be
+            exact.
     """
     tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.mT if tall else matrix
-    x = (x / x.norm().clamp(min=1e-7)).to(precision)
+    x = (x / x.norm().clamp(min=1e-7)).to(precision or matrix.dtype)
     a, b, c = COEFFICIENTS
     for _ in range(ITERATIONS):
         gram = x @ x.mT
@@ -66,7 +67,7 @@ class Muon(torch.optim.Optimizer):
         lr: float,
         momentum: float = 0.95,
         weight_decay: float = 0.0,
-        precision: torch.dtype = torch.float32,
+        precision: torch.dtype | None = None,
     ) -> None:
         self.precision = precision
         super().__init__(weights, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
