@@ -10,6 +10,7 @@ dev``, with another ``--name``); the table is of the test split.
 """
 
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Literal
 
@@ -38,8 +39,7 @@ QUICK = {"count": 1, "cases": 1}
 
 
 def compared(talkers: int, microphones: int, count: int, split: str, seed: int) -> dict[str, dict]:
-    gains: dict[str, list[float]] = {}
-    seconds: dict[str, list[float]] = {}
+    gains, seconds = defaultdict(list), defaultdict(list)
     for item in load_mixtures(talkers, microphones, count, seed, split=split):
         x, references = torch.from_numpy(item.mixture).float(), torch.from_numpy(item.images[:, 0])
         for name, (model, options) in CANDIDATES.items():
@@ -50,8 +50,8 @@ def compared(talkers: int, microphones: int, count: int, split: str, seed: int) 
                 separator(x[None], sample_rate=RATE)  # loads the kernels
             start = time.perf_counter()
             voices = separator(x[None], sample_rate=RATE)[0]
-            seconds.setdefault(name, []).append(time.perf_counter() - start)
-            gains.setdefault(name, []).append(improvement(voices, references, x[0]))
+            seconds[name].append(time.perf_counter() - start)
+            gains[name].append(improvement(voices, references, x[0]))
     return {
         name: {
             "improvement_db": bootstrap(values),
@@ -69,7 +69,6 @@ def measure(
     """Case by case.
 
     Args:
-        count: mixtures of each case.
         cases: how many of these, from two talkers and microphones on.
     """
     result = {"count": count, "split": split, "seed": seed, "threads": threads, "cases": {}}
@@ -79,18 +78,21 @@ def measure(
 
 
 def table(result: dict) -> str:
-    rows = []
-    for case, candidates in result["cases"].items():
-        for name, row in candidates.items():
-            (centre, low, high), worst = row["improvement_db"], row["worst_db"]
-            shown = f"**{name}**" if name == DEFAULT_MULTICHANNEL else name
-            gain = [f"{centre:.2f}", f"{low:.2f} ... {high:.2f}", f"{worst:.1f}"]
-            rows.append([case, shown, *gain, f"{row['seconds']:.2f}"])
+    rows = [
+        {"case": case, "name": f"**{name}**" if name == DEFAULT_MULTICHANNEL else name} | row
+        for case, candidates in result["cases"].items()
+        for name, row in candidates.items()
+    ]
     return page(
         "# What a newcomer gets",
         f"{result['count']} mixtures of each kind, {result['split']} split, 12 s, seed {result['seed']}; "
         f"`{result['command']}`. SI-SDR improvement over the first microphone in dB (the mixture itself: 0) with its "
         f"95 % interval, the worst mixture, and median seconds for one recording, {result['threads']} thread(s). The "
         f"default is `{DEFAULT_MULTICHANNEL}`.",
-        grid("talkers / microphones | candidate | SI-SDRi | 95 % interval | worst | seconds", rows),
+        grid(
+            "talkers / microphones | candidate | SI-SDRi | 95 % interval | worst | seconds",
+            rows,
+            "{case} | {name} | {improvement_db[0]:.2f} | {improvement_db[1]:.2f} ... {improvement_db[2]:.2f} "
+            "| {worst_db:.1f} | {seconds:.2f}",
+        ),
     )

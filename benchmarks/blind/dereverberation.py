@@ -77,13 +77,10 @@ def measure(
 
 
 def table(result: dict) -> str:
-    a, machine, rows = result["arguments"], result["machine"], []
+    a, machine = result["arguments"], result["machine"]
     how = [f"OMP_NUM_THREADS=1 python benchmarks/dereverberation.py --count {a['count']} --seed {a['seed']}"]
-    for row in result["rows"]:
-        cells = [
-            f"{row[n]['mean']:.2f} ({{:.1f}} ... {{:.1f}})".format(*row[n]["interval"]) for n in REFERENCES
-        ]
-        rows.append([row["method"], row["microphones"], *cells, f"{row['cpu_seconds']:.1f}"])
+    gain = "{%s[mean]:.2f} ({%s[interval][0]:.1f} ... {%s[interval][1]:.1f})"
+    gains = " | ".join(gain.replace("%s", name) for name in REFERENCES)
     return page(
         "# Two talkers in an echoing room: with and without their reverberation",
         f"`{'`, `'.join(result.get('commands', how))}`: {a['count']} mixtures of {a['seconds']:g} s, two test talkers "
@@ -93,5 +90,9 @@ def table(result: dict) -> str:
         f"model, a window of {OPTIONS['window_length']} samples and otherwise the defaults. CPU seconds for one "
         f"mixture, one thread. Machine: {machine if isinstance(machine, str) else machine['cpu']}, "
         f"torch {result['torch']}, unbabble {result['unbabble']}.",
-        grid("method | microphones | whole image | early | direct | CPU seconds", rows),
+        grid(
+            "method | microphones | whole image | early | direct | CPU seconds",
+            result["rows"],
+            f"{{method}} | {{microphones}} | {gains} | {{cpu_seconds:.1f}}",
+        ),
     )

@@ -21,23 +21,25 @@ Its IP2 pairs the sources in another order and is left out.
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
 from statistics import median
 from typing import Annotated
 
 import numpy as np
 
 from benchmarks.blind._ipa_tables import UPDATES
-from benchmarks.blind._ipa_tables import plot as plot
 from benchmarks.blind._ipa_tables import table as table
 from benchmarks.kit.claim import command
 from benchmarks.kit.machine import machine
 from benchmarks.kit.peers import OURS, Worker, present
 from benchmarks.kit.scenes import Scene, scenes
+from benchmarks.kit.timing import by_turns
 
-AUTHORS_UPDATES = ("ip", "iss", "ipa")
+AUTHORS_UPDATES, AUTHORS_MIXTURES = ("ip", "iss", "ipa"), 3
 PARTS = ("traces", "timing")
 DIGITS = 6
-QUICK = {"channels": [2], "count": 2, "authors_count": 1, "iterations": 10, "seconds": 4.0, "rounds": 1}
+QUICK = {"channels": [2], "count": 2, "iterations": 10, "seconds": 4.0, "rounds": 1}
 
 
 def objective(scene: Scene, w: np.ndarray) -> float:
@@ -46,53 +48,48 @@ def objective(scene: Scene, w: np.ndarray) -> float:
     return float(np.sqrt((np.abs(y) ** 2).sum(0)).mean(1).sum() - 2 * volume)
 
 
-def trace(
-    table: dict, mixtures: list[Scene], notes: list[int], authors: int, end: float, fresh: bool
-) -> Iterator[None]:
+def trace(table: dict, mixtures: list[Scene], notes: list[int], end: float) -> Iterator[None]:
     """What is not there yet, mixture by mixture; at last the authors' iterates beside ours."""
     with Worker(OURS) as worker:
         for index, scene in enumerate(mixtures):
             for update in UPDATES:
                 runs = table.setdefault(update, {})
-                if fresh or str(index) not in runs:
+                if str(index) not in runs:
                     if time.monotonic() > end:
                         return
-                    found = worker.trace(scene, update, notes)
+                    traced = worker.trace(scene, update, notes)
                     runs[str(index)] = {
                         "iterations": notes,
-                        "improvement_db": [scene.improvement(found[i]) for i in notes],
-                        "objective": [objective(scene, found[i]) for i in notes],
+                        "improvement_db": [scene.improvement(traced[i]) for i in notes],
+                        "objective": [objective(scene, traced[i]) for i in notes],
                     }
             yield
     differences, few = {}, [i for i in notes if i <= 20]
     for name in present(["authors"]):
         with Worker(name) as worker:
-            for index, scene in enumerate(mixtures[:authors]):
+            for index, scene in enumerate(mixtures[:AUTHORS_MIXTURES]):
                 for update in AUTHORS_UPDATES:
-                    found = worker.trace(scene, update, few)
+                    traced = worker.trace(scene, update, few)
                     ours = table[update][str(index)]["improvement_db"]
-                    gaps = [abs(scene.improvement(found[i]) - ours[notes.index(i)]) for i in few]
+                    gaps = [abs(scene.improvement(traced[i]) - ours[notes.index(i)]) for i in few]
                     differences[update] = max(differences.get(update, 0.0), *gaps)
         table["authors_largest_difference_db"] = differences
     yield
 
 
 def timing(scene: Scene, rounds: int) -> dict[str, dict[str, float]]:
-    """Seconds of an iteration, by package and update, by turns; the first warms up."""
+    """Seconds of an iteration, by package and update."""
     wanted = {OURS: UPDATES} | dict.fromkeys(present(["authors"]), AUTHORS_UPDATES)
-    workers = {name: Worker(name) for name in wanted}
-    taken: dict[str, dict[str, list[float]]] = {
-        name: {each: [] for each in its} for name, its in wanted.items()
-    }
-    for turn in range(rounds + 1):
-        for update in UPDATES:
-            for name in (each for each in wanted if update in wanted[each]):
-                few = (20 if name == OURS else 5) if turn else 2
-                wall = workers[name].ask("time", scene, update, few)["wall"]
-                taken[name][update] += [wall] * bool(turn)
-    for worker in workers.values():
-        worker.close()
-    return {name: {update: median(each) for update, each in its.items()} for name, its in taken.items()}
+    with ExitStack() as stack:
+        workers = {name: stack.enter_context(Worker(name)) for name in wanted}
+        calls = {
+            (name, update): partial(workers[name].ask, "time", scene, update, 20 if name == OURS else 5)
+            for update in UPDATES
+            for name in wanted
+            if update in wanted[name]
+        }
+        taken = {pair: median(each["wall"] for each in its) for pair, its in by_turns(calls, rounds).items()}
+    return {name: {update: taken[name, update] for update in its} for name, its in wanted.items()}
 
 
 def measure(
@@ -100,21 +97,13 @@ def measure(
     only: Annotated[Sequence[str], PARTS] = PARTS,
     channels: Sequence[int] = (3, 4, 6),
     count: int = 24,
-    authors_count: int = 3,
     iterations: int = 100,
     seconds: float = 12.0,
     rounds: int = 5,
     minutes: float = 1e9,
-    fresh: bool = False,
     seed: int = 0,
 ) -> Iterator[dict]:
-    """Traces and timing.
-
-    Args:
-        authors_count: mixtures to compare the authors' iterates on.
-        minutes: begin nothing new after so long.
-        fresh: trace again what there is already.
-    """
+    """Traces and timing."""
     end = time.monotonic() + 60 * minutes
     notes = [0, *sorted({round(x) for x in np.geomspace(1, iterations, 30)})]
     for number in channels:
@@ -123,7 +112,7 @@ def measure(
             mixtures = scenes(number, count if part == "traces" else 1, seed, seconds)
             if part == "traces":
                 traces = before.setdefault("traces", {}).setdefault(str(number), {})
-                for _ in trace(traces, mixtures, notes, authors_count, end, fresh):
+                for _ in trace(traces, mixtures, notes, end):
                     yield before
             else:
                 before.setdefault("timing", {})[str(number)] = timing(mixtures[0], rounds)

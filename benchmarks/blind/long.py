@@ -11,11 +11,7 @@ hour (``fixed``), and with the best pairing of each minute (``free``): where the
     python -m benchmarks long --quick                  # six minutes, not saved
 """
 
-import resource
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +20,12 @@ import torch
 
 from benchmarks.kit.claim import command
 from benchmarks.kit.machine import machine
-from benchmarks.kit.scenes import MICROPHONES, RATE, by_speaker, room, said
+from benchmarks.kit.process import UNBABBLE, run
+from benchmarks.kit.scenes import MICROPHONES, RATE, by_speaker, by_window, room, said
 from benchmarks.kit.table import grid, page
 from unbabble.data import corpora
 from unbabble.data.mixing import mix
 from unbabble.signal.metrics import si_sdr_matrix
-from unbabble.signal.permutation import best_permutation
 
 TALKERS, CHUNK_SECONDS, SNR_DB = {4: 3, 1: 2}, 120, 30.0
 """Talkers by number of microphones."""
@@ -70,25 +66,8 @@ def score(folder: Path, voices: list[Path], minutes: int, rate: int) -> dict[str
         references = part(folder / "references.wav", start)
         tables.append(si_sdr_matrix(torch.cat([part(voice, start) for voice in voices]), references))
         unprocessed.append(si_sdr_matrix(part(folder / "mixture.wav", start)[:1], references)[0])
-    whole, columns = best_permutation(torch.stack(tables).mean(0)), torch.arange(tables[0].shape[1])
-    gains: dict[str, list[float]] = {"fixed": [], "free": []}
-    for table, before in zip(tables, unprocessed, strict=True):
-        for how, order in (("fixed", whole), ("free", best_permutation(table))):
-            gains[how].append(round(float((table[order, columns] - before).mean()), 2))
-    return gains
-
-
-def run(arguments: list[str]) -> float:
-    """Run a command; its peak resident memory in GiB. (What ``getrusage`` says of a child includes our own.)"""
-    peak = 0.0
-    with subprocess.Popen(arguments) as process:
-        while process.poll() is None:
-            lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
-            peak = max([peak, *(int(each.split()[1]) for each in lines if each.startswith("VmHWM"))])
-            time.sleep(0.1)
-    if process.returncode:
-        sys.exit(f"unbabble failed with exit code {process.returncode}.")
-    return peak / 2**20
+    scores = torch.stack(tables)
+    return by_window(scores, torch.stack(unprocessed), scores.mean(0))
 
 
 def measure(before: dict, minutes: int = 60, rate: int = RATE, microphones: int = 4, seed: int = 0) -> dict:
@@ -97,20 +76,19 @@ def measure(before: dict, minutes: int = 60, rate: int = RATE, microphones: int 
         record(folder, minutes, rate, seed, microphones)
         arguments = ["separate", str(folder / "mixture.wav"), "--out", str(folder / "out")]
         arguments += ["--sources", str(TALKERS[microphones]), "--quiet"]
-        started = time.perf_counter()
-        peak = run([sys.executable, "-m", "unbabble.cli", *arguments])
-        seconds, used = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+        used = run([*UNBABBLE, *arguments], watched=True)
         gains = score(folder, sorted((folder / "out" / "mixture").glob("source?.wav")), minutes, rate)
+        gains = {how: [round(each, 2) for each in its] for how, its in gains.items()}
     before.setdefault("recordings", {})[f"{microphones} microphones, {rate} Hz"] = {
         "minutes": minutes,
         "rate_hz": rate,
         "microphones": microphones,
         "command": command(),
         "seed": seed,
-        "seconds": round(seconds, 1),
-        "cpu_seconds": round(used.ru_utime + used.ru_stime, 1),
-        "times_real_time": round(60 * minutes / seconds, 1),
-        "peak_gib": round(peak, 2),
+        "seconds": round(used["wall_s"], 1),
+        "cpu_seconds": round(used["cpu_s"], 1),
+        "times_real_time": round(60 * minutes / used["wall_s"], 1),
+        "peak_gib": round(used["peak_bytes"] / 2**30, 2),
         "si_sdri_db": {how: round(float(np.mean(each)), 2) for how, each in gains.items()},
         "minutes_in_another_file": sum(map(float.__ne__, *gains.values())),
         "si_sdri_db_by_minute": gains,
@@ -120,24 +98,18 @@ def measure(before: dict, minutes: int = 60, rate: int = RATE, microphones: int 
 
 
 def table(result: dict) -> str:
-    recordings = result.get("recordings", result)
-    rows = [
-        [
-            *(x["microphones"], f"{x['rate_hz']} Hz", x["minutes"], f"{x['peak_gib']} GiB", x["seconds"]),
-            *(x["times_real_time"], *(f"{x['si_sdri_db'][how]} dB" for how in ("fixed", "free"))),
-            x["minutes_in_another_file"],
-        ]
-        for x in recordings.values()
-    ]
+    recordings = result.get("recordings", result).values()
     return page(
         "# An hour",
         "`unbabble separate` as its user runs it, three talkers before four microphones or two before one; fixed: one "
         "pairing of files and talkers for the hour; free: the best of each minute. "
-        + ", ".join(f"`{x['command']}`" for x in recordings.values())
+        + ", ".join(f"`{each['command']}`" for each in recordings)
         + ".",
         grid(
             "microphones | rate | minutes | peak memory | seconds | times real time | SI-SDRi fixed | free "
             "| minutes in another file",
-            rows,
+            recordings,
+            "{microphones} | {rate_hz} Hz | {minutes} | {peak_gib} GiB | {seconds} | {times_real_time} "
+            "| {si_sdri_db[fixed]} dB | {si_sdri_db[free]} dB | {minutes_in_another_file}",
         ),
     )

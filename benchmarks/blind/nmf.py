@@ -30,14 +30,14 @@ QUICK = {"count": 2, "iterations": 20}
 
 def talkers() -> dict[str, tuple[list[Utterance], list[Utterance]]]:
     """For each talker the utterances to learn from (``EXAMPLE_SECONDS``), and those to mix."""
-    found = {}
+    result = {}
     for name, utterances in by_speaker("test").items():
         examples = []
         while utterances and sum(each.seconds for each in examples) < EXAMPLE_SECONDS:
             examples, utterances = [*examples, utterances[0]], utterances[1:]
         if mixed := [each for each in utterances if each.seconds >= MIXTURE_SECONDS[0]]:
-            found[name] = examples, mixed
-    return found
+            result[name] = examples, mixed
+    return result
 
 
 def ideal_ratio_mask(references: torch.Tensor) -> torch.Tensor:
@@ -76,10 +76,10 @@ def measure(count: int = 40, rank: int = 16, iterations: int = 100, seed: int = 
             trained = [dictionaries[name, divergence] for name in pair]
             separator = Nmf(divergence, dictionaries=trained, iterations=iterations)
             start = time.perf_counter()
-            found = separator(mixture[None, None], sample_rate=RATE)[0]
+            separated = separator(mixture[None, None], sample_rate=RATE)[0]
             seconds[f"nmf.{divergence}"] += time.perf_counter() - start
             order = [separator.labels[0].index(f"dictionary {k}") for k in (1, 2)]
-            estimates[f"nmf.{divergence}"] = found[order]
+            estimates[f"nmf.{divergence}"] = separated[order]
         estimates["ideal ratio mask"] = ideal_ratio_mask(references)
         before = si_sdr(mixture.expand_as(references).double(), references.double(), zero_mean=True)
         for name, each in estimates.items():
@@ -102,13 +102,10 @@ def measure(count: int = 40, rank: int = 16, iterations: int = 100, seed: int = 
 
 
 def table(result: dict) -> str:
-    machine, rows = result["machine"], []
-    for name, row in result["methods"].items():
-        if isinstance(row, dict):
-            interval = "{} ... {}".format(*row["interval_95"])
-            sexes = [row["same_sex_db"], row["different_sex_db"], row["worst_db"]]
-            factor = "-" if row["real_time_factor"] is None else row["real_time_factor"]
-            rows.append([name, row["si_sdr_improvement_db"], interval, *sexes, factor])
+    machine = result["machine"]
+    rows = {name: row for name, row in result["methods"].items() if isinstance(row, dict)}
+    for row in rows.values():
+        row["factor"] = "-" if row["real_time_factor"] is None else row["real_time_factor"]
     return page(
         "# NMF with trained dictionaries, two real voices, one microphone",
         f"`{result['command']}`: {result['count']} mixtures of test talkers at 0 dB "
@@ -116,5 +113,10 @@ def table(result: dict) -> str:
         f"{EXAMPLE_SECONDS:.0f} s of other utterances per talker, {result['rank']} spectra each, "
         f"{result['iterations']} iterations. The real-time factor leaves out the training. "
         f"Machine: {machine if isinstance(machine, str) else machine['cpu'] + ', one thread'}.",
-        grid("| SI-SDRi, dB | 95 % interval | same sex | different sex | worst | real-time factor", rows),
+        grid(
+            "| SI-SDRi, dB | 95 % interval | same sex | different sex | worst | real-time factor",
+            rows,
+            "{name} | {si_sdr_improvement_db} | {interval_95[0]} ... {interval_95[1]} | {same_sex_db} "
+            "| {different_sex_db} | {worst_db} | {factor}",
+        ),
     )

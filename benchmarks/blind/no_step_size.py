@@ -46,10 +46,10 @@ def objective(y: torch.Tensor, w: torch.Tensor) -> float:
     return float(value) if torch.isfinite(value) else float("inf")
 
 
-def descend(scene: Scene, step: float, iterations: int) -> tuple[list[float], np.ndarray, float]:
-    """Objective before every iteration and after the last, the last demixing matrices, seconds of an iteration.
+def descend(scene: Scene, step: float, iterations: int) -> tuple[dict, bool]:
+    """A run of so many iterations, and whether it failed: rose above its start, or never came to rest.
 
-    A run that has risen far above its start is not followed further: it counts as infinite.
+    One that has risen far above its start is not followed further: its objective counts as infinite.
     """
     x = scene.whitened.spectrogram
     w = torch.eye(x.shape[1], dtype=x.dtype).repeat(len(x), 1, 1)
@@ -62,61 +62,46 @@ def descend(scene: Scene, step: float, iterations: int) -> tuple[list[float], np
         w = natural_gradient(w @ x, w, step)
         taken.append(time.perf_counter() - began)
         values.append(objective(w @ x, w))
-    return values, w.numpy(), median(taken)
-
-
-def fails(values: list[float]) -> bool:
-    """Rose above its start, or never came to rest: the last tenth is not the lowest it has seen."""
+    run = {
+        "seconds_per_iteration": median(taken),
+        "iterations": list(range(iterations + 1)),
+        "objective": values,
+    }
+    run["si_sdr_improvement_db"] = scene.improvement(w.numpy()) if np.isfinite(values[-1]) else float("nan")
     tail, fall = values[-max(2, len(values) // 10) :], values[0] - min(values)
-    return not all(np.isfinite(values)) or max(tail) > min(values) + 0.02 * abs(fall)
+    return run, not all(np.isfinite(values)) or max(tail) > min(values) + 0.02 * abs(fall)
 
 
 def measure(
-    channels: int = 3,
-    iterations: int = 60,
-    rounds: int = 5,
-    seed: int = 0,
-    index: int = 0,
-    seconds: float = 12.0,
+    channels: int = 3, iterations: int = 60, rounds: int = 5, seconds: float = 12.0, seed: int = 0
 ) -> dict:
-    """One mixture.
-
-    Args:
-        index: which of the benchmark's mixtures.
-    """
-    scene, runs = scenes(channels, index + 1, seed, seconds)[index], {}
+    """One mixture."""
+    (scene,), runs = scenes(channels, 1, seed, seconds), {}
     trials = {step: descend(scene, step, iterations) for step in STEPS}
-    settled = {step: values[-1] for step, (values, *_) in trials.items() if not fails(values)}
-    good = min(settled, key=lambda s: settled[s]) if settled else STEPS[0]
-    large = next((step for step in STEPS if step > good and fails(trials[step][0])), STEPS[-1])
+    settled = {step: run["objective"][-1] for step, (run, failed) in trials.items() if not failed}
+    good = min(settled, key=lambda step: settled[step]) if settled else STEPS[0]
+    large = next((step for step in STEPS if step > good and trials[step][1]), STEPS[-1])
     trials[good / 10] = descend(scene, good / 10, iterations)
     for title, step in (("good", good), ("small", good / 10), ("too large", large)):
-        values, w, _ = trials[step]
-        gain = scene.improvement(w) if np.isfinite(values[-1]) else float("nan")
-        rows = {"iterations": list(range(iterations + 1)), "objective": values, "si_sdr_improvement_db": gain}
-        runs[f"natural gradient, {title} step {step:g}"] = {"seconds_per_iteration": trials[good][2]} | rows
+        seconds_of_good = {"seconds_per_iteration": trials[good][0]["seconds_per_iteration"]}
+        runs[f"natural gradient, {title} step {step:g}"] = trials[step][0] | seconds_of_good
     notes = sorted({0, *(round(i) for i in np.geomspace(1, iterations, 40))})
     x = scene.whitened.spectrogram
     with Worker(OURS, 1) as worker:
         for update in UPDATES:
             taken = [worker.ask("time", scene, update, 10)["wall"] for _ in range(rounds + 1)]
-            found = {i: torch.from_numpy(w) for i, w in worker.trace(scene, update, notes).items()}
+            traced = {i: torch.from_numpy(w) for i, w in worker.trace(scene, update, notes).items()}
             runs[update.upper()] = {
                 "seconds_per_iteration": median(taken[1:]),
                 "iterations": notes,
-                "objective": [objective(found[i] @ x, found[i]) for i in notes],
-                "si_sdr_improvement_db": scene.improvement(found[notes[-1]].numpy()),
+                "objective": [objective(traced[i] @ x, traced[i]) for i in notes],
+                "si_sdr_improvement_db": scene.improvement(traced[notes[-1]].numpy()),
             }
-    for name, run in runs.items():
-        cost, (first, *_, last) = 1000 * run["seconds_per_iteration"], run["objective"]
-        gain = run["si_sdr_improvement_db"]
-        print(f"{name}: {cost:.2f} ms per iteration, objective {first:.0f} -> {last:.0f}, {gain:.2f} dB")
+    for run in runs.values():
         run["objective"] = [value if np.isfinite(value) else None for value in run["objective"]]
-    ends = {str(step): values[-1] for step, (values, *_) in trials.items()}
-    return {
-        "steps_tried": {step: end if np.isfinite(end) else None for step, end in ends.items()},
-        "runs": runs,
-    }
+    ends = {str(step): run["objective"][-1] for step, (run, _) in trials.items()}
+    tried = {step: end if np.isfinite(end) else None for step, end in ends.items()}
+    return {"steps_tried": tried, "runs": runs}
 
 
 def plot(result: dict) -> None:

@@ -18,12 +18,11 @@ import numpy as np
 import torch
 
 from benchmarks.kit.claim import command
-from benchmarks.kit.scenes import MICROPHONES, RATE, by_speaker, room, said
-from benchmarks.kit.table import figure, grid, page
+from benchmarks.kit.scenes import MICROPHONES, RATE, by_speaker, by_window, room, said
+from benchmarks.kit.table import grid, page
 from unbabble.base.registry import create
 from unbabble.data.mixing import mix
 from unbabble.signal.metrics import si_sdr_matrix
-from unbabble.signal.permutation import best_permutation
 from unbabble.signal.statistics import bootstrap
 
 SECONDS, MOVE = 30.0, 15.0
@@ -53,26 +52,23 @@ def scene(seed: int, index: int, split: str) -> dict[str, tuple[torch.Tensor, to
         mix(voices, responses, samples=samples, sample_rate=RATE, snr_db=30.0, noise=noise)
         for responses in (heard[:2], heard[2:])
     )
-    found = {}
+    result = {}
     for name, movers in MOVERS.items():
         images = before.images.copy()
         for k in movers:
             images[k] = (1 - fade) * before.images[k] + fade * after.images[k]
         mixture = torch.from_numpy(images.sum(0) + before.noise).float()
-        found[name] = mixture, torch.from_numpy(images[:, 0])
-    return found
+        result[name] = mixture, torch.from_numpy(images[:, 0])
+    return result
 
 
 def score(estimates: torch.Tensor, references: torch.Tensor, heard: torch.Tensor) -> dict[str, list[float]]:
     """SI-SDR improvement in dB, mean of talkers, in each window, by either way to pair them."""
-    whole, length = best_permutation(si_sdr_matrix(estimates, references)), round(WINDOW_SECONDS * RATE)
-    gains: dict[str, list[float]] = {"fixed": [], "free": []}
-    for start in range(0, references.shape[-1] - length + 1, length):
-        e, r, m = (x[..., start : start + length] for x in (estimates, references, heard[None]))
-        gain = si_sdr_matrix(e, r) - si_sdr_matrix(m, r)
-        for how, order in (("fixed", whole), ("free", best_permutation(si_sdr_matrix(e, r)))):
-            gains[how].append(float(gain[order, torch.arange(len(r))].mean()))
-    return gains
+    length = round(WINDOW_SECONDS * RATE)
+    cut = [each.unfold(-1, length, length).unbind(-2) for each in (estimates, references, heard[None])]
+    windows = zip(*cut, strict=True)
+    tables, before = zip(*((si_sdr_matrix(e, r), si_sdr_matrix(m, r)[0]) for e, r, m in windows), strict=True)
+    return by_window(torch.stack(tables), torch.stack(before), si_sdr_matrix(estimates, references))
 
 
 def measure(count: int = 20, split: Literal["dev", "test"] = "test", seed: int = 0) -> dict:
@@ -87,10 +83,10 @@ def measure(count: int = 20, split: Literal["dev", "test"] = "test", seed: int =
                 spent[name] += time.process_time() - started
                 for how, gains in score(y.double(), references.double(), x[0].double()).items():
                     curves[case, name, how].append(gains)
-    spans, windows = {}, {}
+    spans, windows = ({case: {name: {} for name in METHODS} for case in MOVERS} for _ in range(2))
     for (case, name, how), gains in curves.items():
-        windows.setdefault(case, {}).setdefault(name, {})[how] = np.mean(gains, 0).round(2).tolist()
-        spans.setdefault(case, {}).setdefault(name, {})[how] = {
+        windows[case][name][how] = np.mean(gains, 0).round(2).tolist()
+        spans[case][name][how] = {
             span: [round(each, 2) for each in bootstrap(np.array(gains)[:, places].mean(1))]
             for span, ends in SPANS.items()
             for places in [slice(*(int(end / WINDOW_SECONDS) for end in ends))]
@@ -109,11 +105,10 @@ def table(result: dict) -> str:
     blocks = ["# Online AuxIVA", result["about"]]
     for case, by_method in result["si_sdr_improvement_db"].items():
         rows = [
-            [name, how, *(figure(each, 1, between=" ... ") for each in spans.values())]
-            for name, by_way in by_method.items()
-            for how, spans in by_way.items()
+            {"name": name, "how": how} | row for name, its in by_method.items() for how, row in its.items()
         ]
+        spans = " | ".join(f"{{{span}:.1f...}}" for span in SPANS)
         blocks.append(f"Who moves at 15 s: {case}. SI-SDR improvement in dB, 95 % interval.")
-        blocks.append(grid(["method", "pairing", *SPANS], rows))
+        blocks.append(grid(["method", "pairing", *SPANS], rows, f"{{name}} | {{how}} | {spans}"))
     costs = result["cpu_seconds_per_second"].items()
     return page(*blocks, grid("method | CPU seconds per second of audio", costs))

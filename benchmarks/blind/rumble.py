@@ -9,6 +9,7 @@ what ``unbabble.signal.rumble`` removes; ``online_auxiva`` removes it by itself.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 
 import numpy as np
@@ -50,30 +51,24 @@ def quality(voices: Tensor, images: np.ndarray) -> float:
 
 
 def measure(count: int = 6, seed: int = 0) -> Iterator[dict]:
-    """Mixture by mixture.
-
-    Args:
-        count: mixtures.
-    """
-    found: dict[str, dict[str, list[float]]] = {}
+    """Mixture by mixture."""
+    result: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     rng = np.random.default_rng(seed)
     for item in load_mixtures(2, 2, count, seed, seconds=SECONDS):
         for case in CASES:
             heard = disturbed(item.mixture, case, rng)
+            tried = {LIVE: (LIVE, heard)}
             for name in METHODS:
-                for label, samples in (
-                    (name, heard),
-                    (f"{name}, removed first", without_rumble(heard, RATE)[0]),
-                ):
-                    voices = create(name, sources=2)(samples[None], sample_rate=RATE)[0]
-                    found.setdefault(label, {}).setdefault(case, []).append(quality(voices, item.images))
-            voices = create(LIVE, sources=2)(heard[None], sample_rate=RATE)[0]
-            found.setdefault(LIVE, {}).setdefault(case, []).append(quality(voices, item.images))
-        yield {"si_sdr_db": {name: {c: bootstrap(v) for c, v in row.items()} for name, row in found.items()}}
+                tried[name] = name, heard
+                tried[f"{name}, removed first"] = name, without_rumble(heard, RATE)[0]
+            for label, (name, samples) in tried.items():
+                voices = create(name, sources=2)(samples[None], sample_rate=RATE)[0]
+                result[label][case].append(quality(voices, item.images))
+        yield {"si_sdr_db": {name: {c: bootstrap(v) for c, v in row.items()} for name, row in result.items()}}
 
 
 def table(result: dict) -> str:
-    rows = [[name, *(figure(row[case]) for case in CASES)] for name, row in result["si_sdr_db"].items()]
+    rows = [[name, *map(figure, row.values())] for name, row in result["si_sdr_db"].items()]
     return page(
         "Mean SI-SDR in dB of two voices (95 % interval over mixtures) that two microphones of a measured room hear, "
         f"{SECONDS:g} s of test talkers: as they are, with a constant on the channels, and with rumble below "

@@ -7,6 +7,7 @@ what is in them.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from statistics import median
 
 import numpy as np
@@ -15,6 +16,7 @@ import torch
 from benchmarks.kit import plot as plots
 from benchmarks.kit.peers import OURS, Worker
 from benchmarks.kit.scenes import Scene
+from benchmarks.kit.timing import by_turns
 from unbabble.signal.blind.whitening import Whitened
 
 BINS, HOP_SECONDS = 2049, 1024 / 16000
@@ -32,13 +34,10 @@ def random_scene(channels: int, seconds: float) -> Scene:
 
 
 def timed(worker: Worker, update: str, scenes: dict[int, Scene], rounds: int) -> dict[str, float]:
-    """Milliseconds per iteration of each size, interleaved, median; the first warms up."""
-    taken: dict[int, list[float]] = {size: [] for size in scenes}
-    for turn in range(rounds + 1):
-        for size, scene in scenes.items():
-            wall = worker.ask("time", scene, update, 6 if turn else 3)["wall"]
-            taken[size] += [1000 * wall] * bool(turn)
-    return {str(size): median(each) for size, each in taken.items()}
+    """Milliseconds per iteration of each size, median."""
+    calls = {str(size): partial(worker.ask, "time", scene, update, 6) for size, scene in scenes.items()}
+    replies = by_turns(calls, rounds)
+    return {size: 1000 * median(each["wall"] for each in its) for size, its in replies.items()}
 
 
 def exponent(times: dict[str, float]) -> float:
@@ -62,8 +61,8 @@ def measure(
         f"ISS: time ~ length^{exponent(lengths):.2f};",
         {each: f"channels^{slopes[each]:.2f}" for each in slopes},
     )
-    found = {BY_LENGTH: lengths, "length_exponent": exponent(lengths)}
-    return {"threads": threads} | found | {BY_CHANNELS: by_channels, "channel_exponents": slopes}
+    result = {BY_LENGTH: lengths, "length_exponent": exponent(lengths)}
+    return {"threads": threads} | result | {BY_CHANNELS: by_channels, "channel_exponents": slopes}
 
 
 def plot(result: dict) -> None:

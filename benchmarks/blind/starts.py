@@ -15,7 +15,7 @@ import torch
 from scipy.stats import spearmanr
 
 from benchmarks.kit.scenes import Scene, scenes
-from benchmarks.kit.table import figure, grid, page
+from benchmarks.kit.table import grid, page
 from unbabble.signal.blind.separator import random_rotations, vector_analysis
 from unbabble.signal.kernels.demixer import FastDemixer
 from unbabble.signal.statistics import bootstrap
@@ -29,15 +29,15 @@ def runs(scene: Scene, update: str, starts: int, iterations: int, seed: int) -> 
     """Objective and SI-SDR improvement of each start, the principal components first."""
     x = scene.whitened.spectrogram
     generator = torch.Generator().manual_seed(seed)
-    found = []
+    result = []
     for start in range(starts + 1):
         rotation = random_rotations(x, generator) if start else torch.eye(x.shape[1]).to(x)
         demixer = FastDemixer(rotation @ x, x.shape[1])
         iterate, objective = vector_analysis(update, "gauss", len(x))(demixer)
         for _ in range(iterations):
             iterate()
-        found.append((objective(), scene.improvement((demixer.matrix @ rotation).numpy())))
-    return found
+        result.append((objective(), scene.improvement((demixer.matrix @ rotation).numpy())))
+    return result
 
 
 def measure(talkers: int = 3, count: int = 20, starts: int = 8, iterations: int = 60, seed: int = 0) -> dict:
@@ -58,14 +58,15 @@ def measure(talkers: int = 3, count: int = 20, starts: int = 8, iterations: int 
 
 
 def table(result: dict) -> str:
-    rows = []
-    for update, row in result["updates"].items():
-        cells = [figure(each, between=" ... ") for each in row["improvement_db"].values()]
-        rows.append([update, *cells, row["spread_db"], row["rank_correlation"]])
+    gains = " | ".join(f"{{improvement_db[{each}]:.2f...}}" for each in COLUMNS)
     return page(
         "# What another start is worth",
         f"{result['mixtures']} mixtures of {result['talkers']} talkers, {result['starts']} random starts each, seed "
         f"{result['seed']}; `{result['command']}`. SI-SDR improvement in dB, 95 % interval; what the columns mean: "
         "`benchmarks/starts.py`.",
-        grid(["update", *COLUMNS, "spread of a mixture's runs", "rank correlation"], rows),
+        grid(
+            ["update", *COLUMNS, "spread of a mixture's runs", "rank correlation"],
+            result["updates"],
+            f"{{name}} | {gains} | {{spread_db}} | {{rank_correlation}}",
+        ),
     )

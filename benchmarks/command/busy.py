@@ -10,12 +10,13 @@ import os
 import shlex
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from statistics import median
 
-from benchmarks.command._process import UNBABBLE, busy, recording, run
+from benchmarks.kit.process import UNBABBLE, busy, medians, recording, run
 from benchmarks.kit.scenes import DATA
 from benchmarks.kit.table import grid, made_by, page
+from benchmarks.kit.timing import by_turns
 from unbabble.base.files import DEMO_FOLDER
 
 QUICK = {"rounds": 1}
@@ -49,6 +50,11 @@ def commands(folder: Path) -> dict[str, list[str]]:
     }  # fmt: skip
 
 
+def crowded(command: list[str]) -> dict[str, float]:
+    with busy(os.cpu_count() or 1):
+        return run(command, KERNELS_FIRST)
+
+
 def measure(before: dict, rounds: int = 2) -> Iterator[dict]:
     rows = before.get("rows", [])
     measured = {row["command"] for row in rows}
@@ -56,34 +62,20 @@ def measure(before: dict, rounds: int = 2) -> Iterator[dict]:
         for name, command in commands(Path(temporary)).items():
             if name in measured:
                 continue
-            run(command, KERNELS_FIRST)
-            idle, crowded = [], []
-            for _ in range(rounds):
-                idle.append(run(command, KERNELS_FIRST))
-                with busy(os.cpu_count() or 1):
-                    crowded.append(run(command, KERNELS_FIRST))
-            row: dict = {"command": name}
-            for state, times in (("idle", idle), ("busy", crowded)):
-                row |= {f"{state}_{key}": median(each[key] for each in times) for key in ("wall_s", "cpu_s")}
+            calls = {"idle": partial(run, command, KERNELS_FIRST), "busy": partial(crowded, command)}
+            row = {"command": name} | medians(by_turns(calls, rounds))
             rows.append(row | {"ratio": row["busy_cpu_s"] / row["idle_cpu_s"]})
             print(rows[-1], flush=True)
             yield {"rows": rows, "processes": os.cpu_count() or 1}
 
 
 def table(result: dict) -> str:
-    rows = [
-        (
-            row["command"],
-            *(f"{row[key]:.1f}" for key in ("idle_wall_s", "busy_wall_s", "idle_cpu_s", "busy_cpu_s")),
-            f"{row['ratio']:.2f}",
-        )
-        for row in result["rows"]
-    ]
-    head = "command | idle, s | busy, s | idle, processor s | busy, processor s | processor time, busy / idle"
+    about = f"Beside {result['processes']} busy processes; at most {MOST} is wanted of the last column. "
     return page(
-        grid(head, rows),
-        made_by(
-            result | {"seed": None},
-            f"Beside {result['processes']} busy processes; at most {MOST} is wanted of the last column. ",
+        grid(
+            "command | idle, s | busy, s | idle, processor s | busy, processor s | processor time, busy / idle",
+            result["rows"],
+            "{command} | {idle_wall_s:.1f} | {busy_wall_s:.1f} | {idle_cpu_s:.1f} | {busy_cpu_s:.1f} | {ratio:.2f}",
         ),
+        made_by(result, about),
     )

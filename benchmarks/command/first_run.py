@@ -8,11 +8,13 @@ the files) and warm by turns. What would be compiled after a cold run is not.
 
 import sys
 import tempfile
+from functools import partial
+from itertools import count
 from pathlib import Path
-from statistics import median
 
-from benchmarks.command._process import UNBABBLE, recording, run
+from benchmarks.kit.process import UNBABBLE, medians, recording, run
 from benchmarks.kit.table import grid, made_by, page
+from benchmarks.kit.timing import by_turns
 from unbabble.base.files import DEMO_FOLDER
 from unbabble.signal.kernels.afterwards import compile_default
 from unbabble.signal.kernels.compile import mark
@@ -43,35 +45,23 @@ def measure(rounds: int = 5) -> dict:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         for name, command in commands(folder).items():
-            run(command)
-            times: dict[str, list[dict[str, float]]] = {"cold": [], "warm": []}
-            for number in range(rounds):
-                fresh = {"NUMBA_CACHE_DIR": "", "UNBABBLE_CACHE": str(folder / f"{len(rows)}-{number}")}
-                times["cold"].append(run(command, fresh))
-                times["warm"].append(run(command))
-            rows.append(
-                {
-                    "command": name,
-                    "bar_s": BARS.get(name),
-                    **{
-                        f"{state}_{key}": median(each[key] for each in measured)
-                        for state, measured in times.items()
-                        for key in ("wall_s", "cpu_s")
-                    },
-                }
-            )
+            fresh = (folder / f"{len(rows)}-{number}" for number in count())
+
+            def cold(command=command, fresh=fresh) -> dict[str, float]:
+                return run(command, {"NUMBA_CACHE_DIR": "", "UNBABBLE_CACHE": str(next(fresh))})
+
+            times = by_turns({"cold": cold, "warm": partial(run, command)}, rounds)
+            rows.append({"command": name, "bar_s": BARS.get(name)} | medians(times))
             print(rows[-1], flush=True)
     return {"rows": rows}
 
 
 def table(result: dict) -> str:
-    rows = [
-        (
-            row["command"],
-            *(f"{row[key]:.2f}" for key in ("cold_wall_s", "cold_cpu_s", "warm_wall_s", "warm_cpu_s")),
-            f"{row['bar_s']:g}" if row["bar_s"] else "",
-        )
-        for row in result["rows"]
-    ]
-    head = "command | cold, s | processor, s | warm, s | processor, s | at most, s"
-    return page(grid(head, rows), made_by(result | {"seed": None}, "Whole processes, medians. "))
+    return page(
+        grid(
+            "command | cold, s | processor, s | warm, s | processor, s | at most, s",
+            result["rows"],
+            "{command} | {cold_wall_s:.2f} | {cold_cpu_s:.2f} | {warm_wall_s:.2f} | {warm_cpu_s:.2f} | {bar_s:g}",
+        ),
+        made_by(result, "Whole processes, medians. "),
+    )

@@ -3,11 +3,9 @@
 from collections.abc import Iterator
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from benchmarks.kit.scenes import drawn
-from unbabble.data.dynamic import DynamicMixtures
+from benchmarks.kit.scenes import drawn, items
 from unbabble.pipelines import choose
 from unbabble.pipelines.recording import Recording
 from unbabble.signal.metrics import si_sdr_matrix
@@ -24,20 +22,25 @@ def scenes(split: str, each: int, array: int) -> Iterator[Scene]:
     """For one microphone by talkers and condition, for arrays by talkers and noise."""
     for talkers in TALKERS:
         for name, shares in CONDITIONS.items():
-            yield from made(f"{talkers}, {name}", split, talkers, *shares, 1, each)
+            yield from made(f"{talkers}, {name}", split, talkers, shares, 1, each)
         for microphones in ARRAYS:
             for name in ("reverberant", "both"):
                 label = f"{talkers}, {name}, {microphones} microphones"
-                yield from made(label, split, talkers, *CONDITIONS[name], microphones, array)
+                yield from made(label, split, talkers, CONDITIONS[name], microphones, array)
 
 
 def made(
-    label: str, split: str, talkers: int, noisy: int, echoing: int, microphones: int, count: int
+    label: str,
+    split: str,
+    talkers: int,
+    shares: tuple[int, int],
+    microphones: int,
+    count: int,
+    seed: int = SEED,
 ) -> Iterator[Scene]:
     options = {"seconds": SECONDS, "overlap": (0.7, 1.0), "microphones": microphones}
-    mixtures = DynamicMixtures(drawn(split, talkers, noisy, echoing, **options), SEED)
-    for item in (mixtures[index] for index in range(count)):
-        yield label, torch.from_numpy(np.atleast_2d(item.mixture)), torch.from_numpy(item.sources)
+    for heard, sources in items(drawn(split, talkers, *shares, **options), count, seed):
+        yield label, heard, sources
 
 
 def improvement(voices: Tensor, sources: Tensor, mixture: Tensor) -> float:

@@ -4,7 +4,8 @@
 - ``measure`` gives what goes into ``results/NAME.json``: a dict, or one after another, each saved, as it gets more
   complete. Its parameters are the options of the command line, its docstring their help; a parameter ``before`` is no
   option: it gets what the file holds already, so that a claim goes on where it was (and with the machine that it names,
-  unless it takes that out).
+  unless it takes that out). What common options mean stands in ``HELP``. An option of ``Mapping[str, str]`` takes
+  NAME=VALUE, or NAME for both.
 - ``table`` turns that into Markdown, ``plot`` (where there is one) into figures.
 - ``QUICK`` holds the options of ``--quick``; ``NAMES`` the results, where there are several of one claim; ``THREADS``
   of PyTorch, where it is not one; ``DIGITS``, the significant digits in JSON, where these are not four.
@@ -17,7 +18,7 @@ import json
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType, NoneType, UnionType
@@ -30,6 +31,19 @@ from benchmarks.kit.machine import machine
 
 FOLDER = Path(__file__).resolve().parents[1]
 RESULTS = FOLDER / "results"
+HELP = {
+    "card": "put the scores into the card of this weights file",
+    "cards": "put the scores into the packaged networks' cards",
+    "count": "mixtures of each kind",
+    "each": "recordings of each kind",
+    "minutes": "begin nothing new after so long",
+    "note": "what else the table says of these runs",
+    "rounds": "runs by turns, of which the median counts",
+    "seconds": "length of a mixture",
+    "shard": "K/N, every N-th speaker, from the K-th on; several make no table",
+    "split": "of the speakers; dev, to choose by",
+}
+"""Of options that mean the same wherever they are and a claim says nothing else of."""
 
 
 def command() -> str:
@@ -143,6 +157,14 @@ class Claim:
             yield about | rounded(result, getattr(self.module, "DIGITS", 4))
 
 
+class Pairs(argparse.Action):
+    """NAME=VALUE as a dictionary; NAME stands for both."""
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        split = (each.partition("=") for each in values)
+        setattr(namespace, self.dest, {name: value or name for name, _, value in split})
+
+
 def add_options(parser: argparse.ArgumentParser, call: Callable) -> None:
     """What ``call`` takes: options, or arguments where it takes them by position alone."""
     hints = get_type_hints(call, include_extras=True)
@@ -156,11 +178,14 @@ def add_options(parser: argparse.ArgumentParser, call: Callable) -> None:
             hint, choices = get_args(hint)
         if get_origin(hint) in (Union, UnionType):
             hint = next(each for each in get_args(hint) if each is not NoneType)
-        options: dict[str, Any] = {"help": " ".join(helps.get(name, "").split()).replace("%", "%%")}
+        text = " ".join(helps.get(name, HELP.get(name, "")).split())
+        options: dict[str, Any] = {"help": text.replace("%", "%%")}
         if parameter.default is not parameter.empty:
             options["default"] = parameter.default
         if hint is bool:
             options["action"] = "store_true"
+        elif get_origin(hint) is Mapping:
+            options |= {"action": Pairs, "nargs": "*", "metavar": "NAME=VALUE"}
         else:
             if get_origin(hint) is Sequence:
                 options["nargs"], hint = "*", get_args(hint)[0]

@@ -1,6 +1,6 @@
-"""What this machine is, and what it can do at most: multiply float32 matrices, read and write memory.
+"""What this machine is, and what it can do at most: multiply matrices, read and write memory.
 
-python benchmarks/kit/machine.py [SECONDS]      # with 1 and 2 threads, a few seconds each
+OMP_NUM_THREADS=1 python benchmarks/kit/machine.py SECONDS      # of each; rates per second as JSON
 """
 
 import json
@@ -9,14 +9,14 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import torch
 
-MATRIX = 2048
-STREAM_MB = 256
+MATRIX, STREAM_BYTES = 2048, 2**28
 
 
 def machine() -> dict:
@@ -36,55 +36,35 @@ def machine() -> dict:
     }
 
 
-def peak_flops(seconds: float) -> float:
-    """Best float32 matrix product, floating-point operations per second."""
-    a = torch.rand(MATRIX, MATRIX)
-    out = torch.empty_like(a)
-    torch.mm(a, a, out=out)
+def rate(work: float, call: Callable[[], object], seconds: float) -> float:
+    """``work`` per second of the fastest call within so many seconds; the first warms up."""
+    call()
     best, end = np.inf, time.perf_counter() + seconds
     while time.perf_counter() < end:
         start = time.perf_counter()
-        torch.mm(a, a, out=out)
+        call()
         best = min(best, time.perf_counter() - start)
-    return 2 * MATRIX**3 / best
-
-
-def stream_bytes(seconds: float) -> tuple[float, float]:
-    """Best read (a sum) and copy (read and write counted), bytes per second, arrays far beyond the caches."""
-    a = torch.ones(STREAM_MB * 2**18)
-    b = torch.empty_like(a)
-    b.copy_(a)
-    best_read = best_copy = np.inf
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end:
-        start = time.perf_counter()
-        a.sum()
-        middle = time.perf_counter()
-        b.copy_(a)
-        best_read = min(best_read, middle - start)
-        best_copy = min(best_copy, time.perf_counter() - middle)
-    size = a.numel() * 4
-    return size / best_read, 2 * size / best_copy
+    return work / best
 
 
 def measure(seconds: float) -> dict[str, float]:
-    """In this process, with as many threads as the environment says."""
+    """In this process, with as many threads as the environment says; arrays are far larger than the caches."""
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    read, copy = stream_bytes(seconds)
-    return {"gemm_f32_flops": peak_flops(seconds), "read_bytes": read, "copy_bytes": copy}
+    a, stream = torch.rand(MATRIX, MATRIX), torch.ones(STREAM_BYTES // 4)
+    b, product, copy = a.bfloat16(), torch.empty_like(a), torch.empty_like(stream)
+    return {
+        "gemm_f32_flops": rate(2 * MATRIX**3, lambda: torch.mm(a, a, out=product), seconds),
+        "gemm_bf16_flops": rate(2 * MATRIX**3, lambda: b @ b, seconds),
+        "read_bytes": rate(STREAM_BYTES, stream.sum, seconds),
+        "copy_bytes": rate(2 * STREAM_BYTES, lambda: copy.copy_(stream), seconds),
+    }
 
 
 def limits(threads: int, seconds: float = 3.0) -> dict[str, float]:
-    """Measure in a fresh process, so that the number of threads holds for every library."""
-    names = ("OMP", "OPENBLAS", "MKL")
-    environment = os.environ | {f"{name}_NUM_THREADS": str(threads) for name in names}
-    done = subprocess.run(
-        [sys.executable, __file__, "--measure", str(seconds)],
-        env=environment,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
+    """Measured in a fresh process, so that the number of threads holds for every library."""
+    environment = os.environ | {f"{name}_NUM_THREADS": str(threads) for name in ("OMP", "OPENBLAS", "MKL")}
+    command = [sys.executable, __file__, str(seconds)]
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     return json.loads(done.stdout)
 
 
@@ -105,12 +85,4 @@ def traffic(channels: int, bins: int, frames: int) -> float:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--measure"]:
-        print(json.dumps(measure(float(sys.argv[2]))))
-    else:
-        for count in (1, 2):
-            found = limits(count, *map(float, sys.argv[1:]))
-            print(
-                f"{count} thread(s):",
-                ", ".join(f"{name} {each / 1e9:.1f} G/s" for name, each in found.items()),
-            )
+    print(json.dumps(measure(float(sys.argv[1]))))

@@ -6,9 +6,10 @@ recordings and whose second half is in the test.
 """
 
 import hashlib
+import os
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from unbabble.base import audio
 from unbabble.base.weights import packaged
 from unbabble.data import corpora
 from unbabble.data.dynamic import DynamicMixtures
+from unbabble.networks import load as networks
 from unbabble.networks.cost import macs_per_second, parameter_count
 from unbabble.pipelines import separate as separating
 from unbabble.signal.metrics import estoi, pesq, si_sdr
@@ -36,6 +38,8 @@ SNR_NAMES = tuple(f"{each:g}" for each in SNRS_DB)
 NOISY, IDEAL = "noisy", "ideal ratio mask"
 EXAMPLES, EXAMPLE_SECONDS = 20, 20.0
 SEXES, WORST_SHARE = ("F", "M"), 0.1
+FAIRNESS = "{F:.2f} | {M:.2f} | {worst:.2f}"
+"""Cells of a table, of what ``fairness`` says."""
 PIECE_SECONDS, LEAST_NOISE_SECONDS, BATCH = 4.0, 10.0, 5
 KIM = (
     "Published (Kim & Kim, WASPAA 2021; LibriSpeech in WHAM! noises of 10 places; student 2x32, teacher 3x1024, 0 dB): "
@@ -82,7 +86,7 @@ def ideal(noisy: Tensor, voice: Tensor, window: int = 1024) -> Tensor:
 
 def enhancers(names: Sequence[str]) -> dict[str, Enhance]:
     """By name; ``METHOD, online`` is the method recording as it comes. The noisy recording itself is one."""
-    found: dict[str, Enhance] = {NOISY: lambda noisy: noisy}
+    result: dict[str, Enhance] = {NOISY: lambda noisy: noisy}
     voices = examples() if any(name.startswith("speech_nmf") for name in names) else []
     for name in names:
         model, _, online = name.partition(", ")
@@ -90,8 +94,8 @@ def enhancers(names: Sequence[str]) -> dict[str, Enhance]:
         if model.startswith("speech_nmf"):
             options = {"speech": voices, "online": bool(online), "rank": 100 if ".semi" in name else 10}
         separator = separating.Model(model, torch.device("cpu"), options=options).separator()
-        found[name] = lambda noisy, call=separator: call(noisy[None, None], sample_rate=RATE)[0, 0]
-    return found
+        result[name] = lambda noisy, call=separator: call(noisy[None, None], sample_rate=RATE)[0, 0]
+    return result
 
 
 def gained(voice: Tensor, noisy: Tensor, true: Tensor) -> float:
@@ -109,14 +113,14 @@ def measured(estimate: Tensor, noisy: Tensor, voice: Tensor) -> dict[str, float]
 
 def fairness(rows: Sequence[dict]) -> dict[str, float]:
     """Mean SI-SDR improvement of women, of men, and of the least lucky tenth of the speakers."""
-    found, speakers = {}, defaultdict(list)
+    result, speakers = {}, defaultdict(list)
     for row in rows:
         speakers[row["speaker"]].append(row["si_sdri_db"])
     for sex in SEXES:
         if there := [row["si_sdri_db"] for row in rows if row["sex"] == sex]:
-            found[sex] = float(np.mean(there))
+            result[sex] = float(np.mean(there))
     means = sorted(map(np.mean, speakers.values()))
-    return found | {"worst": float(np.mean(means[: max(1, round(WORST_SHARE * len(means)))]))}
+    return result | {"worst": float(np.mean(means[: max(1, round(WORST_SHARE * len(means)))]))}
 
 
 def by_snr(rows: Sequence[dict]) -> dict[str, Estimate]:
@@ -127,8 +131,9 @@ def by_snr(rows: Sequence[dict]) -> dict[str, Estimate]:
     }
 
 
-def fairness_cells(row: dict) -> list[str]:
-    return [f"{row[key]:.2f}" if key in row else "" for key in (*SEXES, "worst")]
+def means(rows: Sequence[dict], *keys: str) -> dict[str, Estimate]:
+    """With their intervals over recordings."""
+    return {key: bootstrap([row[key] for row in rows]) for key in keys}
 
 
 # --- one person in one place ---
@@ -193,14 +198,14 @@ def people(split: str, count: int, seconds: tuple[float, float, float]) -> list[
     places = [each for each in noises if each.seconds > LEAST_NOISE_SECONDS]
     last = {each.speaker: each for each in speech(split)}
     total = {name: sum(each.seconds for each in spoken[name]) for name in last}
-    ends, found = np.cumsum([round(each * RATE) for each in seconds]), []
+    ends, result = np.cumsum([round(each * RATE) for each in seconds]), []
     for number, name in enumerate(sorted(last, key=lambda name: -total[name])[:count]):
         place = places[number % len(places)]
         about = {"split": split, "speaker": name, "sex": last[name].sex, "noise": place.label}
         voice = np.concatenate([audio.read(each.path).samples[0].numpy() for each in spoken[name]])
         noise = audio.read(place.path).samples[0].numpy()
-        found.append(Person(about, *np.split(voice, ends)[:3], noise))
-    return found
+        result.append(Person(about, *np.split(voice, ends)[:3], noise))
+    return result
 
 
 def adapted(own: Sequence[np.ndarray], clean: np.ndarray | None = None, **options):
@@ -214,9 +219,9 @@ def adapted(own: Sequence[np.ndarray], clean: np.ndarray | None = None, **option
         return personal.adapt(list(files), list(given), **options)
 
 
-def own_cache(name: str) -> str:
-    """A cache of this process: what one forgets may be another's work. For ``UNBABBLE_CACHE``."""
-    return tempfile.mkdtemp(prefix=f"unbabble-{name}-")
+def own_cache() -> None:
+    """A cache of this process alone: what one forgets may be another's work."""
+    os.environ["UNBABBLE_CACHE"] = tempfile.mkdtemp(prefix="unbabble-benchmark-")
 
 
 def card_of(name: str, network) -> dict[str, Any]:
@@ -228,3 +233,13 @@ def card_of(name: str, network) -> dict[str, Any]:
 def sha256(name: str) -> str:
     """Of the weights that a name or a file stands for: rows of other weights are not these."""
     return hashlib.sha256(Path(packaged().get(name, name)).read_bytes()).hexdigest()[:12]
+
+
+def cards(named: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Of enhancers with these weights: size, operations, training, and which weights they are."""
+    result = {}
+    for name, weights in named.items():
+        loaded = networks.load(weights, "enhancer")
+        about = {"training": loaded.card.training, "sha256": sha256(weights)}
+        result[name] = card_of(weights, loaded.network) | about
+    return result

@@ -7,7 +7,7 @@ is the same scene whatever the number of microphones and the count.
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from unbabble.data import corpora
-from unbabble.data.dynamic import DynamicMixing
+from unbabble.data.dynamic import DynamicMixing, DynamicMixtures
 from unbabble.data.mixing import Mixture, MixtureSet, Reference
 from unbabble.data.rooms import MeasuredRooms
 from unbabble.signal.blind.whitening import Whitened, whiten
@@ -45,10 +45,10 @@ def speech(split: str) -> tuple[corpora.Utterance, ...]:
 
 def by_speaker(split: str) -> dict[str, list[corpora.Utterance]]:
     """What each speaker says."""
-    found: dict[str, list[corpora.Utterance]] = {}
+    result: dict[str, list[corpora.Utterance]] = {}
     for utterance in speech(split):
-        found.setdefault(utterance.speaker, []).append(utterance)
-    return found
+        result.setdefault(utterance.speaker, []).append(utterance)
+    return result
 
 
 @cache
@@ -111,6 +111,25 @@ def improvement(
     return float((after[best_permutation(after), torch.arange(len(references))] - before).mean())
 
 
+def by_window(scores: torch.Tensor, before: torch.Tensor, whole: torch.Tensor) -> dict[str, list[float]]:
+    """Mean improvement of the talkers in each window, by either way to pair estimates and talkers.
+
+    Args:
+        scores: of the windows (window, estimate, talker), in dB.
+        before: of what one microphone hears (window, talker).
+        whole: of the recording (estimate, talker): by these is ``fixed``, one pairing; ``free`` is the best of each.
+    """
+    talkers = torch.arange(scores.shape[-1])
+    pairings = {"fixed": [best_permutation(whole)] * len(scores), "free": map(best_permutation, scores)}
+    return {
+        how: [
+            float((score[order, talkers] - own).mean())
+            for score, own, order in zip(scores, before, orders, strict=True)
+        ]
+        for how, orders in pairings.items()
+    }
+
+
 # --- drawn as for training ---
 
 
@@ -135,6 +154,14 @@ def drawn(
         room_share=float(echoing),
         **options,
     )
+
+
+def items(mixing: DynamicMixing, count: int, seed: int = 0) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """The first so many: what is heard (microphone, time), and the voices in it (talker, time)."""
+    mixtures = DynamicMixtures(mixing, seed)
+    for index in range(count):
+        item = mixtures[index]
+        yield torch.from_numpy(np.atleast_2d(item.mixture)), torch.from_numpy(item.sources)
 
 
 # --- white, for blind methods ---
@@ -199,7 +226,9 @@ def scene(waveforms: np.ndarray, references: np.ndarray | None) -> Scene:
 
 
 def scenes(talkers: int, count: int, seed: int, seconds: float = SECONDS) -> list[Scene]:
-    """Real voices in a real room, as many microphones as talkers."""
+    """Real voices in a real room, as many microphones as talkers; with more than the array has, synthetic sources."""
+    if talkers > len(MICROPHONES):
+        return [instantaneous_scene(talkers, seconds, seed) for _ in range(count)]
     items = load_mixtures(talkers, talkers, count, seed, seconds=seconds)
     return [scene(item.mixture, item.images[:, 0]) for item in items]
 

@@ -12,17 +12,15 @@ Sets (all of ``../shared/data``, test splits):
 import time
 from collections.abc import Iterator, Sequence
 from functools import cache
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.kit.scenes import DATA, drawn
-from benchmarks.kit.table import grid, page
+from benchmarks.kit.scenes import DATA, drawn, items
+from benchmarks.kit.table import grid, made_by, page
 from unbabble.base import weights
-from unbabble.data.dynamic import DynamicMixtures
 from unbabble.data.librimix import LibriMixSet
 from unbabble.networks import load as networks
 from unbabble.networks.cost import macs_per_second, parameter_count
@@ -52,15 +50,14 @@ def test_set(name: str, count: int, sample_rate: int) -> Iterator[tuple[Tensor, 
     kind, _, split = name.removesuffix("3").partition("_")
     if name == "clean":
         made = LibriMixSet(DATA / "libri2mix_test_subset.csv", DATA / "speech/test", "min", sample_rate)
-        items = (made[index] for index in range(len(made)))
-    else:
-        noisy, echoing = kind in ("noisy", "both"), kind in ("reverberant", "both")
-        options = {"seconds": 4.0 if split else 6.0, "sample_rate": sample_rate}
-        drawing = drawn(split or "test", 3 if name.endswith("3") else 2, noisy, echoing, **options)
-        mixtures = DynamicMixtures(drawing, SEED)
-        items = (mixtures[index] for index in range(count or MOST_DRAWN))
-    for item in islice(items, count or None):
-        yield torch.from_numpy(np.ascontiguousarray(item.mixture)), torch.from_numpy(item.sources)
+        for item in (made[index] for index in range(min(count or len(made), len(made)))):
+            yield torch.from_numpy(np.ascontiguousarray(item.mixture)), torch.from_numpy(item.sources)
+        return
+    noisy, echoing = kind in ("noisy", "both"), kind in ("reverberant", "both")
+    options = {"seconds": 4.0 if split else 6.0, "sample_rate": sample_rate}
+    mixing = drawn(split or "test", 3 if name.endswith("3") else 2, noisy, echoing, **options)
+    for (mixture,), sources in items(mixing, count or MOST_DRAWN, SEED):
+        yield mixture, sources
 
 
 @cache
@@ -77,13 +74,13 @@ def score(network: NeuralSeparator | None, name: str, count: int, sample_rate: i
     """Gains over the mixture with their intervals; None is the mixture itself."""
     gains: dict[str, list[float]] = {"si_snri": [], "sdri": []}
     seconds = audio = 0.0
-    items = zip(test_set(name, count, sample_rate), baseline(name, count, sample_rate), strict=True)
-    for (mixture, sources), (plain_si_sdr, plain_sdr) in items:
+    pairs = zip(test_set(name, count, sample_rate), baseline(name, count, sample_rate), strict=True)
+    for (mixture, sources), (plain_si_sdr, plain_sdr) in pairs:
         began = time.perf_counter()
         estimates = mixture.expand(len(sources), -1) if network is None else network(mixture[None, None])[0]
         seconds, audio = seconds + time.perf_counter() - began, audio + len(mixture) / sample_rate
-        found = align(estimates, sources).estimates
-        ordered = torch.where(found.abs().amax(-1, keepdim=True) > 0, found, mixture)
+        aligned = align(estimates, sources).estimates
+        ordered = torch.where(aligned.abs().amax(-1, keepdim=True) > 0, aligned, mixture)
         gains["si_snri"].append(float((si_sdr(ordered, sources) - plain_si_sdr).mean()))
         gains["sdri"].append(float((sdr_sir_sar(ordered, sources)[0] - plain_sdr).mean()))
     result: dict[str, float] = {"items": len(gains["si_snri"]), "real_time_factor": seconds / audio}
@@ -95,7 +92,7 @@ def score(network: NeuralSeparator | None, name: str, count: int, sample_rate: i
 
 
 def scored(
-    before: dict, models: Sequence[str], sets: Sequence[str], items: int, threads: int
+    before: dict, models: Sequence[str], sets: Sequence[str], count: int, threads: int
 ) -> Iterator[dict]:
     """``before`` with the scores of these models, one after another."""
     before["threads"] = threads
@@ -111,7 +108,7 @@ def scored(
         for name in sets:
             fits = name not in row["sets"] if network is None else network.sources == 2 + name.endswith("3")
             if fits:
-                row["sets"][name] = score(network, name, items, network.sample_rate if network else 8000)
+                row["sets"][name] = score(network, name, count, network.sample_rate if network else 8000)
                 print(label, name, row["sets"][name], flush=True)
         yield before
 
@@ -120,17 +117,17 @@ def rows_of(results: dict[str, dict], sets: Sequence[str]) -> Iterator[list[obje
     """Of the models that were scored on any of these sets."""
     shown = "{si_snri:.2f} ({si_snri_low:.2f} to {si_snri_high:.2f}; {sdri:.2f})"
     for model, row in results.items():
-        found = [row["sets"].get(name) for name in sets]
-        factors = [each["real_time_factor"] for each in found if each and "parameters" in row]
-        if any(found):
+        scores = [row["sets"].get(name) for name in sets]
+        factors = [each["real_time_factor"] for each in scores if each and "parameters" in row]
+        if any(scores):
             factor = f"{float(np.median(factors)):.3f}" if factors else ""
             cost = [row.get("parameters", ""), row.get("gmacs", ""), factor, row.get("hours", "")]
-            yield [model, *cost, *(shown.format(**each) if each else "" for each in found)]
+            yield [model, *cost, *(shown.format(**each) if each else "" for each in scores)]
 
 
 def table(result: dict) -> str:
     """A table for each kind of set."""
-    blocks, machine = [], result["machine"]
+    blocks = []
     known = {name for row in result["models"].values() for name in row["sets"]}
     for title, sets in TABLES.items():
         if there := [name for name in sets if name in known]:
@@ -140,6 +137,5 @@ def table(result: dict) -> str:
         *blocks,
         f"Real-time factors of the last run: {result['threads']} thread(s).",
         PUBLISHED,
-        f"{machine['cpu']}, {machine['date']}; seed {SEED}. Made by",
-        (f"    {each}" for each in result["commands"]),
+        made_by(result, seed=SEED),
     )

@@ -1,10 +1,9 @@
-"""Tables and plot of ``neural.py``."""
+"""Tables of ``neural.py``."""
 
 from collections.abc import Iterator
 
 import numpy as np
 
-from benchmarks.kit import plot as plots
 from benchmarks.kit.table import grid, page
 
 THREADS = 2
@@ -50,9 +49,9 @@ def running_rows(result: dict) -> Iterator[list[str]]:
                 memory,
                 equal,
             ]
-            last = [cell(low, "extra_bytes", 1e6, 0), cell(low, "agreement_db", 1, 1)]
-            low_speed = [cell(low, "seconds"), ratio(theirs, low), *last]
-            yield [TITLES[name], f"{network['macs_per_second'] / 1e9:.2f}", length, *speed, *low_speed]
+            low_speed = [cell(low, "seconds"), ratio(theirs, low), cell(low, "extra_bytes", 1e6, 0)]
+            size = [TITLES[name], f"{network['macs_per_second'] / 1e9:.2f}", length]
+            yield [*size, *speed, *low_speed, cell(low, "agreement_db", 1, 1)]
 
 
 def training_rows(result: dict) -> Iterator[list[object]]:
@@ -108,27 +107,3 @@ def table(result: dict) -> str:
             ),
         ]
     return page(*blocks, "Made by " + ", ".join(f"`{each}`" for each in result["commands"]) + ".")
-
-
-def plot(result: dict) -> None:
-    """Real-time factor and memory against length."""
-    figure, (axes,) = plots.axes(1, 2, figsize=(11, 4.5), constrained_layout=True)
-    for number, (name, network) in enumerate(result["networks"].items()):
-        for each, style in zip(WHO, (":", "-", "--"), strict=True):
-            rows = {float(length): row.get(each, {}) for length, row in network["lengths"].items()}
-            points = [
-                (x, row["seconds"] / x, row["extra_bytes"] / 1e6)
-                for x, row in rows.items()
-                if "seconds" in row
-            ]
-            if points:
-                seconds, factors, megabytes = zip(*sorted(points), strict=True)
-                label = f"{TITLES[name]}, {each if each != THEIRS else PEER_OF[name]}"
-                for axis, values in zip(axes, (factors, megabytes), strict=True):
-                    axis.loglog(seconds, values, style, marker="o", ms=3, color=f"C{number}", label=label)
-    for axis, title in zip(axes, ("real-time factor", "memory on top of weights (MB)"), strict=True):
-        axis.set(xlabel="seconds of audio", title=title)
-        axis.grid(alpha=0.3, which="both")
-    axes[0].axhline(1, color="gray", lw=0.8)
-    axes[1].legend(fontsize=6)
-    plots.write(figure, "neural", dpi=120)

@@ -9,16 +9,14 @@ the development split. Beside it the trivial answer, which is always two.
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from benchmarks.kit.cards import put_scores
-from benchmarks.kit.scenes import drawn, speech
+from benchmarks.kit.scenes import drawn, items, speech
 from benchmarks.kit.table import grid, page
-from unbabble.data.dynamic import DynamicMixtures
 from unbabble.data.store import Store
 from unbabble.networks import load as networks
 from unbabble.pipelines.count import COUNTER
@@ -31,7 +29,7 @@ CONDITIONS = ("clean", "room and noise", "turns")
 SHARES = (0.01, 0.1, 0.2, 0.25, 0.3, 0.4, 0.5)
 TALKERS = (1, 2, 3)
 Windows = tuple[torch.Tensor, torch.Tensor]
-QUICK = {"items": 1}
+QUICK = {"each": 1}
 
 
 def mixtures(talkers: int, split: str, condition: str, count: int) -> Iterator[np.ndarray]:
@@ -39,9 +37,9 @@ def mixtures(talkers: int, split: str, condition: str, count: int) -> Iterator[n
         yield from conversations(talkers, split, count)
         return
     noisy = condition == "room and noise" and split == "test"  # there are no noises for development
-    mixing = drawn(split, talkers, noisy, condition != "clean", (5.0, 20.0), seconds=8.0, overlap=(0.5, 1.0))
-    items = DynamicMixtures(replace(mixing, level_spread_db=3.0), SEED)
-    yield from (items[index].mixture for index in range(count))
+    options = {"seconds": 8.0, "overlap": (0.5, 1.0), "level_spread_db": 3.0}
+    mixing = drawn(split, talkers, noisy, condition != "clean", (5.0, 20.0), **options)
+    yield from (heard[0].numpy() for heard, _ in items(mixing, count, SEED))
 
 
 def conversations(talkers: int, split: str, count: int) -> Iterator[np.ndarray]:
@@ -63,19 +61,17 @@ def conversations(talkers: int, split: str, count: int) -> Iterator[np.ndarray]:
 
 def heard(network, split: str, condition: str, count: int) -> list[list[Windows]]:
     """By number of talkers: probabilities and powers of the windows of each recording."""
-    return [
-        [
-            (network(parts), parts.square().mean(-1))
-            for mixture in mixtures(talkers, split, condition, count)
-            for parts in [windows(torch.from_numpy(mixture), network.sample_rate)]
-        ]
-        for talkers in TALKERS
-    ]
+    result: list[list[Windows]] = [[] for _ in TALKERS]
+    for talkers, those in zip(TALKERS, result, strict=True):
+        for mixture in mixtures(talkers, split, condition, count):
+            parts = windows(torch.from_numpy(mixture), network.sample_rate)
+            those.append((network(parts), parts.square().mean(-1)))
+    return result
 
 
-def confusion(found: list[list[Windows]]) -> list[list[float]]:
+def confusion(result: list[list[Windows]]) -> list[list[float]]:
     """Share of the recordings with a number of talkers (row) for which each number is counted (column)."""
-    answers = [[most_talkers(*each) for each in those] for those in found]
+    answers = [[most_talkers(*each) for each in those] for those in result]
     return [[round(each.count(number) / len(each), 3) for number in TALKERS] for each in answers]
 
 
@@ -83,24 +79,23 @@ def right(matrix: list[list[float]]) -> float:
     return sum(row[number] for number, row in enumerate(matrix)) / len(matrix)
 
 
-def measure(model: str = COUNTER, items: int = 100, card: Path | None = None) -> dict:
-    """Dev and test.
-
-    Args:
-        card: write the scores into the card of this weights file.
-    """
+def measure(model: str = COUNTER, each: int = 100, card: Path | None = None) -> dict:
+    """Dev and test."""
     network, in_use = networks.load(model).network, counting.FAIR_SHARE
-    result: dict = {"model": model, "items": items, "share": in_use}
+    result: dict = {"model": model, "items": each, "share": in_use}
     for condition in CONDITIONS:
-        found, cells = heard(network, "dev", condition, items), {}
+        found, cells = heard(network, "dev", condition, each), {}
         for counting.FAIR_SHARE in SHARES:
             cells[str(counting.FAIR_SHARE)] = right(confusion(found))
         result[f"dev, {condition}"], counting.FAIR_SHARE = cells, in_use
     for condition in CONDITIONS:
-        result[condition] = confusion(heard(network, "test", condition, items))
+        result[condition] = confusion(heard(network, "test", condition, each))
     if card:
         shares = {condition: round(right(result[condition]), 2) for condition in CONDITIONS}
-        put_scores(card, {each: {"counted_right": shares[each], "items": 3 * items} for each in CONDITIONS})
+        put_scores(
+            card,
+            {condition: {"counted_right": shares[condition], "items": 3 * each} for condition in CONDITIONS},
+        )
     return result
 
 
@@ -113,10 +108,7 @@ def table(result: dict) -> str:
     blocks += [f"In use: {result['share']:g}. Always two would be right in 33 % of each."]
     for condition in CONDITIONS:
         matrix = result[condition]
-        rows = [
-            [number, *(f"{share:.0%}" for share in row), ""]
-            for number, row in zip(TALKERS, matrix, strict=True)
-        ]
+        rows = [[number, *map("{:.0%}".format, row), ""] for number, row in zip(TALKERS, matrix, strict=True)]
         rows.append(["all", "", "", "", f"{right(matrix):.0%}"])
         blocks.append(grid(f"test, {condition}: talkers | found 1 | 2 | 3 | right in all", rows))
     machine = result["machine"]

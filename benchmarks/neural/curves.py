@@ -19,6 +19,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -42,24 +43,18 @@ COMMON = [
     "workers=0",
 ]
 SHORT = ["train.seconds=1.0", "validation.seconds=1.0"]
+NO_ROOMS = ["batch=4", "train.simulated_rooms=0", *SHORT]
+OF_SPEAKERS = ["train.speakers=4", "train.mixing.simulated_rooms=0", "validation.utterances=4"]
 RECIPES = {
     "separator": (
         ("conv_tasnet_2talkers_8k_clean", "corpora/clean_2talkers"),
         ["batch=2", "task.fixed_order_steps=100", *SHORT],
     ),
-    "counter": (
-        ("countnet", "corpora/count_1to3talkers"),
-        ["batch=4", "train.simulated_rooms=0", *SHORT],
-    ),
-    "ensemble": (
-        ("sparse_ensemble_joint", "corpora/noisy_16k"),
-        ["batch=4", "train.simulated_rooms=0", *SHORT],
-    ),
-    "embedder": (
-        ("xvector", "corpora/speakers_8k"),
-        ["train.speakers=4", "train.mixing.simulated_rooms=0", "validation.utterances=4"],
-    ),
+    "counter": (("countnet", "corpora/count_1to3talkers"), NO_ROOMS),
+    "ensemble": (("sparse_ensemble_joint", "corpora/noisy_16k"), NO_ROOMS),
+    "embedder": (("xvector", "corpora/speakers_8k"), OF_SPEAKERS),
 }
+"""Configs, and what is changed of them."""
 WAYS = ("remixit", "distillation")
 
 
@@ -83,10 +78,10 @@ def noted(losses: list[float], killed_at: int | None) -> Iterator[None]:
 
 
 def digest(tensors: dict[str, torch.Tensor]) -> str:
-    found = hashlib.sha256()
+    result = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
-        found.update(name.encode() + tensor.contiguous().numpy().tobytes())
-    return found.hexdigest()
+        result.update(name.encode() + tensor.contiguous().numpy().tobytes())
+    return result.hexdigest()
 
 
 def in_one_or_two(once, killed: bool) -> list[float]:
@@ -101,7 +96,7 @@ def in_one_or_two(once, killed: bool) -> list[float]:
     return losses
 
 
-def by_recipe(name: str, folder: Path, killed: bool) -> dict[str, object]:
+def by_recipe(name: str, folder: Path, killed: bool) -> dict[str, Any]:
     parts, changes = RECIPES[name]
     configs = [CONFIGS / f"{part}.yaml" for part in parts]
 
@@ -116,7 +111,7 @@ def by_recipe(name: str, folder: Path, killed: bool) -> dict[str, object]:
     return {"losses": losses, "validations": validations, "sha256": digest(last)}
 
 
-def adapted(method: str, folder: Path, killed: bool) -> dict[str, object]:
+def adapted(method: str, folder: Path, killed: bool) -> dict[str, Any]:
     rng, time = np.random.default_rng(0), np.arange(24 * 16000) / 16000
     voice = np.sin(2 * np.pi * 200 * time + 5 * np.sin(9 * time)) * np.sin(2.5 * time) ** 2
     path, networks = folder / "mine.wav", []
@@ -131,7 +126,7 @@ def adapted(method: str, folder: Path, killed: bool) -> dict[str, object]:
     return {"losses": losses, "sha256": digest(networks[-1].state_dict())}
 
 
-def curve(name: str, killed: bool = False) -> dict[str, object]:
+def curve(name: str, killed: bool = False) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         return (by_recipe if name in RECIPES else adapted)(name, Path(folder), killed)
 
@@ -151,25 +146,21 @@ def measure(before: dict, only: Sequence[str] = (*RECIPES, *WAYS)) -> Iterator[d
         wanted = {key: value for key, value in recorded[name].items() if key not in ("torch", "cpu")}
         compared[name] = {}
         for how in ("at a stretch", "killed"):
-            found = curve(name, how == "killed")
-            pairs = zip(found["losses"], wanted["losses"], strict=True)
-            compared[name][how] = {
-                "same": found == wanted,
-                "largest_difference": max(abs(one - other) for one, other in pairs),
-            }
+            again = curve(name, how == "killed")
+            gaps = np.abs(np.subtract(again["losses"], wanted["losses"]))
+            compared[name][how] = {"same": again == wanted, "largest_difference": float(gaps.max())}
         yield result
 
 
 def table(result: dict) -> str:
     rows = []
-    for name, found in result["compared"].items():
-        losses = result["recorded"][name]["losses"]
-        same = [
-            "every bit" if each["same"] else f"{each['largest_difference']:.2g} off"
-            for each in found.values()
-        ]
-        rows.append((name, " + ".join(RECIPES[name][0]) if name in RECIPES else "gru.2x32 by gru.2x64",
-                     f"{losses[0]:.3f}", f"{losses[-1]:.3f}", *same))  # fmt: skip
+    for name, both in result["compared"].items():
+        configs = " + ".join(RECIPES[name][0]) if name in RECIPES else "gru.2x32 by gru.2x64"
+        first, *_, last = result["recorded"][name]["losses"]
+        same = (
+            "every bit" if each["same"] else f"{each['largest_difference']:.2g} off" for each in both.values()
+        )
+        rows.append((name, configs, f"{first:.3f}", f"{last:.3f}", *same))
     head = "what learns | from | loss, step 1 | step 200 | at a stretch | killed at 130, gone on from 100"
     return page(
         "What is as before, after 200 steps: losses, validation, last weights.",

@@ -53,11 +53,13 @@ def measure(items: int = 300) -> dict:
         "clean, speed changed": drawn("train", 2, snr_db=(0.0, 20.0), **SPEED),
         "noise, rooms, speed changed": drawn("train", 2, 1, 1, (0.0, 20.0), **SPEED),
     }
-    found = {name: rate(DynamicMixtures(mixing).__getitem__, items) for name, mixing in sets.items()}
+    result = {name: rate(DynamicMixtures(mixing).__getitem__, items) for name, mixing in sets.items()}
     libri = LibriMixSet(DATA / "libri2mix_test_subset.csv", DATA / "speech/test")
-    found["LibriMix on the way, from FLAC"] = rate(lambda index: libri.example(index, 0, SECONDS), items // 3)
+    result["LibriMix on the way, from FLAC"] = rate(
+        lambda index: libri.example(index, 0, SECONDS), items // 3
+    )
     trained = {"bsrnn, bfloat16, one thread": training_rate("bsrnn")}
-    return {"mixture_seconds_per_second": found, "training": trained}
+    return {"mixture_seconds_per_second": result, "training": trained}
 
 
 def table(result: dict) -> str:

@@ -11,85 +11,59 @@ alike and then learnt in noise and rooms: fine-tuning.
     python -m benchmarks one_budget score --runs runs/budget
 """
 
-import json
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
 
-from benchmarks.kit import plot as plots
 from benchmarks.kit.claim import FOLDER
+from benchmarks.kit.process import train
 from benchmarks.kit.separated import CONDITIONS, THREE, scored
 from benchmarks.kit.separated import table as table
 from unbabble.base import weights
 from unbabble.methods.separation.sepformer import COMPACT
 
-CONV_TASNET = {
-    "filters": 256,
-    "kernel": 32,
-    "bottleneck": 128,
-    "hidden": 256,
-    "skip": 128,
-    "blocks": 7,
-    "repeats": 2,
-}
 OPTIONS: dict[str, dict] = {
     "huang2014": {"window_length": 512, "sample_rate": 8000},
     "deep_clustering": {"hidden": 128, "layers": 2, "dimension": 20, "dropout": 0.0},
-    "conv_tasnet": CONV_TASNET,
+    "conv_tasnet": {
+        "filters": 256,
+        "kernel": 32,
+        "bottleneck": 128,
+        "hidden": 256,
+        "skip": 128,
+        "blocks": 7,
+        "repeats": 2,
+    },
     "dprnn": {"filters": 64, "kernel": 16, "hidden": 64, "chunk": 100, "blocks": 3},
     "sepformer": COMPACT,
     "bsrnn": {},
 }
 STEPS = {2: 1000, 3: 300}
-COMMON = {
-    "batch": 4,
-    "optimizer": "muon",
-    "learning_rate": 1.0e-3,
-    "weight_decay": 0.01,
-    "clip_norm": 5.0,
-    "schedule": "cosine",
-    "warmup_steps": 100,
-    "average": 0.995,
-    "precision": "bfloat16",
-    "validate_every": 250,
-    "save_every": 250,
-    "workers": 0,
-    "seed": 1,
-}
+COMMON = """\
+batch: 4
+optimizer: muon
+learning_rate: 1.0e-3
+weight_decay: 0.01
+clip_norm: 5.0
+schedule: cosine
+warmup_steps: 100
+average: 0.995
+precision: bfloat16
+validate_every: 250
+save_every: 250
+workers: 0
+seed: 1"""
 
 
-def train(name: str, talkers: int, runs: Path) -> None:
-    recipe = {"method": name, "options": OPTIONS[name], "steps": STEPS[talkers]} | COMMON
+def learn(name: str, talkers: int, runs: Path) -> None:
+    """Of three talkers, from what was learnt of two."""
+    recipe = {"method": name, "options": OPTIONS[name], "steps": STEPS[talkers]} | yaml.safe_load(COMMON)
     recipe |= {"task": {"fixed_order_steps": 400}} if talkers == 2 else {}
     start = ["--from", str(runs / f"{name}-2" / "best.safetensors")] if talkers == 3 else []
-    runs.mkdir(parents=True, exist_ok=True)
-    config = runs / f"{name}-{talkers}.yaml"
-    config.write_text(yaml.safe_dump(recipe, sort_keys=False))
     corpus = FOLDER.parent / "configs" / "corpora" / f"clean_{talkers}talkers.yaml"
-    command = [sys.executable, "-m", "unbabble.cli", "train", str(config), str(corpus), *start]
-    run = ["--out", str(runs / f"{name}-{talkers}"), "--resume", "--device", "cpu"]
-    subprocess.run([*command, *run], check=True)
-
-
-def plot_learning(runs: Path) -> None:
-    """Learning curves: SI-SNR improvement on validation mixtures."""
-    figure, (axes,) = plots.axes(1, 2, figsize=(10, 4), constrained_layout=True)
-    for axis, talkers in zip(axes, STEPS, strict=True):
-        for name in OPTIONS:
-            path = runs / f"{name}-{talkers}" / "metrics.jsonl"
-            if path.is_file():
-                lines = [json.loads(line) for line in path.read_text().splitlines()]
-                steps, gains = ([line[key] for line in lines] for key in ("step", "si_snri_db"))
-                axis.plot(steps, gains, ".-", label=name)
-        axis.set(title=f"{talkers} talkers", xlabel="steps of 4 x 2.5 s")
-        axis.set_ylabel("SI-SNR improvement, validation (dB)")
-        axis.grid(alpha=0.3)
-        axis.legend(fontsize=8)
-    plots.write(figure, "one_budget", dpi=110)
+    train(recipe, runs / f"{name}-{talkers}", corpus, options=start)
 
 
 def measure(
@@ -109,10 +83,9 @@ def measure(
     """
     if what == "train":
         for name in methods:
-            train(name, talkers, runs)
+            learn(name, talkers, runs)
         return
     paths = (runs / f"{name}-{count}" / "best.safetensors" for name in OPTIONS for count in STEPS)
     models = [str(path) for path in paths if path.is_file()]
     models += [name for name in weights.packaged() if name.partition(".")[0] in OPTIONS]
     yield from scored(before, models, [*CONDITIONS, *THREE], 40, threads)
-    plot_learning(runs)

@@ -8,16 +8,19 @@ a busy machine only one thread gives ratios that mean something.
     python -m benchmarks onnx_runtime [--only NAME ...] [--repeats 5] [--seconds 1 4 30] [--threads 2]
 """
 
-import statistics
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Annotated
 
 import torch
 
 from benchmarks.kit.table import grid, page
+from benchmarks.kit.timing import by_turns
+from benchmarks.kit.timing import seconds as taken
 from unbabble.base import registry
 from unbabble.methods.separation.sepformer import COMPACT
 from unbabble.networks.onnx import OnnxEstimate, export
@@ -44,16 +47,14 @@ def compare(name: str, repeats: int, seconds: Sequence[int]) -> dict:
         estimate, lengths = OnnxEstimate(path), {}
         for length in seconds:
             mixture = torch.randn(1, 8000 * length, generator=torch.Generator().manual_seed(0))
-            turns = []
-            for _ in range(1 + repeats):
-                started = time.perf_counter()
-                network.estimate(mixture)
-                between = time.perf_counter()
-                estimate(mixture)
-                turns.append((between - started, time.perf_counter() - between))
-            ratios = sorted(ours / theirs for ours, theirs in turns[1:])  # the first warms up
-            best = dict(zip(("torch_s", "onnx_s"), map(min, zip(*turns, strict=True)), strict=True))
-            lengths[str(length)] = best | {"ratio": statistics.median(ratios), "ratios": ratios}
+            calls = {
+                "torch_s": partial(taken, network.estimate, mixture),
+                "onnx_s": partial(taken, estimate, mixture),
+            }
+            times = by_turns(calls, repeats)
+            ratios = sorted(ours / theirs for ours, theirs in zip(*times.values(), strict=True))
+            best = {key: min(each) for key, each in times.items()}
+            lengths[str(length)] = best | {"ratio": median(ratios), "ratios": ratios}
     return row | {"lengths": lengths}
 
 

@@ -1,6 +1,6 @@
 """The rows of ``few_shot.py`` that belong together, and their tables."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -16,13 +16,13 @@ networks as good as generalists with 85 % fewer parameters, from 3 s of clean sp
 
 
 def chosen(
-    rows: list[dict], students: dict[str, str], about: dict, split: str, ways: Sequence[str]
+    rows: list[dict], students: Mapping[str, str], about: dict, split: str, ways: Sequence[str]
 ) -> list[dict]:
     """The rows of these students, this teacher and these ways, in their order."""
     hashes = {name: sha256(weights) for name, weights in students.items()}
     teacher = about["teacher"]["sha256"]
     wanted = {"": 0, BEFORE: 0, **dict.fromkeys(ways, about["steps"])}
-    found = [
+    result = [
         row
         for row in rows
         if (row["split"], row["snr_db"]) == (split, about["snr_db"])
@@ -30,10 +30,10 @@ def chosen(
         and row.get("teacher", teacher) == teacher
         and row.get("steps", 0) == wanted.get(row.get("way", ""), -1)
     ]
-    there = {row["speaker"] for row in found if row["student"] in students}
+    there = {row["speaker"] for row in result if row["student"] in students}
     order, by_way = [NOISY, IDEAL, *students], ["", BEFORE, *ways]
     return sorted(
-        (row for row in found if row["speaker"] in there),
+        (row for row in result if row["speaker"] in there),
         key=lambda row: (order.index(row["student"]), by_way.index(row.get("way", ""))),
     )
 

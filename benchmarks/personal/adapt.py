@@ -38,7 +38,6 @@ def measure(
     """Person by person.
 
     Args:
-        split: dev, to choose by.
         clean: also with ten seconds of clean speech.
     """
     small, large = (networks.load(name, "enhancer").network for name in (student, teacher))

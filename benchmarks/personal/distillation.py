@@ -14,28 +14,15 @@ small part of the operations. What the table says of it is computed from the row
 """
 
 import itertools
-import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from benchmarks.kit.people import (
-    IDEAL,
-    NOISY,
-    SNRS_DB,
-    Person,
-    adapted,
-    card_of,
-    gained_by,
-    ideal,
-    own_cache,
-    people,
-    pieces,
-    sha256,
-)
+from benchmarks.kit import people
+from benchmarks.kit.people import IDEAL, NOISY, SNRS_DB, Person, gained_by, sha256
 from benchmarks.kit.people import SEED as SEED
 from benchmarks.kit.rows import Rows
 from benchmarks.personal._distilled import PRECISION, SIZES, claim, collected
@@ -45,17 +32,16 @@ from unbabble.networks import load as networks
 from unbabble.signal.metrics import si_sdr
 from unbabble.training import personal
 
-STUDENTS = [f"{size}=runs/gru_{size}_1200/best.safetensors" for size in SIZES] + ["2x64, packaged=gru.2x64"]
+STUDENTS = {size: f"runs/gru_{size}_1200/best.safetensors" for size in SIZES} | {"2x64, packaged": "gru.2x64"}
 """The packaged one has had more training than the others, which had equally many steps."""
-TEACHERS = ("Conv-TasNet=runs/conv_large/best.safetensors", "3x1024=runs/gru_3x1024/best.safetensors")
-QUICK = {"students": ["2x64=gru.2x64"], "teachers": ["band-split=bsrnn.1talker_16k"], "split": "dev"}
+TEACHERS = {"Conv-TasNet": "runs/conv_large/best.safetensors", "3x1024": "runs/gru_3x1024/best.safetensors"}
+QUICK = {"students": {"2x64": "gru.2x64"}, "teachers": {"band-split": "bsrnn.1talker_16k"}, "split": "dev"}
 QUICK |= {"speakers": 1, "steps": 10, "rows": None}
 
 
-def named(given: Sequence[str]) -> dict[str, str]:
+def there(named: Mapping[str, str]) -> dict[str, str]:
     """Those that have weights yet."""
-    pairs = dict(each.split("=", 1) for each in given)
-    return {name: path for name, path in pairs.items() if path in packaged() or Path(path).is_file()}
+    return {name: path for name, path in named.items() if path in packaged() or Path(path).is_file()}
 
 
 def gains_of(network, person: Person) -> dict[str, list[float]]:
@@ -65,21 +51,25 @@ def gains_of(network, person: Person) -> dict[str, list[float]]:
 
 def trivial(person: Person, name: str) -> dict[str, list[float]]:
     """SI-SDR of the noisy recordings, or by how much the ideal ratio mask, which knows the truth, improves it."""
-    found = []
+    result = []
     for snr_db in SNRS_DB:
-        heard_true = list(pieces(person.tested(snr_db), person.test))
+        heard_true = list(people.pieces(person.tested(snr_db), person.test))
         before = [float(si_sdr(heard, true)) for heard, true in heard_true]
-        after = [float(si_sdr(ideal(heard[0], true[0])[None], true)) for heard, true in heard_true]
-        found.append(float(np.mean(before if name == NOISY else np.subtract(after, before))))
-    return {"db": found}
+        after = [float(si_sdr(people.ideal(heard[0], true[0])[None], true)) for heard, true in heard_true]
+        result.append(float(np.mean(before if name == NOISY else np.subtract(after, before))))
+    return {"db": result}
 
 
 def learnt(person: Person, student: str, teacher: str, steps: int) -> dict[str, Any]:
     """Of a student that has learnt from the person's own recordings."""
     began, options = time.process_time(), {"student": student, "teacher": teacher, "steps": steps}
-    network, found = adapted(person.recorded(SNRS_DB), precision=PRECISION, **options)
-    told = {"kept": found.kept, "told_db": found.gain.mean_db, "core_seconds": time.process_time() - began}
-    return gains_of(network, person) | told
+    network, report = people.adapted(person.recorded(SNRS_DB), precision=PRECISION, **options)
+    decision = {
+        "kept": report.kept,
+        "told_db": report.gain.mean_db,
+        "core_seconds": time.process_time() - began,
+    }
+    return gains_of(network, person) | decision
 
 
 def add(
@@ -100,8 +90,8 @@ def add(
 
 
 def measure(
-    students: Sequence[str] = tuple(STUDENTS),
-    teachers: Sequence[str] = TEACHERS,
+    students: Mapping[str, str] = STUDENTS,
+    teachers: Mapping[str, str] = TEACHERS,
     speakers: int = 10,
     split: Literal["dev", "test"] = "test",
     steps: int = 100,
@@ -113,29 +103,19 @@ def measure(
     """Person by person.
 
     Args:
-        students: NAME=WEIGHTS; those without weights yet are left out.
+        students: weights by name; those that are not there yet are left out.
         teachers: likewise.
-        split: dev, to choose by.
-        shard: K/N, every N-th speaker, from the K-th on; several make no table.
         rows: where rows are kept, and read again.
-        note: what else there is to say of these runs, for the table.
-        minutes: begin nothing new after so long.
     """
-    os.environ["UNBABBLE_CACHE"] = own_cache("distillation")
-    first, count = map(int, shard.split("/"))
-    small, large, kept = named(students), named(teachers), Rows(rows, minutes)
-    for person in people(split, speakers, (60.0, 10.0, 180.0))[first::count]:
+    people.own_cache()
+    small, large, kept = there(students), there(teachers), Rows(rows, minutes, shard)
+    for person in kept.mine(people.people(split, speakers, (60.0, 10.0, 180.0))):
         add(kept, person, small, large, steps)
-    if count > 1:
+    if not kept.whole:
         return None
-    hashes = {name: sha256(weights) for name, weights in (small | large).items()}
-    there = collected(kept.read(), hashes, split, steps)
-    result: dict[str, Any] = {"steps": steps, "snrs_db": SNRS_DB, "split": split, "note": note, "rows": there}
-    for key, those in (("students", small), ("teachers", large)):
-        result[key] = {}
-        for name, weights in those.items():
-            found = networks.load(weights, "enhancer")
-            about = {"training": found.card.training, "sha256": hashes[name]}
-            result[key][name] = card_of(weights, found.network) | about
-    macs = {name: card["gmacs_per_second"] for name, card in result["students"].items()}
-    return result | {"claim": claim(there, list(small), list(large), macs)}
+    cards = {"students": people.cards(small), "teachers": people.cards(large)}
+    hashes = {name: card["sha256"] for those in cards.values() for name, card in those.items()}
+    about = {"steps": steps, "snrs_db": SNRS_DB, "split": split, "note": note}
+    result = collected(kept.read(), hashes, split, steps)
+    macs = {name: card["gmacs_per_second"] for name, card in cards["students"].items()}
+    return about | {"rows": result} | cards | {"claim": claim(result, list(small), list(large), macs)}

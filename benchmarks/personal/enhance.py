@@ -17,29 +17,15 @@ import numpy as np
 import torch
 
 from benchmarks.kit import peers as others
+from benchmarks.kit import people
 from benchmarks.kit.cards import put_scores
 from benchmarks.kit.claim import command
-from benchmarks.kit.people import (
-    EXAMPLES,
-    IDEAL,
-    NOISY,
-    SECONDS,
-    SNR_NAMES,
-    SNRS_DB,
-    by_snr,
-    enhancers,
-    fairness,
-    fairness_cells,
-    ideal,
-    measured,
-    recordings,
-)
-from benchmarks.kit.table import figure, grid, made_by, page
+from benchmarks.kit.people import EXAMPLES, FAIRNESS, IDEAL, NOISY, SECONDS, SNR_NAMES, SNRS_DB
+from benchmarks.kit.table import grid, made_by, page
 from unbabble.base.weights import packaged
 from unbabble.networks import load as networks
 from unbabble.networks.cost import macs_per_second, parameter_count
 from unbabble.pipelines.enhance import DEFAULTS
-from unbabble.signal.statistics import bootstrap
 
 SEED, DIGITS = 0, 3
 NETWORKS = [
@@ -60,14 +46,15 @@ def by_peers(heard: list[torch.Tensor], names: Sequence[str]) -> dict[str, tuple
     if not names or not others.present(["enhancers"]):
         return {}
     noisy = {"noisy": LEVEL * torch.stack(heard).numpy()}
-    found = others.run("enhancers", "run_enhancers.py", noisy, names, lambda path: dict(np.load(path)))
-    return {
-        name: (
-            list(torch.from_numpy(found[name]).float()),
-            float(found[f"{name}_seconds"]) / len(heard) / SECONDS,
-        )
-        for name in names
-    }
+    result = others.run("enhancers", "run_enhancers.py", noisy, names, lambda path: dict(np.load(path)))
+    factors = {name: float(result[f"{name}_seconds"]) / len(heard) / SECONDS for name in names}
+    return {name: (list(torch.from_numpy(result[name]).float()), factors[name]) for name in names}
+
+
+def timed(call: people.Enhance, noisy: torch.Tensor) -> tuple[torch.Tensor, float]:
+    """What comes out, and the real-time factor."""
+    began = time.perf_counter()
+    return call(noisy), (time.perf_counter() - began) / SECONDS
 
 
 def measure(
@@ -83,72 +70,61 @@ def measure(
 
     Args:
         merge: keep the rows of what is not run; takes no times.
-        each: recordings for each SNR.
         cards: packaged networks whose cards get their scores.
     """
-    count, calls, rows = len(SNRS_DB) * each, enhancers(models), []
+    count, calls = len(SNRS_DB) * each, people.enhancers(models)
     if merge and before.get("recordings", count) != count:
         raise SystemExit(f"The rows that are there are of {before['recordings']} recordings.")
+    rows: dict[str, list[dict]] = {name: [] for name in (*calls, *PEERS, IDEAL)}
     for snr_db in SNRS_DB:
-        found = list(recordings(split, each, snr_db))
-        for name, (voices, factor) in by_peers([noisy for noisy, *_ in found], peers).items():
-            for estimate, (noisy, voice, about) in zip(voices, found, strict=True):
-                rows.append(about | {"model": name, "factor": factor} | measured(estimate, noisy, voice))
-        for noisy, voice, about in found:
-            rows.append(about | {"model": IDEAL} | measured(ideal(noisy, voice), noisy, voice))
+        recordings = list(people.recordings(split, each, snr_db))
+        for name, (voices, factor) in by_peers([noisy for noisy, *_ in recordings], peers).items():
+            for estimate, (noisy, voice, about) in zip(voices, recordings, strict=True):
+                rows[name].append(about | {"factor": factor} | people.measured(estimate, noisy, voice))
+        for noisy, voice, about in recordings:
+            rows[IDEAL].append(about | people.measured(people.ideal(noisy, voice), noisy, voice))
             for name, call in calls.items():
-                began = time.perf_counter()
-                estimate = call(noisy)
-                factor = (time.perf_counter() - began) / SECONDS
-                rows.append(about | {"model": name, "factor": factor} | measured(estimate, noisy, voice))
+                estimate, factor = timed(call, noisy)
+                rows[name].append(about | {"factor": factor} | people.measured(estimate, noisy, voice))
         print(snr_db, flush=True)
-    table = {}
-    for name in (*calls, *PEERS, IDEAL):
-        if there := [row for row in rows if row["model"] == name]:
-            table[name] = summary(there)
-        if name in NETWORKS and name in table:
-            network = networks.load(name, "enhancer").network
-            table[name] |= {"parameters": parameter_count(network), "gmacs": macs_per_second(network) / 1e9}
+    table = {name: summary(there) for name, there in rows.items() if there}
+    for name in (each for each in NETWORKS if each in table):
+        network = networks.load(name, "enhancer").network
+        table[name] |= {"parameters": parameter_count(network), "gmacs": macs_per_second(network) / 1e9}
     if merge:  # without real-time factors: who merges has no idle machine
         new = {name: {key: row[key] for key in row if key != "factor"} for name, row in table.items()}
         kept = before.get("models", {})
         table = kept | {name: row for name, row in new.items() if name not in (NOISY, IDEAL)}
         table[IDEAL] = table.pop(IDEAL, new[IDEAL])
     for name in cards:
-        scores = {f"{snr} dB": {"si_sdri_db": table[name][snr][0]} for snr in SNR_NAMES}
-        put_scores(packaged()[name], scores)
+        put_scores(packaged()[name], {f"{snr} dB": {"si_sdri_db": table[name][snr][0]} for snr in SNR_NAMES})
     yield (before if merge else {"commands": [command()]}) | {"models": table, "recordings": count}
 
 
 def summary(rows: list[dict]) -> dict:
-    found: dict = dict(by_snr(rows))
-    found |= {metric: bootstrap([row[metric] for row in rows]) for metric in ("pesq", "estoi")}
+    result: dict = people.by_snr(rows) | people.means(rows, "pesq", "estoi")
     if "factor" in rows[0]:
-        found["factor"] = float(np.median([row["factor"] for row in rows]))
-    return found | fairness(rows)
+        result["factor"] = float(np.median([row["factor"] for row in rows]))
+    return result | people.fairness(rows)
 
 
 def table(result: dict) -> str:
-    rows, timeless = [], ""
-    for name, row in result["models"].items():
-        cells = [name, *(row.get(key, "") for key in ("parameters", "gmacs", "factor"))]
-        rows.append(
-            [*cells, *(figure(row[key]) for key in (*SNR_NAMES, "pesq", "estoi")), *fairness_cells(row)]
-        )
-        if "factor" not in row and name != IDEAL:
-            timeless = " Without a real-time factor: run later, beside other work."
+    timeless = any("factor" not in row for name, row in result["models"].items() if name != IDEAL)
     return page(
         "SI-SDR improvement in dB by input SNR, PESQ (wide band) and eSTOI (95 % interval over recordings); SI-SDR "
         "improvement of women, of men, of the worst tenth of the speakers.",
         grid(
             "model | parameters | GMAC/s | real-time factor | -5 dB | 0 dB | 5 dB | 10 dB | PESQ | eSTOI | women "
             "| men | worst speakers",
-            rows,
+            result["models"],
+            "{name} | {parameters} | {gmacs} | {factor} | {-5:.2f} | {0:.2f} | {5:.2f} | {10:.2f} | {pesq:.2f} "
+            "| {estoi:.2f} | " + FAIRNESS,
         ),
         f"{result['recordings']} recordings of {SECONDS:g} s. The dictionaries of `speech_nmf` are from {EXAMPLES} "
         "training speakers. RNNoise, DTLN (500 h), GTCRN and DeepFilterNet3 (DNS Challenge) have weights of their "
         "authors, and heard a hundred times as much speech and noise as the networks here (4.4 hours; 19 "
-        f"noises, and 320 clips more of `bsrnn.1talker_16k`).{timeless}",
+        "noises, and 320 clips more of `bsrnn.1talker_16k`)."
+        + (" Without a real-time factor: run later, beside other work." if timeless else ""),
         PUBLISHED,
         made_by(result),
     )

@@ -14,27 +14,16 @@ speaker; the worst tenth of the speakers is what the least lucky get.
       "snr, together=runs/ensemble_snr_joint/best.safetensors"
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 
 import torch
 
-from benchmarks.kit.people import (
-    IDEAL,
-    NOISY,
-    SECONDS,
-    SNR_NAMES,
-    SNRS_DB,
-    all_recordings,
-    by_snr,
-    fairness,
-    fairness_cells,
-    gained,
-    ideal,
-)
-from benchmarks.kit.table import figure, grid, made_by, page
+from benchmarks.kit import people
+from benchmarks.kit.people import FAIRNESS, IDEAL, NOISY, SNR_NAMES, SNRS_DB, gained
+from benchmarks.kit.table import grid, made_by, page
 from unbabble.networks import load as networks
 from unbabble.networks.cost import macs_per_second, parameter_count
-from unbabble.signal.statistics import bootstrap
 
 SEED, DIGITS = 0, 3
 GATE, SOFT = "gate", "soft"
@@ -43,52 +32,48 @@ KINDS = ((f"{GATE}, live", True, False), (SOFT, False, True), (GATE, False, Fals
 PUBLISHED = """\
 Published (Sivaraman & Kim, WASPAA 2021; LibriSpeech and MUSAN at 8 kHz, GRU 2x64, SI-SDR improvement): generalist
 5.69 dB; K = 2, 5, 10 groups of speakers, fine-tuned together: 7.03, 7.42, 7.69 dB."""
-QUICK = {"each": 1, "by": ["packaged=sparse_ensemble.16k"]}
+QUICK = {"each": 1, "by": {"packaged": "sparse_ensemble.16k"}}
 
 
 def gains_of(ensemble, name: str, gain) -> dict[str, float]:
     """What the gate's kinds of choice gain, and the best and the worst of the specialists."""
-    ensemble.chosen, found = -1, {}
+    ensemble.chosen, result = -1, {}
     for kind, ensemble.live, ensemble.soft in KINDS:
-        found[f"{name}: {kind}"] = gain(ensemble)
+        result[f"{name}: {kind}"] = gain(ensemble)
     each, ensemble.soft = [], False
     for number in range(len(ensemble.specialists)):
         ensemble.chosen = number
         each.append(gain(ensemble))
-    return found | {f"{name}: oracle": max(each), f"{name}: worst": min(each)}
+    return result | {f"{name}: oracle": max(each), f"{name}: worst": min(each)}
 
 
 @torch.no_grad()
 def measure(
-    by: Sequence[str], generalists: Sequence[str] = ("gru.2x64",), each: int = 30, split: str = "test"
+    by: Mapping[str, str], generalists: Sequence[str] = ("gru.2x64",), each: int = 30, split: str = "test"
 ) -> dict:
     """All at all SNRs.
 
     Args:
-        by: NAME=FILE, ensembles.
-        each: recordings for each SNR.
+        by: ensembles, by how their specialists were told apart.
     """
-    ensembles = {
-        name: networks.load(path, "enhancer").network for name, path in (one.split("=", 1) for one in by)
-    }
+    ensembles = {name: networks.load(path, "enhancer").network for name, path in by.items()}
     single = {name: networks.load(name, "enhancer").network for name in generalists}
-    rows: dict[str, list[dict]] = {}
-    for noisy, true, about in all_recordings(split, each):
+    rows: dict[str, list[dict]] = defaultdict(list)
+    for noisy, true, about in people.all_recordings(split, each):
 
         def gain(network, noisy=noisy, true=true) -> float:
             return gained(network.estimate(noisy[None])[0, 0], noisy, true)
 
-        found = {NOISY: 0.0, IDEAL: gained(ideal(noisy, true), noisy, true)}
-        found |= {name: gain(network) for name, network in single.items()}
+        result = {NOISY: 0.0, IDEAL: gained(people.ideal(noisy, true), noisy, true)}
+        result |= {name: gain(network) for name, network in single.items()}
         for name, network in ensembles.items():
-            found |= gains_of(network, name, gain)
-        for name, value in found.items():
-            rows.setdefault(name, []).append(about | {"si_sdri_db": value})
-    table: dict[str, dict] = {}
-    for name, there in rows.items():
-        table[name] = (
-            by_snr(there) | {"all": bootstrap([row["si_sdri_db"] for row in there])} | fairness(there)
-        )
+            result |= gains_of(network, name, gain)
+        for name, value in result.items():
+            rows[name].append(about | {"si_sdri_db": value, "all": value})
+    table: dict[str, dict] = {
+        name: people.by_snr(there) | people.means(there, "all") | people.fairness(there)
+        for name, there in rows.items()
+    }
     for name, network in (single | ensembles).items():
         for label in (name,) if name in single else (f"{name}: {GATE}", f"{name}: {SOFT}"):
             if name in ensembles:
@@ -98,16 +83,16 @@ def measure(
 
 
 def table(result: dict) -> str:
-    rows = []
-    for name, row in result["models"].items():
-        cells = [name, row.get("parameters", ""), row.get("mmacs", ""), figure(row["all"])]
-        rows.append([*cells, *(f"{row[snr][0]:.2f}" for snr in SNR_NAMES), *fairness_cells(row)])
-    snrs = [f"{name} dB" for name in SNR_NAMES]
+    snrs, each = [f"{name} dB" for name in SNR_NAMES], " | ".join(f"{{{name}[0]:.2f}}" for name in SNR_NAMES)
     return page(
         "SI-SDR improvement in dB by input SNR (95 % interval over recordings); of women, of men, of the worst tenth "
         "of the speakers.",
-        grid(["model", "parameters", "MMAC/s", "all", *snrs, "women", "men", "worst speakers"], rows),
-        f"{result['recordings']} recordings of {SECONDS:g} s.",
+        grid(
+            ["model", "parameters", "MMAC/s", "all", *snrs, "women", "men", "worst speakers"],
+            result["models"],
+            f"{{name}} | {{parameters}} | {{mmacs}} | {{all:.2f}} | {each} | {FAIRNESS}",
+        ),
+        f"{result['recordings']} recordings of {people.SECONDS:g} s.",
         PUBLISHED,
         made_by(result),
     )

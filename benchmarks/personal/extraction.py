@@ -12,6 +12,7 @@ SI-SDR is the higher one).
 """
 
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,8 +20,8 @@ import numpy as np
 import torch
 
 from benchmarks.kit.enrolled import SECONDS, SEPARATOR, recordings
-from benchmarks.kit.people import IDEAL, fairness, fairness_cells, ideal
-from benchmarks.kit.table import figure, grid, made_by, page
+from benchmarks.kit.people import FAIRNESS, IDEAL, fairness, ideal
+from benchmarks.kit.table import figure, filled, grid, made_by, page
 from unbabble.networks import load as networks
 from unbabble.networks.cost import parameter_count
 from unbabble.pipelines.chosen_voice import ChosenVoice
@@ -39,29 +40,25 @@ QUICK = {"each": 2, "models": [SEPARATOR]}
 
 def extractors(names: Sequence[str]) -> dict:
     """By what they are called in the table."""
-    found = {}
+    result = {}
     for name in names:
         network = load_extractor(name, "cpu")[1]
         label = Path(name).parent.name if name.endswith(".safetensors") else name
-        found[f"{label}, {EMBEDDER}" if isinstance(network, ChosenVoice) else label] = network
-    return found
+        result[f"{label}, {EMBEDDER}" if isinstance(network, ChosenVoice) else label] = network
+    return result
 
 
 @torch.no_grad()
 def measure(models: Sequence[str] = ("auto",), each: int = 50, split: str = "test") -> dict:
-    """Mixture by mixture.
-
-    Args:
-        each: mixtures for each condition.
-    """
+    """Mixture by mixture."""
     calls, separator = extractors(models), networks.load(SEPARATOR, "separator").network
-    rng, rows = np.random.default_rng(SEED), {}
+    rng, rows = np.random.default_rng(SEED), defaultdict(list)
     for condition, people, mixture, voices, enrolled in recordings(each, split):
         sexes = "same sex" if people[0]["sex"] == people[1]["sex"] else "both sexes"
         separated, guess = separator.estimate(mixture[None])[0], int(rng.integers(2))
         for number, voice in enumerate(voices):
             best = int(si_sdr(separated, voice.expand_as(separated)).argmax())
-            found = {
+            result = {
                 "mixture": (mixture, 0.0),
                 f"{SEPARATOR}, oracle": (separated[best], 0.0),
                 f"{SEPARATOR}, by chance": (separated[guess if number else 1 - guess], 0.0),
@@ -70,8 +67,8 @@ def measure(models: Sequence[str] = ("auto",), each: int = 50, split: str = "tes
             for name, network in calls.items():
                 began = time.perf_counter()
                 told = network(mixture[None, None], enrollment=enrolled[number])[0, 0]
-                found[name] = told, (time.perf_counter() - began) / SECONDS
-            for name, (estimate, factor) in found.items():
+                result[name] = told, (time.perf_counter() - began) / SECONDS
+            for name, (estimate, factor) in result.items():
                 right, wrong, before = (
                     float(si_sdr(one[None], two[None]))
                     for one, two in ((estimate, voice), (estimate, voices[1 - number]), (mixture, voice))
@@ -79,7 +76,7 @@ def measure(models: Sequence[str] = ("auto",), each: int = 50, split: str = "tes
                 silent = not estimate.any()
                 about = {"condition": condition, "sexes": sexes, "factor": factor, "silent": silent}
                 gain = {"si_sdri_db": right - before, "wrong": not silent and wrong > right}
-                rows.setdefault(name, []).append(about | people[number] | gain)
+                rows[name].append(about | people[number] | gain)
     table = {name: summary(there) for name, there in rows.items()}
     for name, network in calls.items():
         table[name]["parameters"] = parameter_count(network)
@@ -87,14 +84,14 @@ def measure(models: Sequence[str] = ("auto",), each: int = 50, split: str = "tes
 
 
 def summary(rows: list[dict]) -> dict:
-    found: dict = {}
+    result: dict = {}
     for key in ("condition", "sexes"):
         for value in sorted({row[key] for row in rows}):
             there = [row for row in rows if row[key] == value]
             shares = [float(np.mean([row[kind] for row in there])) for kind in ("wrong", "silent")]
-            found[value] = [*bootstrap([row["si_sdri_db"] for row in there if not row["silent"]]), *shares]
-    found["factor"] = float(np.median([row["factor"] for row in rows]))
-    return found | fairness([row for row in rows if not row["silent"]])
+            result[value] = [*bootstrap([row["si_sdri_db"] for row in there if not row["silent"]]), *shares]
+    result["factor"] = float(np.median([row["factor"] for row in rows]))
+    return result | fairness([row for row in rows if not row["silent"]])
 
 
 def table(result: dict) -> str:
@@ -104,7 +101,7 @@ def table(result: dict) -> str:
         for column in COLUMNS:
             shares = [f"{100 * share:.0f} %" for share in row.get(column, ())[3:]]
             cells.append(" / ".join([figure(row[column]), *shares]) if column in row else "")
-        rows.append([*cells, *fairness_cells(row)])
+        rows.append([*cells, *filled(FAIRNESS, row)])
     head = ["model", "parameters", "real-time factor", *COLUMNS, "women", "men", "worst speakers"]
     return page(
         "SI-SDR improvement in dB (95 % interval over voices that came out) / how often the other talker comes out / "

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from benchmarks.kit.enrolled import RATE, recordings
-from benchmarks.kit.table import grid, made_by, page
+from benchmarks.kit.table import figure, grid, made_by, page
 from unbabble.pipelines.extract import PERHAPS_THEM, SURELY_THEM, likeness, load_extractor
 from unbabble.pipelines.score import BlindScorer
 from unbabble.signal.metrics import si_sdr
@@ -28,12 +28,8 @@ QUICK = {"each": 2}
 
 @torch.no_grad()
 def measure(model: str = "auto", each: int = 40, splits: Sequence[str] = ("dev", "test")) -> Iterator[dict]:
-    """Split by split.
-
-    Args:
-        each: mixtures for each condition.
-    """
-    network, scorer, found = load_extractor(model, "cpu")[1], BlindScorer(), {}
+    """Split by split."""
+    network, scorer, result = load_extractor(model, "cpu")[1], BlindScorer(), {}
     for split in splits:
         outcomes: dict[str, list[tuple[float, float]]] = {case: [] for case in CASES}
         last: list[torch.Tensor] = []
@@ -51,8 +47,8 @@ def measure(model: str = "auto", each: int = 40, splits: Sequence[str] = ("dev",
                 score = scorer(mixture, voice[None], RATE)[0]
                 outcomes[case].append((likeness(voice, RATE, enrollment, RATE) or 0.0, score.si_snr_db))
             last, speakers = enrolled, here
-        found[split] = {case: shares(rows) for case, rows in outcomes.items() if rows}
-        yield {"model": model, "outcomes": found}
+        result[split] = {case: shares(rows) for case, rows in outcomes.items() if rows}
+        yield {"model": model, "outcomes": result}
 
 
 def shares(rows: list[tuple[float, float]]) -> dict:
@@ -66,12 +62,12 @@ def shares(rows: list[tuple[float, float]]) -> dict:
 
 
 def table(result: dict) -> str:
-    rows = []
-    for split, cases in result["outcomes"].items():
-        for case, row in cases.items():
-            told = ("good_by_score", "good", "word", "probably_other")
-            cells = ["{:.0f} ({:.0f} to {:.0f})".format(*(100 * each for each in row[name])) for name in told]
-            rows.append([split, case, row["voices"], *cells])
+    told = ("good_by_score", "good", "word", "probably_other")
+    rows = [
+        [split, case, row["voices"], *(figure(row[name], 0, 100) for name in told)]
+        for split, cases in result["outcomes"].items()
+        for case, row in cases.items()
+    ]
     return page(
         f"What is said of voices that `{result['model']}` extracts, in % of them (95 % intervals): called fair or "
         f"better by the score alone; now, with a likeness of {SURELY_THEM:g} or more; any word on quality; *probably "

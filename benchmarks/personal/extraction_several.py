@@ -51,19 +51,15 @@ def enrollments(each: int) -> Iterator[tuple[int, torch.Tensor]]:
 
 @torch.no_grad()
 def measure(each: int = 50) -> dict:
-    """Enrollment by enrollment.
-
-    Args:
-        each: enrollments of each kind.
-    """
-    found: dict[tuple[int, int], list[tuple[bool, bool]]] = {key: [] for key in product(COUNTS, TALKERS)}
+    """Enrollment by enrollment."""
+    result: dict[tuple[int, int], list[tuple[bool, bool]]] = {key: [] for key in product(COUNTS, TALKERS)}
     for talkers, samples in enrollments(each):
         probability = probability_of_several(Recording.of(samples[:1], RATE))
         for microphones in COUNTS:
             told = Several(probability, counted_by_array(Recording.of(samples[:microphones], RATE)))
-            found[microphones, talkers].append((told.perhaps or told.surely, told.surely))
-    shares = {str(each): [np.mean(found[each, count], 0).tolist() for count in TALKERS] for each in COUNTS}
-    return {"shares": shares, "recordings": [len(found[1, talkers]) for talkers in TALKERS]}
+            result[microphones, talkers].append((told.perhaps or told.surely, told.surely))
+    shares = {str(each): [np.mean(result[each, count], 0).tolist() for count in TALKERS] for each in COUNTS}
+    return {"shares": shares, "recordings": [len(result[1, talkers]) for talkers in TALKERS]}
 
 
 def table(result: dict) -> str:

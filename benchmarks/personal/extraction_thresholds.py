@@ -26,12 +26,8 @@ QUICK = {"each": 2}
 
 @torch.no_grad()
 def measure(models: Sequence[str] = (SEPARATOR,), each: int = 50) -> dict:
-    """Model by model.
-
-    Args:
-        each: mixtures for each condition.
-    """
-    found: dict[str, list[float]] = defaultdict(list)
+    """Model by model."""
+    result: dict[str, list[float]] = defaultdict(list)
     embedder = networks.load(EMBEDDER, "embedder").network
     for name in models:
         network, last = load_extractor(name, "cpu")[1], []
@@ -42,17 +38,20 @@ def measure(models: Sequence[str] = (SEPARATOR,), each: int = 50) -> dict:
             people = [network.enrolled(one) for one in enrolled]
             for case, persons in (("voice, enrolled", people), ("voice, the other", people[::-1])):
                 pairs = zip(kept, persons, strict=True)
-                found[case] += [float(network.likeness(voice[None, None], person)) for voice, person in pairs]
-            found["enrollment of one"] += [likeness_of_parts(embedder, one, RATE) for one in enrolled]
+                result[case] += [
+                    float(network.likeness(voice[None, None], person)) for voice, person in pairs
+                ]
+            result["enrollment of one"] += [likeness_of_parts(embedder, one, RATE) for one in enrolled]
             half = len(enrolled[0]) // 2
             turns = torch.cat([enrolled[0][:half], enrolled[1][half:]])
-            found["enrollment of two in turn"].append(likeness_of_parts(embedder, turns, RATE))
-            found["best voice, nobody of them"] += [
-                float(network.likeness(kept[None], one).max()) for one in last
-            ]
+            result["enrollment of two in turn"].append(likeness_of_parts(embedder, turns, RATE))
+            likest = [float(network.likeness(kept[None], one).max()) for one in last]
+            result["best voice, nobody of them"] += likest
             last = people
-    rows = {case: [float(np.percentile(values, level)) for level in LEVELS] for case, values in found.items()}
-    return {"cosines": {f"{case} ({len(found[case])})": row for case, row in rows.items()}}
+    rows = {
+        case: [float(np.percentile(values, level)) for level in LEVELS] for case, values in result.items()
+    }
+    return {"cosines": {f"{case} ({len(result[case])})": row for case, row in rows.items()}}
 
 
 def table(result: dict) -> str:

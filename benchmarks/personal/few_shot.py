@@ -12,27 +12,15 @@ the ideal ratio mask.
       --students tiny=runs/conv_tiny/best.safetensors small=runs/conv_small/best.safetensors ...
 """
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
 
-from benchmarks.kit.people import (
-    IDEAL,
-    NOISY,
-    RATE,
-    Person,
-    adapted,
-    card_of,
-    ideal,
-    own_cache,
-    people,
-    pieces,
-    sha256,
-)
+from benchmarks.kit import people
+from benchmarks.kit.people import IDEAL, NOISY, RATE, Person, sha256
 from benchmarks.kit.people import SEED as SEED
 from benchmarks.kit.rows import Rows
 from benchmarks.personal._few_shot_tables import BEFORE, METRICS, chosen
@@ -44,27 +32,21 @@ from unbabble.training import personal
 NAMES = ("few_shot", "few_shot_sizes", "without_clean", "few_shot_dev")
 TEST_SECONDS, OWN_SECONDS, CLEAN_SECONDS = 40.0, 90.0, (0.0, 3.0, 10.0, 30.0)
 ALONE = "fine_tuning"
+QUICK = {"split": "dev", "speakers": 1, "ways": ["distillation", ALONE], "clean": [0.0, 3.0], "steps": 5}
+QUICK |= {"rows": None}
 Heard = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """From what is heard, and what is true, (1, time) each, to what comes out."""
-QUICK = {
-    "split": "dev",
-    "speakers": 1,
-    "ways": ["distillation", ALONE],
-    "clean": [0.0, 3.0],
-    "steps": 5,
-    "rows": None,
-}
 
 
 @torch.no_grad()
 def measured(person: Person, snr_db: float, call: Heard) -> dict[str, float]:
     """Means over the pieces of the test."""
-    found: list[tuple[float, float, float]] = []
-    for heard, true in pieces(person.tested(snr_db), person.test):
+    result: list[tuple[float, float, float]] = []
+    for heard, true in people.pieces(person.tested(snr_db), person.test):
         estimate = call(heard, true)
         gain = float(si_sdr(estimate, true) - si_sdr(heard, true))
-        found.append((gain, float(pesq(estimate, true, RATE)), float(estoi(estimate, true, RATE))))
-    return dict(zip(METRICS, np.nanmean(found, 0).tolist(), strict=True))
+        result.append((gain, float(pesq(estimate, true, RATE)), float(estoi(estimate, true, RATE))))
+    return dict(zip(METRICS, np.nanmean(result, 0).tolist(), strict=True))
 
 
 def by(network) -> Heard:
@@ -74,19 +56,26 @@ def by(network) -> Heard:
 
 def learnt(person: Person, snr_db: float, seconds: float, **options) -> dict[str, float]:
     """Of a student that has learnt from the recordings, and from so much clean speech."""
-    # A third of what `adapt` is given judges, and is not learnt from.
-    network, found = adapted(
-        person.recorded([snr_db]), person.clean[: round(1.5 * seconds * RATE)], **options
-    )
-    return {"told_db": found.gain.mean_db} | measured(person, snr_db, by(network))
+    clean = person.clean[: round(1.5 * seconds * RATE)]  # a third judges, and is not learnt from
+    network, report = people.adapted(person.recorded([snr_db]), clean, **options)
+    return {"told_db": report.gain.mean_db} | measured(person, snr_db, by(network))
 
 
 def add(
-    rows: Rows, person: Person, snr_db: float, students: dict, teacher: str, jobs: list, steps: int
+    rows: Rows,
+    person: Person,
+    snr_db: float,
+    students: Mapping[str, str],
+    teacher: str,
+    jobs: Sequence[tuple[str, float]],
+    steps: int,
 ) -> None:
     """What is not there yet of a person; ``jobs`` are ways and seconds."""
     about = person.about | {"snr_db": snr_db}
-    trivial = {NOISY: lambda heard, true: heard, IDEAL: lambda heard, true: ideal(heard[0], true[0])[None]}
+    trivial = {
+        NOISY: lambda heard, true: heard,
+        IDEAL: lambda heard, true: people.ideal(heard[0], true[0])[None],
+    }
     for name, call in trivial.items():
         rows.add(about | {"student": name}, lambda call=call: measured(person, snr_db, call))
     for name, weights in students.items():
@@ -105,7 +94,7 @@ def add(
 
 
 def measure(
-    students: Sequence[str] = (f"2x64={personal.STUDENT}",),
+    students: Mapping[str, str] = {"2x64": personal.STUDENT},
     teacher: str = personal.TEACHER,
     ways: Sequence[str] = tuple(personal.ways()),
     clean: Sequence[float] = CLEAN_SECONDS,
@@ -121,29 +110,19 @@ def measure(
     """Person by person.
 
     Args:
-        students: NAME=WEIGHTS.
+        students: weights by name.
         teacher: whose word says what is noise.
         clean: seconds.
-        split: dev, to choose by.
-        shard: K/N, every N-th speaker, from the K-th on; several make no table.
         rows: where rows are kept, and read again.
-        note: what else there is to say of these runs, for the table.
-        minutes: begin nothing new after so long.
     """
-    os.environ["UNBABBLE_CACHE"] = own_cache("few-shot")
-    named, kept = dict(each.split("=", 1) for each in students), Rows(rows, minutes)
-    first, count = map(int, shard.split("/"))
+    people.own_cache()
+    kept = Rows(rows, minutes, shard)
     jobs = [(way, seconds) for way in ways for seconds in clean if seconds or way != ALONE]
-    for person in people(split, speakers, (TEST_SECONDS, 1.5 * max(CLEAN_SECONDS), OWN_SECONDS))[
-        first::count
-    ]:
-        add(kept, person, snr, named, teacher, jobs, steps)
-    if count > 1:
+    seconds = (TEST_SECONDS, 1.5 * max(CLEAN_SECONDS), OWN_SECONDS)
+    for person in kept.mine(people.people(split, speakers, seconds)):
+        add(kept, person, snr, students, teacher, jobs, steps)
+    if not kept.whole:
         return None
-    cards = {}
-    for name, weights in named.items():
-        found = networks.load(weights, "enhancer")
-        cards[name] = card_of(weights, found.network) | {"training": found.card.training}
-    about = {"snr_db": snr, "steps": steps, "note": note, "students": cards}
+    about = {"snr_db": snr, "steps": steps, "note": note, "students": people.cards(students)}
     about["teacher"] = {"name": teacher, "sha256": sha256(teacher)}
-    return about | {"rows": chosen(kept.read(), named, about, split, ways)}
+    return about | {"rows": chosen(kept.read(), students, about, split, ways)}

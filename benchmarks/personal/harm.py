@@ -13,6 +13,7 @@ recording.
 import json
 import math
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 import torch
@@ -45,13 +46,13 @@ def utterances_of(count: int) -> list[corpora.Utterance]:
     return [each for turn in turns for each in turn][:count]
 
 
-def errors(said: str, heard: str) -> tuple[int, int]:
+def errors(said: str, hypothesis: str) -> tuple[int, int]:
     """Words that must be changed, left out or put in (Levenshtein), and words said."""
-    reference, found = said.lower().split(), heard.lower().split()
-    row = list(range(len(found) + 1))
+    reference, recognised = said.lower().split(), hypothesis.lower().split()
+    row = list(range(len(recognised) + 1))
     for number, word in enumerate(reference, 1):
         before, row[0] = row[0], number
-        for place, other in enumerate(found, 1):
+        for place, other in enumerate(recognised, 1):
             before, row[place] = row[place], min(row[place] + 1, row[place - 1] + 1, before + (word != other))
     return row[-1], len(reference)
 
@@ -81,9 +82,9 @@ def measure(models: Sequence[str] = tuple(DEFAULTS), utterances: int = 30) -> di
                 clean = call(noisy[None], RATE).sources[0]
                 for label, strength in STRENGTHS.items():
                     if strength is None:
-                        found = Enhanced(name, math.inf)
-                        decide(call, Recording.of(noisy, RATE), "auto", found)
-                        strength = found.strength_db
+                        decision = Enhanced(name, math.inf)
+                        decide(call, Recording.of(noisy, RATE), "auto", decision)
+                        strength = decision.strength_db
                     enhanced, column = limited(clean, noisy, strength), f"{name}, {label}"
                     recordings[f"{number} {condition} {column}"] = enhanced.numpy()
                     if math.isfinite(snr_db):
@@ -93,13 +94,12 @@ def measure(models: Sequence[str] = tuple(DEFAULTS), utterances: int = 30) -> di
         "recogniser", "run_recogniser.py", recordings, (), lambda path: json.loads(path.read_text())
     )
     table: dict[str, dict] = {}
-    for column in ["noisy", *(f"{name}, {label}" for name in models for label in STRENGTHS)]:
-        for condition in CONDITIONS:
-            read = [
-                errors(each.text, texts[f"{number} {condition} {column}"]) for number, each in enumerate(said)
-            ]
-            worse = [gain < -LEAST_LOSS_DB for gain in gains.get((column, condition), [0.0])]
-            table.setdefault(column, {})[condition] = {"wer": rate(read), "worse": float(np.mean(worse))}
+    columns = ["noisy", *(f"{name}, {label}" for name in models for label in STRENGTHS)]
+    for column, condition in product(columns, CONDITIONS):
+        heard = [texts[f"{number} {condition} {column}"] for number in range(len(said))]
+        read = [errors(each.text, text) for each, text in zip(said, heard, strict=True)]
+        worse = [gain < -LEAST_LOSS_DB for gain in gains.get((column, condition), [0.0])]
+        table.setdefault(column, {})[condition] = {"wer": rate(read), "worse": float(np.mean(worse))}
     return {"table": table, "utterances": len(said), "words": sum(len(each.text.split()) for each in said)}
 
 

@@ -10,8 +10,7 @@ voices, where there are weights. Idle machine.
 """
 
 import tempfile
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ import torch
 
 from benchmarks.kit.people import RATE, recordings
 from benchmarks.kit.table import grid, made_by, page
+from benchmarks.kit.timing import seconds
 from unbabble.base.registry import create
 from unbabble.base.weights import packaged
 from unbabble.networks import load as networks
@@ -33,12 +33,7 @@ QUICK = {"sizes": ["2x32"], "rounds": 1, "each": 1}
 
 def typical(rounds: int, call, *arguments) -> float:
     """Times faster than real time, the median of several rounds."""
-    times = []
-    for _ in range(rounds):
-        began = time.perf_counter()
-        call(*arguments)
-        times.append(time.perf_counter() - began)
-    return SECONDS / float(np.median(times))
+    return SECONDS / float(np.median([seconds(call, *arguments) for _ in range(rounds)]))
 
 
 def in_torch(network, samples: torch.Tensor) -> None:
@@ -53,15 +48,15 @@ def in_onnx(path: Path, samples: torch.Tensor) -> torch.Tensor:
 
 
 def measure(
-    sizes: Sequence[str] = SIZES, rounds: int = 3, each: int = 10, weights: Sequence[str] = ()
+    sizes: Sequence[str] = SIZES, rounds: int = 3, each: int = 10, weights: Mapping[str, str] = {}
 ) -> dict:
     """Size by size.
 
     Args:
         each: recordings to compare eight bits on.
-        weights: NAME=FILE, where not the packaged ones.
+        weights: of sizes that are not packaged, or others.
     """
-    given = {name: name for name in packaged()} | dict(one.split("=", 1) for one in weights)
+    given = {name: name for name in packaged()} | weights
     samples = torch.randn(round(SECONDS * RATE), generator=torch.Generator().manual_seed(0))
     rows = []
     for size in sizes:
@@ -77,10 +72,8 @@ def measure(
                 row[f"onnx{bits}"] = typical(rounds, in_onnx, path, samples)
                 row[f"bytes{bits}"] = path.stat().st_size
                 if known:
-                    scores = [
-                        float(si_sdr(in_onnx(path, noisy), true[None]))
-                        for noisy, true, _ in recordings("test", each, 5.0)
-                    ]
+                    pairs = ((noisy, true) for noisy, true, _ in recordings("test", each, 5.0))
+                    scores = [float(si_sdr(in_onnx(path, noisy), true[None])) for noisy, true in pairs]
                     row[f"si_sdr{bits}"] = float(np.mean(scores))
         rows.append(row)
         print(row, flush=True)
@@ -88,11 +81,15 @@ def measure(
 
 
 def table(result: dict) -> str:
-    rows = []
-    for row in result["rows"]:
-        speeds = [f"{row[key]:.0f}" for key in ("torch", "onnx32", "onnx8")]
-        size = f"{row['bytes32'] / 1e3:.0f}, {row['bytes8'] / 1e3:.0f}"
-        loss = f"{row['si_sdr32']:.2f}, {row['si_sdr8']:.2f} dB" if "si_sdr32" in row else ""
-        rows.append([row["name"], row["parameters"], f"{row['mmacs']:.1f}", *speeds, size, loss])
-    head = "model | parameters | million MAC/s | PyTorch | ONNX Runtime | in 8 bits | kB, 32 and 8 | SI-SDR, 32 and 8"
-    return page("Times faster than real time, frame by frame, one thread.", grid(head, rows), made_by(result))
+    rows = [row | {f"kb{bits}": row[f"bytes{bits}"] / 1e3 for bits in (32, 8)} for row in result["rows"]]
+    return page(
+        "Times faster than real time, frame by frame, one thread.",
+        grid(
+            "model | parameters | million MAC/s | PyTorch | ONNX Runtime | in 8 bits | kB, 32 and 8 "
+            "| SI-SDR, 32 and 8",
+            rows,
+            "{name} | {parameters} | {mmacs:.1f} | {torch:.0f} | {onnx32:.0f} | {onnx8:.0f} | {kb32:.0f}, {kb8:.0f} "
+            "| {si_sdr32:.2f}, {si_sdr8:.2f} dB",
+        ),
+        made_by(result),
+    )

@@ -11,7 +11,7 @@ a test speaker's noisy speech falls into the same group as the clean.
 """
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,13 +31,13 @@ SPLITS = ("train", "dev", "test")
 def embedded(network: NeuralEmbedder, split: str, noisy: bool) -> dict[str, np.ndarray]:
     """The mean embedding of each speaker, of unit norm."""
     mixing = drawn(split, 1, noisy, snr_db=(0.0, 0.0), seconds=SECONDS, sample_rate=network.sample_rate)
-    mixtures, found = DynamicMixtures(mixing, SEED), {}
+    mixtures, result = DynamicMixtures(mixing, SEED), {}
     for name in map(str, mixtures.names):
         rng = np.random.default_rng([SEED, int(name) if name.isdigit() else 0])
         heard = [mixtures.drawn(rng, [name]).item.mixture for _ in range(UTTERANCES)]
         vector = network(torch.from_numpy(np.stack(heard))).mean(0)
-        found[name] = (vector / vector.norm()).numpy()
-    return found
+        result[name] = (vector / vector.norm()).numpy()
+    return result
 
 
 def clustered(vectors: np.ndarray, groups: int, seed: int) -> np.ndarray:
@@ -45,16 +45,16 @@ def clustered(vectors: np.ndarray, groups: int, seed: int) -> np.ndarray:
     best, centres = -np.inf, vectors[:groups]
     for start in range(STARTS):
         rng = np.random.default_rng([seed, start])
-        found = vectors[rng.choice(len(vectors), groups, replace=False)]
+        tried = vectors[rng.choice(len(vectors), groups, replace=False)]
         for _ in range(ROUNDS):
-            nearest = (vectors @ found.T).argmax(1)
+            nearest = (vectors @ tried.T).argmax(1)
             sums = np.stack([vectors[nearest == group].sum(0) for group in range(groups)])
             empty = np.linalg.norm(sums, axis=1) == 0
             sums[empty] = vectors[rng.choice(len(vectors), int(empty.sum()))]
-            found = sums / np.linalg.norm(sums, axis=1, keepdims=True)
-        score = (vectors @ found.T).max(1).sum()
+            tried = sums / np.linalg.norm(sums, axis=1, keepdims=True)
+        score = (vectors @ tried.T).max(1).sum()
         if score > best:
-            best, centres = score, found
+            best, centres = score, tried
     return centres
 
 
@@ -73,32 +73,31 @@ def write(path: Path, groups: dict[str, dict[str, int]]) -> None:
 
 
 def measure(
-    embedders: Sequence[str] = ("xvector=xvector.8k",),
+    embedders: Mapping[str, str] = {"xvector": "xvector.8k"},
     groups: Sequence[int] = (2, 5, 10),
     out: str = "runs/groups{}.csv",
 ) -> dict:
     """Embedder by embedder.
 
     Args:
-        embedders: NAME=WEIGHTS.
+        embedders: weights by name.
         groups: how many, each in turn.
         out: where groups are written; {} is their number.
     """
     rows = []
-    for name, weights in (each.split("=", 1) for each in embedders):
+    for name, weights in embedders.items():
         network = networks.load(weights, "embedder").network
         clean, noisy = ({split: embedded(network, split, kind) for split in SPLITS} for kind in (False, True))
         for count in groups:
             for kind, learnt in (("clean", clean), ("noisy", noisy)):
                 centres = clustered(np.stack(list(learnt["train"].values())), count, SEED)
-                found = {split: groups_of(speakers, centres) for split, speakers in clean.items()}
+                members = {split: groups_of(speakers, centres) for split, speakers in clean.items()}
                 if kind == "clean":
-                    write(Path(out.format(count)), found)
-                same = [
-                    found["test"][who] == group for who, group in groups_of(noisy["test"], centres).items()
-                ]
-                train, test = (
-                    np.bincount(list(found[each].values()), minlength=count) for each in ("train", "test")
+                    write(Path(out.format(count)), members)
+                among_noise = groups_of(noisy["test"], centres)
+                same = [members["test"][who] == group for who, group in among_noise.items()]
+                train, _, test = (
+                    np.bincount(list(its.values()), minlength=count) for its in members.values()
                 )
                 about = {"embedder": name, "groups": count, "centres": kind, "train": train.tolist()}
                 rows.append(about | {"same": bootstrap(same), "largest": float(test.max() / test.sum())})
@@ -106,19 +105,18 @@ def measure(
 
 
 def table(result: dict) -> str:
-    rows = []
-    for row in result["rows"]:
-        mean, low, high = (100 * value for value in row["same"])
-        about = [
-            row["embedder"],
-            row["groups"],
-            f"{row['centres']} speech",
-            ", ".join(map(str, row["train"])),
-        ]
-        rows.append([*about, f"{mean:.0f} % ({low:.0f} to {high:.0f})", f"{100 * row['largest']:.0f} %"])
+    rows = [
+        row | {"trained": ", ".join(map(str, row["train"])), "same": [100 * each for each in row["same"]]}
+        for row in result["rows"]
+    ]
     return page(
         f"How many of {result['speakers']} test speakers are, by {UTTERANCES} utterances of {SECONDS:g} s in noises "
         "of the test (0 dB), of the same group as by clean ones; *largest*: what the largest group alone would reach.",
-        grid("embedder | K | centres of | training speakers in each | same group | largest", rows),
+        grid(
+            "embedder | K | centres of | training speakers in each | same group | largest",
+            [row | {"largest": 100 * row["largest"]} for row in rows],
+            "{embedder} | {groups} | {centres} speech | {trained} | {same[0]:.0f} % ({same[1]:.0f} to {same[2]:.0f}) "
+            "| {largest:.0f} %",
+        ),
         made_by(result),
     )

@@ -11,25 +11,20 @@ from itertools import product
 import numpy as np
 
 from benchmarks.kit.people import examples, gained, recordings
-from benchmarks.kit.table import grid, page
+from benchmarks.kit.table import grid, made_by, page
 from unbabble.methods.enhancement.speech_nmf import SpeechNmf
 
 SEED, SNRS_DB = 0, (0.0, 10.0)
 TRIED = [("universal", *each) for each in product((100, 30), (0.0, 0.3))]
 TRIED += [("universal", 12, each) for each in (0.0, 0.1, 0.3, 0.5, 1.0)]
-TRIED += [("local", each, 0.03) for each in (100, 30)] + [
-    ("local", 12, each) for each in (0.03, 0.1, 0.3, 1.0)
-]
+TRIED += [("local", each, 0.03) for each in (100, 30)]
+TRIED += [("local", 12, each) for each in (0.03, 0.1, 0.3, 1.0)]
 """Dictionary, iterations, sparsity."""
 QUICK = {"each": 1}
 
 
 def measure(each: int = 4) -> dict:
-    """On dev.
-
-    Args:
-        each: recordings for each SNR.
-    """
+    """On dev."""
     scenes, speech, rows = [list(recordings("dev", each, snr_db)) for snr_db in SNRS_DB], examples(), []
     for tag, iterations, sparsity in TRIED:
         model = SpeechNmf(tag, speech=speech)
@@ -44,14 +39,13 @@ def measure(each: int = 4) -> dict:
 
 
 def table(result: dict) -> str:
-    rows = [
-        [tag, steps, f"{sparsity:g}", *(f"{gain:.1f}" for gain in gains)]
-        for tag, steps, sparsity, *gains in result["rows"]
-    ]
-    machine = result["machine"]
+    columns = ("tag", "iterations", "sparsity", "loud", "soft")
     return page(
         "SI-SDR improvement in dB of dev speakers in training noises, by input SNR.",
-        grid("`speech_nmf` | iterations | sparsity | 0 dB | 10 dB", rows),
-        f"{result['each']} recordings of 6 s for each SNR. {machine['cpu']}; seed {SEED}. Made by",
-        f"    {result['command']}",
+        grid(
+            "`speech_nmf` | iterations | sparsity | 0 dB | 10 dB",
+            [dict(zip(columns, row, strict=True)) for row in result["rows"]],
+            "{tag} | {iterations} | {sparsity:g} | {loud:.1f} | {soft:.1f}",
+        ),
+        made_by(result, f"{result['each']} recordings of 6 s for each SNR. "),
     )

@@ -31,14 +31,14 @@ QUICK = {"each": 2}
 def utterances(rate: int, each: int, split: str, noisy: bool) -> torch.Tensor:
     """(speaker, utterance, time)."""
     mixing = drawn(split, 1, noisy, noisy, (5.0, 20.0), seconds=SECONDS, sample_rate=rate)
-    made, found = DynamicMixtures(mixing, SEED), []
+    made, result = DynamicMixtures(mixing, SEED), []
     for number, name in enumerate(made.names):
         rng, taken = np.random.default_rng([SEED, number]), []
         for _ in range(each):
             item = made.drawn(rng, [str(name)], taken)
             taken += item.excerpts
-            found.append(item.item.mixture)
-    return torch.from_numpy(np.stack(found)).unflatten(0, (-1, each))
+            result.append(item.item.mixture)
+    return torch.from_numpy(np.stack(result)).unflatten(0, (-1, each))
 
 
 def errors(network: NeuralEmbedder, each: int, split: str) -> dict[str, float]:
@@ -46,13 +46,13 @@ def errors(network: NeuralEmbedder, each: int, split: str) -> dict[str, float]:
     heard = [utterances(network.sample_rate, each, split, noisy) for noisy in (False, True)]
     clean, noisy = (network(sounds.flatten(0, 1)) for sounds in heard)
     speaker = torch.arange(len(heard[0])).repeat_interleave(each)
-    same, found = speaker[:, None] == speaker, {}
+    same, result = speaker[:, None] == speaker, {}
     above = torch.ones_like(same).triu(1)
     apart = ~torch.eye(len(speaker), dtype=torch.bool)  # the same draw may be the same words
     trials = ((clean, clean, above), (noisy, noisy, above), (clean, noisy, apart))
     for condition, (one, other, pairs) in zip(CONDITIONS, trials, strict=True):
-        found[condition] = 100 * equal_error_rate((one @ other.T)[pairs], same[pairs])
-    return found
+        result[condition] = 100 * equal_error_rate((one @ other.T)[pairs], same[pairs])
+    return result
 
 
 def measure(models: Sequence[str] = (), each: int = 8, split: str = "test", cards: bool = False) -> dict:
@@ -61,7 +61,6 @@ def measure(models: Sequence[str] = (), each: int = 8, split: str = "test", card
     Args:
         models: the packaged ones by default.
         each: utterances of a speaker.
-        cards: put the scores into the packaged networks' cards.
     """
     installed = [name for name in packaged() if registry.kinds_of(name)[0].name == "embedder"]
     rows = {}
@@ -75,12 +74,12 @@ def measure(models: Sequence[str] = (), each: int = 8, split: str = "test", card
 
 
 def table(result: dict) -> str:
-    rows = [
-        [name, row["parameters"], *(f"{row[each]:.1f}" for each in CONDITIONS)]
-        for name, row in result["models"].items()
-    ]
     return page(
         "Equal error rate, per cent; chance 50.",
-        grid(["model", "parameters", *CONDITIONS], rows),
+        grid(
+            ["model", "parameters", *CONDITIONS],
+            result["models"],
+            "{name} | {parameters} | " + " | ".join(f"{{{each}:.1f}}" for each in CONDITIONS),
+        ),
         made_by(result, f"{result.get('each', 8)} utterances of {SECONDS:g} s of each speaker. "),
     )

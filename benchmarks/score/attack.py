@@ -8,6 +8,8 @@ little: scoring the estimate with a little noise added.
     python -m benchmarks attack
 """
 
+from collections import defaultdict
+
 import numpy as np
 import torch
 
@@ -45,40 +47,38 @@ def noisy(estimates: torch.Tensor, level_db: float, seed: int = SEED) -> torch.T
 
 
 def measure(scorer: str = "auto", items: int = 12, steps: int = 60) -> dict:
-    network, rows, sets = BlindScorer(scorer).network, {}, sets_to_test()
+    network, rows, sets = BlindScorer(scorer).network, defaultdict(list), sets_to_test()
     for name in ("clean", "noisy, reverberant"):
         for number in range(items):
             item = next(each for each in sets[name].of(number) if each.separator == SINGLE)
             mixture, estimates = torch.from_numpy(item.mixture), torch.from_numpy(item.estimates)
             changed = {"as separated": estimates}
             for level in LEVELS_DB:
-                found = attacked(network, mixture, estimates, level, steps)
-                changed[f"attacked, {level:g} dB"] = found
-                changed[f"random noise, {level:g} dB"] = noisy(estimates, level)
-                changed[f"attacked, {level:g} dB, then noise at {level + 5:g} dB"] = noisy(
-                    found, level + 5, 1
-                )
+                attack, label = attacked(network, mixture, estimates, level, steps), f"attacked, {level:g} dB"
+                changed |= {label: attack, f"random noise, {level:g} dB": noisy(estimates, level)}
+                changed[f"{label}, then noise at {level + 5:g} dB"] = noisy(attack, level + 5, 1)
             for label, each in changed.items():
                 score = float(network(mixture[None], each[None])[0].mean())
-                rows.setdefault(label, []).append(
-                    (score, truth(item._replace(estimates=each.numpy())).mean())
-                )
+                rows[label].append((score, truth(item._replace(estimates=each.numpy())).mean()))
             print(name, number, flush=True)
-    means = {label: np.mean(each, 0).tolist() for label, each in rows.items()}
+    columns = ("score_db", "true_db")
     return {
-        "estimates": {label: {"score_db": score, "true_db": true} for label, (score, true) in means.items()}
+        "estimates": {
+            name: dict(zip(columns, np.mean(its, 0).tolist(), strict=True)) for name, its in rows.items()
+        }
     }
 
 
 def table(result: dict) -> str:
-    rows = [
-        [
-            label,
-            *(f"{each:.1f}" for each in (row["score_db"], row["true_db"], row["score_db"] - row["true_db"])),
-        ]
-        for label, row in result["estimates"].items()
-    ]
+    rows = {
+        name: row | {"fooled_db": row["score_db"] - row["true_db"]}
+        for name, row in result["estimates"].items()
+    }
     return page(
-        grid("estimates | estimated SI-SNR, dB | true, dB | fooled by, dB", rows),
+        grid(
+            "estimates | estimated SI-SNR, dB | true, dB | fooled by, dB",
+            rows,
+            "{name} | {score_db:.1f} | {true_db:.1f} | {fooled_db:.1f}",
+        ),
         f"Made by `{result['command']}`, seed {SEED}.",
     )

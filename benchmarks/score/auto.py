@@ -15,7 +15,7 @@ from collections import defaultdict
 import numpy as np
 
 from benchmarks.kit.auto import RATE, SEED, chooser, improvement, scenes, tried
-from benchmarks.kit.table import figure, grid, page
+from benchmarks.kit.table import figure, grid, made_by, page
 from unbabble.pipelines.recording import Recording
 from unbabble.signal.statistics import bootstrap
 
@@ -57,13 +57,13 @@ def measure(split: str = "test", each: int = 12, array: int = 4) -> dict:
         if number % 20 == 0:
             print(number, label, flush=True)
     figures = {name: bootstrap(values) for name, values in gains_of(rows).items()}
-    fixed = max(found.value for name, found in figures.items() if name.startswith("always"))
+    fixed = max(result.value for name, result in figures.items() if name.startswith("always"))
     gap = figures["oracle"].value - fixed
     shown = ("auto", "oracle", "random", RULE)
     return {
         "recordings": len(rows),
         "gains": {
-            name: dict(zip(("mean", "low", "high"), found, strict=True)) for name, found in figures.items()
+            name: dict(zip(("mean", "low", "high"), result, strict=True)) for name, result in figures.items()
         },
         "recovered": (figures["auto"].value - fixed) / gap if gap else float("nan"),
         "by_kind": {
@@ -85,6 +85,5 @@ def table(result: dict) -> str:
         grid(["recordings", *columns], kinds),
         "*oracle*: for each recording the candidate that the truth puts first. *random*: their mean. *always*: that\n"
         "one, where it can separate all recordings. *counted, then by rule*: what `auto` was without a scorer.",
-        f"{result['recordings']} recordings. {result['machine']['cpu']}, {result['machine']['date']}; seed {SEED}.\n"
-        f"Made by\n\n    {result['command']}",
+        made_by(result, f"{result['recordings']} recordings. ", SEED),
     )

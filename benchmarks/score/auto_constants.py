@@ -32,11 +32,11 @@ QUICK = {"each": 1, "array": 0, "counted": 2}
 def confusion(microphones: int, each: int) -> list[list[float]]:
     """Share of the recordings of 1, 2, 3 talkers (columns) of which one, two, three or more are found (rows)."""
     model, most = separating.load(choose.ARRAY[0], "cpu"), choose.MOST_TALKERS
-    found = np.zeros((most, most))
+    result = np.zeros((most, most))
     for talkers, noisy in product(range(1, most + 1), (0, 1)):
-        for _, heard, _ in made("", SPLIT, talkers, noisy, 1, microphones, each // 2):
-            found[min(len(model(heard, RATE).sources), most) - 1, talkers - 1] += 1
-    return (found / found.sum(0)).tolist()
+        for _, heard, _ in made("", SPLIT, talkers, (noisy, 1), microphones, each // 2):
+            result[min(len(model(heard, RATE).sources), most) - 1, talkers - 1] += 1
+    return (result / result.sum(0)).tolist()
 
 
 def evidence(each: int, array: int) -> list[dict]:
@@ -59,13 +59,13 @@ def evidence(each: int, array: int) -> list[dict]:
 
 def gained(rows: list[dict], caution: float, head_start_db: float, doubt: float, tables: dict) -> float:
     """Mean SI-SDRi in dB of what these constants choose."""
-    found = []
+    result = []
     for row in rows:
         shares = choose.talkers(row["heard"], row["counted"], row["microphones"], doubt, tables)
         options = (row["own"], shares, caution, head_start_db)
         values = [choose.worth_db(each, *options) for each in row["candidates"]]
-        found.append(row["gains"][int(np.argmax(values))])
-    return float(np.mean(found))
+        result.append(row["gains"][int(np.argmax(values))])
+    return float(np.mean(result))
 
 
 def measure(each: int = 12, array: int = 4, counted: int = 60) -> dict:
@@ -115,7 +115,8 @@ def table(result: dict) -> str:
         f"Oracle: {result['oracle']:.2f}.",
         grid(
             "caution | head start, dB | doubt | SI-SDRi",
-            [[*(f"{row[name]:g}" for name in TRIED), f"{row['gain']:.2f}"] for row in result["best"]],
+            result["best"],
+            "{caution:g} | {head_start_db:g} | {doubt:g} | {gain:.2f}",
         ),
         "The best that each value allows:",
         (f"- {name}: {told}" for name, told in allowed.items()),

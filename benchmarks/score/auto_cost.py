@@ -15,16 +15,16 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from itertools import product
 from typing import Any
 from unittest.mock import patch
 
-import numpy as np
 import torch
 
 from benchmarks.kit.auto import CONDITIONS, RATE, SEED, TALKERS, chooser, improvement, made
-from benchmarks.kit.scenes import drawn
+from benchmarks.kit.scenes import drawn, items
 from benchmarks.kit.table import figure, grid, made_by, page
-from unbabble.data.dynamic import DynamicMixtures
+from benchmarks.kit.timing import seconds
 from unbabble.pipelines import choose
 from unbabble.pipelines.recording import Recording
 from unbabble.pipelines.score import BlindScorer
@@ -38,12 +38,7 @@ QUICK = {"lengths": [12.0], "rounds": 1, "each": 1}
 def processor_seconds(call: Callable[[], Any], rounds: int) -> float:
     """The least of several runs; one more before them loads what is loaded once."""
     call()
-    spent = []
-    for _ in range(rounds):
-        began = time.process_time()
-        call()
-        spent.append(time.process_time() - began)
-    return min(spent)
+    return min(seconds(call, clock=time.process_time) for _ in range(rounds))
 
 
 def all_tried(auto: choose.AutoModel, recording: Recording) -> tuple[Separation, choose.Candidate]:
@@ -54,20 +49,19 @@ def all_tried(auto: choose.AutoModel, recording: Recording) -> tuple[Separation,
     return separations[best], candidates[best]
 
 
-def costs(seconds: float, talkers: int, rounds: int) -> dict:
+def costs(length: float, talkers: int, rounds: int) -> dict:
     """Of one recording."""
     auto, scorer = chooser(), BlindScorer()
     options = {"seconds": PIECE_SECONDS, "overlap": (0.7, 1.0), "microphones": 1}
-    mixtures = DynamicMixtures(drawn("test", talkers, 0, 0, **options), SEED)
-    pieces = [mixtures[number].mixture for number in range(math.ceil(seconds / PIECE_SECONDS))]
-    heard = torch.from_numpy(np.concatenate(pieces, -1))[..., : round(seconds * RATE)]
+    pieces = items(drawn("test", talkers, **options), math.ceil(length / PIECE_SECONDS), SEED)
+    heard = torch.cat([piece for piece, _ in pieces], -1)[..., : round(length * RATE)]
 
     def scored(model: Callable[[Recording], Separation]) -> str:
         recording = Recording.of(heard, RATE)
-        found = model(recording)
-        if not getattr(found, "scores", []):
-            scorer.of(recording, found.sources)
-        return found.model
+        result = model(recording)
+        if not getattr(result, "scores", []):
+            scorer.of(recording, result.sources)
+        return result.model
 
     def exhaustive(recording: Recording) -> Separation:
         _, best = all_tried(auto, recording)
@@ -76,10 +70,10 @@ def costs(seconds: float, talkers: int, rounds: int) -> dict:
     ends = scored(auto)
     name = choose.DEFAULT_SINGLE[2] if ends == choose.UNCHANGED else ends
     named = choose.load(name, device="cpu")
-    whole = seconds <= choose.WHOLE_SECONDS
+    whole = length <= choose.WHOLE_SECONDS
     before = (lambda: all_tried(auto, Recording.of(heard, RATE))) if whole else (lambda: scored(exhaustive))
     return {
-        "seconds": seconds,
+        "seconds": length,
         "talkers": talkers,
         "ends_with": ends,
         "named_s": processor_seconds(lambda: scored(named), rounds),
@@ -94,17 +88,15 @@ def measure(lengths: Sequence[float] = (12.0, 60.0), rounds: int = 3, each: int 
     Args:
         lengths: of the recordings, in seconds.
         rounds: runs of which the least counts.
-        each: recordings of each kind whose gains are compared.
     """
     rows = []
-    for seconds in lengths:
-        for talkers in TALKERS:
-            rows.append(costs(seconds, talkers, rounds))
-            print(rows[-1], flush=True)
+    for length, talkers in product(lengths, TALKERS):
+        rows.append(costs(length, talkers, rounds))
+        print(rows[-1], flush=True)
     auto, gains = chooser(), {"early": [], "all tried": []}
     for talkers in TALKERS:
         for name, shares in CONDITIONS.items():
-            for _, heard, sources in made(f"{talkers}, {name}", "test", talkers, *shares, 1, each):
+            for _, heard, sources in made(name, "test", talkers, shares, 1, each):
                 recording = Recording.of(heard, RATE)
                 late, _ = all_tried(auto, recording)
                 early = auto(recording).sources
@@ -117,21 +109,26 @@ def measure(lengths: Sequence[float] = (12.0, 60.0), rounds: int = 3, each: int 
         "rows": rows,
         "recordings": len(lost),
         "gains": {
-            label: dict(zip(("mean", "low", "high"), found, strict=True)) for label, found in figures.items()
+            label: dict(zip(("mean", "low", "high"), result, strict=True))
+            for label, result in figures.items()
         },
     }
 
 
 def table(result: dict) -> str:
-    rows = []
-    for row in result["rows"]:
-        times = [f"{row[key]:.2f}" for key in ("named_s", "early_s", "all_tried_s")]
-        over = [f"{row[key] / row['named_s']:.2f}" for key in ("early_s", "all_tried_s")]
-        rows.append([f"{row['seconds']:g}", str(row["talkers"]), row["ends_with"], *times, *over])
+    rows = [
+        row | {key: row[f"{key}_s"] / row["named_s"] for key in ("early", "all_tried")}
+        for row in result["rows"]
+    ]
     gains = [[label, figure(list(each.values()))] for label, each in result["gains"].items()]
     return page(
         "Processor time in s, and how many times that of the named model with which it ends:",
-        grid("recording, s | talkers | ends with | named | early | all tried | early | all tried", rows),
+        grid(
+            "recording, s | talkers | ends with | named | early | all tried | early | all tried",
+            rows,
+            "{seconds:g} | {talkers} | {ends_with} | {named_s:.2f} | {early_s:.2f} | {all_tried_s:.2f} "
+            "| {early:.2f} | {all_tried:.2f}",
+        ),
         f"Mean SI-SDRi in dB (95 % interval) on {result['recordings']} recordings of one microphone:",
         grid("chosen | SI-SDRi", gains),
         made_by(result, "One thread. ", SEED),

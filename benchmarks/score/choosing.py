@@ -12,49 +12,39 @@ intervals over recordings.
       adaptive_dae=runs/adaptive_dae/best.safetensors
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 
-from benchmarks.kit.people import (
-    RATE,
-    SECONDS,
-    SEED,
-    SNR_NAMES,
-    all_recordings,
-    enhancers,
-    fairness,
-    fairness_cells,
-    measured,
-)
-from benchmarks.kit.table import figure, grid, made_by, page
+from benchmarks.kit import people
+from benchmarks.kit.people import FAIRNESS, RATE
+from benchmarks.kit.people import SEED as SEED
+from benchmarks.kit.table import grid, made_by, page
 from unbabble.pipelines.enhance import BLIND, load_chooser
-from unbabble.signal.statistics import bootstrap
 
 DIGITS = 3
 MODELS = ("gru.2x64", "sparse_ensemble.16k", "bsrnn.1talker_16k")
-JUDGES = (BLIND, "quality_net=quality_net.16k", "adaptive_dae=adaptive_dae.16k")
+JUDGES = {BLIND: BLIND, "quality_net": "quality_net.16k", "adaptive_dae": "adaptive_dae.16k"}
 CHANCE, ORACLE, GAIN = "by chance", "oracle", "si_sdri_db"
 QUICK = {"each": 1}
 
 
 @torch.no_grad()
 def measure(
-    models: Sequence[str] = MODELS, judges: Sequence[str] = JUDGES, each: int = 30, split: str = "test"
+    models: Sequence[str] = MODELS, judges: Mapping[str, str] = JUDGES, each: int = 30, split: str = "test"
 ) -> dict:
     """Recording by recording.
 
     Args:
-        judges: NAME=WEIGHTS.
-        each: recordings for each SNR.
+        judges: by name, their weights.
     """
-    calls, named = enhancers(models), (judge.partition("=") for judge in judges)
-    choosers = {name: load_chooser(path or name) for name, _, path in named}
-    rng, rows = np.random.default_rng(SEED), {}
-    for noisy, true, about in all_recordings(split, each):
+    calls, choosers = people.enhancers(models), {name: load_chooser(path) for name, path in judges.items()}
+    rng, rows = np.random.default_rng(SEED), defaultdict(list)
+    for noisy, true, about in people.all_recordings(split, each):
         voices = {name: call(noisy) for name, call in calls.items()}
-        figures = {name: measured(voice, noisy, true) for name, voice in voices.items()}
+        figures = {name: people.measured(voice, noisy, true) for name, voice in voices.items()}
         taken = {
             by: max(voices, key=lambda name, judge=judge: judge(noisy, voices[name], RATE))
             for by, judge in choosers.items()
@@ -62,31 +52,29 @@ def measure(
         taken[CHANCE] = str(rng.choice(list(voices)))
         taken[ORACLE] = max(figures, key=lambda name: figures[name][GAIN])
         for by, name in (taken | {name: name for name in voices}).items():
-            rows.setdefault(by, []).append(about | {"agrees": float(name == taken[ORACLE])} | figures[name])
+            rows[by].append(about | {"agrees": float(name == taken[ORACLE])} | figures[name])
     best = max(calls, key=lambda name: np.mean([row[GAIN] for row in rows[name]]))
-    table = {}
-    for by, there in rows.items():
-        table[by] = {key: bootstrap([row[key] for row in there]) for key in (GAIN, "pesq", "estoi", "agrees")}
-        pairs = zip(there, rows[best], strict=True)
-        table[by] |= {"ahead": bootstrap([mine[GAIN] - its[GAIN] for mine, its in pairs])} | fairness(there)
+    for there in rows.values():
+        for mine, its in zip(there, rows[best], strict=True):
+            mine["ahead"] = mine[GAIN] - its[GAIN]
+    columns = (GAIN, "pesq", "estoi", "agrees", "ahead")
+    table = {by: people.means(there, *columns) | people.fairness(there) for by, there in rows.items()}
     return {"best": best, "recordings": len(rows[best]), "table": table}
 
 
 def table(result: dict) -> str:
-    rows = []
-    for by, row in result["table"].items():
-        cells = [
-            figure(row[key], digits) for key, digits in ((GAIN, 2), ("ahead", 2), ("pesq", 2), ("estoi", 3))
-        ]
-        rows.append([by, *cells, f"{100 * row['agrees'][0]:.0f} %", *fairness_cells(row)])
+    rows = {by: row | {"agreeing": 100 * row["agrees"][0]} for by, row in result["table"].items()}
     return page(
-        f"Mean over input SNRs of {', '.join(SNR_NAMES)} dB (95 % interval over recordings); "
+        f"Mean over input SNRs of {', '.join(people.SNR_NAMES)} dB (95 % interval over recordings); "
         "SI-SDR improvement of women, of men, of the worst tenth of the speakers.",
         grid(
             f"chosen by | SI-SDR improvement, dB | over `{result['best']}` | PESQ | eSTOI | agrees with the oracle "
             "| women | men | worst speakers",
             rows,
+            "{name} | {si_sdri_db:.2f} | {ahead:.2f} | {pesq:.2f} | {estoi:.3f} | {agreeing:.0f} % | "
+            + FAIRNESS,
         ),
-        f"{result['recordings']} recordings of {SECONDS:g} s; the noisy recording is among those to choose from.",
+        f"{result['recordings']} recordings of {people.SECONDS:g} s; the noisy recording is among those to choose "
+        "from.",
         made_by(result),
     )

@@ -16,9 +16,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
-from benchmarks.kit.scenes import drawn
+from benchmarks.kit.scenes import drawn, items
 from benchmarks.kit.table import figure, grid, made_by, page
-from unbabble.data.dynamic import DynamicMixtures
 from unbabble.pipelines.enhance import STRENGTHS_DB, limited, load_enhancer, score_of_enhanced
 from unbabble.pipelines.score import BlindScorer, VoiceScore
 from unbabble.signal.metrics import si_sdr
@@ -35,10 +34,8 @@ Row = tuple[float, float, dict[float, tuple[VoiceScore, VoiceScore, float]]]
 def rows_of(model: str, split: str, each: int) -> Iterator[Row]:
     scorer, enhancer = BlindScorer(), load_enhancer(model, "cpu")
     for echoing in (0.0, 1.0):
-        options = {"seconds": SECONDS, "sample_rate": RATE}
-        made = DynamicMixtures(drawn(split, 1, 1.0, echoing, (-5.0, 25.0), **options), SEED)
-        for item in (made[index] for index in range(each)):
-            noisy, voice = torch.from_numpy(item.mixture).float(), torch.from_numpy(item.sources[0]).float()
+        mixing = drawn(split, 1, 1.0, echoing, (-5.0, 25.0), seconds=SECONDS, sample_rate=RATE)
+        for (noisy,), (voice,) in items(mixing, each, SEED):
             clean = enhancer(noisy[None], RATE).sources[0]
             before = scorer(noisy, noisy[None], RATE)[0]
             after = {}
@@ -67,7 +64,7 @@ def measure(each: int = 30, splits: Sequence[str] = ("dev", "test")) -> Iterator
     Args:
         each: recordings with a room, and without.
     """
-    found = {}
+    result = {}
     for split in splits:
         rows = [row for model in MODELS for row in rows_of(model, split, each)]
         cases = [(before, *case) for _, before, after in rows for case in after.values()]
@@ -86,8 +83,8 @@ def measure(each: int = 30, splits: Sequence[str] = ("dev", "test")) -> Iterator
                 "gain_db": bootstrap(gains),
                 "harmed": bootstrap((gains < HARM_DB).astype(float)),
             }
-        yield {"splits": found | {split: table}}
-        found[split] = table
+        yield {"splits": result | {split: table}}
+        result[split] = table
 
 
 def table(result: dict) -> str:

@@ -15,7 +15,7 @@ import torch
 from benchmarks.kit.cards import put_scores
 from benchmarks.kit.people import RATE, SECONDS, all_recordings, enhancers
 from benchmarks.kit.people import SEED as SEED
-from benchmarks.kit.table import figure, grid, made_by, page
+from benchmarks.kit.table import grid, made_by, page
 from unbabble.base.weights import packaged
 from unbabble.methods.adaptation.data_purification import frame_snr_db
 from unbabble.methods.quality.frame_snr import LIMIT_DB, SILENT_DB
@@ -35,12 +35,7 @@ QUICK = {"each": 1}
 
 @torch.no_grad()
 def measure(each: int = 30, split: str = "test", cards: bool = False) -> dict:
-    """Recording by recording.
-
-    Args:
-        each: recordings for each SNR.
-        cards: put the errors into the packaged networks' cards.
-    """
+    """Recording by recording."""
     frames, quality = (networks.load(name).network for name in (FRAMES, QUALITY))
     blind, calls = load_chooser(BLIND), enhancers(MODELS)
     by_frame, by_voice = [], []
@@ -53,15 +48,11 @@ def measure(each: int = 30, split: str = "test", cards: bool = False) -> dict:
             FRAMES: frames.snr_db(noisy[None] / noisy.square().mean().sqrt())[0],
             f"what {LARGE} says": frame_snr_db(voices[LARGE][None], (noisy - voices[LARGE])[None])[0],
         }
-        by_frame.append(
-            {key: value.clamp(-LIMIT_DB, LIMIT_DB)[sounds].numpy() for key, value in told.items()}
-        )
+        clamped = {key: value.clamp(-LIMIT_DB, LIMIT_DB) for key, value in told.items()}
+        by_frame.append({key: value[sounds].numpy() for key, value in clamped.items()})
         for voice in voices.values():
-            row = {
-                "true": float(pesq(voice[None], true[None], RATE)),
-                QUALITY: float(quality(voice[None])[0]),
-            }
-            by_voice.append(row | {BLIND: blind(noisy, voice, RATE)})
+            row = {"true": float(pesq(voice[None], true[None], RATE)), BLIND: blind(noisy, voice, RATE)}
+            by_voice.append(row | {QUALITY: float(quality(voice[None])[0])})
     table = {"frames": summary(by_frame, FRAMES), "quality": summary(by_voice, QUALITY)}
     if cards:
         for kind, name, key in (("frames", FRAMES, "error_db"), ("quality", QUALITY, "error")):
@@ -72,16 +63,14 @@ def measure(each: int = 30, split: str = "test", cards: bool = False) -> dict:
 def summary(rows: list[dict], meter: str) -> dict[str, dict]:
     """By what tells it, the meter first: mean absolute error over recordings, and correlation."""
     true = np.concatenate([np.atleast_1d(row["true"]) for row in rows])
-    found: dict[str, dict] = {
-        meter: {},
-        "median": {"error": errors([np.median(true) - row["true"] for row in rows])},
-    }
+    result: dict[str, dict] = {meter: {}}
+    result["median"] = {"error": errors([np.median(true) - row["true"] for row in rows])}
     for name in (each for each in rows[0] if each != "true"):
         told = np.concatenate([np.atleast_1d(row[name]) for row in rows])
-        found[name] = {"correlation": float(np.corrcoef(told, true)[0, 1])}
+        result[name] = {"correlation": float(np.corrcoef(told, true)[0, 1])}
         if name != BLIND:
-            found[name]["error"] = errors([row[name] - row["true"] for row in rows])
-    return found
+            result[name]["error"] = errors([row[name] - row["true"] for row in rows])
+    return result
 
 
 def errors(wrong: list) -> tuple[float, float, float]:
@@ -91,11 +80,8 @@ def errors(wrong: list) -> tuple[float, float, float]:
 def table(result: dict) -> str:
     blocks = []
     for key, title in TITLES.items():
-        rows = [
-            (name, figure(row["error"]) if "error" in row else "", row.get("correlation", ""))
-            for name, row in result["table"][key].items()
-        ]
-        blocks += [f"{title}.", grid("told by | mean absolute error | correlation", rows)]
+        head, cells = "told by | mean absolute error | correlation", "{name} | {error:.2f} | {correlation}"
+        blocks += [f"{title}.", grid(head, result["table"][key], cells)]
     return page(
         *blocks,
         f"{result['recordings']} recordings of {SECONDS:g} s; enhancers: {', '.join(result['models'])}.",

@@ -17,12 +17,11 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
-from benchmarks.kit.auto import CONDITIONS, RATE, SECONDS, Scene, chooser, improvement
+from benchmarks.kit.auto import CONDITIONS, RATE, Scene, chooser, improvement, made
 from benchmarks.kit.scenes import RATE as ARRAY_RATE
-from benchmarks.kit.scenes import drawn, load_mixtures
+from benchmarks.kit.scenes import load_mixtures
 from benchmarks.kit.table import figure, grid, made_by, page
 from unbabble.base.audio import Audio
-from unbabble.data.dynamic import DynamicMixtures
 from unbabble.pipelines import choose
 from unbabble.signal.statistics import bootstrap
 
@@ -33,13 +32,9 @@ QUICK = {"each": 1, "several": 1}
 
 def scenes(split: str, talkers: int, microphones: int, each: int, seed: int) -> Iterator[Scene]:
     """``each`` recordings of every condition that so many microphones have."""
-    options = {"seconds": SECONDS, "overlap": (0.7, 1.0), "microphones": microphones}
-    for noisy, echoing in CONDITIONS.values():
-        if echoing or microphones == 1:
-            made = DynamicMixtures(drawn(split, talkers, noisy, echoing, **options), seed)
-            for item in (made[index] for index in range(each)):
-                heard = torch.from_numpy(np.atleast_2d(item.mixture))
-                yield f"{talkers}", heard, torch.from_numpy(item.sources)
+    for shares in CONDITIONS.values():
+        if shares[1] or microphones == 1:
+            yield from made(f"{talkers}", split, talkers, shares, microphones, each, seed)
 
 
 def counted(microphones: int, each: int, seed: int) -> Iterator[Scene]:
@@ -62,29 +57,26 @@ def measure(each: int = 8, several: int = 4, split: str = "test", seed: int = 1)
         each: recordings of one talker, of each condition and number of microphones.
         several: of two, and of three talkers.
     """
-    auto, found = chooser(), {}
+    auto, result = chooser(), {}
     for talkers in TALKERS:
         for microphones in (1, *ARRAYS):
             count = each if talkers == 1 else several
             sets = [(scenes(split, talkers, microphones, count, seed), RATE)]
             if talkers == 1 and microphones > 1:
                 sets.append((counted(microphones, 2 * each, seed), ARRAY_RATE))
-            for scene, rate in ((one, rate) for made, rate in sets for one in made):
+            for scene, rate in ((one, rate) for those, rate in sets for one in those):
                 now = before = outcome(auto, scene, rate)
                 if now[1] == 1:
                     with patch.object(choose, "alone", return_value=False):
                         before = outcome(auto, scene, rate)
-                rows = found.setdefault(scene[0], {}).setdefault(str(microphones), [])
+                rows = result.setdefault(scene[0], {}).setdefault(str(microphones), [])
                 rows.append([*before, *now])
-            yield {"outcomes": found, "summary": summary(found)}
+            yield {"outcomes": result, "summary": summary(result)}
 
 
-def summary(found: dict[str, dict[str, list]]) -> dict:
+def summary(result: dict[str, dict[str, list]]) -> dict:
     """Of each kind of recording: gains and shares that were not harmed, before and now."""
-    kinds: dict[str, list] = {}
-    for talkers, by_microphones in found.items():
-        for microphones, rows in by_microphones.items():
-            kinds[f"{talkers} | {microphones}"] = rows
+    kinds = {f"{talkers} | {number}": rows for talkers, its in result.items() for number, rows in its.items()}
     kinds["1 | all"] = [row for name, rows in kinds.items() if name[0] == "1" for row in rows]
     table = {}
     for kind, rows in kinds.items():

@@ -6,14 +6,16 @@ machine matters.
     python -m benchmarks score_cost
 """
 
-import time
 from collections.abc import Sequence
+from functools import partial
+from itertools import product
 from statistics import median
 
 import torch
 
 from benchmarks.kit.scenes import RATE, load_mixtures
 from benchmarks.kit.table import grid, made_by, page
+from benchmarks.kit.timing import by_turns, seconds
 from unbabble.pipelines import separate as separating
 from unbabble.pipelines.score import BlindScorer
 
@@ -28,35 +30,29 @@ MODELS = {
 QUICK = {"lengths": [4.0], "rounds": 1}
 
 
-def timed(call, *arguments) -> float:
-    began = time.perf_counter()
-    call(*arguments)
-    return time.perf_counter() - began
-
-
 def measure(lengths: Sequence[float] = (4.0, 10.0, 30.0), rounds: int = 5, seed: int = 0) -> dict:
     scorer, rows = BlindScorer(), []
-    for seconds in lengths:
-        heard = torch.from_numpy(load_mixtures(2, 2, 1, seed, seconds=seconds)[0].mixture).float()
-        for name, microphones in MODELS.items():
-            separator, recording = separating.load(name, "cpu", sources=2), heard[:microphones]
-            voices = separator(recording, RATE).sources
-            given = (heard[0], voices, RATE)
-            scorer(*given)
-            times = [(timed(separator, recording, RATE), timed(scorer, *given)) for _ in range(rounds)]
-            separation, scoring = (median(each) for each in zip(*times, strict=True))
-            rows.append({"model": name, "seconds": seconds, "separating_s": separation, "scoring_s": scoring})
-            print(rows[-1], flush=True)
+    for length, (name, microphones) in product(lengths, MODELS.items()):
+        heard = torch.from_numpy(load_mixtures(2, 2, 1, seed, seconds=length)[0].mixture).float()
+        separator, recording = separating.load(name, "cpu", sources=2), heard[:microphones]
+        voices = separator(recording, RATE).sources
+        calls = {
+            "separating_s": partial(seconds, separator, recording, RATE),
+            "scoring_s": partial(seconds, scorer, heard[0], voices, RATE),
+        }
+        times = {key: median(each) for key, each in by_turns(calls, rounds).items()}
+        rows.append({"model": name, "seconds": length} | times)
+        print(rows[-1], flush=True)
     return {"rows": rows}
 
 
 def table(result: dict) -> str:
-    rows = []
-    for row in result["rows"]:
-        times = [f"{row[key]:.3f}" for key in ("separating_s", "scoring_s")]
-        share = f"{100 * row['scoring_s'] / row['separating_s']:.1f} %"
-        rows.append([row["model"], f"{row['seconds']:g}", *times, share])
+    rows = [row | {"share": 100 * row["scoring_s"] / row["separating_s"]} for row in result["rows"]]
     return page(
-        grid("model | recording, s | separating, s | scoring, s | share", rows),
+        grid(
+            "model | recording, s | separating, s | scoring, s | share",
+            rows,
+            "{model} | {seconds:g} | {separating_s:.3f} | {scoring_s:.3f} | {share:.1f} %",
+        ),
         made_by(result | {"seed": None}, "Two voices at 16 kHz, one thread. "),
     )

@@ -49,7 +49,7 @@ def measure(items: int = 700) -> dict:
     scores, opinions = collect(items)
     drawn = [bounds(scores[chosen], opinions[chosen]) for chosen in resamples(len(scores), 0, 200)]
     low, high = np.nanpercentile(drawn, PERCENTILES, axis=0)
-    found = {
+    result = {
         "estimates": len(scores),
         "bounds_db": bounds(scores, opinions),
         "low_db": low.tolist(),
@@ -57,5 +57,5 @@ def measure(items: int = 700) -> dict:
         "in_use_db": list(BOUNDS_DB),
         "rank_correlation": float(spearmanr(scores, opinions)[0]),
     }
-    print(found)
-    return found
+    print(result)
+    return result

@@ -1,7 +1,7 @@
 """What all benchmarks share: options, saved numbers, rows, pages."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Literal
 
@@ -11,10 +11,17 @@ from benchmarks.kit import claim as kit
 from benchmarks.kit.claim import Claim, load
 from benchmarks.kit.rows import Rows
 from benchmarks.kit.table import figure, grid, page
+from benchmarks.kit.timing import by_turns
 
 
 def example(
-    before: dict, job: Literal["one", "two"], /, count: int = 3, sets: Sequence[float] = (1.0,)
+    before: dict,
+    job: Literal["one", "two"],
+    /,
+    count: int = 3,
+    sets: Sequence[float] = (1.0,),
+    judges: Mapping[str, str] = {"blind": "blind"},
+    minutes: float = 1.0,
 ) -> dict:
     """Of the kit.
 
@@ -22,7 +29,7 @@ def example(
         count: how many, of
             each 50 %.
     """
-    return before | {"job": job, "count": count, "sets": list(sets), "third": 1 / 3}
+    return before | {"job": job, "count": count, "sets": list(sets), "third": 1 / 3, "judges": judges}
 
 
 @pytest.fixture
@@ -79,7 +86,16 @@ def test_wrong_options_are_one_sentence(claim, words, said, capsys):
 def test_help_is_that_of_the_docstring(claim, capsys):
     with pytest.raises(SystemExit):
         claim.run(["--help"])
-    assert "how many, of each 50 %. (default: 3)" in capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
+    assert "how many, of each 50 %. (default: 3)" in said
+    assert "begin nothing new after so long (default: 1.0)" in said
+
+
+def test_names_and_values_are_a_dictionary(claim):
+    claim.run(["one"])
+    assert load("example")["judges"] == {"blind": "blind"}
+    claim.run(["one", "--judges", "mine=a=b.safetensors", "blind"])
+    assert load("example")["judges"] == {"mine": "a=b.safetensors", "blind": "blind"}
 
 
 def test_rows_are_added_once_and_not_when_it_is_late(tmp_path):
@@ -88,6 +104,35 @@ def test_rows_are_added_once_and_not_when_it_is_late(tmp_path):
     rows.add({"name": "a"}, lambda: {"value": 2.0})
     Rows(rows.path, minutes=-1).add({"name": "b"}, lambda: {"value": 2.0})
     assert Rows(rows.path).read() == [{"name": "a", "value": 0.3333}]
+
+
+def test_every_process_has_its_share():
+    shares = [Rows(None, shard=f"{number}/2") for number in range(2)]
+    assert [share.mine("abcde") for share in shares] == ["ace", "bd"]
+    assert not shares[0].whole
+    assert Rows(None).whole
+
+
+def test_calls_are_by_turns_and_the_first_round_warms_up():
+    order: list[str] = []
+
+    def call(name: str) -> int:
+        order.append(name)
+        return len(order)
+
+    calls = {"a": lambda: call("a"), "b": lambda: call("b")}
+    assert by_turns(calls, 2) == {"a": [3, 5], "b": [4, 6]}
+    assert order == ["a", "b"] * 3
+    assert by_turns(calls, 1, warm_up=False) == {"a": [7], "b": [8]}
+
+
+def test_cells_are_filled_from_rows():
+    rows = {"mine": {"gain": [1.0, 0.5, 1.5], "0": 3.0, "at": {"low": [2, 1, 3]}}, "theirs": {"gain": None}}
+    made = grid("a | b | c | d", rows, "{name} | {gain:.1f} | {0:g} | {at[low]:.1f...}")
+    assert made.splitlines()[2:] == [
+        "| mine | 1.0 (0.5 to 1.5) | 3 | 2.0 (1.0 ... 3.0) |",
+        "| theirs |  |  |  |",
+    ]
 
 
 def test_pages_of_markdown():
