@@ -34,10 +34,21 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
+from unbabble.signal.blind.small_matrices import (
+    abreast,
+    congruent,
+    hermitian,
+    identities,
+    products,
+    real_form,
+    solve,
+    times,
+)
+
 Covariances = Complex[Tensor, "frequency source+1 channel channel"]
 Steps = Complex[Tensor, "frequency channel channel"]
 AT_ONCE = 512
-"""Frequencies: so many outputs stay in a processor's cache while they are read for each source, and demixed."""
+"""Frequencies whose outputs are multiplied by one another at once, so that this takes little memory."""
 LONGEST_STEP = 1e6
 """By the norm of its matrix; nobody is that much louder in a recording than before."""
 
@@ -67,14 +78,24 @@ class Demixer:
         return self._matrix
 
     @property
+    def _all_outputs(self) -> Complex[Tensor, "frequency channel frame"]:
+        """Sources, then background; kept as real parts above imaginary parts, whose products are much faster."""
+        return torch.complex(*self._parts.chunk(2, 1))
+
+    @_all_outputs.setter
+    def _all_outputs(self, outputs: Complex[Tensor, "frequency channel frame"]) -> None:
+        self._parts = torch.cat([outputs.real, outputs.imag], 1)
+
+    @property
     def outputs(self) -> Complex[Tensor, "frequency source frame"]:
         """The current sources."""
         return self._all_outputs[:, : self.sources]
 
     def bin_power(self) -> Float[Tensor, "frequency source frame"]:
         """|y|^2 of every source, with the imagined noise."""
+        real, imaginary = (part[:, : self.sources] for part in self._parts.chunk(2, 1))
         noise = squared(self.matrix[:, : self.sources]).sum(-1)
-        return squared(self.outputs) + self.load * noise[..., None]
+        return real.square().addcmul_(imaginary, imaginary).add_(self.load * noise[..., None])
 
     def power(self) -> Float[Tensor, "source frame"]:
         """|y|^2 summed over frequencies."""
@@ -95,21 +116,18 @@ class Demixer:
         Raises:
             ValueError: an update that knows no background, and fewer sources than channels.
         """
-        update = applicable(update, self.sources, self._all_outputs.shape[1])
-        phi = weights.expand(len(self._all_outputs), -1, -1)
-        parts = zip(*(each.split(AT_ONCE) for each in (self._all_outputs, self._matrix, phi)), strict=True)
-        stepped = [self._stepped(update, *part) for part in parts]
-        self._all_outputs, self._matrix = (torch.cat(each) for each in zip(*stepped, strict=True))
-
-    def _stepped(self, update: str, y: Tensor, matrix: Tensor, phi: Tensor) -> tuple[Tensor, Tensor]:
-        """Outputs and matrices of some frequencies after a step."""
-        adjoint = y.mH.resolve_conj()  # copied once, not once for each source
-        weighted = (y[:, None] * phi[:, :, None]).flatten(1, 2)  # one product for all sources
-        covariances = (weighted @ adjoint).unflatten(1, (self.sources, -1)) / self.frames
-        gram = matrix @ matrix.mH
-        covariances += self.load * phi.mean(-1)[..., None, None] * gram[:, None]
-        step = finite(sweep(update, torch.cat([covariances, gram[:, None]], 1)))
-        return step @ y, step @ matrix
+        matrix = abreast(self._matrix)
+        channels = matrix.shape[-1]
+        update = applicable(update, self.sources, channels)
+        phi = weights.expand(len(matrix), -1, -1)
+        pieces = zip(self._parts.split(AT_ONCE), phi.split(AT_ONCE), strict=True)
+        sums = torch.cat([products(outputs) @ weight.mT for outputs, weight in pieces])
+        gram = times(matrix, matrix.mH)[:, None]
+        noise = abreast(self.load * phi.mean(-1))[..., None, None] * gram
+        covariances = torch.cat([hermitian(sums / self.frames, channels) + noise, gram], 1)
+        step = finite(sweep(update, abreast(covariances)))
+        self._parts = real_form(step) @ self._parts
+        self._matrix = times(step, matrix).contiguous()
 
 
 def squared(values: Complex[Tensor, "..."]) -> Float[Tensor, "..."]:
@@ -150,12 +168,12 @@ def sweep(update: str, covariances: Covariances) -> Steps:
     Returns:
         The product T of all steps: apply it to the outputs and to the demixing matrix.
     """
-    total = _identity(covariances)
+    total = identities(covariances[:, -1])
     sources = covariances.shape[1] - 1
     for step in [*UPDATES[update](sources), *([background] if sources < covariances.shape[-1] else [])]:
         matrix = step(covariances)
-        covariances = matrix[:, None] @ covariances @ matrix[:, None].mH
-        total = matrix @ total
+        covariances = congruent(matrix, covariances)
+        total = times(matrix, total)
     return total
 
 
@@ -163,7 +181,7 @@ def background(covariances: Covariances) -> Steps:
     """Make the background outputs orthonormal and orthogonal to the sources; any basis of that space will do."""
     sources = covariances.shape[1] - 1
     gram = covariances[:, -1]
-    step = _identity(covariances)
+    step = identities(covariances[:, -1])
     step[:, sources:, :sources] = -torch.linalg.solve(
         gram[:, :sources, :sources], gram[:, sources:, :sources], left=False
     )
@@ -177,8 +195,8 @@ def background(covariances: Covariances) -> Steps:
 def ip(covariances: Covariances, k: int) -> Steps:
     """Iterative projection (Ono 2011, eq. 34-35): w_k = U_k^-1 a_k, scaled so that w_k^H U_k w_k = 1."""
     steering = _steering(covariances, [k])
-    row = torch.linalg.solve(covariances[:, k], steering)
-    step = _identity(covariances)
+    row = solve(covariances[:, k], steering)
+    step = identities(covariances[:, -1])
     step[:, k] = (row / (steering.mH @ row).real.sqrt())[..., 0].conj()
     return step
 
@@ -190,10 +208,10 @@ def ip2(covariances: Covariances, k: int, m: int) -> Steps:
     eigenvalue.
     """
     steering = _steering(covariances, [k, m])[:, None]
-    bases = torch.linalg.solve(covariances[:, [k, m]], steering)
+    bases = solve(covariances[:, [k, m]], steering)
     blocks = steering.mH @ bases
     values, vectors = _generalised_eigenvectors(blocks[:, 0], blocks[:, 1])
-    step = _identity(covariances)
+    step = identities(covariances[:, -1])
     step[:, k] = (bases[:, 0] @ vectors[..., 1:] * values[:, 1, None, None].rsqrt())[..., 0].conj()
     step[:, m] = (bases[:, 1] @ vectors[..., :1])[..., 0].conj()
     return step
@@ -207,7 +225,7 @@ def iss(covariances: Covariances, k: int) -> Steps:
     diagonal = covariances[:, :-1, k, k].real
     v = torch.diagonal(covariances[:, :-1, :, k], dim1=1, dim2=2) / diagonal
     v[:, k] = 1 - diagonal[:, k].rsqrt()
-    step = _identity(covariances)
+    step = identities(covariances[:, -1])
     step[:, :, k] -= v
     return step
 
@@ -221,11 +239,11 @@ def iss2(covariances: Covariances, k: int, m: int) -> Steps:
     """
     pair = [k, m]
     blocks = covariances[:, :, pair][..., pair]
-    step = _identity(covariances)
+    step = identities(covariances[:, -1])
     for i in range(covariances.shape[1] - 1):
         if i not in pair:
             right = covariances[:, i, pair, i, None]
-            step[:, i, pair] = -torch.linalg.solve(blocks[:, i], right)[..., 0].conj()
+            step[:, i, pair] = -solve(blocks[:, i], right)[..., 0].conj()
     _, vectors = _generalised_eigenvectors(blocks[:, k], blocks[:, m])
     h = vectors[..., :1]  # h^H G_k h is its eigenvalue, with the digits that the smaller of two may have lost
     step[:, k, pair] = (h * (h.mH @ blocks[:, k] @ h).real.rsqrt())[..., 0].conj()
@@ -246,7 +264,7 @@ def ipa(covariances: Covariances, k: int) -> Steps:
     then row k of the step is (M [1, -conj(q)])^H / sqrt(lambda) and output m gains conj(q_m) y_k.
     """
     others = [m for m in range(covariances.shape[1] - 1) if m != k]
-    inverse = torch.linalg.inv(covariances[:, k])
+    inverse = solve(covariances[:, k], identities(covariances[:, k]))
     root_a = covariances[:, others, k, k].real.sqrt()
     b = torch.stack([covariances[:, m, k, m] for m in others], -1)
     scale = 1 / root_a
@@ -262,7 +280,7 @@ def ipa(covariances: Covariances, k: int) -> Steps:
     x = torch.ones_like(inverse[:, :, 0])
     x[:, others] = -q.conj()
     row = (inverse @ x[..., None])[..., 0] / (root * top[:, 0]).sqrt()[:, None]
-    step = _identity(covariances)
+    step = identities(covariances[:, -1])
     step[:, others, k] = q.conj()
     step[:, k] = row.conj()
     return step
@@ -300,11 +318,6 @@ def largest_root(
 
 NEWTON_STEPS = 60
 """Enough for the slowest start (a factor 1.5 a step next to a pole); a handful is usual."""
-
-
-def _identity(covariances: Covariances) -> Steps:
-    eye = torch.eye(covariances.shape[-1], dtype=covariances.dtype, device=covariances.device)
-    return eye.repeat(covariances.shape[0], 1, 1)
 
 
 def _steering(covariances: Covariances, columns: list[int]) -> Tensor:

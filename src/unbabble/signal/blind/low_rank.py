@@ -26,35 +26,45 @@ class LowRank:
 
     def __init__(self, demixer: Demixer, rank: int, seed: int) -> None:
         self.demixer = demixer
-        bins, sources, frames = demixer.outputs.shape
+        like = demixer.outputs.real
+        bins, sources, frames = like.shape
         generator = torch.Generator().manual_seed(seed)
         start = torch.rand(bins * sources * rank + sources * rank * frames, generator=generator) * 0.9 + 0.1
         shapes, activities = start.split([bins * sources * rank, sources * rank * frames])
-        device = demixer.outputs.device
-        self.shapes: Float[Tensor, "frequency source rank"] = shapes.reshape(bins, sources, rank).to(device)
+        self.shapes: Float[Tensor, "frequency source rank"] = shapes.reshape(bins, sources, rank).to(like)
         self.activities: Float[Tensor, "source rank frame"] = activities.reshape(sources, rank, frames).to(
-            device
+            like
         )
 
-    def variance(self) -> Float[Tensor, "frequency source frame"]:
+    def variance(self) -> Float[Tensor, "source frequency frame"]:
         """r, not below the floor."""
-        return torch.einsum("fkl,klt->fkt", self.shapes, self.activities).clamp_min(FLOOR)
+        return (self.shapes.transpose(0, 1) @ self.activities).clamp_min_(FLOOR)
 
     def weights(self) -> Float[Tensor, "frequency source frame"]:
         """The majoriser's weights 1 / r."""
-        return 1 / self.variance()
+        return self.variance().reciprocal_().transpose(0, 1)
 
     def update(self) -> None:
         """One step of the shapes, one of the activities."""
-        power = self.demixer.bin_power()
-        for factor, equation in (("shapes", "fkt,klt->fkl"), ("activities", "fkt,fkl->klt")):
-            variance = self.variance()
-            other = self.activities if factor == "shapes" else self.shapes
-            up = torch.einsum(equation, power / variance.square(), other)
-            down = torch.einsum(equation, 1 / variance, other)
-            setattr(self, factor, getattr(self, factor) * (up / down.clamp_min(TINY)).sqrt())
+        power, activities = self._power(), self.activities.mT
+        up, down = self._fit(power)
+        ratio = (up @ activities) / (down @ activities).clamp_min_(TINY)
+        self.shapes = self.shapes * ratio.sqrt_().transpose(0, 1)
+        up, down = self._fit(power)
+        shapes = self.shapes.permute(1, 2, 0)
+        ratio = (shapes @ up) / (shapes @ down).clamp_min_(TINY)
+        self.activities = self.activities * ratio.sqrt_()
 
     def cost(self) -> float:
         """sum_kf mean_t log r + |y|^2 / r."""
-        variance = self.variance().double()
-        return float((variance.log() + self.demixer.bin_power() / variance).mean(-1).sum())
+        variance = self.variance()
+        costs = (self._power() / variance).add_(variance.log_())
+        return float(costs.sum(dtype=torch.float64)) / costs.shape[-1]
+
+    def _power(self) -> Float[Tensor, "source frequency frame"]:
+        return self.demixer.bin_power().transpose(0, 1)
+
+    def _fit(self, power: Tensor) -> tuple[Tensor, Tensor]:
+        """|y|^2 / r^2 and 1 / r: where the first is larger, the variance is too small."""
+        inverse = self.variance().reciprocal_()
+        return (power * inverse).mul_(inverse), inverse
