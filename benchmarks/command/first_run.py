@@ -17,7 +17,7 @@ from benchmarks.kit.table import grid, made_by, page
 from benchmarks.kit.timing import by_turns
 from unbabble.base.files import DEMO_FOLDER
 from unbabble.signal.kernels.afterwards import compile_default
-from unbabble.signal.kernels.compile import mark
+from unbabble.signal.kernels.cache import mark
 
 QUICK = {"rounds": 1}
 BARS = {"demo": 5.0, "--help": 0.3, "import unbabble": 0.1, "a named network, 12 s, one microphone": 3.0}

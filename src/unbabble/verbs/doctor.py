@@ -141,7 +141,7 @@ def _torch() -> list[Check]:
 
 def _kernel_cache() -> Check:
     """Compiled kernels go to NUMBA_CACHE_DIR, or to the user's cache folder."""
-    from unbabble.signal.kernels.compile import cache_folder
+    from unbabble.signal.kernels.cache import cache_folder
 
     folder = Path(os.environ.get("NUMBA_CACHE_DIR") or cache_folder())
     with contextlib.suppress(OSError):

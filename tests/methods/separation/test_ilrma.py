@@ -53,6 +53,21 @@ def test_the_compiled_source_model_agrees_with_the_reference(rank, bins, frames,
     assert models[0].cost() == pytest.approx(models[1].cost(), abs=1e-5 * bins * 3)
 
 
+def test_the_reference_is_also_for_double_precision():
+    x = spectrogram(20, 3, 50)
+    outputs = []
+    for demixer in (Demixer(x, 3), Demixer(x.to(torch.complex128), 3)):
+        model = LowRank(demixer, 2, seed=0)
+        for _ in range(3):
+            model.update()
+            demixer.step("ip", model.weights())
+        outputs.append(demixer.outputs)
+    assert outputs[1].dtype == torch.complex128
+    torch.testing.assert_close(
+        outputs[0], outputs[1].to(x), rtol=1e-4, atol=1e-4 * float(outputs[0].abs().max())
+    )
+
+
 def test_updates_of_the_source_model_alone_never_raise_its_cost():
     demixer = FastDemixer(spectrogram(33, 2, 50), 2)
     model = FastLowRank(demixer, 3, seed=0)

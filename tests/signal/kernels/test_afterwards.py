@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from unbabble.signal.kernels import afterwards
+from unbabble.signal.kernels.cache import digest
 
 Ended = list[Callable[[], None]]
 ENOUGH = """
@@ -27,6 +28,14 @@ for name, options in (("ilrma.ip", {}), ("ilrma.ip", {"sources": 2}), ("auxiva.i
     unbabble.load(name, iterations=5, **options)(mixture, 8000)
 print(compiled)
 """
+FIRST = """
+import sys
+import torch
+import unbabble
+mixture = torch.randn(3, 20000, generator=torch.Generator().manual_seed(0))
+unbabble.load("ilrma.ip", iterations=5, sources=2)(mixture, 8000)
+print("numba" in sys.modules)
+"""
 SMALL = """
 import numpy as np
 from unbabble.signal.kernels.small_matrices import copy
@@ -42,6 +51,12 @@ def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 def test_default_needs_nothing_that_was_not_compiled_afterwards() -> None:
     assert python(ENOUGH).stdout.split("\n")[-2] == "[]"
+
+
+def test_a_first_run_does_not_wait_for_numba(tmp_path: Path) -> None:
+    cold = {"UNBABBLE_KERNELS": "", "NUMBA_CACHE_DIR": str(tmp_path)}
+    (tmp_path / f"{digest()}.begun").touch()  # nothing is to be compiled for this
+    assert python(FIRST, **cold).stdout == "False\n"
 
 
 def test_compilation_is_announced_once_for_each_cache(tmp_path: Path) -> None:

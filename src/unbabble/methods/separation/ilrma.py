@@ -36,8 +36,6 @@ from unbabble.signal.blind.demixing import UPDATES, Demixer
 from unbabble.signal.blind.low_rank import LowRank
 from unbabble.signal.blind.separator import BlindSeparator, at_least, choose, vector_analysis
 from unbabble.signal.blind.whitening import Whitened
-from unbabble.signal.kernels.demixer import FastDemixer
-from unbabble.signal.kernels.low_rank import FastLowRank
 
 
 @register(
@@ -67,10 +65,7 @@ class ILRMA(BlindSeparator):
             begin, _ = vector_analysis("ipa", "gauss", len(whitened.bins))(demixer)
             for _ in range(self.warm_up):
                 begin()
-            if isinstance(demixer, FastDemixer):
-                model: LowRank = FastLowRank(demixer, self.rank, self.seed)
-            else:
-                model = LowRank(demixer, self.rank, self.seed)
+            model = _source_model(demixer, self.rank, self.seed)
 
             def iterate() -> None:
                 model.update()
@@ -79,3 +74,14 @@ class ILRMA(BlindSeparator):
             return iterate, lambda: model.cost() - 2 * demixer.log_determinant()
 
         return self._descend(whitened.spectrogram[:, :sources], sources, problem)
+
+
+def _source_model(demixer: Demixer, rank: int, seed: int) -> LowRank:
+    """Compiled where the demixer is; the reference does without Numba."""
+    if type(demixer) is Demixer:
+        return LowRank(demixer, rank, seed)
+    from unbabble.signal.kernels.demixer import FastDemixer
+    from unbabble.signal.kernels.low_rank import FastLowRank
+
+    assert isinstance(demixer, FastDemixer)
+    return FastLowRank(demixer, rank, seed)

@@ -16,7 +16,6 @@ from unbabble.signal.blind.source_models import contrast, weights
 from unbabble.signal.blind.whitening import Whitened, whiten
 from unbabble.signal.counting import count_talkers
 from unbabble.signal.kernels.afterwards import reference_is_sooner
-from unbabble.signal.kernels.demixer import FastDemixer
 from unbabble.signal.level import check_mixture, loudest_first, restore_level, unit_level
 from unbabble.signal.stft import Stft
 
@@ -209,7 +208,11 @@ class BlindSeparator:
         fast = self.backend == "fast" or (
             self.backend == "auto" and spectrogram.device.type == "cpu" and not reference_is_sooner(work)
         )
-        return (FastDemixer if fast else Demixer)(spectrogram, sources)
+        if not fast:
+            return Demixer(spectrogram, sources)
+        from unbabble.signal.kernels.demixer import FastDemixer  # and Numba, which the reference does without
+
+        return FastDemixer(spectrogram, sources)
 
     def _descend(
         self, spectrogram: Complex[Tensor, "frequency channel frame"], sources: int, problem: Problem

@@ -7,20 +7,19 @@ take the processor's cache from one another). What takes longer waits for the ke
 """
 
 import atexit
+import logging
 import os
 import subprocess
 import sys
 import time
 
-import torch
+from unbabble.signal.kernels.cache import mark
 
-from unbabble.signal.kernels.compile import logger, mark
-from unbabble.signal.kernels.demixer import FastDemixer
-from unbabble.signal.kernels.low_rank import FastLowRank
+logger = logging.getLogger(__name__)
 
-PATIENCE = 8_000_000
+PATIENCE = 15_000_000
 """Frequencies times frames times channels times sources that a process separates by the reference, in all: where that
-takes about as long as to compile. Ten seconds of three talkers are three million."""
+takes about as long as to compile. Ten seconds of three talkers are three million, and take two seconds."""
 STALE_SECONDS = 120.0
 """After so long, a process that has not finished compiling is taken to have been killed."""
 
@@ -48,6 +47,11 @@ def reference_is_sooner(work: int) -> bool:
 
 def compile_default() -> None:
     """Compile what AuxIVA, ILRMA and counting run by default: as many channels as sources, single precision."""
+    import torch
+
+    from unbabble.signal.kernels.demixer import FastDemixer
+    from unbabble.signal.kernels.low_rank import FastLowRank
+
     generator = torch.Generator().manual_seed(0)
     demixer = FastDemixer(torch.randn(16, 2, 8, dtype=torch.complex64, generator=generator), 2)
     for update in ("ip", "ipa"):
