@@ -88,6 +88,15 @@ def test_tokens_of_an_alignment_follow_one_another():
         assert (found.path[start:end] == token).all()
 
 
+def test_long_rows_are_aligned():
+    row = [1, 2] * 150
+    log_probs = np.full((450, 3), np.log(0.01), np.float32)
+    log_probs[np.arange(450), np.repeat([1, 2] * 150, [1, 2] * 150)] = np.log(0.98)
+    found = ctc.align(log_probs, row)
+    assert found.spans[-2:] == ((447, 448), (448, 450))
+    assert found.score == pytest.approx(450 * np.log(0.98), rel=1e-5)
+
+
 def test_alignment_ends_where_it_is_best():
     log_probs = np.log(np.array([[0.1, 0.9], [0.1, 0.9], [0.1, 0.9]], np.float32))
     assert ctc.align(log_probs, [1]).spans == ((0, 3),)

@@ -202,7 +202,7 @@ def align(log_probs: Float[np.ndarray, "frame token"], row: Sequence[int]) -> Al
     visited = np.empty(frames, int)
     for t in range(frames - 1, -1, -1):
         visited[t] = state
-        state -= came_from[t, state]
+        state -= int(came_from[t, state])
     firsts = np.searchsorted(visited, np.arange(1, count, 2))
     ends = np.searchsorted(visited, np.arange(1, count, 2), side="right")
     return Alignment(symbols[visited], tuple(zip(firsts.tolist(), ends.tolist(), strict=True)), score)

@@ -5,23 +5,24 @@
     decoding", ASRU 2015: words, and posteriors that are divided by priors.
 
 Of each hypothesis two numbers are kept, as CTC collapses what is equal: the log-probability of its paths that end in a
-blank, and of those that end in its last token. With the score of its words these two are *totals*: a hypothesis is
-better, whose totals are greater together. One frame later
+blank, and of those that end in its last token, both with the score of its words. One frame later
 
     blank     (blank + token) p(blank)
     token     token p(last token), and what comes from shorter hypotheses: (blank + token) p(c), or blank p(c) where the
               last token is c already, for the same again without a blank is the same token
 
-Frames that are blank for certain only move ``token`` to ``blank``, and are not searched.
+Frames that are blank for certain only move ``token`` to ``blank``, and are not searched. A hypothesis is a number here,
+its *place*, and ``place % symbols`` is its last token: Python's dictionaries are quick with numbers, and its garbage
+collector has nothing to do.
 
 Log-probabilities are natural, arrays are (frame, token) with the blank in column 0.
 """
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from heapq import nlargest
-from typing import NamedTuple, TypeAlias, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -30,10 +31,9 @@ from unbabble.text import ctc
 from unbabble.text.ctc import BLANK
 from unbabble.text.hypothesis import Hypothesis, spell
 from unbabble.text.lexicon import ROOT, Lexicon
-from unbabble.text.word_scores import PieceScores, Spelled, WordScores
+from unbabble.text.word_scores import PieceScores, WordScores
 
 NEVER = -math.inf
-Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,55 @@ def frames(
     return result
 
 
+class _Paths:
+    """Paths through the frames so far, of all hypotheses that are kept, by their places.
+
+    Attributes:
+        blank: log of their sum, of those that end in a blank; nothing where there are none.
+        token: of those that end in the last token.
+        total: of both.
+    """
+
+    def __init__(self, start: int, symbols: int, pruning: Pruning) -> None:
+        self._symbols, self._pruning = symbols, pruning
+        self.blank, self.token, self.total = {start: 0.0}, {start: NEVER}, {start: 0.0}
+
+    def wait(self, frame: Frame) -> None:
+        """A frame that is blank for certain."""
+        self.total = self.blank = {place: total + frame.blank for place, total in self.total.items()}
+        self.token = dict.fromkeys(self.blank, NEVER)
+
+    def stay(self, frame: Frame) -> None:
+        """A frame in which no hypothesis gets longer; ``total`` remains that of the frame before, until ``keep``."""
+        scores, symbols, token = frame.scores, self._symbols, self.token
+        self.blank = {place: total + frame.blank for place, total in self.total.items()}
+        self.token = {place: token[place] + scores[place % symbols] for place in self.total}
+
+    def arrive(self, place: int, score: float) -> bool:
+        """Paths from a shorter hypothesis; whether they are better than all that were there."""
+        before = self.token.get(place)
+        if before is None:
+            self.token[place] = score
+            return True
+        self.token[place] = _sum(before, score)
+        return score > before and score > self.blank.get(place, NEVER)
+
+    def keep(self, ahead: Callable[[int], float]) -> None:
+        """Keep the best hypotheses, by their totals and what lies ahead of their places."""
+        blank = self.blank
+        total = {place: _sum(token, blank.get(place, NEVER)) for place, token in self.token.items()}
+        score = {place: value + ahead(place) for place, value in total.items()}
+        best = max(score.values())
+        if best > NEVER:  # else the words do not allow what the frames do
+            least = best - self._pruning.margin
+            kept = [place for place, value in score.items() if value >= least and value > NEVER]
+            if len(kept) > self._pruning.beam:
+                kept = nlargest(self._pruning.beam, kept, key=score.__getitem__)
+            total = {place: total[place] for place in kept}
+        self.total = total
+        self.blank = {place: blank.get(place, NEVER) for place in total}
+
+
 def prefix_beam(
     log_probs: Float[np.ndarray, "frame token"],
     inventory: Sequence[str] = (),
@@ -141,33 +190,54 @@ def prefix_beam(
     Returns:
         The best first; never empty.
     """
-    beam: dict[tuple[int, ...], _Totals] = {(): [0.0, NEVER]}
-    spelled: dict[tuple[int, ...], Spelled | None] = {(): words.start() if words else None}
-    added: dict[tuple[int, ...], float] = {}
+    symbols = log_probs.shape[1]
+    paths = _Paths(BLANK, symbols, pruning)
+    before = [0]  # of each row, by its number, the row without the last token; a place is (row, last token)
+    after: dict[
+        int, tuple[int, float]
+    ] = {}  # the place of each longer row by that of the shorter, and what it adds
+    spelled = [words.start() if words else None]
     for frame in frames(log_probs, log_probs, pruning):
         if not frame.tokens:
-            _wait(beam.values(), frame.blank)
+            paths.wait(frame)
             continue
-        following: dict[tuple[int, ...], _Totals] = {}
-        for row, (blank, token) in beam.items():
-            last = row[-1] if row else BLANK
-            total = _sum(blank, token)
-            _arrive(following, row, total + frame.blank, token + frame.scores[last])
-            for number, score in frame.tokens:
-                arrived = (blank if number == last else total) + score
+        blanks = paths.blank
+        paths.stay(frame)
+        for place, total in paths.total.items():
+            row, last = divmod(place, symbols)
+            for token, score in frame.tokens:
+                arrived = (blanks[place] if token == last else total) + score
                 if arrived == NEVER:
                     continue
-                longer = (*row, number)
-                if words and longer not in added:
-                    state = spelled[row]
-                    assert state is not None
-                    added[longer], spelled[longer] = words.score(state, number)
-                _arrive(following, longer, NEVER, arrived + added.get(longer, 0.0))
-        beam = _kept(following, pruning, lambda row: 0.0)
-    ends = {row: words.end(state) if words and (state := spelled[row]) else 0.0 for row in beam}
-    found = nlargest(best, ((_sum(*totals) + ends[row], row) for row, totals in beam.items()))
-    names = [spell(row, inventory) if inventory else ((), ()) for _, row in found]
-    return [Hypothesis(row, *name, score=score) for (score, row), name in zip(found, names, strict=True)]
+                link = place * symbols + token
+                if link not in after:
+                    added, state = 0.0, spelled[row]
+                    if words and state:
+                        added, state = words.score(state, token)
+                    after[link] = len(before) * symbols + token, added
+                    before.append(place)
+                    spelled.append(state)
+                longer, added = after[link]
+                paths.arrive(longer, arrived + added)
+        paths.keep(lambda place: 0.0)
+
+    def end(place: int) -> float:
+        state = spelled[place // symbols]
+        return words.end(state) if words and state else 0.0
+
+    def tokens_of(place: int) -> tuple[int, ...]:
+        tokens = []
+        while place:
+            tokens.append(place % symbols)
+            place = before[place // symbols]
+        return tuple(tokens[::-1])
+
+    scores = {place: total + end(place) for place, total in paths.total.items()}
+    found = [(scores[place], tokens_of(place)) for place in nlargest(best, scores, key=scores.__getitem__)]
+    names = [spell(tokens, inventory) if inventory else ((), ()) for _, tokens in found]
+    return [
+        Hypothesis(tokens, *name, score=score) for (score, tokens), name in zip(found, names, strict=True)
+    ]
 
 
 def lexicon_beam(
@@ -225,9 +295,14 @@ class LexiconSearch:
     ) -> None:
         self._lexicon, self._words, self._pruning, self._later = lexicon, words, pruning, later
         self._log_prior, self._share = log_prior, prior_share
-        start = (words.start(), ROOT, BLANK)
-        self._beam: dict[_Place, _Totals] = {start: [0.0, NEVER]}
-        self._said: dict[_Place, _Said | None] = {start: None}
+        self._ahead = [0.0, *lexicon.best[1:]]  # between two words nothing is begun
+        # A place is (history, node of the lexicon, last token); a history is the number of a state of the words.
+        self._nodes, self._symbols = len(lexicon), lexicon.symbols + 1
+        self._histories = [words.start()]
+        self._numbers: dict[Hashable, int] = {self._histories[0]: 0}
+        self._endings: dict[int, tuple[tuple[str, float, int], ...]] = {}  # words that end at (history, node)
+        self._paths = _Paths(0, self._symbols, pruning)
+        self._said: dict[int, _Said | None] = {0: None}
         self._seen: list[_Seen] = []
         self._frame = 0
 
@@ -240,10 +315,11 @@ class LexiconSearch:
             if frame.tokens:
                 self._extend(frame)
             else:
-                _wait(self._beam.values(), frame.blank)
+                self._paths.wait(frame)
             if self._frame % SEEN_EVERY == 0:
-                beam = [(_sum(*totals), self._said[place]) for place, totals in self._beam.items()]
-                self._seen.append(_Seen(self._frame, beam))
+                total = self._paths.total
+                said = [self._said[place] for place in total]
+                self._seen.append(_Seen(self._frame, list(total.values()), said))
             self._frame += 1
 
     def hypotheses(self, best: int = 8) -> list[Hypothesis]:
@@ -251,72 +327,82 @@ class LexiconSearch:
 
         What was begun last and is no word yet is left out, and only where no hypothesis ends with a word.
         """
-        whole = [place for place in self._beam if place[1] == ROOT] or list(self._beam)
+        total = self._paths.total
         found: dict[tuple[str, ...], tuple[float, float, _Said | None]] = {}
-        for place in whole:
-            score, said = _sum(*self._beam[place]) + self._words.end(place[0]), self._said[place]
+        for place in [each for each in total if self._node(each) == ROOT] or total:
+            history, said = place // self._symbols // self._nodes, self._said[place]
+            score = total[place] + self._words.end(self._histories[history])
             row = tuple(each.word for each in _row(said))
-            total, greatest, before = found.get(row, (NEVER, NEVER, None))
-            found[row] = _sum(total, score), max(greatest, score), before if greatest > score else said
-        last = _Seen(self._frame + self._later, [(total, said) for total, _, said in found.values()])
-        order = nlargest(best, found.values(), key=lambda each: each[0])
-        return [self._hypothesis(total, _row(said), [*self._seen, last]) for total, _, said in order]
+            whole, greatest, before = found.get(row, (NEVER, NEVER, None))
+            found[row] = _sum(whole, score), max(greatest, score), before if greatest > score else said
+        totals, _, rows = zip(*found.values(), strict=True)
+        seen = [*self._seen, _Seen(self._frame + self._later, totals, rows)]
+        order = nlargest(best, range(len(totals)), key=totals.__getitem__)
+        return [self._hypothesis(totals[number], _row(rows[number]), seen) for number in order]
+
+    def _node(self, place: int) -> int:
+        return place // self._symbols % self._nodes
 
     def _extend(self, frame: Frame) -> None:
         """One frame: every hypothesis stays, or goes on in the tree."""
-        children_of, words_at, score_word = self._lexicon.children, self._lexicon.words, self._words.score
-        beam: dict[_Place, _Totals] = {}
-        said: dict[_Place, _Said | None] = {}
-        for place, (blank, token) in self._beam.items():
-            state, node, last = place
-            total, before = _sum(blank, token), self._said[place]
-            if _arrive(beam, place, total + frame.blank, token + frame.scores[last]):
-                said[place] = before
-            children = children_of(node)
-            for number, score in frame.tokens:
-                child = children.get(number)
+        nodes, symbols, ahead, children_of = self._nodes, self._symbols, self._ahead, self._lexicon.children
+        paths, said, endings = (
+            self._paths,
+            {place: self._said[place] for place in self._paths.total},
+            self._endings,
+        )
+        blanks = paths.blank
+        paths.stay(frame)
+        best = max(total + ahead[place // symbols % nodes] for place, total in paths.total.items())
+        least = best + frame.blank - self._pruning.margin  # what arrives with less would not be kept
+        for place, total in paths.total.items():
+            at, last = divmod(place, symbols)
+            history, node = divmod(at, nodes)
+            children, before = children_of(node), said[place]
+            for token, score in frame.tokens:
+                child = children.get(token)
                 if child is None:
                     continue
-                arrived = (blank if number == last else total) + score
-                if arrived == NEVER:
+                arrived = (blanks[place] if token == last else total) + score
+                if arrived == NEVER or arrived + ahead[child] < least:
                     continue
-                inside = (state, child, number)
-                if children_of(child) and _arrive(beam, inside, NEVER, arrived):
-                    said[inside] = before
-                for word in words_at(child):
-                    added, after = score_word(state, word)
-                    ended = (after, ROOT, number)
-                    if _arrive(beam, ended, NEVER, arrived + added):
-                        said[ended] = _Said(before, word, child, self._frame)
-        ahead = self._lexicon.best
-        self._beam = _kept(beam, self._pruning, lambda place: ahead[place[1]] if place[1] else 0.0)
+                at = history * nodes + child
+                if children_of(child) and paths.arrive(at * symbols + token, arrived):
+                    said[at * symbols + token] = before
+                ending = endings.get(at)
+                if ending is None:
+                    ending = endings[at] = self._end(history, child)
+                for word, added, after in ending:
+                    longer = after * symbols + token
+                    if paths.arrive(longer, arrived + added):
+                        said[longer] = _Said(before, word, child, self._frame)
+        paths.keep(lambda place: ahead[place // symbols % nodes])
         self._said = said
+
+    def _end(self, history: int, node: int) -> tuple[tuple[str, float, int], ...]:
+        """Words that end at a node after a history: the word, what it adds, and the root after the longer history."""
+        result = []
+        for word in self._lexicon.words(node):
+            added, state = self._words.score(self._histories[history], word)
+            number = self._numbers.setdefault(state, len(self._histories))
+            if number == len(self._histories):
+                self._histories.append(state)
+            result.append((word, added, number * self._nodes + ROOT))
+        return tuple(result)
 
     def _hypothesis(self, score: float, row: list["_Said"], seen: list["_Seen"]) -> Hypothesis:
         tokens = [self._lexicon.tokens(each.node) for each in row]
-        posteriors = []
-        for each in row:
-            beam = next(look.beam for look in seen if look.frame >= each.frame + self._later)
-            whole = within = NEVER
-            for total, other in beam:
-                whole = _sum(whole, total)
-                if _has(other, each):
-                    within = _sum(within, total)
-            posteriors.append(math.exp(min(within - whole, 0.0)) if whole > NEVER else 0.0)
         joined = tuple(token for each in tokens for token in each)
         words = tuple(each.word for each in row)
-        return Hypothesis(joined, words, tuple(map(len, tokens)), score, tuple(posteriors))
+        looks = [next(look for look in seen if look.frame >= each.frame + self._later) for each in row]
+        posteriors = tuple(look.share(each) for look, each in zip(looks, row, strict=True))
+        return Hypothesis(joined, words, tuple(map(len, tokens)), score, posteriors)
 
 
 SEEN_EVERY = 5
 """Frames between two looks at the beam, for the posteriors of words."""
 AS_LATE = 6
 """A word that ends so many frames earlier or later in another hypothesis is the same."""
-
-_Totals: TypeAlias = list[float]
-"""Of the paths that end in a blank, and of those that end in the last token."""
-_Place: TypeAlias = tuple[Hashable, int, int]
-"""Where a hypothesis is: state of its words, node of the lexicon, last token."""
 
 
 class _Said(NamedTuple):
@@ -329,10 +415,23 @@ class _Said(NamedTuple):
 
 
 class _Seen(NamedTuple):
-    """The beam at some frame: totals and words."""
+    """All hypotheses at some frame: totals and words."""
 
     frame: int
-    beam: list[tuple[float, _Said | None]]
+    totals: Sequence[float]
+    said: Sequence[_Said | None]
+
+    def share(self, word: _Said) -> float:
+        """Of those that have a word at about the same time, from 0 to 1."""
+        whole = within = NEVER
+        for total, said in zip(self.totals, self.said, strict=True):
+            whole = _sum(whole, total)
+            while said and said.frame >= word.frame - AS_LATE:
+                if said.word == word.word and said.frame <= word.frame + AS_LATE:
+                    within = _sum(within, total)
+                    break
+                said = said.before
+        return math.exp(min(within - whole, 0.0)) if whole > NEVER else 0.0
 
 
 def _row(said: _Said | None) -> list[_Said]:
@@ -343,46 +442,8 @@ def _row(said: _Said | None) -> list[_Said]:
     return row[::-1]
 
 
-def _has(said: _Said | None, word: _Said) -> bool:
-    """Whether a hypothesis has a word at about the same time."""
-    while said and said.frame >= word.frame - AS_LATE:
-        if said.word == word.word and said.frame <= word.frame + AS_LATE:
-            return True
-        said = said.before
-    return False
-
-
 def _sum(one: float, other: float) -> float:
     """log(exp one + exp other)."""
     if one < other:
         one, other = other, one
     return one if other == NEVER else one + math.log1p(math.exp(other - one))
-
-
-def _wait(beam: Iterable[_Totals], blank: float) -> None:
-    """A frame that is blank for certain."""
-    for totals in beam:
-        totals[:] = _sum(*totals) + blank, NEVER
-
-
-def _arrive(beam: dict[Key, _Totals], key: Key, blank: float, token: float) -> bool:
-    """Add paths to a hypothesis; whether they are better than those that it had."""
-    totals = beam.get(key)
-    if totals is None:
-        beam[key] = [blank, token]
-        return True
-    better = max(blank, token) > max(totals)
-    totals[0], totals[1] = _sum(totals[0], blank), _sum(totals[1], token)
-    return better
-
-
-def _kept(beam: dict[Key, _Totals], pruning: Pruning, ahead: Callable[[Key], float]) -> dict[Key, _Totals]:
-    """The best hypotheses, by their totals and what lies ahead of them."""
-    scored = [(_sum(*totals) + ahead(key), key) for key, totals in beam.items()]
-    best = max(score for score, _ in scored)
-    if best == NEVER:  # what the frames allow, the words do not
-        return beam
-    scored = [each for each in scored if each[0] >= best - pruning.margin and each[0] > NEVER]
-    if len(scored) > pruning.beam:
-        scored = nlargest(pruning.beam, scored, key=lambda each: each[0])
-    return {key: beam[key] for _, key in scored}

@@ -59,6 +59,7 @@ class Lexicon:
             table[number, : len(row)] = row
         scores = {word: ahead(word) for word in pronunciations}
         self._grow(table, np.array([scores[word] for _, word in entries]), [word for _, word in entries])
+        self.symbols = len(inventory)
         self._known: dict[int, dict[int, int]] = {}
 
     def _grow(self, table: np.ndarray, scores: np.ndarray, words: list[str]) -> None:

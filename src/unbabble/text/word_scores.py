@@ -41,9 +41,6 @@ class WordScores:
         hotwords: None for none.
     """
 
-    MOST_STATES = 100_000
-    """So many histories are remembered with the words that were scored after them."""
-
     def __init__(
         self,
         language_model: LanguageModel | None = None,
@@ -53,7 +50,6 @@ class WordScores:
     ) -> None:
         self._model = language_model if language_weight else None
         self._weight, self._bonus, self._hotwords = language_weight, word_bonus, hotwords
-        self._scored: dict[Hashable, dict[str, tuple[float, Hashable]]] = {}
 
     def start(self) -> Hashable:
         """The state before the first word: of the language model, of hotwords, and the last word.
@@ -65,15 +61,6 @@ class WordScores:
 
     def score(self, state: Hashable, word: str) -> tuple[float, Hashable]:
         """What a word adds, and the state after it."""
-        if len(self._scored) > self.MOST_STATES:
-            self._scored.clear()
-        scored = self._scored.setdefault(state, {})
-        result = scored.get(word)
-        if result is None:
-            result = scored[word] = self._score(state, word)
-        return result
-
-    def _score(self, state: Hashable, word: str) -> tuple[float, Hashable]:
         history, phrase, _ = state  # pyright: ignore[reportGeneralTypeIssues]
         added = self._bonus
         if self._model:
