@@ -36,9 +36,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from unbabble.base.errors import InputError
-
-BLANK = 0
-"""The number of the symbol that stands for no token."""
+from unbabble.text.tokens import BLANK
 
 
 def collapse(path: Iterable[int]) -> list[int]:

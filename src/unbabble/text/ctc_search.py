@@ -28,9 +28,9 @@ import numpy as np
 from jaxtyping import Float
 
 from unbabble.text import ctc
-from unbabble.text.ctc import BLANK
 from unbabble.text.hypothesis import Hypothesis, spell
 from unbabble.text.lexicon import ROOT, Lexicon
+from unbabble.text.tokens import BLANK
 from unbabble.text.word_scores import PieceScores, WordScores
 
 NEVER = -math.inf

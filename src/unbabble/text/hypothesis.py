@@ -10,9 +10,7 @@ from jaxtyping import Float
 
 from unbabble.base.spans import Span, Transcript
 from unbabble.text import ctc
-
-WORD_START = "▁"
-"""With it begins the piece that begins a word."""
+from unbabble.text.tokens import WORD_START
 
 
 @dataclass(frozen=True)

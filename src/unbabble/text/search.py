@@ -32,8 +32,8 @@ from torch import Tensor
 
 from unbabble.base.errors import UsageError
 from unbabble.text import ctc
-from unbabble.text.ctc import BLANK
 from unbabble.text.hypothesis import Hypothesis, spell
+from unbabble.text.tokens import BLANK
 from unbabble.text.word_scores import PieceScores, Spelled
 
 END = BLANK

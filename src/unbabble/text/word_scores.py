@@ -10,8 +10,8 @@ from collections.abc import Hashable, Sequence
 from typing import NamedTuple, Protocol
 
 from unbabble.text.hotwords import Hotwords
-from unbabble.text.hypothesis import WORD_START
 from unbabble.text.lexicon import ROOT, Lexicon
+from unbabble.text.tokens import WORD_START
 
 SENTENCE_END = "</s>"
 """What a language model takes for the end."""
