@@ -139,7 +139,9 @@ def assess(
     if not prompted:
         raise UsageError("The prompt has no words.")
     if recording.seconds > MOST_SECONDS:
-        raise InputError(f"A prompt lasts at most {MOST_SECONDS:g} s; the recording is {recording.seconds:.0f} s long.")
+        raise InputError(
+            f"A prompt lasts at most {MOST_SECONDS:g} s; the recording is {recording.seconds:.0f} s long."
+        )
     heard = _phones(recording, network)
     said = _greedy(heard)
     row = align_prompt([pronouncer.of(word) for word in prompted], said)
@@ -163,9 +165,7 @@ def _phones(recording: Recording, network: NeuralRecognizer) -> Posteriors:
     samples = recording.at(network.sample_rate)
     loudest = samples[recording.heard.square().sum(1).argmax()][None]
     device = next(network.parameters()).device
-    (posteriors,) = network.posteriors(
-        loudest.to(device), torch.tensor([loudest.shape[1]], device=device)
-    )
+    (posteriors,) = network.posteriors(loudest.to(device), torch.tensor([loudest.shape[1]], device=device))
     if "phones" not in posteriors:
         raise UsageError(f"A {network.card.name} knows no phones: assess by one that does.")
     return posteriors["phones"]

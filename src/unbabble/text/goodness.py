@@ -17,9 +17,7 @@ from unbabble.base.errors import InputError
 from unbabble.text.ctc import BLANK, backward, forward, frames_needed, log_probability
 
 
-def goodness(
-    log_probs: Float[np.ndarray, "frame token"], row: Sequence[int]
-) -> Float[np.ndarray, " place"]:
+def goodness(log_probs: Float[np.ndarray, "frame token"], row: Sequence[int]) -> Float[np.ndarray, " place"]:
     """Of each place of a row how probable its token is, from 0 to 1, against any other one and none.
 
     Args:

@@ -66,7 +66,9 @@ def align_prompt(prompt: Sequence[Sequence[Pronunciation]], said: Sequence[str])
         phone = len(variant)
         while phone > 0:
             here = table[phone, place]
-            if place and np.isclose(here, table[phone - 1, place - 1] + _cost(variant[phone - 1], said[place - 1])):
+            if place and np.isclose(
+                here, table[phone - 1, place - 1] + _cost(variant[phone - 1], said[place - 1])
+            ):
                 phone, place = phone - 1, place - 1
                 row.append(Said(word, variant[phone], said[place], place))
             elif np.isclose(here, table[phone - 1, place] + GAP):

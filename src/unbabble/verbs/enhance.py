@@ -9,6 +9,7 @@ from unbabble.base.config import parse_assignments
 from unbabble.base.errors import UsageError
 from unbabble.base.excerpt import Part
 from unbabble.base.formats import KINDS, Format, check_format
+from unbabble.base.imports import without_collection
 from unbabble.base.report import FileReport, Report
 from unbabble.jobs.progress import report_progress
 from unbabble.verbs.frame import Batch, Task, deciding_files, once
@@ -89,8 +90,9 @@ def enhance(
         UsageError: a request that makes no sense; no recording was touched.
         OutputError: the folder cannot be written to.
     """
-    from unbabble.pipelines.enhance import load_chooser, load_enhancers
-    from unbabble.pipelines.score import DEFAULT_SCORER
+    with without_collection():
+        from unbabble.pipelines.enhance import load_chooser, load_enhancers
+        from unbabble.pipelines.score import DEFAULT_SCORER
 
     out = Path(out)
     report = as_path(report)

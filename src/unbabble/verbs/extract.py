@@ -8,6 +8,7 @@ from unbabble.base.config import parse_assignments
 from unbabble.base.errors import UsageError
 from unbabble.base.excerpt import Part
 from unbabble.base.formats import KINDS, Format, check_format
+from unbabble.base.imports import without_collection
 from unbabble.base.report import FileReport, Report
 from unbabble.jobs.progress import report_progress
 from unbabble.jobs.records import digests
@@ -91,9 +92,10 @@ def extract(
         UsageError: a request that makes no sense; no recording was touched.
         OutputError: the folder cannot be written to.
     """
-    from unbabble.pipelines.count import COUNTER
-    from unbabble.pipelines.extract import EMBEDDER, enrollment_of, load_extractor
-    from unbabble.pipelines.score import DEFAULT_SCORER
+    with without_collection():
+        from unbabble.pipelines.count import COUNTER
+        from unbabble.pipelines.extract import EMBEDDER, enrollment_of, load_extractor
+        from unbabble.pipelines.score import DEFAULT_SCORER
 
     out = Path(out)
     report = as_path(report)

@@ -11,6 +11,7 @@ from unbabble.base.config import merge, parse_assignments
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.excerpt import Part
 from unbabble.base.formats import Format, check_format
+from unbabble.base.imports import without_collection
 from unbabble.base.report import FileReport, Report
 from unbabble.jobs.progress import report_progress, report_stage
 from unbabble.verbs.frame import Batch, Task, deciding_files, once
@@ -124,10 +125,11 @@ def separate(
         UsageError: a request that makes no sense; no recording was touched.
         OutputError: the folder cannot be written to.
     """
-    from unbabble.base.weights import packaged
-    from unbabble.pipelines.choose import AUTO, load
-    from unbabble.pipelines.count import COUNTER
-    from unbabble.pipelines.score import DEFAULT_SCORER
+    with without_collection():
+        from unbabble.base.weights import packaged
+        from unbabble.pipelines.choose import AUTO, load
+        from unbabble.pipelines.count import COUNTER
+        from unbabble.pipelines.score import DEFAULT_SCORER
 
     out = Path(out)
     report = as_path(report)

@@ -47,8 +47,8 @@ from unbabble.signal.blind.small_matrices import (
 
 Covariances = Complex[Tensor, "frequency source+1 channel channel"]
 Steps = Complex[Tensor, "frequency channel channel"]
-AT_ONCE = 512
-"""Frequencies whose outputs are multiplied by one another at once, so that this takes little memory."""
+AT_ONCE = 4096
+"""Frequencies whose outputs are multiplied by one another at once, so that this takes bounded memory."""
 LONGEST_STEP = 1e6
 """By the norm of its matrix; nobody is that much louder in a recording than before."""
 
@@ -117,17 +117,19 @@ class Demixer:
             ValueError: an update that knows no background, and fewer sources than channels.
         """
         matrix = abreast(self._matrix)
-        channels = matrix.shape[-1]
-        update = applicable(update, self.sources, channels)
-        phi = weights.expand(len(matrix), -1, -1)
+        update = applicable(update, self.sources, matrix.shape[-1])
+        step = finite(sweep(update, self._covariances(matrix, weights.expand(len(matrix), -1, -1))))
+        self._parts = real_form(step) @ self._parts
+        self._matrix = times(step, matrix).contiguous()
+
+    def _covariances(self, matrix: Steps, phi: Float[Tensor, "frequency source frame"]) -> Covariances:
+        """U_k with the imagined noise, then the Gram matrix: products of outputs, summed under all weights at once."""
         pieces = zip(self._parts.split(AT_ONCE), phi.split(AT_ONCE), strict=True)
         sums = torch.cat([products(outputs) @ weight.mT for outputs, weight in pieces])
         gram = times(matrix, matrix.mH)[:, None]
         noise = abreast(self.load * phi.mean(-1))[..., None, None] * gram
-        covariances = torch.cat([hermitian(sums / self.frames, channels) + noise, gram], 1)
-        step = finite(sweep(update, abreast(covariances)))
-        self._parts = real_form(step) @ self._parts
-        self._matrix = times(step, matrix).contiguous()
+        covariances = hermitian(sums / self.frames, matrix.shape[-1]) + noise
+        return abreast(torch.cat([covariances, gram], 1))
 
 
 def squared(values: Complex[Tensor, "..."]) -> Float[Tensor, "..."]:

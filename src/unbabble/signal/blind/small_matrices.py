@@ -54,13 +54,16 @@ def real_form(matrices: Complex[Tensor, "frequency row column"]) -> Float[Tensor
 
 def products(parts: Float[Tensor, "frequency 2*channel frame"]) -> Float[Tensor, "frequency product frame"]:
     """y_i y_j^* of all channels i >= j as real numbers: |y_i|^2; then for i - j = 1, 2 ... real and imaginary parts."""
-    real, imaginary = parts.chunk(2, 1)
-    made = [real.square().addcmul_(imaginary, imaginary)]
-    for apart in range(1, real.shape[1]):
+    (real, imaginary), size = parts.chunk(2, 1), parts.shape[1] // 2
+    made = parts.new_empty(len(parts), size**2, parts.shape[2])
+    places = iter(made.split([size, *(size - apart for apart in range(1, size) for _ in range(2))], 1))
+    torch.mul(real, real, out=next(places)).addcmul_(imaginary, imaginary)
+    for apart in range(1, size):
         a, b = real[:, apart:], imaginary[:, apart:]
         c, d = real[:, :-apart], imaginary[:, :-apart]
-        made += [(a * c).addcmul_(b, d), (b * c).addcmul_(a, d, value=-1)]
-    return torch.cat(made, 1)
+        torch.mul(a, c, out=next(places)).addcmul_(b, d)
+        torch.mul(b, c, out=next(places)).addcmul_(a, d, value=-1)
+    return made
 
 
 def hermitian(numbers: Float[Tensor, "frequency product batch"], size: int) -> Matrices:
