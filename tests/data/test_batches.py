@@ -1,12 +1,13 @@
 """Batches by number: pure, complete, in their shares."""
 
+import pickle
 from itertools import pairwise
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unbabble.data.batches import ByLength, ByShare, ByStage, Place, Plain
+from unbabble.data.batches import ByDuration, ByLength, ByShare, ByStage, Place, Plain
 
 
 def test_items_come_one_after_another():
@@ -38,6 +39,48 @@ def test_by_length_epochs_have_orders_of_their_own_that_do_not_depend_on_what_wa
     assert sorted(map(tuple, first)) == sorted(map(tuple, second))
     assert ByLength(lengths, 4, seed=0)[17] == second[7]
     assert [ByLength(lengths, 4, seed=1)[batch] for batch in range(10)] != first
+
+
+@given(
+    st.lists(st.floats(0.1, 30), min_size=1, max_size=60),
+    st.floats(1, 60),
+    st.integers(0, 3),
+    st.integers(0, 5),
+)
+def test_by_duration_every_item_comes_once_an_epoch_in_batches_that_last_no_longer(
+    lengths, most, epoch, seed
+):
+    plan = ByDuration(lengths, most, seed)
+    before = sum(len(plan.groups(each)) for each in range(epoch))
+    groups = plan.groups(epoch)
+    assert [plan[before + number] for number in range(len(groups))] == groups
+    assert sorted(place.number for group in groups for place in group) == list(range(len(lengths)))
+    for group in groups:
+        longest = max(lengths[place.number] for place in group)
+        assert len(group) == 1 or longest * len(group) <= most
+    assert all(place.set == 0 for group in groups for place in group)
+
+
+def test_by_duration_a_batch_does_not_depend_on_what_was_asked_before():
+    lengths = np.random.default_rng(0).uniform(1, 15, 100).tolist()
+    plan = ByDuration(lengths, 40, seed=1)
+    forth = [plan[number] for number in range(90)]
+    assert [ByDuration(lengths, 40, seed=1)[number] for number in reversed(range(90))] == forth[::-1]
+    assert [ByDuration(lengths, 40, seed=2)[number] for number in range(90)] != forth
+    assert pickle.loads(pickle.dumps(plan))[57] == forth[57]
+
+
+def test_by_duration_items_are_beside_their_like_and_not_always_the_same():
+    lengths = np.random.default_rng(0).uniform(1, 15, 400).tolist()
+    plan = ByDuration(lengths, 40, seed=1)
+    first, second = plan.groups(0), plan.groups(1)
+    seconds = sum(lengths)
+    for groups in (first, second):
+        padded = sum(max(lengths[place.number] for place in group) * len(group) for group in groups)
+        assert padded < 1.15 * seconds
+        spans = [max(lengths[place.number] for place in group) for group in groups]
+        assert spans != sorted(spans), "in no order"
+    assert not {tuple(sorted(group)) for group in first} >= {tuple(sorted(group)) for group in second}
 
 
 def test_by_share_batches_are_of_one_set_as_often_as_asked_for():

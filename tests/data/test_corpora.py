@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 import soundfile
 
 from unbabble.base.errors import InputError
-from unbabble.data import corpora
+from unbabble.data import corpora, manifest
 
 
 def write(path: Path, channels: int = 1, seconds: float = 0.1, level: float = 0.1) -> Path:
@@ -66,6 +67,41 @@ def test_plain_folder_has_a_speaker_per_subfolder(tmp_path: Path):
     assert [u.speaker for u in corpora.speech(tmp_path)] == ["anna", "anna", "carl"]
     with pytest.raises(InputError, match="has no splits"):
         corpora.speech(tmp_path, "test")
+
+
+def test_a_text_beside_a_recording_is_what_is_said_in_it(tmp_path: Path):
+    for name in ("anna/1.wav", "anna/2.wav", "carl.wav"):
+        write(tmp_path / name)
+    (tmp_path / "anna/1.txt").write_text("\ufeffGrüß Gott,\n Herr Wirt!\n", encoding="utf-8")
+    (tmp_path / "anna/2.lab").write_text("what else")
+    (tmp_path / "notes.txt").write_text("not a recording")
+    assert [u.text for u in corpora.speech(tmp_path)] == ["Grüß Gott, Herr Wirt!", "what else", ""]
+    (tmp_path / "carl.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match=r"carl\.txt' cannot be read as text"):
+        corpora.speech(tmp_path)
+
+
+def test_a_manifest_says_what_is_said(tmp_path: Path):
+    write(tmp_path / "a.wav")
+    entry = manifest.Entry("a", None, (tmp_path / "a.wav",), seconds=0.1, transcripts=("good morning",))
+    manifest.write(tmp_path / "m.jsonl", [entry, replace(entry, id="b", transcripts=())])
+    assert [u.text for u in corpora.speech(tmp_path / "m.jsonl")] == ["good morning", ""]
+
+
+def test_common_voice(tmp_path: Path):
+    for name in "ab":
+        write(tmp_path / f"clips/{name}.wav", seconds=0.25)
+    (tmp_path / "train.tsv").write_text(
+        "client_id\tpath\tsentence\tgender\n"
+        'x\ta.wav\t"Ja", sagte sie, "nein.\tfemale_feminine\n'
+        "y\tb.wav\tUnd?\t\n"
+    )
+    one, other = corpora.speech(tmp_path / "train.tsv")
+    assert (one.text, one.speaker, one.sex, one.seconds) == ('"Ja", sagte sie, "nein.', "x", "F", 0.25)
+    assert (other.text, other.sex, other.licence) == ("Und?", "", "CC0")
+    (tmp_path / "train.tsv").write_text("path\tsentence\na.wav\tJa\n")
+    with pytest.raises(InputError, match="no column 'client_id'"):
+        corpora.speech(tmp_path / "train.tsv")
 
 
 def test_empty_folder(tmp_path: Path):

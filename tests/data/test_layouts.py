@@ -154,12 +154,15 @@ def test_librispeech_by_subset(tmp_path: Path):
         tmp_path, f"LibriSpeech/{{dev-clean,train-clean-100}}/{utterances}/x.txt", "LibriSpeech/SPEAKERS.TXT"
     )
     tree(tmp_path, "LibriSpeech/dev-clean/84/1/84-1-0000.flac", "LibriSpeech/dev-clean/84/1/84-1.trans.txt")
+    (tmp_path / "LibriSpeech/dev-clean/84/1/84-1.trans.txt").write_text("84-1-0000 GO DO YOU HEAR\n")
     tree(tmp_path, "LibriSpeech/train-clean-100/{19/198/19-198-0001,26/495/26-495-0000}.flac")
     for folder in (tmp_path, tmp_path / "LibriSpeech"):
         parts = layouts.find("librispeech", folder)
         assert names(parts) == ["dev-clean", "train-clean-100"]
         (dev,) = part(parts, "dev-clean").entries
         assert (dev.id, dev.mixture, dev.speakers) == ("84-1-0000", None, ("84",))
+        assert dev.transcripts == ("GO DO YOU HEAR",)
+        assert not any(entry.transcripts for entry in part(parts, "train-clean-100").entries)
         assert [entry.speakers[0] for entry in part(parts, "train-clean-100").entries] == ["19", "26"]
     (own,) = layouts.find("librispeech", tmp_path / "LibriSpeech/dev-clean")
     assert own.split == "dev-clean"

@@ -1,4 +1,4 @@
-"""Where recordings come from: tables (``speech.csv``, ``rir.csv``, ``noise.csv``), LibriSpeech, folders.
+"""Where recordings come from: tables (``speech.csv``, ``rir.csv``, ``noise.csv``), LibriSpeech, Common Voice, folders.
 
 A table is a CSV file with a ``file`` column. Its files lie in the folder that is named as the table
 (``speech/`` beside ``speech.csv``) or beside the table itself. A ``split`` column, where there is one, keeps
@@ -15,7 +15,7 @@ import csv
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -28,6 +28,9 @@ from unbabble.data import manifest
 
 LIBRISPEECH_NAME = re.compile(r"(\d+)-(\d+)-(\d+)")
 LIBRISPEECH_LICENCE = "CC BY 4.0"
+COMMON_VOICE_LICENCE = "CC0"
+TEXT_SUFFIXES = (".txt", ".lab")
+"""Of a text beside a recording, by the name of which it is called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ def read_table(table: Path, columns: tuple[str, ...], split: str | None = None) 
     """
     try:
         with open(table, newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
+            reader = csv.DictReader(file, **_dialect(table))
             rows = list(reader)
             names = tuple(reader.fieldnames or ())
     except FileNotFoundError:
@@ -106,9 +109,9 @@ def speech(path: Path, split: str | None = None) -> list[Utterance]:
     """Find clean speech.
 
     Args:
-        path: a table with the columns ``file`` and ``speaker``; a manifest of utterances; a folder in
-            LibriSpeech's layout; or any folder, where each sub-folder is a speaker and each file outside of one
-            a speaker of its own.
+        path: a table with the columns ``file`` and ``speaker``; one of Common Voice (``train.tsv``); a manifest of
+            utterances; a folder in LibriSpeech's layout; or any folder, where each sub-folder is a speaker and each
+            file outside of one a speaker of its own, and what is said in ``a.wav`` may stand in ``a.txt``.
         split: rows of this split only (tables and manifests).
 
     Raises:
@@ -120,6 +123,8 @@ def speech(path: Path, split: str | None = None) -> list[Utterance]:
         return _speech_folder(path)
     if path.suffix.lower() == ".jsonl":
         return _speech_manifest(path, split)
+    if path.suffix.lower() == ".tsv":
+        return _common_voice(path, split)
     rows = read_table(path, ("file", "speaker"), split)
     utterances = []
     for row in rows:
@@ -217,11 +222,7 @@ def resample(
 def _speech_folder(folder: Path) -> list[Utterance]:
     files = _recordings(folder)
     if all(LIBRISPEECH_NAME.fullmatch(file.stem) for file in files):
-        texts = {}
-        for transcript in folder.rglob("*.trans.txt"):
-            for line in transcript.read_text(encoding="utf-8").splitlines():
-                name, _, text = line.partition(" ")
-                texts[name] = text
+        texts = librispeech_texts(folder)
         return [
             Utterance(
                 file,
@@ -233,10 +234,58 @@ def _speech_folder(folder: Path) -> list[Utterance]:
             for file in files
         ]
     return [
-        Utterance(file, file.stem if file.parent == folder else file.relative_to(folder).parts[0], seconds)
+        Utterance(
+            file,
+            file.stem if file.parent == folder else file.relative_to(folder).parts[0],
+            seconds,
+            _text_beside(file),
+        )
         for file in files
         if (seconds := _duration(file))
     ]
+
+
+def librispeech_texts(folder: Path) -> dict[str, str]:
+    """What is said, by the name of the utterance, as the files ``SPEAKER-CHAPTER.trans.txt`` have it.
+
+    Raises:
+        InputError: one is no text.
+    """
+    texts = {}
+    for transcript in sorted(folder.rglob("*.trans.txt")):
+        for line in _read_text(transcript).splitlines():
+            name, _, text = line.partition(" ")
+            texts[name] = text
+    return texts
+
+
+def _text_beside(recording: Path) -> str:
+    for suffix in TEXT_SUFFIXES:
+        path = recording.with_suffix(suffix)
+        if path.is_file():
+            return " ".join(_read_text(path).split())
+    return ""
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        raise InputError(f"'{path}' cannot be read as text.") from None
+
+
+def _common_voice(table: Path, split: str | None) -> list[Utterance]:
+    """R. Ardila et al., "Common Voice: a massively-multilingual speech corpus", LREC 2020; recordings in ``clips``."""
+    utterances = []
+    for row in read_table(table, ("client_id", "path", "sentence"), split):
+        file = table.parent / "clips" / (row["path"] or "")
+        sex = {"m": "M", "f": "F"}.get((row.get("gender") or "")[:1].lower(), "")
+        utterances.append(
+            Utterance(
+                file, row["client_id"], _duration(file), row["sentence"] or "", COMMON_VOICE_LICENCE, sex
+            )
+        )
+    return utterances
 
 
 def _speech_manifest(path: Path, split: str | None) -> list[Utterance]:
@@ -245,7 +294,8 @@ def _speech_manifest(path: Path, split: str | None) -> list[Utterance]:
             entry.sources[0],
             entry.speakers[0] if entry.speakers else entry.id,
             _duration(entry.sources[0]) if entry.seconds is None else entry.seconds,
-            licence=LIBRISPEECH_LICENCE if LIBRISPEECH_NAME.fullmatch(entry.id) else None,
+            entry.transcripts[0] if entry.transcripts else "",
+            LIBRISPEECH_LICENCE if LIBRISPEECH_NAME.fullmatch(entry.id) else None,
         )
         for entry in _lines(path, split)
         if entry.mixture is None and len(entry.sources) == 1
@@ -273,6 +323,11 @@ def _recordings(folder: Path) -> list[Path]:
     if not files:
         raise InputError(f"The folder '{folder}' holds no recordings.")
     return files
+
+
+def _dialect(table: Path) -> dict[str, Any]:
+    """Of a file of comma-separated values; one of values between tabs (Common Voice's) knows no quotation marks."""
+    return {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if table.suffix.lower() == ".tsv" else {}
 
 
 def _locate(table: Path, file: str) -> Path:

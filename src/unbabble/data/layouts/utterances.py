@@ -42,8 +42,16 @@ def _subset(folder: Path) -> Part:
         for file in sorted(folder.rglob("*"))
         if file.suffix.lower() in SUFFIXES and corpora.LIBRISPEECH_NAME.fullmatch(file.stem)
     ]
+    texts = corpora.librispeech_texts(folder)
     entries = (
-        Entry(file.stem, None, (file,), speakers=(file.stem.partition("-")[0],), split=split)
+        Entry(
+            file.stem,
+            None,
+            (file,),
+            speakers=(file.stem.partition("-")[0],),
+            split=split,
+            transcripts=tuple(filter(None, [texts.get(file.stem)])),
+        )
         for file in files
     )
     return Part(split, split, tuple(entries))
@@ -65,6 +73,7 @@ def tables(folder: Path) -> list[Part]:
                         (utterance.path,),
                         speakers=(utterance.speaker,),
                         split=split or "",
+                        transcripts=tuple(filter(None, [utterance.text])),
                     )
                     for utterance in corpora.speech(table, split)
                 )
