@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unbabble.base.config import keyword_parameters
+from unbabble.base.errors import UsageError
 from unbabble.data.sets import Items
 from unbabble.nn.kinds.network import Network
 from unbabble.nn.kinds.recognizer import NeuralRecognizer, words_of
@@ -36,6 +38,9 @@ class Transcripts(Plain):
             see ``nn.ctc.spread_evenly``.
         attention_from_step: the attention decoder learns from this step on.
         options: of the network's losses.
+
+    Raises:
+        UsageError: a network that can do nothing of the kind.
     """
 
     def __init__(
@@ -47,6 +52,13 @@ class Transcripts(Plain):
         **options: Any,
     ) -> None:
         super().__init__(network, **options)
+        known = keyword_parameters(network.losses)
+        if flat_start_steps and "flat_start" not in known:
+            raise UsageError(f"A {self.name} has no flat start: leave out flat_start_steps.")
+        if attention_from_step and "attention" not in known:
+            raise UsageError(
+                f"A {self.name} has no attention that may begin later: leave out attention_from_step."
+            )
         self.flat_start_steps, self.attention_from_step = flat_start_steps, attention_from_step
         self.targets = network.targets
         self.needs = ("waveform", *self.targets)
