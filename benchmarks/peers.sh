@@ -64,6 +64,10 @@ touch "$folder/recogniser/complete"
 environment words jiwer==4.0.0 meeteval==0.4.3 srt==3.5.3 webvtt-py==0.6.0
 touch "$folder/words/complete"
 
+# Pieces of words
+environment pieces sentencepiece==0.2.1
+touch "$folder/pieces/complete"
+
 environment authors numpy==1.23.5 scipy==1.10.1 pyroomacoustics==0.6.0
 if [ ! -e "$folder/authors/complete" ]; then
     git clone --quiet "$authors" "$folder/authors/code"
