@@ -1,10 +1,11 @@
-"""Writing with a decoder, one token after another: each time the likeliest.
+"""Writing with a decoder, one token after another: each time the likeliest. Better searches are in ``text.search``.
 
 Where an attention decoder looked while it wrote a token says when that was said: at the centre of its weights. That is
 no alignment; words are off by a tenth of a second and more, and wherever attention has not learnt to go from left to
 right they are nowhere. Where there is no attention, tokens are spread evenly.
 """
 
+from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Protocol
 
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from unbabble.nn.kinds.recognizer import Emission, Tokens
 from unbabble.nn.state import State
+from unbabble.text.search import TokenModel
 
 LOOKED = "looked"
 """In a decoder's state, where there is attention: (batch, place), weights of the places in the last step."""
@@ -37,6 +39,36 @@ class Decoder(Protocol):
     ) -> tuple[Float[Tensor, "batch number"], State]:
         """Log-probabilities of what follows ``tokens``, and the next state."""
         ...
+
+
+@dataclass(frozen=True)
+class Writer:
+    """A decoder that has its recording: a ``TokenModel`` of ``text.search``.
+
+    Args:
+        decoder: in its state for use.
+        memory: what an encoder heard, without padding.
+    """
+
+    decoder: Decoder
+    memory: Float[Tensor, "1 place width"]
+
+    def start(self, batch: int) -> State:
+        """The state of so many hypotheses before their first token."""
+        real = torch.ones(batch, self.memory.shape[1], dtype=torch.bool, device=self.memory.device)
+        return self.decoder.start(self.memory.expand(batch, -1, -1), real)
+
+    def step(self, x: Int[Tensor, " batch"], state: State) -> tuple[Float[Tensor, "batch number"], State]:
+        """Log-probabilities of what follows tokens ``x``, and the state then."""
+        return self.decoder.step(x.to(self.memory.device), state)
+
+
+def writers(
+    decoder: Decoder, memory: Float[Tensor, "batch place width"], real: Bool[Tensor, "batch place"]
+) -> list[TokenModel]:
+    """A ``Writer`` for each item of a batch."""
+    counts = real.sum(1).tolist()
+    return [Writer(decoder, row[None, :count]) for row, count in zip(memory, counts, strict=True)]
 
 
 def greedy(

@@ -5,11 +5,12 @@ A. Graves, S. Fernández, F. Gomez, J. Schmidhuber, "Connectionist temporal clas
 sequence data with recurrent neural networks", ICML 2006.
 """
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from unbabble.nn.kinds.recognizer import Emission, Tokens
+from unbabble.nn.kinds.recognizer import Emission, Posteriors, Tokens
 from unbabble.text.tokens import BLANK
 
 
@@ -69,6 +70,28 @@ def greedy(
             before = number
         emitted.append(row)
     return emitted
+
+
+def posteriors(
+    logits: Float[Tensor, "batch frame number"],
+    counts: Int[Tensor, " batch"],
+    tokens: Tokens,
+    frame_seconds: float,
+) -> list[Posteriors]:
+    """Of each item the probabilities, for a search; nobody has measured what is likely before.
+
+    Args:
+        logits: 0 is the blank.
+        counts: frames of each item.
+        tokens: the inventory.
+        frame_seconds: from one frame to the next.
+    """
+    logs = logits.detach().float().log_softmax(-1).cpu().numpy()
+    prior = np.zeros(logs.shape[2], np.float32)
+    return [
+        Posteriors(row[:count], tokens, frame_seconds, prior)
+        for row, count in zip(logs, counts.tolist(), strict=True)
+    ]
 
 
 def spread_evenly(text: Int[Tensor, "batch token"], speaking: torch.Tensor) -> Int[Tensor, "batch frame"]:

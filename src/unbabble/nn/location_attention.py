@@ -14,11 +14,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from unbabble.nn.autoregressive import LOOKED
+from unbabble.nn.speller import Attention
 from unbabble.nn.state import State
 
 
-class LocationAttention(nn.Module):
-    """See the module; an ``Attention`` of ``nn.speller``.
+class LocationAttention(Attention):
+    """See the module.
 
     Args:
         asking: numbers of s_i.

@@ -7,7 +7,7 @@
 How it looks is an argument: see ``Attention``.
 """
 
-from typing import Protocol
+from abc import ABC, abstractmethod
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -16,18 +16,18 @@ from torch import Tensor, nn
 from unbabble.nn.state import State
 
 
-class Attention(Protocol):
-    """What a speller looks with: a module that leaves the weights of its last look in its state, as ``LOOKED``."""
+class Attention(nn.Module, ABC):
+    """What a speller looks with; it leaves the weights of its last look in its state, as ``LOOKED``."""
 
+    @abstractmethod
     def start(self, memory: Float[Tensor, "batch place width"], real: Bool[Tensor, "batch place"]) -> State:
         """Its part of a decoder's state: what is computed once of a memory."""
-        ...
 
-    def __call__(
+    @abstractmethod
+    def forward(
         self, asking: Float[Tensor, "batch hidden"], state: State
     ) -> tuple[Float[Tensor, "batch width"], State]:
         """The context c_i, and its part of the state, given a decoder's whole state."""
-        ...
 
 
 class Speller(nn.Module):
@@ -35,7 +35,7 @@ class Speller(nn.Module):
 
     Args:
         tokens: of the inventory, without 0.
-        attention: a module as ``Attention`` has it.
+        attention: how it looks.
         memory_width: numbers of a place of the memory.
         embedding: numbers of a token.
         hidden: units of an LSTM.
@@ -46,7 +46,7 @@ class Speller(nn.Module):
     def __init__(
         self,
         tokens: int,
-        attention: nn.Module,
+        attention: Attention,
         memory_width: int,
         embedding: int,
         hidden: int,
@@ -108,8 +108,8 @@ class Speller(nn.Module):
         """[s_i, c_i], and the next state."""
         state = dict(state)
         x = torch.cat([self.dropout(self.embed(tokens)), state["context"]], 1)
-        for number, cell in enumerate(self.cells):
-            x, kept = cell(x, (state[f"{number}.hidden"], state[f"{number}.cell"]))
+        for number in range(len(self.cells)):
+            x, kept = self.cells[number](x, (state[f"{number}.hidden"], state[f"{number}.cell"]))
             state[f"{number}.hidden"], state[f"{number}.cell"] = x, kept
         state["context"], attention = self.attention(x, state)
         return torch.cat([x, state["context"]], 1), state | attention

@@ -6,6 +6,8 @@ import torch
 from tests.contracts.examples import build, noise, of_kind
 from unbabble.base.errors import UsageError
 from unbabble.base.registry import create
+from unbabble.text import ctc
+from unbabble.text.search import joint_beam
 
 RECOGNIZERS = of_kind("recognizer")
 DECODERS = [name for name in RECOGNIZERS if getattr(build(name), "decoder", None) is not None]
@@ -124,6 +126,34 @@ def test_rows_of_a_state_may_be_picked_and_repeated(name):
         torch.testing.assert_close(found[place], alone[0], rtol=0, atol=1e-5)
     assert all(len(value) == 4 for value in after.values())
     assert all(torch.equal(value, before[key]) for key, value in state.items()), "a step changes no state"
+
+
+@pytest.mark.parametrize(
+    ("name", "attention_weight"),
+    [
+        *((name, 1.0) for name in DECODERS if build(name).writers(*spoken())),
+        ("joint_ctc_attention", 0.6),
+    ],
+)
+def test_a_search_scores_its_text_as_the_network_does(name, attention_weight):
+    """What is summed up step by step, of CTC prefix by prefix, is the probability of the whole."""
+    network = lively(build(name))
+    waveform, lengths = spoken()
+    written = [each.get("text") for each in network.posteriors(waveform, lengths)]
+    for number, (writer, said) in enumerate(zip(network.writers(waveform, lengths), written, strict=True)):
+        logs = said.log_probs if attention_weight < 1 else None
+        best = joint_beam(writer, logs, attention_weight=attention_weight, beam=4, longest=12)[0]
+        with torch.no_grad():
+            row = torch.tensor([best.tokens], dtype=torch.long)
+            heard = network.hear(
+                waveform[number : number + 1, : lengths[number]], lengths[number : number + 1]
+            )
+            logits = network.decoder(heard.memory, heard.real, row)[0]
+        ended = torch.tensor([*best.tokens, 0])
+        expected = attention_weight * float(logits.log_softmax(-1)[torch.arange(len(ended)), ended].sum())
+        if logs is not None:
+            expected += (1 - attention_weight) * ctc.log_probability(logs, best.tokens)
+        assert best.score == pytest.approx(expected, abs=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -36,8 +36,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from unbabble.base.registry import register
-from unbabble.nn.ctc import ctc_loss, greedy
-from unbabble.nn.kinds.recognizer import Emission, NeuralRecognizer
+from unbabble.nn.ctc import ctc_loss, greedy, posteriors
+from unbabble.nn.kinds.recognizer import Emission, NeuralRecognizer, Posteriors
 from unbabble.nn.log_mel import HOP_SECONDS
 from unbabble.nn.recurrent import RecurrentEncoder
 from unbabble.text.tokens import ENGLISH
@@ -103,6 +103,13 @@ class BlstmCTC(NeuralRecognizer):
         """``text``: -log p(l | x)."""
         (text,) = targets
         return {"text": ctc_loss(*self.hear(waveform, lengths), text)}
+
+    def posteriors(
+        self, waveform: Float[Tensor, "batch time"], lengths: Int[Tensor, " batch"]
+    ) -> list[dict[str, Posteriors]]:
+        """y, for searches."""
+        heard = self.hear(waveform, lengths)
+        return [{"text": each} for each in posteriors(*heard, self.tokens, JOINED * HOP_SECONDS)]
 
     def hypotheses(
         self, waveform: Float[Tensor, "batch time"], lengths: Int[Tensor, " batch"]

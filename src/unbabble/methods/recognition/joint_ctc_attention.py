@@ -43,15 +43,15 @@ from torch import Tensor, nn
 from unbabble.base.errors import UsageError
 from unbabble.base.registry import register
 from unbabble.nn.attention_decoder import attention_loss
-from unbabble.nn.ctc import ctc_loss
-from unbabble.nn.kinds.recognizer import Emission, NeuralRecognizer
+from unbabble.nn.autoregressive import writers
+from unbabble.nn.ctc import ctc_loss, posteriors
+from unbabble.nn.kinds.recognizer import Emission, NeuralRecognizer, Posteriors
 from unbabble.nn.location_attention import LocationAttention
 from unbabble.nn.log_mel import HOP_SECONDS, inside
 from unbabble.nn.recurrent import RecurrentEncoder
 from unbabble.nn.speller import Speller
-from unbabble.nn.state import State
 from unbabble.text import ctc
-from unbabble.text.search import joint_beam
+from unbabble.text.search import TokenModel, joint_beam
 from unbabble.text.tokens import ENGLISH
 
 JOINED = 4
@@ -144,42 +144,39 @@ class JointCTCAttention(NeuralRecognizer):
             "attention": (1 - self.ctc_weight) * attention_loss(written, text, self.smoothing),
         }
 
+    def posteriors(
+        self, waveform: Float[Tensor, "batch time"], lengths: Int[Tensor, " batch"]
+    ) -> list[dict[str, Posteriors]]:
+        """What CTC says."""
+        heard = self.hear(waveform, lengths)
+        return [{"text": each} for each in posteriors(heard.text, heard.slots, self.tokens, FRAME_SECONDS)]
+
+    def writers(
+        self, waveform: Float[Tensor, "batch time"], lengths: Int[Tensor, " batch"]
+    ) -> list[TokenModel]:
+        """The speller, with what the encoder heard."""
+        heard = self.hear(waveform, lengths)
+        return writers(self.decoder, heard.memory, heard.real)
+
     @torch.no_grad()
     def hypotheses(
         self, waveform: Float[Tensor, "batch time"], lengths: Int[Tensor, " batch"]
     ) -> dict[str, list[list[Emission]]]:
         """The token that is best for both each time, where the best path of CTC has it."""
         heard = self.hear(waveform, lengths)
-        return {"text": [self._searched(*each) for each in zip(*heard, strict=True)]}
+        said = posteriors(heard.text, heard.slots, self.tokens, FRAME_SECONDS)
+        spellers = writers(self.decoder, heard.memory, heard.real)
+        return {"text": [self._written(*each) for each in zip(spellers, said, strict=True)]}
 
-    def _searched(self, logits: Tensor, count: Tensor, memory: Tensor, real: Tensor) -> list[Emission]:
-        log_probs = logits[:count].float().log_softmax(-1).cpu().numpy()
-        (best, *_) = joint_beam(
-            _Written(self.decoder, memory[None, :count], real[None, :count]),
-            log_probs,
-            attention_weight=1 - self.search_ctc_weight,
-            beam=1,
-        )
-        spans = ctc.align(log_probs, best.tokens).spans
+    def _written(self, speller: TokenModel, said: Posteriors) -> list[Emission]:
+        logs = said.log_probs
+        best = joint_beam(speller, logs, attention_weight=1 - self.search_ctc_weight, beam=1)[0].tokens
         return [
             Emission(
                 self.tokens.inventory[token - 1],
                 start * FRAME_SECONDS,
                 end * FRAME_SECONDS,
-                float(np.exp(log_probs[start:end, token].max())),
+                float(np.exp(logs[start:end, token].max())),
             )
-            for token, (start, end) in zip(best.tokens, spans, strict=True)
+            for token, (start, end) in zip(best, ctc.align(logs, best).spans, strict=True)
         ]
-
-
-class _Written:
-    """A decoder with the recording that it writes down."""
-
-    def __init__(self, decoder: Speller, memory: Tensor, real: Tensor) -> None:
-        self.decoder, self.memory, self.real = decoder, memory, real
-
-    def start(self, batch: int) -> State:
-        return self.decoder.start(self.memory.expand(batch, -1, -1), self.real.expand(batch, -1))
-
-    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        return self.decoder.step(x, state)

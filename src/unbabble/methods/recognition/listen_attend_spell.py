@@ -33,12 +33,13 @@ from torch import Tensor, nn
 
 from unbabble.base.registry import register
 from unbabble.nn.attention_decoder import attention_loss
-from unbabble.nn.autoregressive import LOOKED, greedy
+from unbabble.nn.autoregressive import LOOKED, greedy, writers
 from unbabble.nn.kinds.recognizer import Emission, NeuralRecognizer
 from unbabble.nn.log_mel import HOP_SECONDS, inside
 from unbabble.nn.recurrent import RecurrentEncoder
-from unbabble.nn.speller import Speller
+from unbabble.nn.speller import Attention, Speller
 from unbabble.nn.state import State
+from unbabble.text.search import TokenModel
 from unbabble.text.tokens import ENGLISH
 
 PAIR = 2
@@ -123,6 +124,12 @@ class ListenAttendSpell(NeuralRecognizer):
         logits = self.decoder(*heard, text, self.sampled if self.training else 0.0)
         return {"text": attention_loss(logits, text, self.smoothing)}
 
+    def writers(
+        self, waveform: Float[Tensor, "batch time"], lengths: Int[Tensor, " batch"]
+    ) -> list[TokenModel]:
+        """The decoder, with what the encoder heard."""
+        return writers(self.decoder, *self.hear(waveform, lengths))
+
     @torch.no_grad()
     def hypotheses(
         self, waveform: Float[Tensor, "batch time"], lengths: Int[Tensor, " batch"]
@@ -132,8 +139,8 @@ class ListenAttendSpell(NeuralRecognizer):
         return {"text": greedy(self.decoder, *heard, self.tokens, self.place_seconds)}
 
 
-class MlpAttention(nn.Module):
-    """phi, psi and the context (eqs. 9 to 11); an ``Attention`` of ``nn.speller``.
+class MlpAttention(Attention):
+    """phi, psi and the context (eqs. 9 to 11).
 
     Args:
         asking: numbers of s_i.

@@ -29,11 +29,12 @@ from torch import Tensor, nn
 
 from unbabble.base.registry import register
 from unbabble.nn.attention_decoder import attention_loss
-from unbabble.nn.autoregressive import greedy
+from unbabble.nn.autoregressive import greedy, writers
 from unbabble.nn.kinds.recognizer import Emission, NeuralRecognizer
 from unbabble.nn.log_mel import HOP_SECONDS, inside
 from unbabble.nn.recurrent import RecurrentEncoder
 from unbabble.nn.state import State
+from unbabble.text.search import TokenModel
 from unbabble.text.tokens import ENGLISH
 
 JOINED = 4
@@ -106,6 +107,12 @@ class MeanEncoderDecoder(NeuralRecognizer):
         (text,) = targets
         logits = self.decoder(*self.hear(waveform, lengths), text)
         return {"text": attention_loss(logits, text, self.smoothing)}
+
+    def writers(
+        self, waveform: Float[Tensor, "batch time"], lengths: Int[Tensor, " batch"]
+    ) -> list[TokenModel]:
+        """The decoder, with what the encoder heard."""
+        return writers(self.decoder, *self.hear(waveform, lengths))
 
     @torch.no_grad()
     def hypotheses(

@@ -31,6 +31,7 @@ attention along frequency; 6 and 2 layers of 192 numbers in place of 12 and 6 of
 layers together, have their centre: see ``nn.autoregressive``.
 """
 
+from collections.abc import Iterator
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -40,10 +41,11 @@ from torch import Tensor, nn
 from unbabble.base.errors import UsageError
 from unbabble.base.registry import register
 from unbabble.nn.attention_decoder import attention_loss
-from unbabble.nn.autoregressive import LOOKED, greedy
+from unbabble.nn.autoregressive import LOOKED, greedy, writers
 from unbabble.nn.kinds.recognizer import Emission, NeuralRecognizer
 from unbabble.nn.log_mel import HOP_SECONDS, LogMel, inside, masked
 from unbabble.nn.state import State
+from unbabble.text.search import TokenModel
 from unbabble.text.tokens import ENGLISH
 
 PLACE_FRAMES = 4
@@ -134,6 +136,12 @@ class TransformerASR(NeuralRecognizer):
         return {
             "text": attention_loss(self.decoder(*self.hear(waveform, lengths), text), text, self.smoothing)
         }
+
+    def writers(
+        self, waveform: Float[Tensor, "batch time"], lengths: Int[Tensor, " batch"]
+    ) -> list[TokenModel]:
+        """The decoder, with what the encoder heard."""
+        return writers(self.decoder, *self.hear(waveform, lengths))
 
     @torch.no_grad()
     def hypotheses(
@@ -290,7 +298,7 @@ class Decoder(nn.Module):
     def start(self, memory: Places, real: Bool[Tensor, "batch place"]) -> State:
         """The state before the first token; its first axis is the batch, rows may be picked and repeated."""
         state: State = {"real": real, LOOKED: memory.new_zeros(real.shape)}
-        for number, layer in enumerate(self.layers):
+        for number, layer in enumerate(self._layers()):
             keys, values = layer.listen.keys_and_values(memory)
             state |= {f"{number}.heard_keys": keys, f"{number}.heard_values": values}
             state |= {f"{number}.keys": keys[:, :, :0], f"{number}.values": values[:, :, :0]}
@@ -303,6 +311,9 @@ class Decoder(nn.Module):
         logits, state = self._written(tokens[:, None], state)
         return logits[:, 0].float().log_softmax(-1), state
 
+    def _layers(self) -> Iterator[DecoderLayer]:
+        yield from self.layers  # type: ignore[misc]  # a ModuleList does not say of what
+
     def _written(
         self, tokens: Int[Tensor, "batch token"], state: State
     ) -> tuple[Float[Tensor, "batch token number"], State]:
@@ -313,7 +324,7 @@ class Decoder(nn.Module):
         count = tokens.shape[1]
         back = torch.ones(count, first + count, dtype=torch.bool, device=x.device).tril(first)[None, None]
         looked = []
-        for number, layer in enumerate(self.layers):
+        for number, layer in enumerate(self._layers()):
             written = state[f"{number}.keys"], state[f"{number}.values"]
             heard = state[f"{number}.heard_keys"], state[f"{number}.heard_values"]
             x, written, weights = layer(x, written, heard, back, state["real"][:, None, None])

@@ -17,6 +17,7 @@ from unbabble.base.errors import UsageError
 from unbabble.base.spans import Span, Transcript
 from unbabble.nn.kinds.network import Network
 from unbabble.signal.level import check_samples
+from unbabble.text.search import TokenModel
 from unbabble.text.tokens import ENGLISH, WORD_START, Pieces, Symbols
 
 Tokens: TypeAlias = Pieces | Symbols
@@ -108,6 +109,12 @@ class NeuralRecognizer(Network):
     ) -> list[dict[str, Posteriors]]:
         """Of each item, by target, what CTC says; nothing for networks without it."""
         return [{} for _ in waveform]
+
+    def writers(
+        self, waveform: Float[Tensor, "batch time"], lengths: Int[Tensor, " batch"]
+    ) -> list[TokenModel]:
+        """Of each item, what writes one token of the text after another; none for networks without a decoder."""
+        return []
 
     def loss(self, *item: Tensor, **options: object) -> Float[Tensor, " batch"]:
         """The sum of ``losses``."""
