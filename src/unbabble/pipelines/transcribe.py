@@ -1,0 +1,235 @@
+"""What is said in a recording of any length, in memory of one window: its words, when and how surely.
+
+    recording -> windows of at most 20 s, cut at their longest pause -> speech? -> recogniser -> words of the recording
+
+A recording that fits a window is recognised as it is. A window in which nobody speaks is never recognised, and a word
+that was recognised where nobody speaks is left out: recognisers, those with a decoder above all, write words into
+silence and noise. So is a segment of which the recogniser itself is not sure. What a decoder repeats without end is
+cut. No window knows what was recognised in others.
+"""
+
+import math
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soxr
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from unbabble.base import notes
+from unbabble.base.contracts import Recognizer
+from unbabble.base.spans import Span
+from unbabble.pipelines import choose, pieces, separate
+from unbabble.pipelines.recording import Recording
+from unbabble.pipelines.tracks import separate_long
+from unbabble.signal.activity import FRAME_SECONDS, is_speech, runs
+from unbabble.signal.rumble import without_rumble
+from unbabble.text.captions import segments
+
+WINDOW_SECONDS, LEAST_WINDOW_SECONDS = 20.0, 8.0
+SOFT_SECONDS = 0.3
+"""Of the part of a window that is looked for to cut it; pauses have at least this length, too."""
+MARGIN_SECONDS = 0.3
+"""So far from speech a recognised word may lie: the times of both are inexact."""
+LEAST_LOG_CONFIDENCE = -1.0
+"""What is said without a pause and has a lower mean log-probability a word, is left out: whisper's threshold, too."""
+MOST_REPEATS = {1: 8}
+OTHERS_REPEATED = 4
+"""How often one word, and how often a phrase of several, is written in a row."""
+LONGEST_PHRASE = 10
+"""Words of a phrase that is looked for again."""
+
+
+@dataclass
+class Transcription:
+    """What is said in a recording.
+
+    Attributes:
+        words: of each speaker in the order of time, times in seconds of the recording.
+        audio_seconds: duration of the recording.
+        speech_seconds: of it in which somebody speaks.
+        left_out: how many words were recognised and are too unsure, or lie where nobody speaks.
+        warnings: what the user should know.
+    """
+
+    words: list[Span]
+    audio_seconds: float = 0.0
+    speech_seconds: float = 0.0
+    left_out: int = 0
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """The words."""
+        return " ".join(word.text for word in self.words)
+
+
+Progress = Callable[[float, float | None], None]
+
+
+def transcribe(
+    recognizer: Recognizer,
+    recording: Recording,
+    *,
+    speaker: str | None = None,
+    progress: Progress | None = None,
+) -> Transcription:
+    """What is said in a recording, all its channels together.
+
+    Args:
+        recognizer: a network that is ready, or whatever keeps the contract.
+        recording: of any length; of silence, noise and what is too short to hold a word comes no word.
+        speaker: to whom all words belong, if that is known.
+        progress: called after each window with the seconds that are done, and those of the recording if known.
+
+    Raises:
+        InputError: the recording cannot be read.
+    """
+    result, rate = Transcription([]), recognizer.sample_rate
+    for start, samples in windows(_mono(recording, rate), rate):
+        spoken = is_speech(samples, rate)
+        if spoken.any():
+            audible = without_rumble(samples[None], rate)[0]
+            for transcript in recognizer(audible):
+                words = without_loops(sure(_where_spoken(transcript.words, spoken)))
+                result.words += [word.later(start) for word in words]
+                result.left_out += len(transcript.words) - len(words)
+        result.speech_seconds += float(spoken.sum()) * FRAME_SECONDS
+        result.audio_seconds = start + len(samples) / rate
+        if progress is not None:
+            progress(result.audio_seconds, recording.info.seconds)
+    if speaker is not None:
+        result.words = [Span(each.start, each.end, each.text, speaker, each.score) for each in result.words]
+    notes.add(result.warnings, recording.info.warnings)
+    return result
+
+
+def transcribe_separated(
+    recognizer: Recognizer,
+    recording: Recording,
+    separator: "separate.Model | choose.AutoModel",
+    progress: Progress | None = None,
+) -> Transcription:
+    """What each voice of a recording says: it is separated first, and each voice recognised by itself.
+
+    Returns:
+        The words of ``speaker1``, whose voice is the loudest, then those of ``speaker2`` ...
+
+    Raises:
+        InputError: the recording cannot be read.
+    """
+    if not recording.live:
+        return transcribe(recognizer, recording)
+    with tempfile.TemporaryDirectory(prefix="unbabble-") as folder:
+        voices, warnings = _voices(recording, separator, Path(folder))
+        parts = [
+            transcribe(recognizer, voice, speaker=f"speaker{number}", progress=progress)
+            for number, voice in enumerate(voices, 1)
+        ]
+    result = Transcription([word for part in parts for word in part.words], warnings=warnings)
+    result.audio_seconds = max(part.audio_seconds for part in parts)
+    result.speech_seconds = sum(part.speech_seconds for part in parts)
+    result.left_out = sum(part.left_out for part in parts)
+    return result
+
+
+def _voices(recording: Recording, separator: Any, folder: Path) -> tuple[list[Recording], list[str]]:
+    """Each voice as a recording, and what the user should know; those of long recordings are in ``folder``."""
+    piece = separator.piece_seconds(recording)
+    if not pieces.is_long(recording.info, piece):
+        separation = separator(recording)
+        return [
+            Recording.of(voice, separation.sample_rate) for voice in separation.sources
+        ], separation.warnings
+    model = separator.decided(recording)[0] if isinstance(separator, choose.AutoModel) else separator
+    long = separate_long(model, recording, folder, segment=pieces.segment_seconds(recording.info, piece))
+    return [Recording.open(path) for path in long.outputs], long.warnings
+
+
+def _mono(recording: Recording, rate: int) -> Iterator[Float[Tensor, " time"]]:
+    """The mean of all channels, resampled, piece by piece."""
+    stream = soxr.ResampleStream(recording.sample_rate, rate, 1, dtype="float32")
+    for block in recording.blocks(WINDOW_SECONDS):
+        mean = block.mean(0).numpy()
+        yield torch.from_numpy(stream.resample_chunk(mean) if rate != recording.sample_rate else mean)
+    if rate != recording.sample_rate:
+        yield torch.from_numpy(stream.resample_chunk(np.zeros(0, np.float32), last=True))
+
+
+def windows(
+    blocks: Iterator[Float[Tensor, " time"]], rate: int
+) -> Iterator[tuple[float, Float[Tensor, " time"]]]:
+    """A recording in windows of at most 20 s, each with the second at which it begins; nothing is lost or comes twice.
+
+    Args:
+        blocks: the recording, in pieces of any length.
+        rate: in Hz.
+    """
+    held, start = torch.zeros(0), 0
+    length = round(WINDOW_SECONDS * rate)
+    for block in blocks:
+        held = torch.cat([held, block])
+        while len(held) > length:
+            cut = _cut(held[:length], rate)
+            yield start / rate, held[:cut].clone()
+            held, start = held[cut:], start + cut
+    if len(held):
+        yield start / rate, held
+
+
+def _cut(samples: Float[Tensor, " time"], rate: int) -> int:
+    """Where a window ends: in the middle of its longest pause, or of its softest part if there is none."""
+    frame = round(FRAME_SECONDS * rate)
+    least, soft = round(LEAST_WINDOW_SECONDS / FRAME_SECONDS), round(SOFT_SECONDS / FRAME_SECONDS)
+    if pauses := runs(~is_speech(samples, rate)[least:]):
+        begin, end = max(pauses, key=lambda pause: (pause[1] - pause[0], pause[0]))
+        if end - begin >= soft:
+            return (least + (begin + end) // 2) * frame
+    powers = samples[: len(samples) // frame * frame].reshape(-1, frame).square().mean(1)[least:]
+    return (least + int(powers.unfold(0, soft, 1).mean(1).argmin()) + soft // 2) * frame
+
+
+def _where_spoken(words: Sequence[Span], spoken: Bool[Tensor, " frame"]) -> list[Span]:
+    def frame(seconds: float) -> int:
+        return max(0, round(seconds / FRAME_SECONDS))
+
+    return [
+        word
+        for word in words
+        if spoken[frame(word.start - MARGIN_SECONDS) : frame(word.end + MARGIN_SECONDS) + 1].any()
+    ]
+
+
+def sure(words: Sequence[Span]) -> list[Span]:
+    """Words without the segments of which the recogniser itself is not sure; those without confidence are kept."""
+    kept: list[Span] = []
+    for segment in segments(words):
+        logs = [math.log(max(word.score, 1e-9)) for word in segment.words if word.score is not None]
+        if not logs or sum(logs) / len(logs) >= LEAST_LOG_CONFIDENCE:
+            kept += segment.words
+    return kept
+
+
+def without_loops(words: Sequence[Span]) -> list[Span]:
+    """Words without what is said again and again in a row: one word eight times, and a phrase four times, are left.
+
+    >>> " ".join(
+    ...     word.text for word in without_loops([Span(k, k + 1, "so on"[k % 2 * 3 :][:2]) for k in range(20)])
+    ... )
+    'so on so on so on so on'
+    """
+    kept: list[Span] = []
+    for word in words:
+        kept.append(word)
+        for length in range(1, LONGEST_PHRASE + 1):
+            most = MOST_REPEATS.get(length, OTHERS_REPEATED)
+            last = [each.text for each in kept[-length * (most + 1) :]]
+            if len(last) == length * (most + 1) and last == last[:length] * (most + 1):
+                del kept[-length:]
+                break
+    return kept
