@@ -109,11 +109,13 @@ def test_sources_of_the_models_rank_are_fitted_exactly():
 
 
 @pytest.mark.parametrize("warm_up", [0, 5])
-@pytest.mark.parametrize("update", UPDATES)
-def test_the_objective_never_rises_on_a_real_mixture(real_mixture, update, warm_up):
+@pytest.mark.parametrize(
+    ("update", "backend"), [*((update, "fast") for update in UPDATES), ("ip", "reference")]
+)
+def test_the_objective_never_rises_on_a_real_mixture(real_mixture, update, backend, warm_up):
     """To what float32 resolves in every frequency and source (see ``test_auxiva``)."""
     options = {"tag": update, "sources": 3, "window_length": 1024, "warm_up": warm_up, "tolerance": 0.0}
-    separate = ILRMA(iterations=25, record=True, **options)
+    separate = ILRMA(iterations=25, record=True, backend=backend, **options)
     separate(real_mixture[0][..., : 3 * RATE], sample_rate=RATE)
     assert len(separate.history) == 26
     assert np.diff(separate.history).max() <= 2e-7 * 513 * 3

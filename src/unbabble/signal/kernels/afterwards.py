@@ -37,9 +37,7 @@ def reference_is_sooner(work: int) -> bool:
         _left = 0.0  # from now on this process has kernels
         return False
     if _left == PATIENCE:
-        logger.warning(
-            "First run: the inner loops are compiled afterwards; later runs are several times faster."
-        )
+        logger.warning("First run: the inner loops are compiled afterwards; later runs are faster.")
         atexit.register(_start)
     _left -= work
     return True
