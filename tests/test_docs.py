@@ -27,7 +27,7 @@ REPOSITORY = Path(__file__).parent.parent
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 DEMO = Path(unbabble.__file__).parent / "demo"
 BLOCK = re.compile(r"<!-- run(?P<same>, same output)? -->\n```(?P<kind>\w+)\n(?P<text>.*?)^```", re.S | re.M)
-FUNCTIONS = {verb.name: getattr(import_module(verb.module), verb.name) for verb in VERBS}
+FUNCTIONS = {verb.typed: getattr(import_module(verb.module), verb.name) for verb in VERBS}
 PAGE_OF = {name: name for name in FUNCTIONS}
 PAGE_OF |= {"forget": "adapt", "prepare": "data", "push": "models", "pull": "models"}
 PAGE_OF |= dict.fromkeys(("administrator", "collected", "fill"), "serve")
@@ -93,7 +93,7 @@ def test_marked_blocks_run(page, here, capsys):
 def test_commands_that_are_not_run_name_what_exists():
     verbs = defaultdict(set)
     for page in PAGES:
-        for verb, rest in re.findall(r"^\$ unbabble (\w+)(.*)$", page.read_text(), re.M):
+        for verb, rest in re.findall(r"^\$ unbabble ([\w-]+)(.*)$", page.read_text(), re.M):
             verbs[verb] |= set(re.findall(r"(--[a-z0-9-]+)", rest))
     for verb, options in verbs.items():
         assert verb in FUNCTIONS, f"unbabble {verb}"
@@ -113,7 +113,7 @@ def test_pages_of_commands_have_one_form(page):
     _, *sections = re.split(r"^## ", (REPOSITORY / "docs" / f"{page}.md").read_text(), flags=re.M)
     assert [section.splitlines()[0] for section in sections[: len(FORM)]] == FORM
     assert all(len(section.split()) > 10 for section in sections[: len(FORM)])
-    commands = re.findall(r"^\$ .*\bunbabble (\w+)", sections[1], re.M)
+    commands = re.findall(r"^\$ .*\bunbabble ([\w-]+)", sections[1], re.M)
     verbs = {verb for verb, its in PAGE_OF.items() if its == page}
     assert verbs <= set(commands)
     assert 3 <= len(commands) <= 5

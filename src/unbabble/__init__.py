@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from unbabble.verbs.enhance import enhance
     from unbabble.verbs.export import export
     from unbabble.verbs.extract import extract
+    from unbabble.verbs.language_model import language_model
     from unbabble.verbs.prepare import prepare
     from unbabble.verbs.pull import pull
     from unbabble.verbs.push import push
@@ -56,6 +57,7 @@ __all__ = [
     "extract",
     "fill",
     "forget",
+    "language_model",
     "load",
     "models",
     "prepare",

@@ -38,7 +38,7 @@ app = App(
 )
 GROUPS = {name: Group(name, sort_key=place) for place, name in enumerate((WORK, MODELS, SITE, TOOLS))}
 for verb in VERBS:
-    app.command(verb.function, name=verb.name, group=GROUPS[verb.group], help=verb.does)
+    app.command(verb.function, name=verb.typed, group=GROUPS[verb.group], help=verb.does)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -73,12 +73,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def _leaves_out(words: list[str]) -> str | None:
     """The verb whose help was asked for and leaves some options out."""
-    verb = next((verb for verb in VERBS if verb.name == words[0]), None)
+    verb = next((verb for verb in VERBS if verb.typed == words[0]), None)
     if verb is None or not {"--help", "-h"} & set(words):
         return None
     parameters = signature(getattr(import_module(verb.module), verb.name)).parameters.values()
     marked = any(MORE in getattr(each.annotation, "__metadata__", ()) for each in parameters)
-    return verb.name if marked else None
+    return verb.typed if marked else None
 
 
 def main() -> None:

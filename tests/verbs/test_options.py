@@ -22,15 +22,15 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize("verb", [verb.name for verb in VERBS])
+@pytest.mark.parametrize("verb", [verb.typed for verb in VERBS])
 def test_help_fits_a_screen_and_all_of_it_can_be_had(here, capsys, verb):
     assert cli.run([verb, "--help"]) == 0
     short = capsys.readouterr().out
     assert cli.run([verb, "--help-all"]) == 0
     whole = capsys.readouterr().out
     assert len(short.splitlines()) <= 40
-    place = next(each.module for each in VERBS if each.name == verb)
-    parameters = inspect.signature(getattr(import_module(place), verb)).parameters.values()
+    place, name = next((each.module, each.name) for each in VERBS if each.typed == verb)
+    parameters = inspect.signature(getattr(import_module(place), name)).parameters.values()
     options = {
         f"--{each.name.strip('_').replace('_', '-')}" for each in parameters if each.kind == each.KEYWORD_ONLY
     }

@@ -154,6 +154,32 @@ class Recognizer(Protocol):
 
 
 @runtime_checkable
+class LanguageModel(Protocol):
+    """Says which tokens are likely after one another.
+
+    Attributes:
+        tokens: words, or pieces of words; their numbers begin with 1. Number 0 ends a text, and comes before its first.
+    """
+
+    tokens: tuple[str, ...]
+
+    def start(self, batch: int) -> dict[str, Tensor]:
+        """The state of so many texts before their first token: tensors with the text first."""
+        ...
+
+    def step(
+        self, x: Int[Tensor, " batch"], state: dict[str, Tensor]
+    ) -> tuple[Float[Tensor, "batch token"], dict[str, Tensor]]:
+        """Natural log-probabilities of the next token of each text, and the state then.
+
+        Args:
+            x: the token before it; 0 at first.
+            state: what ``start`` or the step before returned.
+        """
+        ...
+
+
+@runtime_checkable
 class Adaptation(Protocol):
     """One way to go on training an enhancer, on recordings of one person without the clean speech."""
 

@@ -83,6 +83,10 @@ KINDS = {
         ),
         Kind("embedder", contracts.Embedder, "", "tells speakers apart", "feature-extraction"),
         Kind(
+            "language model", contracts.LanguageModel, "transcribe", "says which words are likely", "text-generation",
+            given="interview.mp3", option="--language-model",
+        ),
+        Kind(
             "adaptation", contracts.Adaptation, "adapt", "adapts an enhancer to one person", "",
             given="me/*.wav --out me.unbabble", option="--method",
         ),

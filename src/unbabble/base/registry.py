@@ -37,7 +37,8 @@ class Card:
         citation: authors, title, venue, year.
         tags: variants; a model is ``name.tag``, the first tag is the default.
         network: its models are trained weights, ``tags`` is empty.
-        default: of a network, the tag of the weights that its bare name means; without, those first by name.
+        counted: its models are tables in a file of weights, though it is no network; ``tags`` is empty.
+        default: of what has weights, the tag of the weights that its bare name means; without, those first by name.
         also: further kinds: its networks say by ``acting_as`` what keeps those contracts.
         family: the folder under ``methods``.
 
@@ -53,6 +54,7 @@ class Card:
     network: bool = False
     default: str = ""
     also: tuple[str, ...] = ()
+    counted: bool = False
     family: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
@@ -68,9 +70,14 @@ class Card:
         return tuple(KINDS[name] for name in ("enhancer" if alone else self.contract, *self.also))
 
     @property
+    def has_weights(self) -> bool:
+        """Whether its models are files of weights."""
+        return self.network or self.counted
+
+    @property
     def models(self) -> tuple[str, ...]:
-        """Full model names, default first; of a network those whose weights are here."""
-        if self.network:
+        """Full model names, default first; of what has weights those whose weights are here."""
+        if self.has_weights:
             here = (name for name in packaged() if name.partition(".")[0] == self.name)
             return tuple(sorted(here, key=lambda name: (name.partition(".")[2] != self.default, name)))
         return tuple(f"{self.name}.{tag}" for tag in self.tags) or (self.name,)
@@ -86,6 +93,7 @@ def register(
     network: bool = False,
     default: str = "",
     also: tuple[str, ...] = (),
+    counted: bool = False,
 ) -> Callable[[_T], _T]:
     """Class decorator that makes a method loadable by ``name`` or ``name.tag``.
 
@@ -94,7 +102,7 @@ def register(
     """
 
     def bind(cls: _T) -> _T:
-        cls.card = Card(name, contract, summary, citation, tags, network, default, also)  # type: ignore[attr-defined]
+        cls.card = Card(name, contract, summary, citation, tags, network, default, also, counted)  # type: ignore[attr-defined]
         _classes[name] = cls
         return cls
 
@@ -148,7 +156,7 @@ def kinds_of(model: str) -> tuple[Kind, ...]:
         UsageError: no such model.
     """
     card, tag = find(model)
-    weights = packaged().get(f"{card.name}.{tag}") if card.network else None
+    weights = packaged().get(f"{card.name}.{tag}") if card.has_weights else None
     return card.kinds(read_card(weights).options if weights else {})
 
 

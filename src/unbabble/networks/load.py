@@ -10,7 +10,7 @@ from typing import Any, Generic, Literal, TypeVar, overload
 import torch
 
 from unbabble.base import registry
-from unbabble.base.config import check_arguments
+from unbabble.base.config import check_arguments, check_names
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.kinds import Kind, wrong_kind
 from unbabble.base.weights import SUFFIX, WeightsCard, describe_mismatch, packaged, read_card, read_tensors
@@ -67,11 +67,12 @@ def locate(name: str) -> Path:
     if hub.looks_like_hub(name):
         return hub.fetched(name)
     card, tag = registry.find(name)
-    if not card.network:
+    if not card.has_weights:
         raise UsageError(f"Model '{name}' has no weights: it {card.kinds({})[0].does} without any.")
     if not tag:
+        how = "train them with `unbabble train`" if card.network else "make them by `unbabble language-model`"
         raise UsageError(
-            f"There are no weights for '{card.name}' yet: train them with `unbabble train`, or name a "
+            f"There are no weights for '{card.name}' yet: {how}, or name a "
             "file, a folder or a Hub id (org/name) that has some."
         )
     return packaged()[f"{card.name}.{tag}"]
@@ -132,7 +133,11 @@ def load(name: str, /, *wanted: str, **options: Any) -> Weighted[Any]:
     if place.is_dir():
         place = checked_weights(place)
     card = read_card(place)
-    method = registry.method(_method(card, place).name)
+    known = _method(card, place)
+    method = registry.method(known.name)
+    if known.counted:
+        check_names(options, [], f"Model '{name}'")
+        return Weighted(method.read(place), card, kind, place)
     given = check_arguments(method, options, f"Model '{name}'")
     try:
         network = method(**check_arguments(method, card.options, f"The card in '{place.name}'") | given)
@@ -188,7 +193,7 @@ def _method(card: WeightsCard, place: Path) -> registry.Card:
         InputError: a network that this version does not have.
     """
     known = registry.cards().get(card.method)
-    if known is None or not known.network:
+    if known is None or not known.has_weights:
         raise InputError(
             f"'{place.name}' holds weights of '{card.method}', a network that this version does not have."
         )

@@ -7,8 +7,9 @@ that a recogniser can write. English text also loses the abbreviations that are 
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
+from itertools import chain
 
 from unbabble.base.errors import UsageError
 from unbabble.base.extras import missing_extra
@@ -33,6 +34,9 @@ LETTERS = str.maketrans({"æ": "ae", "œ": "oe", "ß": "ss", "ø": "o", "ł": "l
 _NUMBER = re.compile(
     r"(?P<currency>[$£€])?(?P<number>\d+(?:,\d{3})*(?:\.\d+)?)"
     r"(?:(?P<ordinal>st|nd|rd|th)\b|(?P<plural>'?s)\b|(?P<percent>%))?"
+)
+_PAUSE = re.compile(
+    r"""(?<![ .](?:mr|ms|dr|st))(?<![ .]mrs)[.?!;:]+(?=\s|$|["'”’)])|["“”„«»()\[\]{}]|--+|—|–(?=\s)""", re.I
 )
 _ASCII_WORD = re.compile(r"[a-z']+|&")
 
@@ -62,6 +66,34 @@ def words(text: str, language: str = "en") -> list[str]:
     written = _ASCII_WORD.findall(text) if text.isascii() else text.split()
     kept = [word if word in ELISIONS else word.strip("'") for word in written]
     return [SPOKEN.get(word, word) if english else word for word in kept if word and (english or word != "&")]
+
+
+def sentences(lines: Iterable[str], language: str = "en", running: bool = True) -> Iterator[list[str]]:
+    """The sentences of a text as rows of words, a paragraph at a time.
+
+    Speech pauses at more marks than a full stop: clauses behind a semicolon, a colon or a dash, in brackets and in
+    quotation marks are sentences of their own, as they are utterances in recordings.
+
+    Args:
+        lines: of the text.
+        language: as for ``words``.
+        running: paragraphs end at empty lines; else every line is a sentence, whatever marks are in it.
+
+    Raises:
+        MissingExtraError, UsageError: as ``words``.
+    """
+    if not running:
+        yield from filter(None, (words(line, language) for line in lines))
+        return
+    paragraph: list[str] = []
+    for line in chain(lines, [""]):
+        if line.strip():
+            paragraph.append(line.strip())
+            continue
+        for part in _PAUSE.split(" ".join(paragraph).translate(APOSTROPHES)):
+            if found := words(part, language):
+                yield found
+        paragraph = []
 
 
 def _letter(character: str, english: bool) -> str:

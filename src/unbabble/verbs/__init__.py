@@ -9,7 +9,7 @@ class Verb(NamedTuple):
     """A command, which is also a public function of the package, but for ``models``, whose function lists the names.
 
     Attributes:
-        name: as it is typed, and of the function.
+        name: of the function.
         group: under which heading ``unbabble --help`` lists it.
         does: one line for that list.
         module: where the function is.
@@ -19,6 +19,11 @@ class Verb(NamedTuple):
     group: str
     does: str
     module: str
+
+    @property
+    def typed(self) -> str:
+        """Its name on the command line."""
+        return self.name.replace("_", "-")
 
     @property
     def function(self) -> str:
@@ -39,6 +44,7 @@ VERBS = tuple(
         ("prepare", WORK, "Write manifests for a corpus on disk; alone, list the layouts.", ""),
         ("train", MODELS, "Train a network by a recipe, or tune one on your own recordings.", ""),
         ("adapt", MODELS, "Make a tiny enhancer for one person, from that person's own recordings.", ""),
+        ("language_model", MODELS, "Count which words follow one another in texts of your own.", ""),
         ("models", MODELS, "List the models; `models info NAME` tells all about one.", ""),
         ("push", MODELS, "Put a network into a folder or on the Hugging Face Hub, with its model card.", ""),
         ("pull", MODELS, "Fetch a network from the Hugging Face Hub into a folder.", ""),

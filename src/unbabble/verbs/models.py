@@ -94,14 +94,19 @@ def about_weights(name: str) -> dict[str, Any]:
         InputError: they cannot be read.
         UsageError: no such model.
     """
-    if name in registry.cards() or (name in registry.models() and not registry.find(name)[0].network):
+    if name in registry.cards() or (name in registry.models() and not registry.find(name)[0].has_weights):
         return {}
     from unbabble.networks.cost import parameter_count
     from unbabble.networks.folder import sha256
     from unbabble.networks.load import load
 
     loaded = load(name)
-    size = {"parameters": parameter_count(loaded.network)}
+    counted = registry.find(loaded.card.method)[0].counted
+    size = (
+        {"n-grams": loaded.network.ngrams.size}
+        if counted
+        else {"parameters": parameter_count(loaded.network)}
+    )
     if loaded.path is not None:
         size |= {"bytes": loaded.path.stat().st_size, "sha256": sha256(loaded.path)}
     return loaded.card.to_dict() | size
@@ -190,7 +195,8 @@ def _print_weights(console: Any, weights: dict[str, Any]) -> None:
     shown = {label: weights[name] for label, name in lines.items() if weights[name] not in ("", None)}
     shown |= {"Training": ", ".join(f"{name} {value}" for name, value in weights["training"].items())}
     size = f", {weights['bytes'] / 1e6:.2f} MB" if "bytes" in weights else ""
-    shown |= {"Size": f"{weights['parameters']:,} parameters{size}", "SHA-256": weights.get("sha256")}
+    parts = next(f"{weights[part]:,} {part}" for part in ("parameters", "n-grams") if part in weights)
+    shown |= {"Size": f"{parts}{size}", "SHA-256": weights.get("sha256")}
     for label, value in shown.items():
         if value not in ("", None):
             console.print(f"{label + ':':<9} {value}")

@@ -4,12 +4,17 @@ import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from unbabble.base.errors import UsageError
 from unbabble.base.files import check_output
 from unbabble.base.report import Result
 from unbabble.verbs.frame import say
 from unbabble.verbs.options import Overwrite
+
+if TYPE_CHECKING:
+    from unbabble.networks.load import Weighted
+    from unbabble.nn.kinds.network import Network
 
 
 @dataclass
@@ -49,7 +54,6 @@ def push(
     """
     from unbabble.networks.folder import write_folder
     from unbabble.networks.hub import HUB_PREFIX, upload
-    from unbabble.networks.load import load
 
     if not target.startswith(HUB_PREFIX):
         if private:
@@ -58,7 +62,7 @@ def push(
     repository = target.removeprefix(HUB_PREFIX)
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         raise UsageError(f"A repository on the Hugging Face Hub is hub:org/name, not '{target}'.")
-    loaded = load(name)
+    loaded = network_called(name)
     with tempfile.TemporaryDirectory(prefix="unbabble-") as spool:
         folder = Path(spool) / "model"
         digest = write_folder(folder, loaded.network, loaded.card, title=repository, source=loaded.path)
@@ -74,14 +78,29 @@ def copy_network(name: str, folder: Path, overwrite: bool, quiet: bool) -> Trans
         InputError, OutputError, UsageError: as ``push``.
     """
     from unbabble.networks.folder import WEIGHTS_NAME, write_folder
-    from unbabble.networks.load import load
 
     folder = folder.expanduser()
     check_output(folder / WEIGHTS_NAME)
-    loaded = load(name)
+    loaded = network_called(name)
     digest = write_folder(
         folder, loaded.network, loaded.card, title=str(folder), source=loaded.path, overwrite=overwrite
     )
     result = Transfer(name, str(folder), digest)
     say(str(result), quiet)
     return result
+
+
+def network_called(name: str) -> "Weighted[Network]":
+    """The network called ``name``, with its weights.
+
+    Raises:
+        InputError: weights that cannot be used.
+        UsageError: no such network, or a model that is none.
+    """
+    from unbabble.networks.load import load
+    from unbabble.nn.kinds.network import Network
+
+    loaded = load(name)
+    if not isinstance(loaded.network, Network):
+        raise UsageError(f"'{name}' is no network: its file can be copied as it is.")
+    return loaded

@@ -1,0 +1,1 @@
+"""Which words, or pieces of words, are likely: language models."""
