@@ -174,3 +174,10 @@ def test_a_row_goes_on_or_ends():
 def test_prefixes_of_no_frames():
     scorer = ctc.PrefixScores(np.zeros((0, 3), np.float32))
     np.testing.assert_array_equal(scorer.scores(scorer.start()), [[0, -np.inf, -np.inf]])
+
+
+def test_more_tokens_than_a_byte_counts_are_aligned():
+    row = [1, 2] * 100
+    log_probs = np.log(np.full((500, 3), 1 / 3))
+    alignment = ctc.align(log_probs, row)
+    assert ctc.collapse(alignment.path) == row

@@ -8,19 +8,24 @@ card of its weights (``scores: {typical: ...}``).
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from unbabble.base.errors import InputError, UsageError
+from unbabble.networks import load as networks
+from unbabble.networks.device import choose_device
 from unbabble.nn.kinds.recognizer import NeuralRecognizer, Posteriors
+from unbabble.pipelines.recognize import KIND, language_model, recognizer_name
 from unbabble.pipelines.recording import Recording
 from unbabble.signal.statistics import bootstrap
 from unbabble.text.goodness import goodness
 from unbabble.text.normalise import words
 from unbabble.text.prompt import Said, align_prompt
-from unbabble.text.pronounce import Pronouncer
+from unbabble.text.pronounce import Pronouncer, read_dictionary
 
 MOST_SECONDS = 120.0
 """Of a recording: a prompt is a few sentences."""
@@ -115,6 +120,53 @@ class Assessment:
         }
 
 
+@dataclass(frozen=True)
+class Assessor:
+    """A recogniser of phones that assesses recordings.
+
+    Attributes:
+        name: of the recogniser.
+        network: on its device.
+        pronouncer: how words are spoken.
+        typical: what its card says of typical speakers.
+    """
+
+    name: str
+    network: NeuralRecognizer
+    pronouncer: Pronouncer
+    typical: Mapping[str, Any]
+
+    def __call__(self, recording: Recording, prompt: str) -> Assessment:
+        """How a prompt was said: ``assess``."""
+        return assess(recording, prompt, self.network, self.pronouncer, self.typical)
+
+
+@lru_cache(maxsize=2)
+def load_assessor(name: str, device: str = "auto", dictionary: Path | None = None) -> Assessor:
+    """What assesses recordings.
+
+    Args:
+        name: of a recogniser of phones, or ``auto``.
+        device: auto, cpu, cuda ...
+        dictionary: pronunciations, as CMUdict is written; those of the packaged language model where there is none.
+
+    Raises:
+        InputError: weights or pronunciations that are missing or damaged.
+        UsageError: no such model or device, or one that knows no phones.
+    """
+    name = recognizer_name(name)
+    weighted = networks.load(name, KIND)
+    if "phones" not in weighted.network.targets:
+        raise UsageError(f"Model '{name}' knows no phones: assess by one that does.")
+    spoken = language_model().pronunciations if dictionary is None else read_dictionary(dictionary)
+    return Assessor(
+        name,
+        weighted.network.to(choose_device(device)),
+        Pronouncer({word: list(rows) for word, rows in spoken.items()}),
+        weighted.card.scores.get("typical", {}),
+    )
+
+
 def assess(
     recording: Recording,
     prompt: str,
@@ -127,13 +179,13 @@ def assess(
     Args:
         recording: of one speaker; of several microphones the loudest is heard.
         prompt: what was to be said.
-        network: a recogniser of phones.
+        network: a recogniser of phones, that has them among its ``targets``.
         pronouncer: how words are spoken.
         typical: ``phone_error_rate`` of typical speakers, and of each phone in ``by_phone``.
 
     Raises:
         InputError: the recording is longer than ``MOST_SECONDS``, or too short for the prompt.
-        UsageError: a prompt without words, or a recogniser that knows no phones.
+        UsageError: a prompt without words.
     """
     prompted = tuple(words(prompt))
     if not prompted:
@@ -166,8 +218,6 @@ def _phones(recording: Recording, network: NeuralRecognizer) -> Posteriors:
     loudest = samples[recording.heard.square().sum(1).argmax()][None]
     device = next(network.parameters()).device
     (posteriors,) = network.posteriors(loudest.to(device), torch.tensor([loudest.shape[1]], device=device))
-    if "phones" not in posteriors:
-        raise UsageError(f"A {network.card.name} knows no phones: assess by one that does.")
     return posteriors["phones"]
 
 
@@ -184,4 +234,9 @@ def _error_rate(row: Sequence[Said], count: int) -> tuple[float, float, float]:
         word = max(each.word, 0)
         expected[word] += each.expected is not None
         wrong[word] += not each.right
-    return bootstrap(np.stack([wrong, expected], 1), lambda drawn: drawn[:, 0].sum() / drawn[:, 1].sum())
+    return bootstrap(np.stack([wrong, expected], 1), _share)
+
+
+def _share(drawn: np.ndarray, axis: int) -> np.ndarray:
+    wrong, expected = np.moveaxis(drawn.sum(axis), -1, 0)
+    return wrong / np.maximum(expected, 1)

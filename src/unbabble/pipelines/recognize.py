@@ -1,0 +1,201 @@
+"""A recogniser with its search: what the network says of a few seconds, and which words those are.
+
+    phones -> words of a lexicon, by a language model (``text.ctc_search``)       networks that write phones
+    pieces of words -> words, by a language model where one is named              networks with CTC alone
+    the network's own                                                             all others
+
+Weights of the search were chosen on LibriSpeech's dev speakers (``benchmarks/recognition/weights.py``).
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from unbabble.base.errors import InputError
+from unbabble.base.spans import Transcript
+from unbabble.base.weights import SUFFIX, packaged
+from unbabble.networks import load as networks
+from unbabble.networks.device import choose_device
+from unbabble.nn.kinds.recognizer import NeuralRecognizer, Posteriors
+from unbabble.signal.level import check_samples
+from unbabble.text import packed_ngram
+from unbabble.text.arpa import read as read_arpa
+from unbabble.text.ctc_search import Pruning, lexicon_beam, prefix_beam
+from unbabble.text.hotwords import Hotwords
+from unbabble.text.hypothesis import Hypothesis, place, transcript
+from unbabble.text.lexicon import Lexicon
+from unbabble.text.ngram import NgramModel
+from unbabble.text.normalise import words
+from unbabble.text.pronounce import Pronouncer
+from unbabble.text.word_scores import PieceScores, WordScores
+
+AUTO, NONE, KIND = "auto", "none", "recognizer"
+LANGUAGE_WEIGHT, WORD_BONUS, PRIOR_SHARE = 0.8, 0.5, 0.5
+PIECES_LANGUAGE_WEIGHT, PIECES_WORD_BONUS = 0.3, 2.0
+BEAM = 80
+
+
+def recognizer_name(name: str = AUTO) -> str:
+    """The model behind ``auto``: the first packaged one that recognises speech; any other name stays as it is.
+
+    Raises:
+        InputError: none is installed.
+        UsageError: no such model, or one that does not recognise speech.
+    """
+    if name != AUTO:
+        networks.check_kind(name, KIND)
+        return name
+    for each in packaged():
+        if any(kind.name == KIND for kind in networks.kinds_of(each)):
+            return each
+    raise InputError(
+        "No recogniser is installed: train one (configs/conformer_ctc.yaml) and name it with --model."
+    )
+
+
+@lru_cache(maxsize=2)
+def language_model(name: str = AUTO) -> NgramModel:
+    """A language model of words, by name.
+
+    Args:
+        name: of a packaged one, a file of ours (.safetensors) or in ARPA's format, or ``auto``.
+
+    Raises:
+        InputError: it is missing or damaged; none is installed for ``auto``.
+    """
+    if name == AUTO:
+        here = [each for each in packaged() if each.partition(".")[0] == "kneser_ney"]
+        if not here:
+            raise InputError("No language model is installed: make one with `unbabble language-model`.")
+        name = here[0]
+    place = packaged().get(name, Path(name))
+    return packed_ngram.load(place) if place.suffix == SUFFIX else read_arpa(place)
+
+
+@lru_cache(maxsize=2)
+def load_recognizer(
+    name: str, device: str = "auto", language: str = AUTO, hotwords: tuple[str, ...] = (), **options: Any
+) -> "Recognizer":
+    """A recogniser with its search, ready for use.
+
+    Args:
+        name: of the network, or ``auto``.
+        device: auto, cpu, cuda ...
+        language: the language model; ``auto`` for the packaged one, ``none`` for none.
+        hotwords: phrases that are likely.
+        options: of the network.
+
+    Raises:
+        InputError: weights that are missing, damaged, or those of another architecture.
+        UsageError: no such model, device or option; one that does not recognise speech.
+    """
+    network = networks.ready(recognizer_name(name), choose_device(device), KIND, **options)
+    model = None if language == NONE else language_model(language)
+    return Recognizer(network, model, hotwords)
+
+
+class Recognizer:
+    """A network and a search; keeps the ``Recognizer`` contract.
+
+    Args:
+        network: on its device.
+        language_model: what is likely to be said; None for none.
+        hotwords: phrases that are likely.
+        language_weight: of the language model's log-probabilities; None for what was chosen on dev.
+        word_bonus: for each word, in nats; None for what was chosen on dev.
+        beam: hypotheses that are kept.
+
+    Raises:
+        UsageError: hotwords for a network that has no use of them.
+    """
+
+    def __init__(
+        self,
+        network: NeuralRecognizer,
+        language_model: NgramModel | None = None,
+        hotwords: Iterable[str] = (),
+        *,
+        language_weight: float | None = None,
+        word_bonus: float | None = None,
+        beam: int = BEAM,
+    ) -> None:
+        self.network, self.sample_rate = network, network.sample_rate
+        self.model, self.pruning = language_model, Pruning(beam=beam)
+        phrases = tuple(" ".join(words(phrase)) for phrase in hotwords)
+        self.by_phones = "phones" in network.targets and language_model is not None
+        weight = LANGUAGE_WEIGHT if self.by_phones else PIECES_LANGUAGE_WEIGHT
+        bonus = WORD_BONUS if self.by_phones else PIECES_WORD_BONUS
+        self.scores = WordScores(
+            language_model,
+            weight if language_weight is None else language_weight,
+            bonus if word_bonus is None else word_bonus,
+            Hotwords(phrases) if phrases else None,
+        )
+        self.searches = bool(language_model or phrases)
+        self.lexicon = self._lexicon(phrases) if self.by_phones else None
+
+    def _lexicon(self, phrases: Sequence[str]) -> Lexicon:
+        """Of all words that the language model knows how to speak, and of the hotwords."""
+        model = self.model
+        assert model is not None
+        spoken = dict(model.pronunciations)
+        pronouncer = Pronouncer({word: list(rows) for word, rows in spoken.items()})
+        spoken |= {
+            word: pronouncer.of(word) for phrase in phrases for word in phrase.split() if word not in spoken
+        }
+        root = model.state([])
+        alone = self.scores.alone
+        inventory = self.network.targets["phones"].inventory
+        return Lexicon(spoken, inventory, lambda word: alone(word, model.score(root, word)[0]))
+
+    @torch.no_grad()
+    def __call__(
+        self, waveform: Float[Tensor, "batch time"], lengths: Int[Tensor, " batch"] | None = None
+    ) -> list[Transcript]:
+        """Words of each waveform, with their times and how sure they are.
+
+        Args:
+            waveform: finite samples, any level.
+            lengths: samples of each, where not all are as long as the longest; zeros follow.
+
+        Raises:
+            InputError: not finite, or no samples.
+        """
+        check_samples(waveform[:, None])
+        waveform = waveform.to(next(self.network.parameters()).device)
+        if lengths is None:
+            lengths = torch.full((len(waveform),), waveform.shape[1], device=waveform.device)
+        if not self.searches:
+            return self.network(waveform, lengths)
+        written = self.network.posteriors(waveform, lengths)
+        if not all(written):
+            return self.network(waveform, lengths)
+        return [self._written(each) for each in written]
+
+    def _written(self, said: dict[str, Posteriors]) -> Transcript:
+        heard = said["phones" if self.lexicon else "text"]
+        best = self._best(heard)
+        if not best.words:
+            return Transcript((), best.score)
+        return transcript(place(heard.log_probs, best), heard.frame_seconds, best.score)
+
+    def _best(self, heard: Posteriors) -> Hypothesis:
+        if self.lexicon:
+            return lexicon_beam(
+                heard.log_probs,
+                self.lexicon,
+                self.scores,
+                log_prior=heard.log_prior,
+                prior_share=PRIOR_SHARE,
+                pruning=self.pruning,
+                best=1,
+            )[0]
+        pieces = PieceScores(self.scores, heard.tokens.inventory)
+        return prefix_beam(
+            heard.log_probs, heard.tokens.inventory, words=pieces, pruning=self.pruning, best=1
+        )[0]

@@ -1,0 +1,167 @@
+"""``unbabble assess``: how well the phones of a prompt were said."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from unbabble.base.errors import InputError, UsageError
+from unbabble.base.excerpt import Part
+from unbabble.base.inputs import Input, expand
+from unbabble.base.report import FileReport, Report
+from unbabble.verbs.frame import Frame, print_files, say, show
+from unbabble.verbs.options import AnyPath, Device, Duration, Jobs, SoundStream, Start, as_path
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+MOST_PHONES = 12
+"""Of a recording that the table has; the report has all."""
+
+
+@dataclass(frozen=True)
+class Task(Input):
+    """A recording and what was to be said in it."""
+
+    prompt: str = ""
+
+
+def assess(
+    *inputs: str | Path,
+    prompt: str | None = None,
+    prompts: AnyPath | None = None,
+    model: str = "auto",
+    dictionary: AnyPath | None = None,
+    start: Start = 0.0,
+    duration: Duration = None,
+    stream: SoundStream = None,
+    device: Device = "auto",
+    jobs: Jobs = 1,
+    report: AnyPath | None = None,
+    quiet: bool = False,
+) -> Report:
+    """Say which phones of a prompt were said, which came out as others, and which are missing.
+
+    Beside each rate of errors stands that of typical speakers: a recogniser errs too.
+
+    Args:
+        inputs: Recordings of one speaker each: files, folders, patterns, manifests, or - for standard input.
+        prompt: What was to be said, in English. Without it, and without --prompts, the .txt beside each recording.
+        prompts: A table (columns file and text), or a folder of texts, with the prompt of each recording.
+        model: What recognises phones: a packaged model, a .safetensors file, or auto.
+        dictionary: Pronunciations in place of the packaged ones, as CMUdict is written.
+        start: Seconds to leave out at the beginning of each recording.
+        duration: Seconds to read of each recording from there on; all that follows if not given.
+        stream: Which sound stream of a video, from 1; the first if not given.
+        device: auto, cpu, cuda ...
+        jobs: Recordings to work on at the same time.
+        report: Write what happened to each recording to this file, as JSON, with every phone of the prompt.
+        quiet: Say nothing but what failed.
+
+    Returns:
+        ``files[i].details`` is what ``pipelines.assess.Assessment`` holds.
+
+    Raises:
+        UsageError: a request that makes no sense; no recording was touched.
+    """
+    from unbabble.pipelines.assess import load_assessor
+
+    frame = Frame(jobs, as_path(report), quiet)
+    if prompt is not None and prompts is not None:
+        raise UsageError("Either --prompt or --prompts.")
+    dictionary = as_path(dictionary)
+    name = load_assessor(
+        model, device, dictionary
+    ).name  # what is wrong with the request is said before any work
+    result = Report("assess", config={"model": name, "dictionary": dictionary and str(dictionary)})
+    with TemporaryDirectory(prefix="unbabble-") as spool:
+        given = expand(inputs, spool)
+        tasks = [Task(**vars(each), prompt=text) for each, text in _prompted(given, prompt, as_path(prompts))]
+        part = Part(start, duration, stream)
+        work = partial(assess_one, model=name, device=device, dictionary=dictionary, part=part)
+        frame.run(result, work, tasks, "Assessing")
+    if not quiet:
+        for file in result.files:
+            if file.outcome == "done":
+                show(phone_table(file.input, file.details))
+                say(_summary(file.details))
+    print_files(result, quiet)
+    frame.conclude(result)
+    return result
+
+
+def assess_one(task: Task, model: str, device: str, dictionary: Path | None, part: Part) -> FileReport:
+    """Assess one recording.
+
+    Raises:
+        UnbabbleError: it cannot be done, in one sentence.
+    """
+    from unbabble.pipelines.assess import load_assessor
+    from unbabble.pipelines.recording import Recording
+
+    began = time.perf_counter()
+    if not task.prompt:
+        raise InputError(f"There is no prompt for '{task.name}': --prompt, --prompts, or a .txt beside it.")
+    recording = Recording.open(part.of(task.path))
+    assessment = load_assessor(model, device, dictionary)(recording, task.prompt)
+    return FileReport(
+        task.name,
+        "done",
+        model=model,
+        seconds=time.perf_counter() - began,
+        audio_seconds=recording.seconds,
+        warnings=list(recording.info.warnings),
+        details=assessment.to_dict(),
+    )
+
+
+def phone_table(name: str, details: dict[str, Any]) -> "Table":
+    """The phones with most errors, as a ``rich`` table."""
+    from rich.table import Table
+
+    table = Table(title=name, title_justify="left", box=None, pad_edge=False)
+    for label in ("phone", "to say", "said", "goodness", "typical errors", "came out as", "missing"):
+        table.add_column(
+            label, justify="left" if label in ("phone", "came out as") else "right", no_wrap=True
+        )
+    for row in details["by_phone"][:MOST_PHONES]:
+        others = ", ".join(f"{phone} {count}" for phone, count in row["substituted"].items())
+        typical = "" if row["typical"] is None else f"{row['typical']:.0%}"
+        table.add_row(
+            row["phone"],
+            str(row["count"]),
+            str(row["right"]),
+            f"{row['goodness']:.2f}",
+            typical,
+            others,
+            str(row["deleted"] or ""),
+        )
+    return table
+
+
+def _summary(details: dict[str, Any]) -> str:
+    low, high = details["interval"]
+    typical = details["typical_phone_error_rate"]
+    beside = "" if typical is None else f"; of typical speakers {typical:.0%}"
+    return f"{details['phone_error_rate']:.0%} of the phones wrong (95 times in 100 {low:.0%} to {high:.0%}){beside}."
+
+
+def _prompted(given: Sequence[Input], prompt: str | None, prompts: Path | None) -> list[tuple[Input, str]]:
+    if prompt is not None:
+        return [(each, prompt) for each in given]
+    if prompts is None:
+        return [(each, _beside(each.path)) for each in given]
+    from unbabble.text import transcripts
+
+    texts = {Path(each.recording).name: each.text for each in transcripts.read(prompts)}
+    return [(each, texts.get(each.path.stem, "")) for each in given]
+
+
+def _beside(path: Path) -> str:
+    try:
+        return path.with_suffix(".txt").read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
