@@ -21,6 +21,9 @@ from unbabble.text.pronounce import Pronouncer, read_dictionary
 from unbabble.text.tokens import byte_pairs, characters
 
 
+PACKAGED = "packaged"
+
+
 class Spoken(NamedTuple):
     """An utterance."""
 
@@ -45,7 +48,8 @@ class Transcribed(Data):
         speeds: each utterance is learnt from at each of them (T. Ko et al., "Audio augmentation for speech
             recognition", Interspeech 2015: 0.9, 1 and 1.1).
         batch_seconds: of a batch, padding included.
-        dictionary: pronunciations, as CMUdict is written; what is not in it is guessed by rules.
+        dictionary: pronunciations, as CMUdict is written, or ``packaged`` for those of the packaged language model; what
+            is not in it is guessed by rules. None: no phones.
         tokens: what texts are written with: characters, or so many pieces of words.
         sample_rate: Hz.
 
@@ -58,7 +62,7 @@ class Transcribed(Data):
     seconds: tuple[float, float] = (0.3, 20.0)
     speeds: tuple[float, ...] = (1.0,)
     batch_seconds: float = 36.0
-    dictionary: Path | None = None
+    dictionary: Path | Literal["packaged"] | None = None
     tokens: Literal["characters"] | int = "characters"
     sample_rate: int = 16000
 
@@ -126,8 +130,12 @@ class SpokenItems:
 class Phones:
     """Phones of texts, by a dictionary; none without one."""
 
-    def __init__(self, dictionary: Path | None) -> None:
-        self.pronouncer = None if dictionary is None else Pronouncer(read_dictionary(dictionary))
+    def __init__(self, dictionary: Path | Literal["packaged"] | None) -> None:
+        self.pronouncer = None
+        if dictionary == PACKAGED:
+            self.pronouncer = Pronouncer(packaged_dictionary())
+        elif dictionary is not None:
+            self.pronouncer = Pronouncer(read_dictionary(dictionary))
 
     def __call__(self, text: str) -> str:
         """Of each word the usual ones."""

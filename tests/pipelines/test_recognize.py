@@ -1,0 +1,80 @@
+"""A recogniser with its search: a network that hears what it is told, and words that decide."""
+
+import numpy as np
+import pytest
+import torch
+
+from unbabble.base.errors import InputError
+from unbabble.nn.kinds.recognizer import Posteriors
+from unbabble.pipelines.recognize import Recognizer
+from unbabble.text.ngram import UNKNOWN, Level, NgramModel
+from unbabble.text.phones import PHONES
+from unbabble.text.tokens import Symbols
+
+SPOKEN = {"two": [("T", "UW")], "too": [("T", "UW")], "toe": [("T", "OW")], "eat": [("IY", "T")]}
+
+
+def unigrams(**probabilities: float) -> NgramModel:
+    """A language model of words by themselves."""
+    words = (*probabilities, UNKNOWN)
+    rest = 1 - sum(probabilities.values())
+    logs = np.log([rest / 2, *probabilities.values(), rest / 2])
+    level = Level(np.zeros(len(logs), np.int64), np.arange(len(logs)), logs, np.zeros(len(logs)))
+    return NgramModel(words, [level], SPOKEN)
+
+
+class Hears(torch.nn.Module):
+    """Takes every recording for the same phones; four frames each, so sure of them."""
+
+    sample_rate = 16000
+    targets = {"phones": Symbols(PHONES)}
+
+    def __init__(self, said: str, sure: float = 0.9) -> None:
+        super().__init__()
+        self.anything = torch.nn.Parameter(torch.zeros(1))
+        path = [n for number in Symbols(PHONES).encode(said) for n in (number, number, 0, 0)] + [0] * 4
+        probs = np.full((len(path), len(PHONES) + 1), (1 - sure) / len(PHONES))
+        probs[np.arange(len(path)), path] = sure
+        self.said = Posteriors(
+            np.log(probs).astype(np.float32), self.targets["phones"], 0.04, np.zeros(len(PHONES) + 1, np.float32)
+        )
+
+    def posteriors(self, waveform, lengths):
+        return [{"phones": self.said} for _ in waveform]
+
+
+def written(said: str, model: NgramModel, sure: float = 0.9, **options):
+    recognizer = Recognizer(Hears(said, sure), model, **options)  # pyright: ignore[reportArgumentType]
+    return recognizer(torch.randn(1, 16000))[0]
+
+
+def test_homophones_are_the_language_models_affair():
+    assert written("T UW", unigrams(two=0.5, too=0.1, toe=0.1, eat=0.1)).text == "two"
+    assert written("T UW", unigrams(two=0.1, too=0.5, toe=0.1, eat=0.1)).text == "too"
+
+
+def test_words_have_their_times_and_are_surer_where_the_network_is():
+    model = unigrams(two=0.2, too=0.01, toe=0.2, eat=0.2)
+    transcript = written("T UW IY T", model, sure=0.99)
+    assert transcript.text == "two eat"
+    two, eat = transcript.words
+    assert 0 <= two.start < two.end <= eat.start < eat.end <= 20 * 0.04
+    doubtful = written("T UW IY T", model, sure=0.3).words
+    assert doubtful[0].score < two.score
+
+
+def test_hotwords_that_the_language_model_does_not_know_are_written():
+    model = unigrams(two=0.3, toe=0.3, eat=0.1)
+    assert written("Z IH Z IY", model).text != "xyzzy"
+    assert written("Z IH Z IY", model, hotwords=["Xyzzy"]).text == "xyzzy"
+
+
+def test_of_nothing_comes_nothing():
+    assert written("", unigrams(two=0.5, toe=0.1)).words == ()
+
+
+@pytest.mark.parametrize("samples", [torch.full((1, 100), float("nan")), torch.zeros(1, 0)])
+def test_what_is_no_recording_is_refused(samples):
+    recognizer = Recognizer(Hears("T"), unigrams(two=0.5))  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InputError):
+        recognizer(samples)
