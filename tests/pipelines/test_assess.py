@@ -93,6 +93,6 @@ def test_a_recording_that_is_too_short_for_its_prompt_is_refused():
 
 
 def test_long_recordings_are_refused():
+    recording = Recording.of(torch.randn(1, 130 * 8000), 8000)
     with pytest.raises(InputError, match="at most 120 s"):
-        recording = Recording.of(torch.randn(1, 130 * 8000), 8000)
         assess(recording, "see", Hears("S IY"), Pronouncer(WORDS))  # pyright: ignore[reportArgumentType]

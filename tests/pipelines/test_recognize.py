@@ -27,16 +27,19 @@ class Hears(torch.nn.Module):
     """Takes every recording for the same phones; four frames each, so sure of them."""
 
     sample_rate = 16000
-    targets = {"phones": Symbols(PHONES)}
 
     def __init__(self, said: str, sure: float = 0.9) -> None:
         super().__init__()
+        self.targets = {"phones": Symbols(PHONES)}
         self.anything = torch.nn.Parameter(torch.zeros(1))
         path = [n for number in Symbols(PHONES).encode(said) for n in (number, number, 0, 0)] + [0] * 4
         probs = np.full((len(path), len(PHONES) + 1), (1 - sure) / len(PHONES))
         probs[np.arange(len(path)), path] = sure
         self.said = Posteriors(
-            np.log(probs).astype(np.float32), self.targets["phones"], 0.04, np.zeros(len(PHONES) + 1, np.float32)
+            np.log(probs).astype(np.float32),
+            self.targets["phones"],
+            0.04,
+            np.zeros(len(PHONES) + 1, np.float32),
         )
 
     def posteriors(self, waveform, lengths):

@@ -16,10 +16,10 @@ from unbabble.base.errors import InputError, UsageError
 from unbabble.data import corpora
 from unbabble.data.sets import Data, data
 from unbabble.data.store import Store
+from unbabble.text import language_models
 from unbabble.text.normalise import words
 from unbabble.text.pronounce import Pronouncer, read_dictionary
 from unbabble.text.tokens import byte_pairs, characters
-
 
 PACKAGED = "packaged"
 
@@ -48,8 +48,8 @@ class Transcribed(Data):
         speeds: each utterance is learnt from at each of them (T. Ko et al., "Audio augmentation for speech
             recognition", Interspeech 2015: 0.9, 1 and 1.1).
         batch_seconds: of a batch, padding included.
-        dictionary: pronunciations, as CMUdict is written, or ``packaged`` for those of the packaged language model; what
-            is not in it is guessed by rules. None: no phones.
+        dictionary: pronunciations, as CMUdict is written, or ``packaged`` for those of the packaged language model;
+            what is not in it is guessed by rules. None: no phones.
         tokens: what texts are written with: characters, or so many pieces of words.
         sample_rate: Hz.
 
@@ -133,7 +133,8 @@ class Phones:
     def __init__(self, dictionary: Path | Literal["packaged"] | None) -> None:
         self.pronouncer = None
         if dictionary == PACKAGED:
-            self.pronouncer = Pronouncer(packaged_dictionary())
+            spoken = language_models.find().pronunciations
+            self.pronouncer = Pronouncer({word: list(rows) for word, rows in spoken.items()})
         elif dictionary is not None:
             self.pronouncer = Pronouncer(read_dictionary(dictionary))
 

@@ -77,17 +77,19 @@ def posteriors(
     counts: Int[Tensor, " batch"],
     tokens: Tokens,
     frame_seconds: float,
+    log_prior: Float[np.ndarray, " number"] | None = None,
 ) -> list[Posteriors]:
-    """Of each item the probabilities, for a search; nobody has measured what is likely before.
+    """Of each item the probabilities, for a search.
 
     Args:
         logits: 0 is the blank.
         counts: frames of each item.
         tokens: the inventory.
         frame_seconds: from one frame to the next.
+        log_prior: how likely each number is in the mean; None where nobody has measured it.
     """
     logs = logits.detach().float().log_softmax(-1).cpu().numpy()
-    prior = np.zeros(logs.shape[2], np.float32)
+    prior = np.zeros(logs.shape[2], np.float32) if log_prior is None else log_prior
     return [
         Posteriors(row[:count], tokens, frame_seconds, prior)
         for row, count in zip(logs, counts.tolist(), strict=True)

@@ -19,9 +19,10 @@ from unbabble.base.errors import InputError, UsageError
 from unbabble.networks import load as networks
 from unbabble.networks.device import choose_device
 from unbabble.nn.kinds.recognizer import NeuralRecognizer, Posteriors
-from unbabble.pipelines.recognize import KIND, language_model, recognizer_name
+from unbabble.pipelines.recognize import KIND, recognizer_name
 from unbabble.pipelines.recording import Recording
 from unbabble.signal.statistics import bootstrap
+from unbabble.text import language_models
 from unbabble.text.goodness import goodness
 from unbabble.text.normalise import words
 from unbabble.text.prompt import Said, align_prompt
@@ -158,7 +159,7 @@ def load_assessor(name: str, device: str = "auto", dictionary: Path | None = Non
     weighted = networks.load(name, KIND)
     if "phones" not in weighted.network.targets:
         raise UsageError(f"Model '{name}' knows no phones: assess by one that does.")
-    spoken = language_model().pronunciations if dictionary is None else read_dictionary(dictionary)
+    spoken = language_models.find().pronunciations if dictionary is None else read_dictionary(dictionary)
     return Assessor(
         name,
         weighted.network.to(choose_device(device)),

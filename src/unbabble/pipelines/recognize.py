@@ -9,7 +9,6 @@ Weights of the search were chosen on LibriSpeech's dev speakers (``benchmarks/re
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,13 +17,12 @@ from torch import Tensor
 
 from unbabble.base.errors import InputError
 from unbabble.base.spans import Transcript
-from unbabble.base.weights import SUFFIX, packaged
+from unbabble.base.weights import packaged
 from unbabble.networks import load as networks
 from unbabble.networks.device import choose_device
 from unbabble.nn.kinds.recognizer import NeuralRecognizer, Posteriors
 from unbabble.signal.level import check_samples
-from unbabble.text import packed_ngram
-from unbabble.text.arpa import read as read_arpa
+from unbabble.text import language_models
 from unbabble.text.ctc_search import Pruning, lexicon_beam, prefix_beam
 from unbabble.text.hotwords import Hotwords
 from unbabble.text.hypothesis import Hypothesis, place, transcript
@@ -59,25 +57,6 @@ def recognizer_name(name: str = AUTO) -> str:
 
 
 @lru_cache(maxsize=2)
-def language_model(name: str = AUTO) -> NgramModel:
-    """A language model of words, by name.
-
-    Args:
-        name: of a packaged one, a file of ours (.safetensors) or in ARPA's format, or ``auto``.
-
-    Raises:
-        InputError: it is missing or damaged; none is installed for ``auto``.
-    """
-    if name == AUTO:
-        here = [each for each in packaged() if each.partition(".")[0] == "kneser_ney"]
-        if not here:
-            raise InputError("No language model is installed: make one with `unbabble language-model`.")
-        name = here[0]
-    place = packaged().get(name, Path(name))
-    return packed_ngram.load(place) if place.suffix == SUFFIX else read_arpa(place)
-
-
-@lru_cache(maxsize=2)
 def load_recognizer(
     name: str, device: str = "auto", language: str = AUTO, hotwords: tuple[str, ...] = (), **options: Any
 ) -> "Recognizer":
@@ -95,7 +74,7 @@ def load_recognizer(
         UsageError: no such model, device or option; one that does not recognise speech.
     """
     network = networks.ready(recognizer_name(name), choose_device(device), KIND, **options)
-    model = None if language == NONE else language_model(language)
+    model = None if language == NONE else language_models.find(language)
     return Recognizer(network, model, hotwords)
 
 

@@ -27,7 +27,6 @@ import math
 from collections.abc import Iterable
 from typing import Any, ClassVar, NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -35,10 +34,12 @@ from torch import Tensor, nn
 from unbabble.base.registry import register
 from unbabble.nn.attention import SelfAttention
 from unbabble.nn.attention_decoder import AttentionDecoder, attention_loss
-from unbabble.nn.ctc import ctc_loss, greedy, spread_evenly
+from unbabble.nn.autoregressive import writers
+from unbabble.nn.ctc import ctc_loss, greedy, posteriors, spread_evenly
 from unbabble.nn.kinds.recognizer import Emission, NeuralRecognizer, Posteriors, Tokens
 from unbabble.nn.log_mel import HOP_SECONDS, LogMel, inside, masked
 from unbabble.text.phones import PHONES
+from unbabble.text.search import TokenModel
 from unbabble.text.tokens import ENGLISH, Symbols
 
 PLACE_FRAMES, SLOTS = 8, 2
@@ -201,20 +202,19 @@ class ConformerCTC(NeuralRecognizer):
     ) -> list[dict[str, Posteriors]]:
         """Of phones, and of pieces of words."""
         heard = self.hear(waveform, lengths)
-        logs = {field: getattr(heard, field).float().log_softmax(-1).cpu().numpy() for field in self.targets}
         priors = {"phones": self.log_prior.cpu().numpy()}
-        return [
-            {
-                field: Posteriors(
-                    each[item, :count],
-                    self.targets[field],
-                    FRAME_SECONDS,
-                    priors.get(field, np.zeros(each.shape[2], np.float32)),
-                )
-                for field, each in logs.items()
-            }
-            for item, count in enumerate(heard.slots.tolist())
-        ]
+        by_field = {
+            field: posteriors(getattr(heard, field), heard.slots, tokens, FRAME_SECONDS, priors.get(field))
+            for field, tokens in self.targets.items()
+        }
+        return [dict(zip(by_field, each, strict=True)) for each in zip(*by_field.values(), strict=True)]
+
+    def writers(
+        self, waveform: Float[Tensor, "batch time"], lengths: Int[Tensor, " batch"]
+    ) -> list[TokenModel]:
+        """The decoder, with what the blocks heard; none for a network without one."""
+        heard = self.hear(waveform, lengths)
+        return writers(self.decoder, heard.memory, heard.real) if self.decoder is not None else []
 
     def calibrate(self, items: Iterable[tuple[Tensor, ...]]) -> None:
         """How probable each phone is in the mean, which the lexicon and the language model know better."""
