@@ -1,12 +1,16 @@
 """The command as a user runs it: exit codes, errors of one sentence, resuming."""
 
+import fcntl
 import io
 import json
 import logging
 import os
+import pty
+import select
 import signal
 import subprocess
 import sys
+import termios
 import time
 from contextlib import contextmanager, suppress
 
@@ -141,7 +145,7 @@ def started(*arguments, **options):
         [sys.executable, *arguments],
         stderr=subprocess.PIPE,
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: [signal.signal(each, signal.SIG_DFL) for each in (signal.SIGINT, signal.SIGHUP)],
         **options,
     )
     with running:
@@ -152,25 +156,32 @@ def started(*arguments, **options):
                 os.killpg(running.pid, signal.SIGKILL)
 
 
-def test_an_interrupted_run_leaves_only_whole_files_and_goes_on(here, call):
+SLOW_AT_B = (
+    "import os, time, unbabble.pipelines.separate as hub, unbabble.cli as cli\n"
+    "call = hub.Model.__call__\n"
+    "def slow(self, source, **options):\n"
+    "    if 'b.wav' in str(source): os.write(1, b'waiting\\n'); time.sleep(60)\n"
+    "    return call(self, source, **options)\n"
+    "hub.Model.__call__ = slow\n"
+    "cli.main()"
+)
+"""A pause at the second recording, long enough to be interrupted there whatever the machine's speed."""
+
+
+@pytest.mark.parametrize(
+    ("number", "times", "code"),
+    [(signal.SIGINT, 1, 1), (signal.SIGTERM, 3, 143)],
+)
+def test_an_interrupted_run_leaves_only_whole_files_and_goes_on(here, call, number, times, code):
     make_mixture(here / "in" / "a.wav")
     make_mixture(here / "in" / "b.wav", seed=1)
-    # A pause at the second recording, long enough to be interrupted there whatever the machine's speed.
-    code = (
-        "import time, sys, unbabble.pipelines.separate as hub, unbabble.cli as cli\n"
-        "call = hub.Model.__call__\n"
-        "def slow(self, source, **options):\n"
-        "    if 'b.wav' in str(source): print('waiting', flush=True); time.sleep(60)\n"
-        "    return call(self, source, **options)\n"
-        "hub.Model.__call__ = slow\n"
-        "sys.exit(cli.run(sys.argv[1:]))"
-    )
     arguments = ["separate", "in", "--model", "ica", "--report", "r.json"]
-    with started("-c", code, *arguments, cwd=here, stdout=subprocess.PIPE) as running:
+    with started("-c", SLOW_AT_B, *arguments, cwd=here, stdout=subprocess.PIPE) as running:
         assert running.stdout.readline() == b"waiting\n"
-        running.send_signal(signal.SIGINT)
+        for _ in range(times):
+            running.send_signal(number)
         _, errors = running.communicate(timeout=60)
-    assert running.returncode == 1
+    assert running.returncode == code
     assert b"Interrupted before it was done." in errors
     assert b"Traceback" not in errors
     report = json.loads((here / "r.json").read_text())
@@ -182,21 +193,85 @@ def test_an_interrupted_run_leaves_only_whole_files_and_goes_on(here, call):
     assert [entry["outcome"] for entry in report["files"]] == ["skipped", "done"]
 
 
-def test_an_interrupted_run_with_workers_ends_at_once(here):
+def test_a_run_whose_terminal_is_closed_writes_its_report(here):
+    """The bar cannot be drawn any more, nor the summary printed."""
+    make_mixture(here / "in" / "a.wav")
+    make_mixture(here / "in" / "b.wav", seed=1)
+    ours, terminal = pty.openpty()
+    arguments = ["separate", "in", "--model", "ica", "--report", "r.json"]
+    running = subprocess.Popen(
+        [sys.executable, "-c", SLOW_AT_B, *arguments],
+        cwd=here,
+        stdin=terminal,
+        stdout=subprocess.PIPE,
+        stderr=terminal,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    os.close(terminal)
+    with running:
+        assert running.stdout is not None
+        while not select.select([running.stdout], [], [], 0.05)[0]:
+            if select.select([ours], [], [], 0)[0]:
+                os.read(ours, 4096)  # the bar, which waits for a terminal that shows it
+        assert running.stdout.readline() == b"waiting\n"
+        os.close(ours)
+        assert running.wait(60) == 129
+    report = json.loads((here / "r.json").read_text())
+    assert [entry["outcome"] for entry in report["files"]] == ["done", "failed"]
+
+
+def test_a_report_is_written_though_nobody_reads_what_is_printed(here):
+    make_mixture(here / "a.wav")
+    ours, theirs = os.pipe()
+    os.close(ours)
+    arguments = ["separate", "a.wav", "--model", "ica", "--report", "r.json"]
+    subprocess.run([sys.executable, "-m", "unbabble.cli", *arguments], cwd=here, stderr=theirs)
+    os.close(theirs)
+    assert json.loads((here / "r.json").read_text())["files"][0]["outcome"] == "done"
+
+
+ENDLESS = ["separate", "in", "--model", "ica", "--set", "tolerance=-1", "--set", "iterations=10000000"]
+
+
+@contextmanager
+def endless(here, *options):
+    """A run with two workers that would not end, and these."""
     for seed in range(3):
         make_mixture(here / "in" / f"{seed}.wav", seed, seconds=20)
-    endless = ["--set", "tolerance=-1", "--set", "iterations=10000000"]
-    arguments = ["separate", "in", "--model", "ica", "--jobs", "2", "--report", "r.json", *endless]
     one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
-    with started("-m", "unbabble.cli", *arguments, cwd=here, env=one_thread) as running:
-        while len(psutil.Process(running.pid).children()) < 2:
+    with started(
+        "-m", "unbabble.cli", *ENDLESS, "--jobs", "2", *options, cwd=here, env=one_thread
+    ) as running:
+        while len(list((here / "voices").glob(".*.partial"))) < 2:
             time.sleep(0.05)
-        os.killpg(running.pid, signal.SIGINT)  # what Ctrl-C does: every process of the group gets it
+        yield running, psutil.Process(running.pid).children(recursive=True)
+
+
+@pytest.mark.parametrize(
+    ("number", "alone", "code"), [(signal.SIGINT, False, 1), (signal.SIGTERM, True, 143)]
+)
+def test_an_interrupted_run_with_workers_ends_at_once(here, number, alone, code):
+    """Whether every process of the group gets the signal, as of Ctrl-C, or this one alone."""
+    with endless(here, "--report", "r.json") as (running, workers):
+        os.kill(running.pid, number) if alone else os.killpg(running.pid, number)
         _, errors = running.communicate(timeout=60)
-    assert running.returncode == 1, errors.decode()
+    assert running.returncode == code, errors.decode()
     assert b"Traceback" not in errors
-    assert json.loads((here / "r.json").read_text())["interrupted"]
+    assert not psutil.wait_procs(workers, timeout=10)[1]
+    report = json.loads((here / "r.json").read_text())
+    assert report["interrupted"]
+    assert {entry["outcome"] for entry in report["files"]} == {"failed"}
     assert files(here / "voices") == []
+    assert list((here / "voices").iterdir()) == []
+
+
+def test_workers_end_with_a_run_that_is_killed(here):
+    with endless(here) as (running, workers):
+        assert len(workers) >= 2
+        running.kill()
+        assert not psutil.wait_procs(workers, timeout=30)[1]
+    assert list((here / "voices").iterdir()) == [], "they removed what was under way"
 
 
 def test_workers_give_what_one_process_gives(here, call):
@@ -226,7 +301,9 @@ def test_images_flac_and_quiet(here, call):
     ("arguments", "sentence"),
     [
         ("separate", "Name at least one recording"),
-        ("separate x.wav --bogus", "Unknown option"),
+        ("separate x.wav --bogus", "Unknown option: --bogus.\n"),
+        ("separate x.wav --sorces 2", "Unknown option: --sorces. Did you mean --sources?"),
+        ("separate x.wav --overwrit=1", "Unknown option: --overwrit=1. Did you mean --overwrite?"),
         ("separate x.wav --jobs many", '--jobs takes a whole number, not "many"'),
         ("doctor x.wav y.wav", "Nothing is expected after what this command takes: x.wav y.wav"),
         ("separate x.wav --model ica --jobs 0", "number of jobs"),
@@ -318,7 +395,7 @@ def test_help_names_every_command_and_option(here, capsys):
     ("arguments", "code", "output", "errors"),
     [
         ("--version", 0, unbabble.__version__, ""),
-        ("separate --bogus", 2, "", "unbabble: Unknown option: --bogus. Did you mean --out?"),
+        ("separate --bogus", 2, "", "unbabble: Unknown option: --bogus."),
         ("separate none.wav --model ica", 1, "", "There is no file 'none.wav'."),
     ],
 )

@@ -1,11 +1,13 @@
 """The command ``unbabble``: each verb by the name of its function, imported only when it is called.
 
-Exit codes: 0 all done, 1 some input failed, 2 wrong usage. Every error is one sentence on stderr.
+Exit codes: 0 all done, 1 some input failed, 2 wrong usage, 128 and its number where a signal ended the command. Every
+error is one sentence on stderr.
 """
 
 import logging
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from inspect import signature
 from typing import Literal, get_args, get_origin
@@ -16,12 +18,15 @@ from cyclopts import (
     CycloptsError,
     Group,
     Parameter,
+    UnknownOptionError,
     UnusedCliTokensError,
     ValidationError,
 )
 
 from unbabble import __version__
 from unbabble.base.errors import InputError, UnbabbleError
+from unbabble.base.words import did_you_mean
+from unbabble.jobs.ending import as_by_ctrl_c
 from unbabble.verbs import MODELS, SITE, TOOLS, VERBS, WORK
 from unbabble.verbs.options import MORE, NUMBERS, MoreOptions, refuse_fractions
 
@@ -82,8 +87,11 @@ def _leaves_out(words: list[str]) -> str | None:
 
 
 def main() -> None:
-    """Entry point of the command."""
-    sys.exit(run())
+    """Entry point of the command; asked to end (SIGTERM), it ends as by Ctrl-C, with exit code 143."""
+    code = 1
+    with as_by_ctrl_c() as received, suppress(KeyboardInterrupt):
+        code = run()
+    sys.exit(128 + received[0] if received else code)
 
 
 def _stdin_last(arguments: list[str]) -> list[str]:
@@ -100,6 +108,10 @@ def _sentence(error: CycloptsError) -> str:
     """What is wrong with the command line, in words that name no Python types."""
     if isinstance(error, UnusedCliTokensError):
         return f"Nothing is expected after what this command takes: {' '.join(error.unused_tokens or [])}."
+    if isinstance(error, UnknownOptionError):
+        typed = error.token.keyword or error.token.value
+        known = [name for argument in error.argument_collection for name in argument.names]
+        return f"Unknown option: {typed}.{did_you_mean(typed.partition('=')[0], known)}"
     if isinstance(error, CoercionError) and error.token is not None and error.token.keyword is not None:
         choices = get_args(error.target_type) if get_origin(error.target_type) is not Literal else ()
         wanted = [NUMBERS.get(kind) for kind in choices or (error.target_type,)]
@@ -112,7 +124,8 @@ def _sentence(error: CycloptsError) -> str:
 
 
 def _fail(sentence: str, code: int) -> int:
-    print(f"unbabble: {sentence}", file=sys.stderr)
+    with suppress(OSError):  # where nothing can be printed any more
+        print(f"unbabble: {sentence}", file=sys.stderr)
     return code
 
 

@@ -14,7 +14,7 @@ import torch
 from unbabble.base.audio import AudioWriter, probe, read, read_blocks, resample, write
 from unbabble.base.errors import InputError, OutputError, UsageError
 from unbabble.base.files import partial_name
-from unbabble.base.formats import KINDS, fitting_gain
+from unbabble.base.formats import KINDS, fitting_gain, fitting_notes
 
 RATE = 8000
 
@@ -72,9 +72,35 @@ def test_whole_numbers_are_scaled_where_they_would_clip_and_that_is_said(
     assert torch.allclose(loud, noise / noise.abs().max(), atol=2.0 ** (2 - bits))
 
 
+@pytest.mark.parametrize(
+    ("format", "level", "sentence"),
+    [
+        ("wav16", 1e-6, "round it to silence"),
+        ("wav16", 1e-4, "rounding to 16 bits is heard"),
+        ("wav16", 1e-3, None),
+        ("flac", 1e-8, "round it to silence"),
+        ("flac", 1e-6, "rounding to 24 bits is heard"),
+        ("flac", 1e-5, None),
+        ("wav", 1e-30, None),
+        ("wav16", 0.0, None),
+    ],
+)
+def test_what_is_too_soft_for_whole_numbers_is_said(tmp_path, noise, format, level, sentence):
+    soft = level * noise / noise.abs().max()
+    notes = fitting_notes(float(soft.abs().max()), format)
+    assert [sentence in note for note in notes] == ([True] if sentence else [])
+    write(tmp_path / f"x{KINDS[format].suffix}", soft, RATE, format)
+    left = read(tmp_path / f"x{KINDS[format].suffix}").samples
+    assert left.any() == (level > 0 and not (sentence or "").endswith("silence"))
+    if sentence is None and level:
+        assert (left - soft).std() < 0.1 * soft.std()
+
+
 def test_samples_of_time_and_channel_are_not_taken_for_channels(tmp_path, noise):
     for turned in (noise.T, noise[:1].T):
-        with pytest.raises(UsageError, match=r"would be 8000 channels of [12] samples each.*turn them round"):
+        with pytest.raises(
+            UsageError, match=r"would be 8000 channels of [12] samples? each.*turn them round"
+        ):
             write(tmp_path / "x.wav", turned, RATE)
     with pytest.raises(UsageError, match="not of 3 axes"):
         write(tmp_path / "x.wav", noise[None], RATE)

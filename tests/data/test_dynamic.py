@@ -183,7 +183,7 @@ def test_held_out_utterances_are_never_trained_on(mixing):
 
 
 def test_too_few_speakers(mixing):
-    with pytest.raises(InputError, match="4 talkers are asked for"):
+    with pytest.raises(InputError, match="Mixtures of 4 talkers are asked for"):
         DynamicMixtures(replace(mixing, talkers=(4,)), 0)
 
 

@@ -159,7 +159,7 @@ def test_headers_are_checked(tmp_path: Path):
     assert "There is no file" in bad[0]
     assert "s1/1.wav" in bad[1]
     assert "8000 and 16000 Hz" in bad[2]
-    assert odd == ["1 mixtures are not as long as their sources, as '2'."]
+    assert odd == ["Mixtures and sources of other lengths: 1 item, as '2'."]
     assert [entry.id for entry in manifest.check(entries, 16000)[0]] == []
     assert "has 8000 Hz, not 16000" in manifest.check(entries[4:], 16000)[1][0]
 

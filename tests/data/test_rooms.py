@@ -82,9 +82,14 @@ def test_neighbouring_microphones_lie_at_the_spacing(microphones: int):
         ),
         (SimulatedRooms((6, 5, 0.3), 0.3), 1, UsageError, "edges above"),
         (SimulatedRooms((6, 5, 3), -1), 1, UsageError, "positive RT60"),
-        (SimulatedRooms((3, 3, 2.5), 0.3, distance_m=(4, 5)), 1, InputError, "do not fit"),
-        (ROOM, 13, InputError, "do not fit"),
-        (SimulatedRooms((6, 5, 3), spacing_m=7), 1, UsageError, "2 microphones, 7 m apart, do not fit"),
+        (
+            SimulatedRooms((3, 3, 2.5), 0.3, distance_m=(4, 5)),
+            1,
+            InputError,
+            "no place for 1 talker in a room",
+        ),
+        (ROOM, 13, InputError, "no place for 13 talkers"),
+        (SimulatedRooms((6, 5, 3), spacing_m=7), 1, UsageError, "no place for 2 microphones, 7 m apart"),
         (SimulatedRooms((6, 5, 3), array="square"), 1, UsageError, "unknown"),  # pyright: ignore
     ],
 )
@@ -127,16 +132,16 @@ def test_measured_level_and_channel_order(measured: tuple[corpora.Response, ...]
 
 def test_measured_distance_is_kept_to(measured: tuple[corpora.Response, ...]):
     room = MeasuredRooms(tuple(p for p in measured if p.room == "1"), distance_m=(5, 6))
-    with pytest.raises(InputError, match="no 1 places"):
+    with pytest.raises(InputError, match="no places for 1 talker"):
         room.draw(np.random.default_rng(0), 1, 1, 16000)
 
 
 @pytest.mark.parametrize(("channels", "microphones"), [(None, 4), ((0, 1), 3), ((0, 7), 2), ((-4, 0), 2)])
 def test_too_few_measured_microphones(measured: tuple[corpora.Response, ...], channels, microphones: int):
-    with pytest.raises(InputError, match="microphones"):
+    with pytest.raises(InputError, match="microphone"):
         MeasuredRooms(measured, channels).draw(np.random.default_rng(0), 1, microphones, 16000)
 
 
 def test_too_few_directions(measured: tuple[corpora.Response, ...]):
-    with pytest.raises(InputError, match="4 places that lie 30 degrees apart"):
+    with pytest.raises(InputError, match="no places for 4 talkers that lie 30 degrees apart"):
         MeasuredRooms(measured).draw(np.random.default_rng(0), 4, 2, 16000)

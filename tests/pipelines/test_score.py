@@ -5,7 +5,10 @@ import pytest
 import soundfile
 import torch
 
+from unbabble.base import audio
+from unbabble.base.audio import Audio
 from unbabble.base.errors import InputError, UsageError
+from unbabble.pipelines.recording import Recording
 from unbabble.pipelines.score import BOUNDS_DB, UNSURE, WORDS, BlindScorer, VoiceScore
 
 RATE = 16000
@@ -49,6 +52,53 @@ def test_files_score_as_their_samples_do(scorer, tmp_path):
     for one, other in zip(told, read, strict=True):
         assert one.si_snr_db == pytest.approx(other.si_snr_db, abs=1e-3)
         assert one.low_db <= one.high_db
+
+
+def test_whatever_holds_samples_is_scored_alike(scorer, tmp_path):
+    sources = voices()
+    mixture, estimates = sources.sum(0), sources + 0.2 * sources[::-1]
+    paths = [write(tmp_path / f"{k}.wav", each) for k, each in enumerate([mixture, *estimates])]
+    both = write(tmp_path / "both.wav", estimates)
+    wanted = [each.si_snr_db for each in scorer(torch.from_numpy(mixture), torch.from_numpy(estimates), RATE)]
+    with paths[0].open("rb") as file:
+        for given in (
+            (mixture, estimates, RATE),
+            (mixture, list(estimates), RATE),
+            (paths[0], [str(path) for path in paths[1:]]),
+            (str(paths[0]), both),
+            (file, torch.from_numpy(estimates)),
+            (audio.read(paths[0]), [audio.read(paths[1]), paths[2].read_bytes()]),
+            (Recording.open(paths[0]), tuple(map(Recording.open, paths[1:]))),
+            (np.stack([np.zeros_like(mixture), mixture]), estimates, RATE),
+        ):
+            assert [each.si_snr_db for each in scorer(*given)] == pytest.approx(wanted, abs=1e-3)
+    assert len(scorer(paths[0], paths[1])) == 1
+
+
+def test_an_estimate_at_another_rate_or_some_samples_shorter_is_of_the_same_recording(scorer, tmp_path):
+    sources = voices(rate=8000)
+    up = audio.resample(torch.from_numpy(sources[:1]), 8000, RATE)
+    same, other = (
+        scorer(torch.from_numpy(sources.sum(0)), Audio(each, rate), 8000)[0].si_snr_db
+        for each, rate in ((torch.from_numpy(sources[:1]), 8000), (up[:, :-100], RATE))
+    )
+    assert same == pytest.approx(other, abs=1.0)
+
+
+@pytest.mark.parametrize(
+    ("mixture", "estimates", "rate", "kind", "sentence"),
+    [
+        (np.zeros(RATE, np.float32), voices(1.0), RATE, InputError, "The mixture is silent"),
+        (voices(1.0)[0], voices(0.5), RATE, InputError, "lasts 1.00 s and an estimate 0.50 s"),
+        (voices(1.0)[0], voices(1.0) * np.nan, RATE, InputError, "not numbers"),
+        (voices(1.0)[0], voices(1.0), None, UsageError, "needs its sample_rate"),
+        (voices(1.0)[0], [], RATE, UsageError, "no estimates"),
+        (voices(1.0)[0], "none.wav", RATE, InputError, "There is no file 'none.wav'"),
+    ],
+)
+def test_what_cannot_be_scored_is_one_sentence(scorer, mixture, estimates, rate, kind, sentence):
+    with pytest.raises(kind, match=sentence):
+        scorer(mixture, estimates, rate)
 
 
 def test_another_rate_is_nearly_the_same(scorer, tmp_path):

@@ -140,12 +140,28 @@ def test_gradients():
         assert torch.autograd.gradcheck(
             lambda x, metric=metric: metric(estimates.detach(), x), references.clone().requires_grad_()
         )
-    with torch.no_grad():
-        estimates[0] = 0
-    si_sdr(estimates, references)[1].backward()
-    si_sdr(estimates, references).nan_to_num(neginf=0).sum().backward()
-    assert estimates.grad is not None
-    assert torch.isfinite(estimates.grad).all()
+
+
+@pytest.mark.parametrize("metric", [si_sdr, snr])
+def test_what_is_infinite_or_undefined_has_no_gradient(metric):
+    """Of waveforms that are silent, perfect, orthogonal to the reference, judged by silence, and like any other."""
+    references, estimates = noise(5, 20), noise(5, 20, seed=1)
+    estimates[0] = 0
+    estimates[1] = references[1]
+    references[2, 10:], estimates[2, :10] = 0, 0
+    references[3] = 0
+    estimates.requires_grad_()
+    scores = metric(estimates, references)
+    scores.nan_to_num(0, 0, 0).clamp(-30, 30).sum().backward()
+    grad = estimates.grad
+    assert grad is not None
+    assert grad.isfinite().all()
+    assert (grad[[1, 3]] == 0).all()
+    assert (grad[4] != 0).any()
+    alone = estimates[4:].detach().clone().requires_grad_()
+    metric(alone, references[4:]).sum().backward()
+    assert alone.grad is not None
+    assert torch.allclose(alone.grad[0], grad[4])
 
 
 @pytest.mark.parametrize("metric", [si_sdr, snr, si_sdr_matrix, sdr_sir_sar])

@@ -3,6 +3,7 @@
 import inspect
 from importlib import import_module
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
@@ -99,6 +100,42 @@ def test_one_by_itself_is_one_of_several_in_python(here):
 def test_a_format_that_there_is_not(here, verb):
     with pytest.raises(UsageError, match="The formats are wav, wav16, flac, not 'mp3'"):
         getattr(unbabble, verb)(MIXTURE, format="mp3", quiet=True)
+    assert not list(here.iterdir())
+
+
+GIVEN = {
+    "separate": ([MIXTURE], {}),
+    "enhance": ([MIXTURE], {}),
+    "extract": ([MIXTURE], {"enroll": MIXTURE}),
+    "stream": ([MIXTURE], {}),
+    "score": ([], {"references": MIXTURE, "estimates": MIXTURE}),
+    "bench": ([], {"data": str(DEMO_FOLDER)}),
+    "adapt": ([MIXTURE], {"out": "me"}),
+    "models": ([], {}),
+    "simulate": ([], {"speech": str(DEMO_FOLDER), "room": "6x5x3"}),
+    "collected": (["out"], {"data": "site"}),
+}
+"""By verb, what it needs to be called."""
+
+
+def choices():
+    """Each verb, and each of its options that is one of several words."""
+    for verb in VERBS:
+        function = getattr(import_module(verb.module), verb.name)
+        for name, hint in get_type_hints(function).items():
+            if "Literal" in str(hint) and name != "return":
+                yield pytest.param(function, name, id=f"{verb.name}-{name}")
+
+
+@pytest.mark.parametrize(("function", "name"), list(choices()))
+def test_a_word_that_is_no_choice_is_refused_in_python_too(here, function, name):
+    words, options = GIVEN[function.__name__]
+    if inspect.signature(function).parameters[name].kind == inspect.Parameter.POSITIONAL_ONLY:
+        words = ["nosuch", *words]
+    else:
+        options = options | {name: "nosuch"}
+    with pytest.raises(UsageError, match="'nosuch'"):
+        function(*words, **options, quiet=True)
     assert not list(here.iterdir())
 
 

@@ -115,7 +115,7 @@ def test_what_is_missing_or_broken_is_named_and_left_out(corpus: Path, tmp_path:
     clean, both = report.files
     assert report.exit_code == 1
     assert clean.error is not None
-    assert "3 of the 4 items are left out of" in clean.error
+    assert "3 of 4 items; the first: " in clean.error
     assert "s2/0-1-1_1-2-2.wav" in clean.error
     assert len(clean.details["left_out"]) == 3
     assert (both.details["items"], len(both.details["left_out"])) == (2, 2)
@@ -138,7 +138,7 @@ def test_speakers_with_one_utterance_are_kept_and_counted(tmp_path: Path):
         write(tmp_path / f"LibriSpeech/dev-clean/{name}.flac", 16000)
     (found,) = made("librispeech", tmp_path, tmp_path / "m").files
     assert found.outcome == "done"
-    assert found.warnings == ["1 of 2 speakers have one utterance; they are kept."]
+    assert found.warnings == ["Kept with one utterance: 1 of 2 speakers."]
     assert [entry.speakers for entry in manifest.read(found.outputs[0])] == [("1",), ("1",), ("2",)]
 
 

@@ -279,7 +279,8 @@ def test_networks_that_cannot_stream(recording, tmp_path, save):
     assert not (tmp_path / "out").exists()
 
 
-def test_ctrl_c_leaves_whole_files(tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)])
+def test_ctrl_c_leaves_whole_files(tmp_path, number, code):
     command = [sys.executable, "-m", "unbabble.cli", "stream", "-", "--out", str(tmp_path), "--warmup", "0.5"]
     command += ["--subtype", "pcm_16", "--rate", str(RATE), "--channels", "2", "--set", "window_length=256"]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -289,9 +290,9 @@ def test_ctrl_c_leaves_whole_files(tmp_path):
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("stdin/.source2*")) and time.monotonic() < deadline:
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 0, errors.decode()
+    assert process.returncode == code, errors.decode()
     found = voices(tmp_path / "stdin")
     assert len(found) == 2
     assert found.shape[1] > 0

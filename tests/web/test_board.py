@@ -214,7 +214,7 @@ def changed(files: dict[str, bytes], **changes: bytes | None) -> dict[str, bytes
     ("changes", "told"),
     [
         ({"0001_source1_wav": None, "0001_source2_wav": None}, "no voices of '0001'"),
-        ({"0001_source2_wav": None}, "'0001' has 1 voices, and 2"),
+        ({"0001_source2_wav": None}, "'0001' has 1 voice of 2 that are expected"),
         ({"0001_source3_wav": sound(voices(1)[0])}, "'0001' has 3 voices"),
         ({"0001_source2_wav": sound(voices(1)[0][:6000])}, "0001/source2.wav"),
         ({"0001_source2_wav": b"hello, I am text"}, "'0001/source2.wav': .*text"),

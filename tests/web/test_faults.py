@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from sqlalchemy import select
 
@@ -164,20 +165,20 @@ def test_a_database_that_somebody_holds_is_a_busy_one(light_settings, monkeypatc
 # --- killed ---
 
 
-PROGRAM = "import sys; from unbabble.cli import run; sys.exit(run(sys.argv[1:]))"
+PROGRAM = "from unbabble.cli import main; main()"
 
 
 class Served:
     """``unbabble serve`` as a process, which can be killed and started again."""
 
-    def __init__(self, data: Path, database: str, *options: str) -> None:
+    def __init__(self, data: Path, database: str, workers: int = 0) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.address = f"http://127.0.0.1:{self.port}"
         self.command = [
             sys.executable, "-c", PROGRAM, "serve", "--data", os.fspath(data), "--database", database,
-            "--port", str(self.port), "--workers", "0", "--quiet", *options,
+            "--port", str(self.port), "--workers", str(workers), "--quiet",
         ]  # fmt: skip
         self.start()
 
@@ -196,6 +197,21 @@ class Served:
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_workers_end_with_the_server_however_it_ends(tmp_path, number, code):
+    if not (VENDOR / "wavesurfer.js").is_file():
+        pytest.skip("the player is not built (make web)")
+    server = Served(tmp_path / "site", f"sqlite:///{tmp_path / 'unbabble.db'}", workers=1)
+    try:
+        workers = psutil.Process(server.process.pid).children(recursive=True)
+        assert len(workers) >= 1
+        server.process.send_signal(number)
+        assert server.process.wait(PATIENCE_SECONDS) == code
+        assert not psutil.wait_procs(workers, timeout=PATIENCE_SECONDS)[1]
+    finally:
+        server.kill()
 
 
 @pytest.fixture

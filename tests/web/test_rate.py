@@ -851,7 +851,7 @@ def test_a_study_is_filled_from_a_folder_on_the_server(light_site, tmp_path, cap
         (tmp_path / "in" / name).write_bytes(content)
     assert fill_from(tmp_path / "in") == 0
     told = capsys.readouterr()
-    assert told.out == "3 groups of recordings are in the study.\n"
+    assert told.out == "In the study: 3 groups of recordings.\n"
     assert told.err == "Left out, not understood: i0/bad/notes.wav\n"
     assert {each.group for each in every(light_site, Stimulus) if each.role == "rate"} == {"good", "bad"}
     administrator.post(f"/rate/studies/{slug}/state", data={"state": "open"})

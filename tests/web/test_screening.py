@@ -42,7 +42,7 @@ def test_what_is_known_of_a_listener_decides(changes, reason):
         (Answer("trap", 3, expected=4), "trapping clip (once)"),
         (Answer("gold", 3, expected=1), "known answer (once)"),
         (Answer("gold", 3, expected=5), "known answer (once)"),
-        (Answer("rate", 3, trial="x", played=0.94), "listen to everything (1 trials)"),
+        (Answer("rate", 3, trial="x", played=0.94), "listen to everything (1 trial)"),
     ],
 )
 def test_one_bad_answer_is_enough(answer, reason):

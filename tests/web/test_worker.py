@@ -23,7 +23,10 @@ from unbabble.web.tables.uploads import Upload
 from unbabble.web.worker import FELL, Hands, Worker
 
 FAST = {"model": "auxiva.iss", "sources": 2, "iterations": 3}
-SLOW = FAST | {"iterations": 1_000_000}
+SLOW = FAST | {"model": "ilrma.ip", "iterations": 1_000_000}
+"""Of a minute of sound, so that it is not done before it is interrupted: what has converged stops early."""
+LONG = 6
+"""Demo recordings, that make a minute."""
 PATIENCE_SECONDS = 120.0
 
 
@@ -239,7 +242,7 @@ def test_an_adapted_model_takes_noise_off(light_site, worker):
 
 
 def test_a_killed_workers_job_is_finished_exactly_once(light_site):
-    key = asked(light_site, SLOW)
+    key = asked(light_site, SLOW, mixture=flac(repeats=LONG))
     first = begun(light_site)
     second = None
     try:
@@ -265,8 +268,7 @@ def test_a_killed_workers_job_is_finished_exactly_once(light_site):
 
 
 def test_a_worker_that_is_told_to_stop_gives_its_job_back(light_site):
-    # A minute of sound, so that it is not done before the worker is told: what has converged stops early.
-    key = asked(light_site, SLOW | {"model": "ilrma.ip"}, mixture=flac(repeats=6))
+    key = asked(light_site, SLOW, mixture=flac(repeats=LONG))
     process = begun(light_site)
     try:
         until(lambda: job(light_site, key).stage == "Separating", "the worker is at it")
@@ -280,7 +282,7 @@ def test_a_worker_that_is_told_to_stop_gives_its_job_back(light_site):
 
 def test_a_job_that_falls_is_tried_again_and_a_deleted_one_is_stopped(light_site, other_worker):
     worker = other_worker
-    key = asked(light_site, SLOW)
+    key = asked(light_site, SLOW, mixture=flac(repeats=LONG))
     thread = threading.Thread(target=worker.step)
     thread.start()
     until(lambda: job(light_site, key).stage == "Separating", "the worker is at it")
@@ -300,7 +302,7 @@ def test_a_job_that_falls_is_tried_again_and_a_deleted_one_is_stopped(light_site
     thread.join(PATIENCE_SECONDS)
     assert (job(light_site, key).state, job(light_site, key).error) == ("failed", FELL)
 
-    key = asked(light_site, SLOW)
+    key = asked(light_site, SLOW, mixture=flac(repeats=LONG))
     thread = threading.Thread(target=worker.step)
     thread.start()
     until(lambda: job(light_site, key).stage == "Separating", "the worker is at another")

@@ -26,6 +26,7 @@ from unbabble.base.errors import InputError, OutputError, UsageError
 from unbabble.base.excerpt import WHOLE, Excerpt
 from unbabble.base.files import atomic, native, why_unwritable
 from unbabble.base.formats import KINDS, Format, by_suffix, fitting_gain
+from unbabble.base.words import counted
 
 logger = logging.getLogger(__name__)
 
@@ -204,7 +205,7 @@ def channels_first(samples: Tensor, most: int | None = None) -> Float[Tensor, "c
     channels, length = waveform.shape
     if channels > (most or max(1, length)) and length:
         raise UsageError(
-            f"Samples are (channel, time), and these would be {channels} channels of {length} samples each: "
+            f"Samples are (channel, time), and these would be {channels} channels of {counted(length, 'sample')} each: "
             "if they are (time, channel), turn them round with .T."
         )
     return waveform

@@ -3,7 +3,6 @@
 import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -11,6 +10,7 @@ import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from unbabble.base.errors import UsageError
+from unbabble.base.words import did_you_mean
 
 _T = TypeVar("_T")
 
@@ -159,8 +159,7 @@ def check_names(options: Iterable[str], known: list[str], owner: str) -> None:
     """
     for name in options:
         if name not in known:
-            close = get_close_matches(name, known, n=1, cutoff=0.6)
-            hint = f" Did you mean '{close[0]}'?" if close else f" It has: {', '.join(known) or 'none'}."
+            hint = did_you_mean(name, known) or f" It has: {', '.join(known) or 'none'}."
             raise UsageError(f"{owner} has no option '{name}'.{hint}")
 
 

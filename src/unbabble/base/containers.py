@@ -9,9 +9,11 @@ import av.error
 import av.logging
 import numpy as np
 
+from unbabble.base import notes
 from unbabble.base.decoding import AudioInfo
 from unbabble.base.errors import InputError
 from unbabble.base.wav import shorter
+from unbabble.base.words import counted
 
 av.logging.set_level(None)
 
@@ -52,7 +54,9 @@ class ContainerDecoder:
         if not streams:
             raise InputError(f"{name} has no sound in it.")
         if number is not None and number > len(streams):
-            raise InputError(f"{name} has {_count(len(streams))}: there is no stream {number}.")
+            raise InputError(
+                f"{name} has {counted(len(streams), 'sound stream')}: there is no stream {number}."
+            )
         self.container, self.name, self.stream = container, name, streams[(number or 1) - 1]
         self.stream.thread_type = "AUTO"
         context, kinds = self.stream.codec_context, container.format.name.split(",")
@@ -128,11 +132,7 @@ class ContainerDecoder:
             raise InputError(
                 f"{self.name} is cut short: {there:.2f} s of the {promised:.2f} s that its header promises."
             )
-        self.info.warnings.append(shorter(there, promised))
-
-
-def _count(streams: int) -> str:
-    return "1 sound stream" if streams == 1 else f"{streams} sound streams"
+        notes.add(self.info.warnings, [shorter(there, promised)])
 
 
 def _label(stream: Any) -> str:
@@ -147,4 +147,4 @@ def _others(streams: Any) -> str:
     if len(others) == 1:
         return f"2 sound streams; taking the first{first}; --stream 2 takes the other{others[0]}."
     choices = ", ".join(f"{number}{label}" for number, label in enumerate(others, 2))
-    return f"{_count(len(streams))}; taking the first{first}; --stream takes another: {choices}."
+    return f"{counted(len(streams), 'sound stream')}; taking the first{first}; --stream takes another: {choices}."

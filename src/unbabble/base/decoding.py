@@ -11,13 +11,14 @@ from typing import Any, BinaryIO, Protocol
 import numpy as np
 import soundfile
 
-from unbabble.base import wav
+from unbabble.base import endings, notes, wav
+from unbabble.base.endings import NoEnd
 from unbabble.base.errors import InputError
 from unbabble.base.excerpt import WHOLE, Excerpt, Part
 from unbabble.base.files import native
 
 BLOCK_FRAMES = 1 << 18
-CUT = re.compile(r"(?:SSND|Data Size) *: (\d+) \(should be (\d+)\)")
+CUT = re.compile(r"(?:SSND|Data Size|riff) *: (\d+) \(should be (\d+)\)")
 """How libsndfile notes that a header promises more than is there."""
 SNIFF_BYTES = 1024
 ROUGH = ("OGG", "MP3")
@@ -65,15 +66,16 @@ class Decoder(Protocol):
 class SoundfileDecoder:
     """wav, flac, ogg, opus, mp3, aiff, au, caf, w64 ..."""
 
-    def __init__(self, file: soundfile.SoundFile, name: str, length: wav.Length | None) -> None:
+    def __init__(self, file: soundfile.SoundFile, name: str, ending: wav.Length | NoEnd | None) -> None:
         self.file, self.name = file, name
         known = 0 <= file.frames < 2**62
         frames = file.frames if known else None
         seconds = frames / file.samplerate if frames is not None else None
-        if length is None and seconds and (cut := CUT.search(file.extra_info)):  # aiff and au
-            length = wav.Length(int(cut[2]), int(cut[1]), round(int(cut[2]) / seconds), (0, 0))
-        lost = length.lost_seconds if length is not None else 0.0
-        warnings = [length.warning] if length is not None and length.warning else []
+        if ending is None and seconds and (cut := CUT.search(file.extra_info)):  # aiff, au and w64
+            ending = wav.Length(int(cut[2]), int(cut[1]), round(int(cut[2]) / seconds), (0, 0))
+        lost = ending.lost_seconds if ending is not None else 0.0
+        self._cut = ending is not None and file.format == "MP3"  # how far it goes is known when it is decoded
+        warnings = [ending.warning] if ending is not None and ending.warning and not self._cut else []
         self.info = AudioInfo(
             file.samplerate, file.channels, seconds, frames, file.format, file.subtype, lost, warnings
         )
@@ -90,8 +92,12 @@ class SoundfileDecoder:
                     yield np.ascontiguousarray(block[max(0, len(block) - (count - skip)) :].T)
         except soundfile.LibsndfileError as error:
             raise InputError(f"{self.name} is damaged: it cannot be decoded to its end.") from error
-        if self.info.frames is not None and count < self.info.frames and self.info.format != "MP3":
+        if self.info.frames is not None and count < self.info.frames:
             there, promised = count / self.info.sample_rate, self.info.seconds or 0.0
+            if self._cut:
+                notes.add(self.info.warnings, [wav.shorter(there, promised)])
+            if self.info.format == "MP3":
+                return
             raise InputError(
                 f"{self.name} is cut short: {there:.2f} s of the {promised:.2f} s that its header promises."
             )
@@ -174,11 +180,12 @@ def _decoder(source: Path | BinaryIO, name: str, part: Part, stack: ExitStack) -
         file = stack.enter_context(source.open("rb")) if isinstance(source, Path) else source
     except OSError as error:
         raise InputError(f"{name} cannot be opened: {error.strerror}.") from error
+    ending = None
     if file.seekable():
-        length, start = _sniff(file, name), file.tell()
+        ending, start = _sniff(file, name), file.tell()
         readable: Any = native(source) if isinstance(source, Path) else file
-        if length is not None and length.promised is None:
-            readable = wav.Mended(file, length)
+        if isinstance(ending, wav.Length) and ending.promised is None:
+            readable = wav.Mended(file, ending)
         try:
             sound = stack.enter_context(soundfile.SoundFile(readable))
         except (
@@ -190,11 +197,13 @@ def _decoder(source: Path | BinaryIO, name: str, part: Part, stack: ExitStack) -
         else:
             if (part.stream or 1) > 1:
                 raise InputError(f"{name} has 1 sound stream: there is no stream {part.stream}.")
-            return SoundfileDecoder(sound, name, length)
-    return _container(file, name, part, stack)
+            return SoundfileDecoder(sound, name, ending)
+    return _container(file, name, part, stack, ending)
 
 
-def _container(file: BinaryIO, name: str, part: Part, stack: ExitStack) -> Decoder:
+def _container(
+    file: BinaryIO, name: str, part: Part, stack: ExitStack, ending: wav.Length | NoEnd | None
+) -> Decoder:
     import av
     import av.error
 
@@ -205,11 +214,15 @@ def _container(file: BinaryIO, name: str, part: Part, stack: ExitStack) -> Decod
         container = stack.enter_context(av.open(file, options={"protocol_whitelist": "none"}))
     except (av.error.FFmpegError, ValueError, OSError) as error:
         raise InputError(f"{name} is not a recording that can be read (damaged, or not audio).") from error
-    return ContainerDecoder(container, name, part.stream)
+    decoder = ContainerDecoder(container, name, part.stream)
+    if ending is not None and ending.warning:
+        decoder.info = replace(decoder.info, lost_seconds=ending.lost_seconds)
+        decoder.info.warnings.append(ending.warning)
+    return decoder
 
 
-def _sniff(file: BinaryIO, name: str) -> wav.Length | None:
-    """Refuse what is surely no recording, by its first bytes; the length of what is a wav file."""
+def _sniff(file: BinaryIO, name: str) -> wav.Length | NoEnd | None:
+    """Refuse what is surely no recording, by its first bytes; how a file ends that says how it should."""
     try:
         start = file.tell()
         head = file.read(SNIFF_BYTES)
@@ -217,10 +230,17 @@ def _sniff(file: BinaryIO, name: str) -> wav.Length | None:
             raise InputError(f"{name} is empty (0 bytes).")
         if _is_text(head):
             raise InputError(f"{name} is a text file, not a recording.")
-        is_wav = head[:4] in (b"RIFF", *wav.LONG_KINDS) and head[8:12] == b"WAVE"
-        length = wav.length(file, start) if is_wav else None
+        ending = None
+        if head[:4] in (b"RIFF", *wav.LONG_KINDS) and head[8:12] == b"WAVE":
+            ending = wav.length(file, start)
+        elif head[:4] == endings.OGG_PAGE:
+            ending = endings.ogg(file, start)
+        elif head[:4] == endings.CAF:
+            ending = endings.caf(file, start)
+        elif head[:3] == b"ID3" or head[0] == 0xFF:
+            ending = endings.mp3(file, start)
         file.seek(start)
-        return length
+        return ending
     except OSError as error:
         raise InputError(f"{name} cannot be opened: {error.strerror}.") from error
 

@@ -26,7 +26,7 @@ class Kind:
         hub_task: the Hub's ``pipeline_tag``; empty where the Hub has none that fits.
         given: what stands behind the verb in an example of its use.
         option: of the command, that names the model.
-        also: further commands that take such a model, by ``--model``.
+        also: further commands that take such a model.
     """
 
     name: str
@@ -58,11 +58,11 @@ KINDS = {
     for kind in (
         Kind(
             "separator", contracts.Separator, "separate", "separates talkers", "audio-to-audio",
-            given="meeting.wav", also=("extract",),
+            given="meeting.wav", also=("extract", "stream", "bench", "export"),
         ),
         Kind(
             "enhancer", contracts.Enhancer, "enhance", "takes noise off", "audio-to-audio",
-            given="noisy.wav",
+            given="noisy.wav", also=("stream", "export"),
         ),
         Kind(
             "extractor", contracts.Extractor, "extract", "brings out one enrolled person", "audio-to-audio",
@@ -107,7 +107,7 @@ def find(name: str) -> Kind:
 
 
 def taken_by(verb: str) -> tuple[str, ...]:
-    """Names of the kinds whose models the command ``verb`` takes by ``--model``, those that it is for first.
+    """Names of the kinds whose models the command ``verb`` takes, those that it is for first.
 
     >>> taken_by("extract")
     ('extractor', 'separator')

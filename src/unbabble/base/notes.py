@@ -16,6 +16,16 @@ def kind(warning: str) -> str:
     return _PARTICULARS.sub("#", warning)
 
 
+def without_options(warning: str) -> str:
+    """A warning for somebody who cannot give the options that it ends with.
+
+    >>> without_options("2 sound streams; taking the first; --stream 2 takes the other.")
+    '2 sound streams; taking the first.'
+    """
+    sentence, hint, _ = warning.partition("; --")
+    return f"{sentence}." if hint else warning
+
+
 def add(warnings: list[str], new: Iterable[str]) -> None:
     """Append those of ``new`` whose kind is not among ``warnings``."""
     known = {kind(each) for each in warnings}

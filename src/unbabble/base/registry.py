@@ -10,7 +10,6 @@ be built without any, to be trained.
 import ast
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -20,6 +19,7 @@ from unbabble.base import kinds
 from unbabble.base.errors import UsageError
 from unbabble.base.kinds import KINDS, Kind
 from unbabble.base.weights import packaged, read_card
+from unbabble.base.words import did_you_mean
 
 METHODS_FOLDER = Path(__file__).parent.parent / "methods"
 _T = TypeVar("_T", bound=type)
@@ -143,8 +143,7 @@ def find(model: str) -> tuple[Card, str]:
     card = cards().get(name)
     tags = tuple(each.partition(".")[2] for each in card.models if "." in each) if card else ()
     if card is None or (tag and tag not in tags) or model.endswith("."):
-        close = get_close_matches(model, [*models(), *cards()], n=1, cutoff=0.5)
-        hint = f" Did you mean '{close[0]}'?" if close else ""
+        hint = did_you_mean(model, [*models(), *cards()])
         raise UsageError(f"There is no model '{model}'.{hint} `unbabble models` lists them.")
     return card, tag or "".join(tags[:1])
 

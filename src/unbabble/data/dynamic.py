@@ -20,6 +20,7 @@ from scipy.signal import oaconvolve
 
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.files import atomic, user_cache
+from unbabble.base.words import counted
 from unbabble.data import corpora
 from unbabble.data.mixing import EARLY_SECONDS, Reference
 from unbabble.data.rooms import simulate
@@ -179,7 +180,8 @@ class DynamicMixtures:
         self.names = np.unique(self.speakers)
         if len(self.names) < max(mixing.talkers):
             raise InputError(
-                f"{max(mixing.talkers)} talkers are asked for, but '{mixing.speech}' has {len(self.names)} speakers."
+                f"Mixtures of {counted(max(mixing.talkers), 'talker')} are asked for, but '{mixing.speech}' has "
+                f"{counted(len(self.names), 'speaker')}."
             )
         self.sexes = np.array([utterances[i].sex for i in usable])
         least = 1 if mixing.by_sex else 0
@@ -196,7 +198,7 @@ class DynamicMixtures:
             self.noise = Store([each.path for each in noises], mixing.sample_rate, folder=mixing.cache)
         self.rooms = response_bank(mixing, seed) if mixing.room_share else []
         if any(room.shape[1] < mixing.microphones for room in self.rooms):
-            raise InputError(f"There are rooms with fewer than {mixing.microphones} microphones.")
+            raise InputError(f"There are rooms with fewer than {counted(mixing.microphones, 'microphone')}.")
 
     def __getitem__(self, index: int) -> Item:
         return self.drawn(np.random.default_rng([self.seed, index])).item
@@ -411,7 +413,9 @@ def response_bank(mixing: DynamicMixing, seed: int) -> list[Float[np.ndarray, "p
             by_room.setdefault(response.room, []).append(corpora.resample(samples, rate, mixing.sample_rate))
         for room, places in by_room.items():
             if len(places) < least:
-                raise InputError(f"Room '{room}' has {len(places)} places; {least} are needed.")
+                raise InputError(
+                    f"Room '{room}' has {counted(len(places), 'place')} of {least} that are needed."
+                )
             taps, microphones = max(p.shape[1] for p in places), min(p.shape[0] for p in places)
             padded = [np.pad(p[:microphones], ((0, 0), (0, taps - p.shape[1]))) for p in places]
             bank.append(np.stack(padded).astype(np.float32))

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from unbabble.base.errors import InputError, UsageError
+from unbabble.base.words import counted
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +80,7 @@ class Examples(ABC):
 
     def __getitem__(self, index: int) -> Example:
         if not -len(self) <= index < len(self):
-            raise IndexError(f"{self.name} has {len(self)} items.")
+            raise IndexError(f"{self.name} has {counted(len(self), 'item')}.")
         return self.load(index % len(self))
 
     def __iter__(self) -> Iterator[Example]:
@@ -132,7 +133,7 @@ class Examples(ABC):
         self.bad[index] = reason
         if len(self.bad) > self.max_bad_share * len(self):
             raise InputError(
-                f"{len(self.bad)} of the {len(self)} items of {self.name} cannot be used, more than "
+                f"{len(self.bad)} of the {counted(len(self), 'item')} of {self.name} cannot be used, more than "
                 f"{100 * self.max_bad_share:g} %; the first: {next(iter(self.bad.values()))}"
             )
 

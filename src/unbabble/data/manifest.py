@@ -29,6 +29,7 @@ from jaxtyping import Float
 from unbabble.base import audio
 from unbabble.base.errors import InputError
 from unbabble.base.files import as_utf8, atomic, native
+from unbabble.base.words import counted
 from unbabble.data.examples import MAX_BAD_SHARE, Example, Examples, Window
 
 logger = logging.getLogger(__name__)
@@ -170,7 +171,9 @@ def check(
         good.append(replace(entry, sample_rate=rates[0], seconds=min(lengths)))
     odd = []
     if uneven:
-        odd.append(f"{len(uneven)} mixtures are not as long as their sources, as '{uneven[0].id}'.")
+        odd.append(
+            f"Mixtures and sources of other lengths: {counted(len(uneven), 'item')}, as '{uneven[0].id}'."
+        )
     if len(rates := Counter(entry.sample_rate for entry in good)) > 1:
         odd.append(f"Not all have the same sample rate: {_listed(rates)} Hz.")
     return good, bad, odd

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from scipy.signal import oaconvolve
 
 from unbabble.base.errors import InputError, UsageError
+from unbabble.base.words import counted
 from unbabble.data.corpora import Noise, Utterance, read, resample
 from unbabble.data.rooms import Room
 
@@ -88,8 +89,8 @@ def mix(
     levels_db = [0.0] * talkers if levels_db is None else levels_db
     if not len(voices) == len(starts) == len(levels_db) == talkers:
         raise UsageError(
-            f"{talkers} responses go with {len(voices)} voices, {len(starts)} starts and "
-            f"{len(levels_db)} levels."
+            f"{counted(talkers, 'response')} and {counted(len(voices), 'voice')}, "
+            f"{counted(len(starts), 'start')}, {counted(len(levels_db), 'level')}: these do not fit."
         )
     if snr_db is not None and np.isnan(snr_db):
         raise UsageError("The signal-to-noise ratio must be a number of dB.")
@@ -176,8 +177,8 @@ class MixtureSet:
             raise UsageError("The seed must not be negative.")
         if len(self._speakers) < self.talkers:
             raise InputError(
-                f"{self.talkers} talkers are asked for, but only {len(self._speakers)} speakers have "
-                f"{self.turn_seconds:g} s of speech."
+                f"Mixtures of {counted(self.talkers, 'talker')} are asked for, but who has {self.turn_seconds:g} s of "
+                f"speech is {counted(len(self._speakers), 'speaker')}."
             )
 
     @property

@@ -13,6 +13,7 @@ from jaxtyping import Float
 
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.extras import missing_extra
+from unbabble.base.words import counted
 from unbabble.data.corpora import Response, read_response, resample
 
 MIN_ANGLE_DEG = 30.0
@@ -74,7 +75,7 @@ class MeasuredRooms:
         measured = min(place.channels for place in self.places)
         channels = (self.channels or tuple(range(measured)))[:microphones]
         if len(channels) < microphones:
-            raise InputError(f"{microphones} microphones are asked for, but there are {len(channels)}.")
+            raise InputError(f"Measured by {counted(len(channels), 'microphone')}, not by {microphones}.")
         if not all(0 <= channel < measured for channel in channels):
             raise InputError(f"The impulse responses have microphones 0 to {measured - 1} alone.")
         names = sorted({place.room for place in self.places})
@@ -116,7 +117,7 @@ class MeasuredRooms:
                 if len(chosen) == talkers:
                     return chosen
         raise InputError(
-            f"{talkers} talkers are asked for, but the room '{room}' has no {talkers} places that lie "
+            f"The room '{room}' has no places for {counted(talkers, 'talker')} that lie "
             f"{self.min_angle_deg:g} degrees apart."
         )
 
@@ -158,7 +159,7 @@ class SimulatedRooms:
         array = centre[:, None] + array_geometry(self.array, microphones, self.spacing_m, turn)
         if not ((array > 0) & (array < np.array(self.size_m)[:, None])).all():
             raise UsageError(
-                f"{microphones} microphones, {self.spacing_m:g} m apart, do not fit into the room."
+                f"The room has no place for {counted(microphones, 'microphone')}, {self.spacing_m:g} m apart."
             )
         places = self._places(rng, centre, talkers)
         background = rng.uniform(
@@ -200,7 +201,8 @@ class SimulatedRooms:
             if slack >= 0 and bool(((places > low) & (places < high)).all()):
                 return places
         raise InputError(
-            f"{talkers} talkers do not fit into a room of {'x'.join(f'{edge:g}' for edge in self.size_m)} m, "
+            f"There is no place for {counted(talkers, 'talker')} in a room of "
+            f"{'x'.join(f'{edge:g}' for edge in self.size_m)} m, "
             f"{self.distance_m[0]:g} to {self.distance_m[1]:g} m from the array and "
             f"{self.min_angle_deg:g} degrees apart."
         )

@@ -12,6 +12,7 @@ import soxr
 from jaxtyping import Float, Int
 
 from unbabble.base.errors import InputError, UsageError
+from unbabble.base.words import counted
 from unbabble.data import corpora
 from unbabble.data.dynamic import DynamicMixing, DynamicMixtures
 from unbabble.data.sets import Data, data
@@ -94,7 +95,8 @@ class SpeakerItems:
         self.mixtures = DynamicMixtures(longer, seed)
         if len(self.mixtures.names) < data.speakers:
             raise InputError(
-                f"{data.speakers} speakers are asked for, but '{data.mixing.speech}' has {len(self.mixtures.names)}."
+                f"Batches of {counted(data.speakers, 'speaker')} are asked for, but '{data.mixing.speech}' has "
+                f"{len(self.mixtures.names)}."
             )
 
     def __getitem__(self, index: int) -> Utterances:

@@ -19,6 +19,7 @@ from jaxtyping import Float
 from unbabble.base import audio
 from unbabble.base.errors import InputError
 from unbabble.base.files import atomic, user_cache
+from unbabble.base.words import counted
 
 logger = logging.getLogger(__name__)
 FULL_SCALE = 32768
@@ -98,7 +99,7 @@ class Store:
                 lengths.append(len(samples))
             if len(bad) > max_bad_share * len(self.files):
                 raise InputError(
-                    f"{len(bad)} of {len(self.files)} recordings cannot be used, the first: {bad[0]}"
+                    f"{len(bad)} of {counted(len(self.files), 'recording')} cannot be used, the first: {bad[0]}"
                 )
             file.seek(0)
             _header(file, sum(lengths))

@@ -1,8 +1,10 @@
 """Tasks in worker processes, which are replaced when they die."""
 
 import multiprocessing
+import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +15,7 @@ from typing import Any
 
 from unbabble.base.report import FileReport
 from unbabble.jobs.attempt import Named, attempt
+from unbabble.jobs.ending import ASKING
 from unbabble.jobs.threads import available_cores, limit_threads
 
 GRACE_SECONDS = 5.0
@@ -41,7 +44,7 @@ def in_processes(
     def start() -> None:
         here, there = context.Pipe()
         process = context.Process(target=_serve, args=(there, threads), daemon=True)
-        with _interrupts_held():
+        with _signals_held():
             process.start()
         there.close()
         here.send(function)
@@ -89,23 +92,43 @@ def in_processes(
 
 
 @contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Keep Ctrl-C from processes that start here, for good; this one gets it afterwards."""
+def _signals_held() -> Iterator[None]:
+    """Keep Ctrl-C and its kin from processes that start here, for good; this one gets them afterwards."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    resource_tracker.ensure_running()  # the first start would do it, and let go of the signal
-    previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    resource_tracker.ensure_running()  # the first start would do it, and let go of the signals
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *ASKING})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, previous)
 
 
+def end_with_starter() -> None:
+    """End this process, a worker of ``multiprocessing``, when the one that started it has ended, by whatever.
+
+    It gets SIGTERM; if that does not end it within ``GRACE_SECONDS``, deep in a computation say, it ends all the same.
+    """
+    starter = multiprocessing.parent_process()
+    if starter is not None:
+        threading.Thread(target=_outlive, args=(starter.sentinel,), daemon=True).start()
+
+
+def _outlive(starter: int) -> None:
+    wait([starter])
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE_SECONDS)
+    os._exit(1)
+
+
 def _serve(connection: Connection, threads: int) -> None:
     """A worker process: the function first, then tasks until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # where signals cannot be held back
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # an exception, so that temporary files are removed
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    end_with_starter()
     limit_threads(threads)
     try:
         function = connection.recv()

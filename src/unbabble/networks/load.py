@@ -232,6 +232,8 @@ def ready(
         MissingExtraError: ``onnx`` without its extra.
         UsageError: no such model or option, a model of another kind, or a runtime that does not fit.
     """
+    if not is_network(name):
+        check_kind(name, *wanted)  # which says what it is for
     place, changed = locate(name), last_change(name)
     return copy.copy(
         _kept(name, wanted, place, changed, device, runtime, json.dumps(options, sort_keys=True))

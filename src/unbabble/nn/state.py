@@ -21,6 +21,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unbabble.base.errors import UsageError
+from unbabble.base.words import counted
 
 State: TypeAlias = dict[str, Tensor]
 
@@ -94,7 +95,7 @@ def unflatten(tensors: Iterable[Tensor], like: State) -> State:
     """
     tensors = list(tensors)
     if len(tensors) != len(like):
-        raise UsageError(f"The state has {len(like)} tensors, not {len(tensors)}.")
+        raise UsageError(f"The state has {counted(len(like), 'tensor')}, not {len(tensors)}.")
     for (name, wanted), given in zip(like.items(), tensors, strict=True):
         shape = (*tensors[0].shape[:1], *wanted.shape[1:])
         if (given.shape, given.dtype) != (shape, wanted.dtype):

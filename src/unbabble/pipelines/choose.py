@@ -18,8 +18,11 @@ from torch import Tensor
 
 from unbabble.base.audio import Audio, Source
 from unbabble.base.errors import InputError
+from unbabble.base.kinds import taken_by
 from unbabble.base.weights import packaged
+from unbabble.base.words import counted
 from unbabble.jobs.progress import report_stage
+from unbabble.networks import load as networks
 from unbabble.networks.device import choose_device
 from unbabble.networks.onnx import Runtime
 from unbabble.nn.kinds.scorer import LEAST_SECONDS
@@ -130,7 +133,9 @@ def choose_model(microphones: int, sources: int | None = None) -> str:
         return here[sources or UNCOUNTED]
     counts = " or ".join(str(talkers) for talkers in sorted(here))
     what = (
-        f"for {sources} talkers heard by one microphone (only for {counts})" if here else "for one microphone"
+        f"for {counted(sources or UNCOUNTED, 'talker')} heard by one microphone (only for {counts})"
+        if here
+        else "for one microphone"
     )
     raise InputError(
         f"No network {what} is installed: name one that you trained or downloaded with --model, "
@@ -160,8 +165,10 @@ def load(
 
     Raises:
         InputError: weights that are missing, damaged, or those of another architecture.
-        UsageError: no such model, device or option.
+        UsageError: no such model, device or option; a model of another kind.
     """
+    if name not in (AUTO, UNCHANGED):
+        networks.check_kind(name, *taken_by("separate"))
     if name != AUTO:
         return separate.load(name, device, dereverb, runtime, **options)
     if dereverb == "joint":

@@ -18,6 +18,7 @@ from unbabble.base import notes
 from unbabble.base.contracts import Meter
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.formats import Format
+from unbabble.base.kinds import taken_by
 from unbabble.base.weights import packaged
 from unbabble.networks import load as networks
 from unbabble.nn.kinds.scorer import HIGHEST_DB, LEAST_SECONDS, LOWEST_DB
@@ -88,7 +89,7 @@ def load_enhancer(name: str = AUTO, device: str = "auto", **options: Any) -> Mod
         UsageError: no such model, device or option; one that returns several voices.
     """
     name = default_enhancer() if name == AUTO else name
-    networks.check_kind(name, "enhancer")
+    networks.check_kind(name, *taken_by("enhance"))
     return load(name, device, **options)
 
 

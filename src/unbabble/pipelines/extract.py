@@ -113,6 +113,8 @@ def load_extractor(name: str = AUTO, device: str = "auto", **options: Any) -> tu
     each = tuple(part.strip() for part in name.split(","))
     if not all(each):
         raise UsageError(f"A model in the list '{name}' has no name.")
+    for part in each:
+        networks.check_kind(part, *EXTRACTING)
     changed = max(map(networks.last_change, each))
     return name, _kept(each, changed, device, json.dumps(options, sort_keys=True))
 
@@ -174,6 +176,8 @@ def enrollment_of(
     for path in paths:
         recording = Recording.of(path)
         name = os.fspath(path)
+        if warnings is not None:
+            warnings += [f"'{name}': {notes.without_options(text)}" for text in recording.info.warnings]
         if not recording.live:
             raise InputError(f"The enrollment '{name}' is silent.")
         share = clipped_share(recording.samples)

@@ -104,12 +104,6 @@ class OneMicrophone:
         return self.network(samples[None].to(next(self.network.parameters()).device))[0].cpu()
 
 
-def _separator(name: str, device: str, **options: Any) -> "Model | AutoModel":
-    if name != AUTO:
-        networks.check_kind(name, "separator")
-    return choose.load(name, device, **options)
-
-
 def _extractor(name: str, device: str, **options: Any) -> Extractor:
     return Extractor(*extract.load_extractor(name, device, **options))
 
@@ -130,7 +124,7 @@ def _one_microphone(kind: str, packaged: str) -> Callable[..., OneMicrophone]:
 
 
 OPENERS: dict[str, Callable[..., Any]] = {
-    "separator": _separator,
+    "separator": choose.load,
     "enhancer": enhance.load_enhancer,
     "extractor": _extractor,
     "scorer": _scorer,

@@ -12,7 +12,7 @@ from unbabble.base import notes
 from unbabble.base.audio import AudioWriter
 from unbabble.base.decoding import AudioInfo
 from unbabble.base.files import partial_name
-from unbabble.base.formats import Format, by_suffix, fitting_gain, scaled
+from unbabble.base.formats import Format, by_suffix, fitting_gain, fitting_notes
 from unbabble.pipelines.recording import Recording, fits_memory
 
 NETWORK_SECONDS = 30.0
@@ -100,7 +100,7 @@ def write_pieces(
     notes.add(warnings, recording.info.warnings)
     if floats != out:
         gain = fitting_gain(writer.peak, format)
-        notes.add(warnings, [scaled(gain)] if gain < 1 else [])
+        notes.add(warnings, fitting_notes(writer.peak, format))
         try:
             audio_files.convert(floats, out, format, gain)
         finally:

@@ -1,26 +1,30 @@
 """How good separated voices are, without the true ones: a score with its interval, and a word.
 
-``BlindScorer("auto")(mixture, estimates, 16000)`` takes tensors, ``.files(...)`` files of any length.
+``BlindScorer("auto")("meeting.wav", ["anna.wav", "ben.wav"])`` takes whatever holds samples, ``.files(...)`` files of
+any length, in bounded memory.
 """
 
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from unbabble.base import audio as audio_files
-from unbabble.base.errors import InputError
+from unbabble.base.audio import Audio, Source
+from unbabble.base.errors import InputError, UsageError
 from unbabble.base.weights import packaged
+from unbabble.base.words import counted
 from unbabble.networks import load as networks
 from unbabble.nn.kinds.scorer import LEAST_SECONDS, WINDOW_SECONDS, Scores, unit
 from unbabble.nn.kinds.separator import NeuralSeparator
 from unbabble.pipelines.recording import Recording
 from unbabble.signal.rumble import without_rumble
 
+Samples: TypeAlias = Recording | Tensor | Audio | Source
 AUTO = "auto"
 DEFAULT_SCORER = "blind_sisnr_bands.8k"
 LENGTH_TOLERANCE_SECONDS = 0.05
@@ -101,15 +105,36 @@ class BlindScorer:
         self.network = networks.ready(self.name, self.device, "scorer")
 
     def __call__(
-        self, mixture: Float[Tensor, " time"], estimates: Float[Tensor, "source time"], sample_rate: int
+        self, mixture: Samples, estimates: Samples | Sequence[Samples], sample_rate: int | None = None
     ) -> list[VoiceScore]:
-        """Score what was separated from ``mixture``, as one microphone hears it.
+        """Score what was separated from ``mixture``.
+
+        Args:
+            mixture: (channel, time) or (time,) as a tensor or array, or a path, bytes, file object, Audio or Recording;
+                voices are as its first channel that carries sound hears them.
+            estimates: the same, one or a list of several: each channel is a voice.
+            sample_rate: Hz; needed for tensors. Where the mixture brings its own, that is meant by default.
 
         Raises:
-            InputError: not finite, silent, too short, or of different lengths.
+            InputError: one that cannot be read; not finite, silent, too short, or of different lengths.
+            UsageError: a tensor without its rate; no estimates.
         """
-        m, e = self._audible(mixture[None], sample_rate)[0], self._audible(estimates, sample_rate)
-        return _voice_scores(self.network.scores(m[None].to(self.device), e[None].to(self.device)))
+        recording = Recording.of(mixture, sample_rate)
+        several = list(estimates) if isinstance(estimates, list | tuple) else [estimates]
+        if not several:
+            raise UsageError("There are no estimates to score.")
+        voices = [Recording.of(each, sample_rate or recording.sample_rate) for each in several]
+        for voice in voices:
+            if abs(voice.seconds - recording.seconds) >= LENGTH_TOLERANCE_SECONDS:
+                raise InputError(
+                    f"The mixture lasts {recording.seconds:.2f} s and an estimate {voice.seconds:.2f} s: "
+                    "they are not of one recording."
+                )
+        parts = [self._heard(recording)[None]]
+        parts += [self._audible(voice.samples, voice.sample_rate) for voice in voices]
+        length = min(part.shape[1] for part in parts)
+        m, *e = (part[:, :length] for part in parts)
+        return self._scored(m[0], torch.cat(e))
 
     def of(
         self, recording: Recording, estimates: Float[Tensor, "source time"] | None = None, channel: int = 0
@@ -124,9 +149,10 @@ class BlindScorer:
         Raises:
             InputError: not finite, silent, too short, or of different lengths.
         """
-        m = recording.at(self.network.sample_rate)[recording.place(channel)]
-        e = m[None] if estimates is None else self._audible(estimates, recording.sample_rate)
-        return _voice_scores(self.network.scores(m[None].to(self.device), e[None].to(self.device)))
+        m = self._heard(recording, channel)
+        return self._scored(
+            m, m[None] if estimates is None else self._audible(estimates, recording.sample_rate)
+        )
 
     def files(
         self, mixture: str | os.PathLike[str], estimates: Sequence[str | os.PathLike[str]], channel: int = 1
@@ -146,7 +172,7 @@ class BlindScorer:
         for path, recording in zip(paths, opened, strict=True):
             if 1 < recording.channels < channel:
                 raise InputError(
-                    f"'{path}' has {recording.channels} channels, there is no channel {channel}."
+                    f"'{path}' has {counted(recording.channels, 'channel')}, there is no channel {channel}."
                 )
         infos = [recording.info for recording in opened]
         known = [(info.seconds, str(path)) for info, path in zip(infos, paths, strict=True) if info.seconds]
@@ -166,6 +192,20 @@ class BlindScorer:
         blocks = zip(*(each.blocks(WINDOW_SECONDS) for each in opened), strict=False)
         return _voice_scores(
             self.network.scores_of(self._together(each, opened, channels) for each in blocks)
+        )
+
+    def _heard(self, recording: Recording, channel: int = 0) -> Float[Tensor, " time"]:
+        """One channel of a mixture, at the network's rate; the first that carries sound stands in for a dead one."""
+        if not recording.live:
+            raise InputError("The mixture is silent: there is nothing to score.")
+        return recording.at(self.network.sample_rate)[recording.place(channel)]
+
+    def _scored(
+        self, mixture: Float[Tensor, " time"], estimates: Float[Tensor, "source time"]
+    ) -> list[VoiceScore]:
+        """At the network's rate."""
+        return _voice_scores(
+            self.network.scores(mixture[None].to(self.device), estimates[None].to(self.device))
         )
 
     def _audible(self, samples: Float[Tensor, "channel time"], rate: int) -> Float[Tensor, "channel time"]:

@@ -17,6 +17,7 @@ from unbabble.base.config import check_arguments
 from unbabble.base.contracts import SAMPLE_RATE_ANY
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.formats import Format
+from unbabble.base.words import counted
 from unbabble.networks import load as networks
 from unbabble.networks.device import choose_device
 from unbabble.networks.onnx import Runtime
@@ -87,9 +88,9 @@ class Separation:
             files[folder / f"source{i}_image{suffix}"] = image
         if residual:
             files[folder / f"residual{suffix}"] = self.residual
-        gain = formats.fitting_gain(max(float(each.abs().max()) for each in files.values()), format)
-        if gain < 1:
-            self.warnings.append(formats.scaled(gain))
+        peak = max(float(each.abs().max()) for each in files.values())
+        gain = formats.fitting_gain(peak, format)
+        self.warnings += formats.fitting_notes(peak, format)
         for path, samples in files.items():
             audio_files.write(path, samples * gain if gain < 1 else samples, self.sample_rate, format)
         return list(files)
@@ -165,7 +166,7 @@ def neural_separator(
     """
     network = networks.ready(name, device, *SEPARATING, runtime=runtime, **options)
     if sources is not None and not 1 <= sources <= network.sources:
-        raise UsageError(f"Model '{name}' gives at most {network.sources} sources, not {sources}.")
+        raise UsageError(f"Model '{name}' gives at most {counted(network.sources, 'source')}, not {sources}.")
     network.reference, network.warnings = reference, []
     return network
 
@@ -242,12 +243,14 @@ class Model:
         live = len(recording.live)
         if live < separator.min_channels:
             raise InputError(
-                f"Model '{name}' needs at least {separator.min_channels} microphones; the recording has {live}"
-                + (" that are not silent." if live < recording.channels else ".")
+                f"Model '{name}' needs at least {counted(separator.min_channels, 'microphone')}; "
+                f"the recording has {live}" + (" that are not silent." if live < recording.channels else ".")
             )
         wanted = self.options.get("sources")
         if separator.max_sources and wanted and wanted > separator.max_sources:
-            raise UsageError(f"Model '{name}' gives at most {separator.max_sources} sources, not {wanted}.")
+            raise UsageError(
+                f"Model '{name}' gives at most {counted(separator.max_sources, 'source')}, not {wanted}."
+            )
         rate = separator.sample_rate if separator.sample_rate != SAMPLE_RATE_ANY else recording.sample_rate
         if rate < recording.sample_rate:
             warnings.append(

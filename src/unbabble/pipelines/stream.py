@@ -14,11 +14,13 @@ from torch import Tensor
 from unbabble.base.audio import AudioWriter, probe
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.excerpt import Part
-from unbabble.base.formats import KINDS, Format
+from unbabble.base.formats import KINDS, Format, fitting_notes
 from unbabble.base.inputs import MICROPHONE, STDIN
+from unbabble.base.kinds import taken_by
 from unbabble.base.report import FileReport
 from unbabble.base.weights import packaged
-from unbabble.networks.load import is_network
+from unbabble.base.words import counted
+from unbabble.networks import load as networks
 from unbabble.nn.streaming import LiveSeparator
 from unbabble.pipelines import choose, separate
 from unbabble.pipelines.arrival import Arrival, microphone
@@ -86,8 +88,9 @@ def load(name: str, **options: Any) -> Streamable:
 
     Raises:
         InputError: weights that cannot be used.
-        UsageError: no such model or option, or one that needs the whole recording.
+        UsageError: no such model or option, one of another kind, or one that needs the whole recording.
     """
+    networks.check_kind(name, *taken_by("stream"))
     sources = options.get("sources")
     model = separate.load(name, "cpu", runtime="torch", **options).separator()
     if not isinstance(model, Streamable):
@@ -95,13 +98,15 @@ def load(name: str, **options: Any) -> Streamable:
     if isinstance(model, LiveSeparator):
         model.stream(model.sample_rate, model.reference + 1)  # says what is wrong, before any work
         if sources not in (None, model.sources):
-            raise UsageError(f"Model '{name}' gives {model.sources} sources, of which a stream chooses none.")
+            raise UsageError(
+                f"Model '{name}' gives {counted(model.sources, 'source')}, of which a stream chooses none."
+            )
     return model
 
 
 def block_seconds(model: str) -> float:
     """How long the blocks are in which a model takes its recording."""
-    return NETWORK_BLOCK_SECONDS if is_network(model) else BLOCK_SECONDS
+    return NETWORK_BLOCK_SECONDS if networks.is_network(model) else BLOCK_SECONDS
 
 
 def separate_arriving(
@@ -192,6 +197,7 @@ class VoiceWriter:
     paths: list[Path] = field(default_factory=list)
     _written: int = 0
     _clipped: int = 0
+    _peak: float = 0.0
 
     def __enter__(self) -> Self:
         self._stack = ExitStack()
@@ -213,15 +219,17 @@ class VoiceWriter:
                 self._open(self._written // most + 1)
             count = min(voices.shape[1], most - self._written % most)
             for writer, voice in zip(self._writers, voices, strict=True):
-                self._clipped += int((voice[:count].abs() > KINDS[self.format].highest).sum())
+                magnitudes = voice[:count].abs()
+                self._peak = max(self._peak, float(magnitudes.max()))
+                self._clipped += int((magnitudes > KINDS[self.format].highest).sum())
                 writer.write(voice[None, :count])
             voices, self._written = voices[:, count:], self._written + count
 
     @property
     def warnings(self) -> list[str]:
-        """Whether samples were clipped."""
+        """Whether samples were clipped, or all are so soft that rounding is heard."""
         if not self._clipped:
-            return []
+            return fitting_notes(self._peak, self.format)
         share = 100 * self._clipped / (self._written * self.sources)
         return [f"{share:.3g} % of the voices' samples were clipped, which --format wav would hold."]
 

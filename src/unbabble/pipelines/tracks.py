@@ -342,8 +342,7 @@ class _Tracks:
         if self.rest is not None:
             names[self.folder / f"{RESIDUAL}.wav"] = out / f"{RESIDUAL}{formats.KINDS[format].suffix}"
         gain = formats.fitting_gain(self.peak, format)
-        if gain < 1:
-            warnings.append(formats.scaled(gain))
+        warnings += formats.fitting_notes(self.peak, format)
         for temporary, path in names.items():
             if format == "wav":
                 os.replace(temporary, path)

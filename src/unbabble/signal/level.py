@@ -5,6 +5,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from unbabble.base.errors import InputError
+from unbabble.base.words import counted
 
 SILENT = 1e-6
 """A channel whose level is below this fraction (-120 dB) of the loudest channel's counts as dead."""
@@ -36,9 +37,13 @@ def check_samples(mixture: Tensor, min_channels: int = 1, min_samples: int = 1) 
         raise InputError(f"A mixture has the shape (batch, channel, time), not {tuple(mixture.shape)}.")
     batch, channels, samples = mixture.shape
     if batch == 0 or channels < max(min_channels, 1):
-        raise InputError(f"The recording has {channels} channels; this method needs at least {min_channels}.")
+        raise InputError(
+            f"The recording has {counted(channels, 'channel')}; this method needs at least {min_channels}."
+        )
     if samples < min_samples:
-        raise InputError(f"The recording is too short: {samples} samples, at least {min_samples} are needed.")
+        raise InputError(
+            f"The recording is too short: {counted(samples, 'sample')} of at least {min_samples}."
+        )
     if not torch.isfinite(mixture).all():
         raise InputError("The recording contains samples that are not finite (NaN or infinite).")
 

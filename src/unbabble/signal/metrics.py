@@ -43,8 +43,8 @@ def si_sdr(
 ) -> Float[Tensor, "*batch"]:
     """Scale-invariant signal-to-distortion ratio in dB (Le Roux et al., "SDR - half-baked or well done?", 2019).
 
-    10 log10(|a s|^2 / |a s - s_hat|^2) with a = <s_hat, s> / |s|^2. Differentiable; a silent estimate gets -inf
-    and no gradient.
+    10 log10(|a s|^2 / |a s - s_hat|^2) with a = <s_hat, s> / |s|^2. Differentiable, but for what
+    is infinite or undefined, which has no gradient: a silent estimate gets -inf, a perfect one inf.
 
     Args:
         estimates: s_hat.
@@ -61,7 +61,7 @@ def si_sdr(
     estimates, references = _unit(estimates), _unit(references)
     power = references.square().sum(-1, keepdim=True)
     target = (estimates * references).sum(-1, keepdim=True) / _nonzero(power) * references
-    ratio = _decibels(target, target - estimates, estimates)
+    ratio = _decibels(target, target - estimates)
     return ratio.masked_fill(power.squeeze(-1) == 0, torch.nan)
 
 
@@ -78,7 +78,7 @@ def snr(
     estimates, references = _checked(estimates, references)
     peak = torch.maximum(*(x.detach().abs().amax(-1, keepdim=True) for x in (estimates, references)))
     estimates, references = estimates / _nonzero(peak), references / _nonzero(peak)
-    ratio = _decibels(references, references - estimates, references)
+    ratio = _decibels(references, references - estimates)
     return ratio.masked_fill((references == 0).all(-1), torch.nan)
 
 
@@ -301,12 +301,16 @@ def _nonzero(value: Tensor) -> Tensor:
     return torch.where(value == 0, torch.ones_like(value), value)
 
 
-def _decibels(target: Tensor, residual: Tensor, estimates: Tensor) -> Tensor:
-    """10 log10 of the power ratio; -inf, without gradient, where ``estimates`` is silent."""
-    silent = (estimates == 0).all(-1)
-    powers = [x.square().sum(-1).masked_fill(silent, 1.0) for x in (target, residual)]
-    ratio = 10 * (powers[0].log10() - powers[1].log10())
-    return ratio.masked_fill(silent, -torch.inf)
+def _decibels(target: Tensor, residual: Tensor) -> Tensor:
+    """10 log10 of the power ratio; -inf where there is no target, else inf where nothing is left, without gradient."""
+    powers = [x.square().sum(-1) for x in (target, residual)]
+    nothing = [
+        power == 0 for power in powers
+    ]  # masked before the logarithm, whose gradient would be infinite
+    levels = [power.masked_fill(none, 1.0).log10() for power, none in zip(powers, nothing, strict=True)]
+    return (
+        (10 * (levels[0] - levels[1])).masked_fill(nothing[1], torch.inf).masked_fill(nothing[0], -torch.inf)
+    )
 
 
 def _each(

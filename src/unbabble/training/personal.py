@@ -28,7 +28,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unbabble.base import registry
+from unbabble.base import notes, registry
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.files import atomic, user_cache
 from unbabble.base.weights import packaged
@@ -255,6 +255,7 @@ def about(network: NeuralSeparator) -> str:
 def _prepared(path: str | os.PathLike[str], rate: int, warnings: list[str]) -> Prepared | None:
     """A recording's loudest channel; None, with a warning, where it is silent."""
     recording, name = Recording.of(path), os.fspath(path)
+    warnings += [f"'{name}': {notes.without_options(text)}" for text in recording.info.warnings]
     if not recording.live:
         warnings.append(f"'{name}' is silent: left out.")
         return None

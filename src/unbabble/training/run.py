@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.files import atomic
+from unbabble.base.words import counted
 from unbabble.data import sets
 from unbabble.data.batches import Place
 from unbabble.data.sets import Items
@@ -37,7 +38,7 @@ class Diverged(InputError):
     """No finite gradient for so many updates in a row; ``step`` is the last of them, from 1 on."""
 
     def __init__(self, step: int, updates: int) -> None:
-        super().__init__(f"The run has diverged: no finite gradient for {updates} steps.")
+        super().__init__(f"The run has diverged: no finite gradient for {counted(updates, 'step')}.")
         self.step = step
 
 

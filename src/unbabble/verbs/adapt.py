@@ -13,7 +13,7 @@ from unbabble.base.extras import require
 from unbabble.base.files import atomic, check_output
 from unbabble.base.report import Result
 from unbabble.verbs.frame import say
-from unbabble.verbs.options import MORE, AnyPath, Out, Overwrite, Paths, as_path, several
+from unbabble.verbs.options import MORE, AnyPath, Out, Overwrite, Paths, as_path, check_choice, several
 
 ONNX_NAME = "step.onnx"
 
@@ -91,6 +91,7 @@ def adapt(
 
     out = Path(out)
     report = as_path(report)
+    check_choice("--precision", precision, "float32", "bfloat16")
     if steps < 1:
         raise UsageError("There is at least 1 step.")
     if onnx:
@@ -139,6 +140,8 @@ def adapt(
         (gain.mean_db, gain.low_db, gain.high_db),
         adapted.to_dict() | {"out": str(out)},
     )
+    if report is not None:
+        result.save(report)
     for text in adapted.warnings:
         tell(text)
     if adapted.kept:
@@ -148,8 +151,6 @@ def adapt(
         )
     else:
         tell(f"{adapted.reason} {out} is {name} as it was.")
-    if report is not None:
-        result.save(report)
     return result
 
 

@@ -10,10 +10,11 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from unbabble.base import notes
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.report import FileReport, Report
 from unbabble.verbs.frame import Frame, print_files, show, stderr
-from unbabble.verbs.options import AnyPath, Device, Jobs, Texts, as_path, several
+from unbabble.verbs.options import AnyPath, Device, Jobs, Texts, as_path, check_choice, several
 
 MIXTURE = "unchanged"
 """The recording itself in place of every voice: the trivial baseline."""
@@ -105,6 +106,7 @@ def bench(
     from unbabble.pipelines.choose import load
     from unbabble.pipelines.score import BlindScorer
 
+    check_choice("What is to be separated", what, "realm", "folder")
     data = Path(data)
     json = as_path(json)
     frame = Frame(jobs, json, quiet)
@@ -121,8 +123,7 @@ def bench(
     result = Bench("bench", config={"what": what, "data": str(data), "models": names, "scorer": scoring})
     work = partial(bench_recording, models=names, scorer=scoring, device=place)
     frame.run(result, work, recordings, "Separating")
-    _print(result, quiet)
-    frame.conclude(result)
+    frame.conclude(result, partial(_print, result, quiet))
     return result
 
 
@@ -170,24 +171,24 @@ def bench_recording(task: _Recording, models: Sequence[str], scorer: str, device
     started, scoring = time.perf_counter(), BlindScorer(scorer, device)
     recording = Recording.of(task.path)
     scores: dict[str, list[dict[str, Any]]] = {}
-    warnings: list[str] = []
+    failed: list[str] = []
     for model in models:
         try:
             voices = load(model, device)(recording).sources
             voice_scores = scoring.of(recording, voices)
         except InputError as error:
-            warnings.append(f"{model}: {error}")
+            failed.append(f"{model}: {error}")
             continue
         scores[model] = [each.to_dict() for each in voice_scores]
     if not scores:
-        raise InputError(warnings[0])
+        raise InputError(failed[0])
     spent = time.perf_counter() - started
     return FileReport(
         task.name,
         "done",
         seconds=spent,
         audio_seconds=recording.seconds,
-        warnings=warnings,
+        warnings=[*map(notes.without_options, recording.info.warnings), *failed],
         details={"scores": scores},
     )
 

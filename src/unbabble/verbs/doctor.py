@@ -8,15 +8,16 @@ import platform
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
 from unbabble.base.extras import EXTRAS
-from unbabble.base.files import check_output
 from unbabble.base.report import Result
+from unbabble.base.words import counted
 from unbabble.jobs.threads import available_cores
-from unbabble.verbs.frame import stdout
+from unbabble.verbs.frame import Frame, stdout
 from unbabble.verbs.options import AnyPath, as_path
 
 State = Literal["ok", "missing", "broken"]
@@ -59,14 +60,11 @@ def doctor(*, report: AnyPath | None = None, quiet: bool = False) -> Diagnosis:
         report: Also write the findings to this file, as JSON.
         quiet: Show only what is missing or broken.
     """
-    report = as_path(report)
-    check_output(report)
+    frame = Frame(report=as_path(report), quiet=quiet)
     diagnosis = Diagnosis(
         [_python(), *_packages(), *_extras(), _threads(), *_torch(), _kernel_cache(), _microphone()]
     )
-    _print(diagnosis, quiet)
-    if report is not None:
-        diagnosis.save(report)
+    frame.conclude(diagnosis, partial(_print, diagnosis, quiet))
     return diagnosis
 
 
@@ -160,7 +158,9 @@ def _microphone() -> Check:
         import sounddevice  # pyright: ignore[reportMissingImports]
 
         device: Any = sounddevice.query_devices(kind="input")
-        return Check("microphone", "ok", f"{device['name']}, {device['max_input_channels']} channels")
+        return Check(
+            "microphone", "ok", f"{device['name']}, {counted(device['max_input_channels'], 'channel')}"
+        )
     except Exception as error:  # no PortAudio, no device: the sentence says which
         return Check("microphone", "missing", str(error))
 

@@ -14,6 +14,7 @@ from unbabble.base.report import FileReport, Report
 from unbabble.jobs.progress import report_progress
 from unbabble.verbs.frame import Batch, Task, deciding_files, once
 from unbabble.verbs.options import (
+    NUMBERS,
     AnyPath,
     Assignments,
     Device,
@@ -24,6 +25,7 @@ from unbabble.verbs.options import (
     SoundStream,
     Start,
     as_path,
+    check_choice,
     refuse_idle,
 )
 
@@ -96,6 +98,8 @@ def enhance(
 
     out = Path(out)
     report = as_path(report)
+    check_format(format)
+    check_choice("--strength", strength, "auto", number=NUMBERS[float])
     if strength != "auto" and not (0 <= strength <= math.inf):
         raise UsageError("The strength is at least 0 dB, or auto.")
     batch = Batch(jobs, report, quiet, out, overwrite)
@@ -108,7 +112,6 @@ def enhance(
     names = ",".join(each.name for each in models)
     files = deciding_files([*names.split(","), choose], options, [DEFAULT_SCORER])
     part = Part(start, duration, stream)
-    check_format(format)
     settings = Settings(names, strength, choose, part, format, device, options, files)
     return batch.through("enhance", "Enhancing", inputs, settings, enhance_one)
 

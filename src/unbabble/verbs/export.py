@@ -7,6 +7,7 @@ from unbabble.base.config import parse_assignments
 from unbabble.base.errors import UsageError
 from unbabble.base.extras import require
 from unbabble.base.files import check_output
+from unbabble.base.kinds import taken_by
 from unbabble.base.report import Result
 from unbabble.verbs.frame import say
 from unbabble.verbs.options import Assignments, Out, Overwrite
@@ -78,7 +79,7 @@ def export(
         raise UsageError("--int8 is for --streaming.")
     require("onnx")
     check_output(out)
-    loaded = load(model, "separator", "enhancer", **parse_assignments(set or []))
+    loaded = load(model, *taken_by("export"), **parse_assignments(set or []))
     network = loaded.network
     if streaming:
         steps = with_steps(network, model)

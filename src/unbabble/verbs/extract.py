@@ -99,6 +99,7 @@ def extract(
 
     out = Path(out)
     report = as_path(report)
+    check_format(format)
     batch = Batch(jobs, report, quiet, out, overwrite)
     enroll = several(enroll)
     if not enroll:
@@ -109,7 +110,6 @@ def extract(
     models = [each.strip() for each in name.split(",")]
     files = deciding_files(models, options, [EMBEDDER, COUNTER, DEFAULT_SCORER])
     part = Part(start, duration, stream)
-    check_format(format)
     settings = Settings(name, digests(enroll), part, format, device, options, files)
     return batch.through("extract", "Extracting", inputs, settings, extract_one)
 

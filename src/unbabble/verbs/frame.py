@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 from unbabble.base import notes
 from unbabble.base.files import check_not_read, check_output, remove_partial, writable_folder
 from unbabble.base.inputs import STDIN, Input, expand
-from unbabble.base.report import FileReport, Report, timestamp
+from unbabble.base.report import FileReport, Report, Result, timestamp
 from unbabble.jobs.attempt import Named
 from unbabble.jobs.records import ResultFolders, digest, digests, done_before, in_the_making, keep
 from unbabble.jobs.run import check_jobs, run
@@ -63,14 +63,17 @@ class Frame:
             )
         result.finished = timestamp()
 
-    def conclude(self, result: Report) -> None:
-        """Write the report, if one is wanted.
+    def conclude(self, result: Result, show: Callable[[], None]) -> None:
+        """Show what became of it, and write the report, if one is wanted, even where nothing can be shown any more.
 
         Raises:
             OutputError: it cannot be written.
         """
-        if self.report is not None:
-            result.save(self.report)
+        try:
+            show()
+        finally:
+            if self.report is not None:
+                result.save(self.report)
 
 
 @dataclass(frozen=True)
@@ -133,8 +136,7 @@ class Batch(Frame):
             file.warnings += [f"'{link}' is the same file, which is done once." for link in task.links]
             if file.error and task.name == STDIN:  # which was stored where the user need not look
                 file.error = file.error.replace(f"'{task.path}'", "Standard input")
-        print_summary(result, self.quiet)
-        self.conclude(result)
+        self.conclude(result, partial(print_summary, result, self.quiet))
         return result
 
 

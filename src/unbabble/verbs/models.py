@@ -12,6 +12,7 @@ from unbabble.base.kinds import Kind
 from unbabble.base.registry import Card
 from unbabble.base.report import Result
 from unbabble.verbs.frame import show, stdout
+from unbabble.verbs.options import check_choice
 
 UNTRAINED = "none yet: unbabble train"
 
@@ -41,6 +42,7 @@ def models(
         InputError: `info` of weights that cannot be read.
         UsageError: `info` without a name, or of a model that does not exist.
     """
+    check_choice("What is to be done", action, "list", "info")
     console = stdout()
     if action == "info":
         if name is None:

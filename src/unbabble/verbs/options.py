@@ -67,6 +67,23 @@ def several(given: Any | Iterable[Any] | None) -> list[Any]:
     return [given] if isinstance(given, str | os.PathLike) else list(given)
 
 
+def check_choice(name: str, value: object, *choices: str, number: str = "") -> None:
+    """Refuse a text that is no choice, which the command line does by itself.
+
+    Args:
+        name: of the option, or what it is, to begin a sentence.
+        value: what was given; of no text nothing is said.
+        choices: what it may be.
+        number: what it may be besides, in words: "a whole number".
+
+    Raises:
+        UsageError: it is none of them.
+    """
+    if isinstance(value, str) and value not in choices:
+        *others, last = [*([number] if number else []), *choices]
+        raise UsageError(f"{name} is {', '.join(others)} or {last}, not '{value}'.")
+
+
 def refuse_idle(reason: str, **given: bool) -> None:
     """Refuse options that would have no effect.
 

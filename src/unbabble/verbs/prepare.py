@@ -6,12 +6,14 @@ OUT/LAYOUT-PART.jsonl    one line a mixture (or an utterance), for each split an
 import os
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.files import writable_folder
 from unbabble.base.report import FileReport, Report, Result, plain, timestamp
+from unbabble.base.words import counted
 from unbabble.data import layouts, manifest
 from unbabble.data.layouts import Layout, Part
 from unbabble.data.layouts.own import SPLITS
@@ -98,8 +100,7 @@ def prepare(
                 result.files.append(_write(part, chosen, out, sample_rate, headers))
     absent = [] if split else [name for name in chosen.splits if name not in {part.split for part in parts}]
     result.finished = timestamp()
-    _print(result, absent, quiet)
-    frame.conclude(result)
+    frame.conclude(result, partial(_print, result, absent, quiet))
     return result
 
 
@@ -168,7 +169,7 @@ def _write(
     uses = Counter(speaker for entry in good for speaker in entry.speakers)
     once = sum(count == 1 for count in uses.values())
     if once and not any(entry.mixture for entry in good):
-        warnings.append(f"{once} of {len(uses)} speakers have one utterance; they are kept.")
+        warnings.append(f"Kept with one utterance: {once} of {counted(len(uses), 'speaker')}.")
     result = FileReport(str(path), "done", audio_seconds=seconds, warnings=warnings)
     result.details = {
         "split": part.split,
@@ -184,8 +185,8 @@ def _write(
         result.outputs = [str(path)]
     if bad:
         result.outcome = "failed"
-        which = "All" if not good else f"{len(bad)} of the"
-        result.error = f"{which} {len(good) + len(bad)} items are left out of '{path}'; the first: {bad[0]}"
+        items = counted(len(good) + len(bad), "item")
+        result.error = f"Left out of '{path}': {len(bad)} of {items}; the first: {bad[0]}"
     elif not good:
         result.outcome, result.error = "failed", f"The split of '{path}' is empty: it is not written."
     return result
@@ -204,7 +205,7 @@ def _print(report: Report, absent: list[str], quiet: bool) -> None:
         stderr().print(table, soft_wrap=False)
         written = [file for file in report.files if file.outputs]
         if written:
-            say(f"{len(written)} manifests in '{Path(written[0].outputs[0]).parent}'.")
+            say(f"{counted(len(written), 'manifest')} in '{Path(written[0].outputs[0]).parent}'.")
         if absent:
             stderr().print(f"Not there: {', '.join(absent)}.", style="yellow")
     print_files(report, quiet)

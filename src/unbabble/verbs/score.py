@@ -243,8 +243,7 @@ def score(
     result = ScoreReport("score", config={"metrics": wanted, "unavailable": missing, "channel": channel or 1})
     work = partial(score_recording, metrics=wanted, channel=channel or 1, part=part)
     frame.run(result, work, tasks, "Scoring")
-    _print(result, quiet)
-    frame.conclude(result)
+    frame.conclude(result, partial(_print, result, quiet))
     return result
 
 

@@ -108,8 +108,7 @@ def score_blind(
         _score_recording, model=model, channel=channel, device=str(choose_device(device)), part=part
     )
     frame.run(result, work, named, "Scoring")
-    _print(result, frame.quiet)
-    frame.conclude(result)
+    frame.conclude(result, partial(_print, result, frame.quiet))
     return result
 
 

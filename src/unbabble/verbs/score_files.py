@@ -17,6 +17,7 @@ from unbabble.base.audio import probe, read, resample
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.excerpt import WHOLE, Excerpt, Part
 from unbabble.base.inputs import SUFFIXES
+from unbabble.base.words import counted
 from unbabble.jobs.records import folders_by_recording
 from unbabble.pipelines.score import LENGTH_TOLERANCE_SECONDS
 
@@ -173,7 +174,9 @@ def read_all(
         notes.add(warnings, recording.warnings)
         rate = rate or recording.sample_rate
         if recording.channels > 1 and channel > recording.channels:
-            raise InputError(f"'{path}' has {recording.channels} channels, there is no channel {channel}.")
+            raise InputError(
+                f"'{path}' has {counted(recording.channels, 'channel')}, there is no channel {channel}."
+            )
         waveform = recording.samples[channel - 1 if recording.channels > 1 else 0].double()
         if recording.sample_rate != rate:
             warnings.append(f"'{path}' has {recording.sample_rate} Hz: resampled to {rate} Hz.")
@@ -188,7 +191,7 @@ def read_all(
             "they are not of one recording."
         )
     if longest > shortest:
-        warnings.append(f"Lengths differ by {longest - shortest} samples: cut to the shortest.")
+        warnings.append(f"Lengths differ by {counted(longest - shortest, 'sample')}: cut to the shortest.")
     if shortest == 0:
         raise InputError("There are no samples to score.")
     return torch.stack([waveform[:shortest] for waveform in waveforms]), rate

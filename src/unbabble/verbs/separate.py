@@ -17,6 +17,7 @@ from unbabble.jobs.progress import report_progress, report_stage
 from unbabble.verbs.frame import Batch, Task, deciding_files, once
 from unbabble.verbs.options import (
     MORE,
+    NUMBERS,
     AnyPath,
     Assignments,
     Device,
@@ -27,6 +28,7 @@ from unbabble.verbs.options import (
     SoundStream,
     Start,
     as_path,
+    check_choice,
 )
 
 if TYPE_CHECKING:
@@ -133,6 +135,10 @@ def separate(
 
     out = Path(out)
     report = as_path(report)
+    check_format(format)
+    check_choice("--sources", sources, "auto", number=NUMBERS[int])
+    check_choice("--segment", segment, "auto", number=NUMBERS[float])
+    check_choice("--runtime", runtime, "auto", "torch", "onnx")
     if keep_all and model != "auto":
         raise UsageError("--keep-all is for --model auto, which tries several.")
     named = {"iterations": iterations, "source_model": source_model, "starts": starts}
@@ -151,7 +157,6 @@ def separate(
     beside = [COUNTER, DEFAULT_SCORER, *(packaged() if model == AUTO else ())]
     files = deciding_files([model], options, beside)
     part = Part(start, duration, stream)
-    check_format(format)
     settings = Settings(
         model, part, device, dereverb, images, format, residual, segment, runtime, keep_all, options, files
     )

@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import numpy as np
 import torch
@@ -29,7 +29,16 @@ from unbabble.data import corpora
 from unbabble.data.mixing import Mixture, MixtureSet, Reference
 from unbabble.data.rooms import Array, MeasuredRooms, Room, SimulatedRooms
 from unbabble.verbs.frame import Frame, print_summary
-from unbabble.verbs.options import MORE, AnyPath, Jobs, Out, Overwrite, as_path, refuse_idle
+from unbabble.verbs.options import (
+    MORE,
+    AnyPath,
+    Jobs,
+    Out,
+    Overwrite,
+    as_path,
+    check_choice,
+    refuse_idle,
+)
 
 
 @dataclass(frozen=True)
@@ -119,6 +128,8 @@ def simulate(
     rir = as_path(rir)
     noise = as_path(noise)
     report = as_path(report)
+    check_choice("--array", array, *get_args(Array))
+    check_choice("--reference", reference, *get_args(Reference))
     if (rir is None) == (room is None):
         raise UsageError("Say which room: either --rir with measured impulse responses, or --room 6x5x3.")
     request: dict[str, Any] = plain({name: value for name, value in locals().items() if name not in SETTLED})
@@ -170,8 +181,7 @@ def simulate(
     work = partial(make, out=out, mixtures=mixtures, digest=digest, overwrite=overwrite)
     frame.run(result, work, tasks, "Simulating")
     _index(out, tasks)
-    print_summary(result, quiet)
-    frame.conclude(result)
+    frame.conclude(result, partial(print_summary, result, quiet))
     return result
 
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,13 +13,23 @@ from cyclopts import Parameter
 from unbabble.base.config import merge, parse_assignments
 from unbabble.base.errors import MissingExtraError, UnbabbleError, UsageError
 from unbabble.base.excerpt import Part
-from unbabble.base.files import check_output, remove_partial, writable_folder
+from unbabble.base.files import remove_partial, writable_folder
 from unbabble.base.formats import Format, check_format
 from unbabble.base.inputs import MICROPHONE, STDIN, result_name
 from unbabble.base.report import FileReport, Report, timestamp
 from unbabble.jobs.records import ResultFolders, claim, done_before, record_done, release
-from unbabble.verbs.frame import deciding_files, hushed, print_summary, say
-from unbabble.verbs.options import MORE, AnyPath, Assignments, Out, Overwrite, SoundStream, Start, as_path
+from unbabble.verbs.frame import Frame, deciding_files, hushed, print_summary, say
+from unbabble.verbs.options import (
+    MORE,
+    AnyPath,
+    Assignments,
+    Out,
+    Overwrite,
+    SoundStream,
+    Start,
+    as_path,
+    check_choice,
+)
 
 AUTO = "auto"
 
@@ -81,10 +92,10 @@ def stream(
     from unbabble.pipelines.arrival import arriving
 
     out = Path(out)
-    report = as_path(report)
+    frame = Frame(report=as_path(report), quiet=quiet)
     part = Part(start, duration, stream)
     check_format(format)
-    check_output(report)
+    check_choice("--subtype", subtype, "pcm_16", "pcm_32", "float")
     _check_raw(input, rate, channels, subtype)
     if (subtype or str(input) == MICROPHONE) and (start or stream is not None):
         raise UsageError("--start and --stream are for recordings, not for raw samples or the microphone.")
@@ -129,14 +140,16 @@ def stream(
         else:
             release(folder)
     result.finished = timestamp()
-    print_summary(result, quiet)
-    if result.files[0].outcome == "done":
-        details = result.files[0].details
+    frame.conclude(result, partial(_print, result, quiet))
+    return result
+
+
+def _print(report: Report, quiet: bool) -> None:
+    print_summary(report, quiet)
+    if report.files[0].outcome == "done":
+        details = report.files[0].details
         late, share = details["latency_seconds"], details["computing_share"]
         say(f"Voices were {late:.2g} s behind the sound; computing took {share:.2g} of its time.", quiet)
-    if report is not None:
-        result.save(report)
-    return result
 
 
 @contextmanager

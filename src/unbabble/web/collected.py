@@ -6,13 +6,14 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from unbabble.base.errors import InputError, OutputError, UsageError
 from unbabble.base.extras import require
 from unbabble.base.files import PARTIAL_SUFFIX, writable_folder
 from unbabble.base.report import FileReport, Report, plain, timestamp
-from unbabble.verbs.options import AnyPath, as_path
+from unbabble.base.words import counted
+from unbabble.verbs.options import AnyPath, as_path, check_choice
 from unbabble.web.review.card import How, LayoutName
 from unbabble.web.review.splits import DEV_SHARE, TEST_SHARE
 
@@ -85,6 +86,7 @@ def collected(
     from unbabble.web.settings import Settings
     from unbabble.web.storage import Storage
 
+    check_choice("--layout", layout, *get_args(LayoutName))
     if shard_megabytes < LEAST_SHARD_MEGABYTES:
         raise UsageError(f"A shard has at least {LEAST_SHARD_MEGABYTES} MB.")
     _check_place(out, overwrite)
@@ -181,7 +183,7 @@ def _print(report: Report, out: Path, quiet: bool) -> None:
         splits = [file.details["split"] for file in done]
         counts = ", ".join(f"{splits.count(split)} {split}" for split in dict.fromkeys(sorted(splits)))
         minutes = sum(file.audio_seconds or 0.0 for file in done) / 60
-        console.print(f"{len(done)} recordings, {minutes:.1f} minutes, in '{out}': {counts}.")
+        console.print(f"{counted(len(done), 'recording')}, {minutes:.1f} minutes, in '{out}': {counts}.")
     for file in report.files:
         if file.error:
             console.print(file.error, style="red")

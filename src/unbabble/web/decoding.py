@@ -22,7 +22,9 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
+from unbabble.base import notes
 from unbabble.base.errors import InputError
+from unbabble.base.words import counted
 from unbabble.web.settings import Settings
 
 FLAC_CHANNELS = 8
@@ -39,13 +41,16 @@ _turns = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
 
 @dataclass(frozen=True)
 class Decoded:
-    """What an upload holds: Hz, microphones, duration, highest magnitude (full scale is 1), share that is clipped."""
+    """What an upload holds: Hz, microphones, duration, highest magnitude (full scale is 1), share that is clipped, and
+    what is to be known of the file.
+    """
 
     sample_rate: int
     channels: int
     seconds: float
     peak: float
     clipped_share: float
+    warnings: tuple[str, ...] = ()
 
 
 def decode(source: Path, target: Path, settings: Settings, exact: bool = False) -> Decoded:
@@ -241,7 +246,7 @@ def _convert(source: Path, target: Any, most_seconds: float, exact: bool) -> dic
                 f"The file has {info.channels} channels; at most {FLAC_CHANNELS} are taken here."
             )
         most, count, peak, clipped = round(most_seconds * info.sample_rate), 0, 0.0, 0
-        long = InputError(f"The recording is longer than {most_seconds / 60:g} minutes.")
+        long = InputError(f"The recording is longer than {counted(most_seconds / 60, 'minute')}.")
         if (info.seconds or 0.0) > most_seconds:
             raise long
         if info.lost_seconds > LOST_SECONDS:
@@ -268,6 +273,7 @@ def _convert(source: Path, target: Any, most_seconds: float, exact: bool) -> dic
         "seconds": count / info.sample_rate,
         "peak": peak,
         "clipped_share": clipped / (count * info.channels),
+        "warnings": [notes.without_options(text) for text in info.warnings],
     }
 
 

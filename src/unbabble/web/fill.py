@@ -5,6 +5,7 @@ from pathlib import Path
 
 from unbabble.base.errors import InputError
 from unbabble.base.extras import require
+from unbabble.base.words import counted
 from unbabble.verbs.options import AnyPath
 
 
@@ -59,4 +60,4 @@ def fill(
     store.close()
     for name in progress.left_out:
         print(f"Left out, not understood: {name}", file=sys.stderr)
-    print(f"{progress.total} groups of recordings are in the study.")
+    print(f"In the study: {counted(progress.total, 'group')} of recordings.")

@@ -14,6 +14,7 @@ from pathlib import Path
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.extras import require
 from unbabble.verbs.options import AnyPath
+from unbabble.web.settings import UNTIL_INPUT_ENDS
 
 EXTRA = "web"
 LIBRARIES = (
@@ -129,11 +130,12 @@ def settings_arguments(settings) -> list[str]:
 
 
 class Workers:
-    """Processes that do the jobs; one that falls is started again."""
+    """Processes that do the jobs; one that falls is started again. All end with this one, however that ends."""
 
     def __init__(self, arguments: list[str], count: int) -> None:
-        self.command = [sys.executable, "-m", "unbabble.web.worker", *arguments]
+        self.command = [sys.executable, "-m", "unbabble.web.worker", *arguments, UNTIL_INPUT_ENDS]
         self.count, self.stopping = count, threading.Event()
+        self.theirs, self.ours = os.pipe()  # their standard input, which ends with this process
         self.processes: list[subprocess.Popen] = []
         self.watch = threading.Thread(target=self._watch, daemon=True)
 
@@ -153,11 +155,13 @@ class Workers:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        os.close(self.theirs)
+        os.close(self.ours)
 
     def _start(self) -> subprocess.Popen:
         threads = max(1, (os.cpu_count() or 1) // self.count)
         environment = {"OMP_NUM_THREADS": str(threads)} | os.environ
-        return subprocess.Popen(self.command, stdin=subprocess.DEVNULL, env=environment)
+        return subprocess.Popen(self.command, stdin=self.theirs, env=environment)
 
     def _watch(self) -> None:
         while not self.stopping.wait(RESTART_SECONDS):

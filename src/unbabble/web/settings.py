@@ -10,6 +10,8 @@ from unbabble.base.files import writable_folder
 
 SECRET_BYTES = 32
 MEGABYTE = 1_000_000
+UNTIL_INPUT_ENDS = "until-input-ends"
+"""The last argument of a worker that is to end with the process which holds the other end of its standard input."""
 
 
 @dataclass(frozen=True)

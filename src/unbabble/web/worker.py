@@ -1,6 +1,6 @@
 """A worker: takes jobs from the queue and has them done.
 
-    python -m unbabble.web.worker DATA DATABASE STORAGE
+    python -m unbabble.web.worker DATA DATABASE STORAGE [until-input-ends]
 
 This process holds the lease, fetches, stores and tells; the computing is done by another one (``work.serve``), which
 may run out of memory, crash or hang: its job is tried again, and this process goes on. It survives a database that goes
@@ -32,7 +32,7 @@ from unbabble.web.queue.expiry import purge
 from unbabble.web.queue.process import File, Message, serve
 from unbabble.web.queue.queue import Claim
 from unbabble.web.review.judging import settle
-from unbabble.web.settings import Settings
+from unbabble.web.settings import UNTIL_INPUT_ENDS, Settings
 from unbabble.web.storage import Storage
 from unbabble.web.work import KINDS
 
@@ -135,7 +135,7 @@ class Worker:
             path = folder / f"input{number}" / f"recording{number}{suffix}"
             path.parent.mkdir()
             self.storage.fetch(each["key"], path)
-            files.append(File(each["role"], each["name"], path))
+            files.append(File(each["role"], each["name"], path, tuple(each.get("warnings", ()))))
         return files
 
     def _computed(self, claimed: Claim, folder: Path, files: list[File]) -> Message | None:
@@ -263,12 +263,14 @@ def _own_folder(root: Path) -> tuple[Path, Any]:
     return folder, lock
 
 
-def main(data: str, database: str, storage: str) -> None:
-    """Work until stopped (SIGTERM, Ctrl-C)."""
+def main(data: str, database: str, storage: str, until: str = "") -> None:
+    """Work until stopped (SIGTERM, Ctrl-C), or, where that is asked for, until standard input ends."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s worker: %(message)s")
     worker = Worker(Settings.of(Path(data), database, storage))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stopping.set())
+    if until == UNTIL_INPUT_ENDS:
+        threading.Thread(target=lambda: (os.read(0, 1), worker.stopping.set()), daemon=True).start()
     try:
         worker.run()
     finally:

@@ -59,6 +59,21 @@ def test_a_loss_is_a_number_with_a_gradient_and_repeats(name, material):
     assert network.gain.grad != 0
 
 
+@pytest.mark.parametrize("gain", [0.0, 1.0])
+@pytest.mark.parametrize("name", TASKS)
+def test_estimates_that_are_exact_or_silent_have_a_gradient_that_is_a_number(name, gain, material):
+    network = Gain()
+    with torch.no_grad():
+        network.gain.fill_(gain)
+    material = replace(material, recordings=material.estimates)
+    task = create(name, material=material, network=network)
+    loss = task.loss(*task.draw(np.random.default_rng(7), 4))
+    assert loss.isfinite()
+    loss.backward()
+    assert network.gain.grad is not None
+    assert network.gain.grad.isfinite()
+
+
 def test_half_of_a_batch_is_clean_speech_where_there_is_some(material):
     task = create("distillation", material=material, network=Gain())
     batch = task.drawn(np.random.default_rng(0), 6)

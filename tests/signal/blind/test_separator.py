@@ -138,7 +138,7 @@ def test_dependent_channels_are_said_to_be_so(microphones):
     estimates = separate(x)
     assert estimates.shape == (1, microphones - 1, SAMPLES)
     assert torch.isfinite(estimates).all()
-    assert separate.warnings == [f"Only {microphones - 1} of the {microphones} channels are independent."]
+    assert separate.warnings == [f"Independent channels: {microphones - 1} of {microphones}."]
     separate(mixture(2, 2))
     assert separate.warnings == []
 

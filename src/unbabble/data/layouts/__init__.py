@@ -9,10 +9,10 @@ A reader lists what is there; it opens no recording (``manifest.check`` does).
 """
 
 from collections import Counter
-from difflib import get_close_matches
 from pathlib import Path
 
 from unbabble.base.errors import InputError, UsageError
+from unbabble.base.words import did_you_mean
 from unbabble.data.layouts import enhancement, own, parallel, real_m, utterances
 from unbabble.data.layouts.part import Layout, Part
 
@@ -38,8 +38,7 @@ def get(name: str) -> Layout:
     """
     layout = LAYOUTS.get(name.lower())
     if layout is None:
-        close = get_close_matches(name.lower(), LAYOUTS, n=1, cutoff=0.4)
-        hint = f" Did you mean '{close[0]}'?" if close else ""
+        hint = did_you_mean(name.lower(), LAYOUTS)
         raise UsageError(f"There is no layout '{name}'.{hint} `unbabble prepare` lists them.")
     return layout
 

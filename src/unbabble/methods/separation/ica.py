@@ -40,6 +40,7 @@ from torch import Tensor
 from unbabble.base.contracts import SAMPLE_RATE_ANY
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.registry import register
+from unbabble.base.words import counted
 from unbabble.signal.level import check_mixture, live_channel, restore_level, unit_level
 
 Square = Float[Tensor, "source source"]
@@ -340,13 +341,13 @@ class Ica:
         count = rank if self.sources is None else self.sources
         if count > rank:
             raise InputError(
-                f"{count} sources are more than the {rank} independent channels; the others are "
+                f"{count} sources are more than the {counted(rank, 'independent channel')}; the others are "
                 "dead, repeated or sums of these."
                 if rank < channels
-                else f"{count} sources are more than the {channels} channels."
+                else f"{count} sources are more than the {counted(channels, 'channel')}."
             )
         if self.sources is None and rank < channels:
-            warnings.append(f"Only {rank} of {channels} channels are independent, hence {rank} sources.")
+            warnings.append(f"Independent channels: {rank} of {channels}, hence {counted(rank, 'source')}.")
         whitening = whitening[:count]
         generator = torch.Generator().manual_seed(self.seed)
         start = decorrelate(
@@ -362,7 +363,7 @@ class Ica:
             )
         if not converged:
             warnings.append(
-                f"ICA did not converge in {self.iterations} iterations; the sources may still be mixed."
+                f"ICA did not converge in {counted(self.iterations, 'iteration')}; the sources may still be mixed."
             )
         reference = live_channel(mixture, self.reference)
         if reference != self.reference:

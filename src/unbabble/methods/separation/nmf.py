@@ -34,6 +34,7 @@ from torch import Tensor
 from unbabble.base.contracts import SAMPLE_RATE_ANY
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.registry import register
+from unbabble.base.words import counted
 from unbabble.signal.level import check_mixture, live_channel, loudest_first, restore_level, unit_level
 from unbabble.signal.stft import Stft
 
@@ -252,8 +253,8 @@ class Nmf:
         known = len(self.entries)
         if sources is not None and known and sources not in (known, known + 1):
             raise UsageError(
-                f"{known} dictionaries explain {known} sources, or {known + 1} with one learnt from the "
-                f"mixture, not {sources}."
+                f"With {counted(known, 'dictionary', 'dictionaries')} the number of sources is {known}, or "
+                f"{known + 1} with one learnt from the mixture, not {sources}."
             )
         self.sources = sources or max(known, 2)
         self.rank, self.iterations, self.power = rank, iterations, power

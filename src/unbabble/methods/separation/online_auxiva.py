@@ -38,6 +38,7 @@ from torch import Tensor
 from unbabble.base.contracts import SAMPLE_RATE_ANY
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.registry import register
+from unbabble.base.words import counted
 from unbabble.signal.blind.separator import OVERLAP, WINDOW_SECONDS, at_least, check_window, choose
 from unbabble.signal.blind.source_models import SOURCE_MODELS, weights
 from unbabble.signal.blind.whitening import whiten
@@ -120,7 +121,7 @@ class OnlineAuxIVA:
         window = self.stft(sample_rate).window_length
         if mixture.shape[-1] < window:
             raise InputError(
-                f"The recording is too short: {mixture.shape[-1]} samples, one analysis window has {window}."
+                f"The recording is too short: {counted(mixture.shape[-1], 'sample')}, one analysis window has {window}."
             )
         separated = []
         for recording in mixture:

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from unbabble.base.errors import InputError
+from unbabble.base.words import counted
 from unbabble.nn.kinds.network import Network
 from unbabble.signal.level import check_mixture
 from unbabble.signal.metrics import si_sdr
@@ -123,7 +124,7 @@ class NeuralScorer(Network):
         """
         if estimates.shape[-1] != mixture.shape[-1]:
             raise InputError(
-                f"The mixture has {mixture.shape[-1]} samples and the estimates {estimates.shape[-1]}: "
+                f"The mixture has {counted(mixture.shape[-1], 'sample')} and the estimates {estimates.shape[-1]}: "
                 "they are not of one recording."
             )
         check_mixture(mixture[:, None])

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from unbabble.base.contracts import SAMPLE_RATE_ANY
 from unbabble.base.errors import InputError, UsageError
+from unbabble.base.words import counted
 from unbabble.signal.blind import scaling
 from unbabble.signal.blind.demixing import Demixer
 from unbabble.signal.blind.source_models import contrast, weights
@@ -149,12 +150,12 @@ class BlindSeparator:
         whitened = whiten(mixture)
         channels = whitened.spectrogram.shape[1]
         if channels < len(recording):
-            self.warnings.append(f"Only {channels} of the {len(recording)} channels are independent.")
+            self.warnings.append(f"Independent channels: {channels} of {len(recording)}.")
         if sources > channels:
             if self.sources is not None:
                 raise InputError(
-                    f"{sources} sources were asked for, but the recording has only {channels} independent "
-                    f"channel{'s' * (channels != 1)}."
+                    f"{sources} sources were asked for, but the recording has only "
+                    f"{counted(channels, 'independent channel')}."
                 )
             sources = channels
         outputs = self._demix(whitened, sources)
@@ -166,7 +167,7 @@ class BlindSeparator:
     def _analyse(self, stft: Stft, recording: Tensor) -> Tensor:
         if recording.shape[-1] < stft.window_length:
             raise InputError(
-                f"The recording is too short: {recording.shape[-1]} samples, one analysis window has "
+                f"The recording is too short: {counted(recording.shape[-1], 'sample')}, one analysis window has "
                 f"{stft.window_length}."
             )
         return stft.analyse(recording)

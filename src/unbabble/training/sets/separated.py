@@ -8,12 +8,10 @@ it, depend on the seed and ``i`` alone.
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cached_property, partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,10 +22,12 @@ from jaxtyping import Float
 
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.files import atomic, user_cache
-from unbabble.base.report import plain
+from unbabble.base.report import FileReport, plain
 from unbabble.data.degrade import degraded
 from unbabble.data.dynamic import COLOUR_BANDS, DynamicMixing, DynamicMixtures, coloured
 from unbabble.data.sets import Data, data
+from unbabble.jobs.processes import in_processes
+from unbabble.jobs.threads import available_cores
 from unbabble.networks import load as networks
 from unbabble.pipelines.separate import load
 from unbabble.signal.metrics import si_sdr_matrix
@@ -225,13 +225,29 @@ class SeparatedMixtures:
             load(name, "cpu", **self.part.options)  # says what is wrong before any work
         DynamicMixtures(self.part.mixing, self.seed)  # decodes once what all of them need
         work = partial(_make_block, self.part, self.seed)
-        processes = min(len(os.sched_getaffinity(0)), len(numbers))
+        blocks = [_Block(number, self.paths[number]) for number in numbers]
+        processes = min(available_cores(), len(blocks))
         if processes == 1:
-            for number in numbers:
-                work(number, self.paths[number])
+            for block in blocks:
+                work(block)
             return
-        with ProcessPoolExecutor(processes, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
-            list(pool.map(work, numbers, [self.paths[number] for number in numbers]))
+        with closing(in_processes(work, blocks, processes)) as made:
+            for _, report in made:
+                if report.error:
+                    raise InputError(report.error)
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Mixtures that are made and kept together."""
+
+    number: int
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """In reports."""
+        return f"block {self.number}"
 
 
 def _chosen(part: Any) -> dict[str, Any]:
@@ -252,7 +268,7 @@ def _version(name: str) -> str:
     return hashlib.sha256(place.read_bytes()).hexdigest() if place.is_file() else str(place)
 
 
-def _make_block(part: SeparatedPart, seed: int, number: int, path: Path) -> None:
+def _make_block(part: SeparatedPart, seed: int, block: _Block) -> FileReport:
     mixtures = DynamicMixtures(part.mixing, seed)
     rows: list[np.ndarray] = []
     peaks: list[float] = []
@@ -265,7 +281,7 @@ def _make_block(part: SeparatedPart, seed: int, number: int, path: Path) -> None
             peaks.append(peak)
         return list(range(first, len(rows)))
 
-    places = range(number * BLOCK_ITEMS, (number + 1) * BLOCK_ITEMS)
+    places = range(block.number * BLOCK_ITEMS, (block.number + 1) * BLOCK_ITEMS)
     recordings, voices, items = [], [], []
     for place in places:
         item = mixtures[place]
@@ -286,10 +302,11 @@ def _make_block(part: SeparatedPart, seed: int, number: int, path: Path) -> None
                 "estimates": keep(estimates),
                 "references": matched(estimates, sources),
             }
-    with atomic(path) as temporary, open(temporary, "wb") as file:
+    with atomic(block.path) as temporary, open(temporary, "wb") as file:
         np.save(file, np.stack(rows))
-    with atomic(path.with_suffix(".json")) as temporary:
+    with atomic(block.path.with_suffix(".json")) as temporary:
         temporary.write_text(json.dumps({"items": items, "peaks": peaks}), encoding="utf-8")
+    return FileReport(block.name, "done")
 
 
 def matched(

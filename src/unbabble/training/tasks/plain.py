@@ -9,6 +9,7 @@ from torch import Tensor
 
 from unbabble.base.config import keyword_parameters
 from unbabble.base.errors import UsageError
+from unbabble.base.words import counted
 from unbabble.data.sets import Items
 from unbabble.nn.kinds.network import Network
 from unbabble.nn.task import Task
@@ -44,8 +45,8 @@ class Plain(Task):
         voices = len(item.sources) if "sources" in self.needs else self.network.sources
         if not 0 < voices <= self.network.sources:
             raise UsageError(
-                f"The recipe's section '{section}' has mixtures of {voices} known voices, but the network returns "
-                f"{self.network.sources}: set options.sources."
+                f"The recipe's section '{section}' has mixtures of {counted(voices, 'known voice')}, but the "
+                f"network returns {self.network.sources}: set options.sources."
             )
 
     def losses(self, player: str, batch: Any, step: int) -> dict[str, Tensor]:

@@ -18,6 +18,7 @@ from sqlalchemy import and_, delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from unbabble.base.errors import UsageError
+from unbabble.base.words import counted
 from unbabble.web.collect import stamps
 from unbabble.web.collect.pairing import plan
 from unbabble.web.collect.prompts import sentences
@@ -353,7 +354,7 @@ def _check(rules: Rules, sentence_count: int) -> None:
     if not 1 <= rules.pairs_each <= min(MOST_PAIRS_EACH, sentence_count // 2):
         most = min(MOST_PAIRS_EACH, sentence_count // 2)
         raise UsageError(
-            f"With {sentence_count} sentences a contributor reads 1 to {most} pairs, none twice."
+            f"With {counted(sentence_count, 'sentence')} a contributor reads 1 to {most} pairs, none twice."
         )
     if not 1 <= rules.pairs_total <= MOST_PAIRS_TOTAL:
         raise UsageError(f"A campaign wants 1 to {MOST_PAIRS_TOTAL} pairs.")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unbabble.base.errors import InputError
+from unbabble.base.words import counted
 from unbabble.jobs.progress import report_progress
 from unbabble.web.archives import extract_archive
 from unbabble.web.decoding import decode
@@ -252,10 +253,12 @@ def _outputs_of(items: Sequence[Item], folder: Path, talkers: int) -> list[list[
         if not voices:
             missing.append(item.name)
         elif len(voices) != talkers:
-            raise InputError(f"'{item.name}' has {len(voices)} voices, and {talkers} are expected.")
+            raise InputError(
+                f"'{item.name}' has {counted(len(voices), 'voice')} of {talkers} that are expected."
+            )
         outputs.append(voices)
     if missing:
-        several = f" and {len(missing) - 1} others" if len(missing) > 1 else ""
+        several = f" and {counted(len(missing) - 1, 'other')}" if len(missing) > 1 else ""
         raise InputError(
             f"There are no voices of '{missing[0]}'{several}: pack {missing[0]}/source1.wav, source2.wav ..."
         )

@@ -4,21 +4,20 @@ Only ``serve`` runs there; it imports torch when the first job comes, and keeps 
 """
 
 import logging
-import multiprocessing
-import os
 import signal
-import threading
 import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal
 
+from unbabble.base import notes
 from unbabble.base.errors import InputError, UnbabbleError
 from unbabble.base.report import plain
 from unbabble.jobs.attempt import NO_MEMORY
+from unbabble.jobs.processes import end_with_starter
 from unbabble.jobs.progress import listening
 from unbabble.web.work import KINDS
 
@@ -28,11 +27,12 @@ TELL_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class File:
-    """An input of a job: what for, how its owner calls it, and where it lies."""
+    """An input of a job: what for, how its owner calls it, where it lies, and what is to be known of what was sent."""
 
     role: str
     name: str
     path: Path
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,9 @@ def work(
         result, outputs = KINDS[kind].do(folder, parameters, roles)
     except UnbabbleError as error:
         raise InputError(_named(str(error), files)) from error
-    return _named(plain(result), files), outputs
+    sent = [f"{file.name}: {text}" for file in files for text in file.warnings]
+    made = [notes.without_options(text) for text in result.get("warnings", ())]
+    return _named(plain(result | {"warnings": [*sent, *made]}), files), outputs
 
 
 def _named(value: Any, files: Sequence[File]) -> Any:
@@ -87,7 +89,7 @@ def _named(value: Any, files: Sequence[File]) -> Any:
 def serve(connection: Connection) -> None:
     """Do the jobs that come through ``connection``, one after the other, until it closes or its other end falls."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_starter()
     while True:
         try:
             kind, folder, parameters, files = connection.recv()
@@ -116,11 +118,3 @@ def _attempt(connection: Connection, kind: str, folder: Path, parameters: dict[s
         logger.error("%s", traceback.format_exc())
         return Message("failed", sentence=f"Unexpected {type(error).__name__}.")
     return Message("done", result=result, outputs=tuple(outputs))
-
-
-def _end_with_parent() -> None:
-    """The process that asked has ended or was killed: nobody wants this work any more."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)

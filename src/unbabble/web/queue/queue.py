@@ -54,7 +54,8 @@ def as_input(upload: Upload, role: str = "mixture") -> dict[str, Any]:
     """
     if upload.heard_key is None:
         raise ValueError(f"upload {upload.id} is not stored")
-    return {"role": role, "name": upload.name, "key": upload.heard_key, "upload": upload.id}
+    named = {"role": role, "name": upload.name, "key": upload.heard_key, "upload": upload.id}
+    return named | {"warnings": upload.details.get("warnings", [])}
 
 
 def enqueue(

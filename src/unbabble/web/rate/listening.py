@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from unbabble.base.errors import InputError
+from unbabble.base.words import counted
 
 KINDS = {
     "realm": "REAL-M: the mixture and each separated voice",
@@ -347,7 +348,7 @@ def whats_wrong(
     """
     questions = len(rated(order))
     if len(values) != questions or len(played) != len(order):
-        return f"This trial has {questions} questions and {len(order)} recordings."
+        return f"This trial has {counted(questions, 'question')} and {counted(len(order), 'recording')}."
     low, high = {"ab": (0, 2), "mushra": (0, 100)}.get(kind, (1, 5))
     if any(not low <= value <= high for value in values):
         return f"Votes are between {low} and {high}."

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, pstdev, variance
 
+from unbabble.base.words import counted
+
 LEAST_VARIANCE = 0.1
 """Of a listener's votes on a five-point scale: less is pressing one button. Golds and trapping clips do not count."""
 LEAST_VOTES = 4
@@ -104,7 +106,7 @@ def gold(record: Record) -> str | None:
 def played(record: Record, least: float = 0.95) -> str | None:
     """Everything was heard to its end."""
     short = {each.trial for each in record.answers if each.played < least}
-    return f"did not listen to everything ({len(short)} trials)" if short else None
+    return f"did not listen to everything ({counted(len(short), 'trial')})" if short else None
 
 
 def varied(record: Record) -> str | None:
@@ -121,7 +123,9 @@ def hidden_reference(record: Record) -> str | None:
     missed = sum(value < LEAST_REFERENCE for value in values)
     if not values or missed <= MOST_REFERENCE_MISSES * len(values):
         return None
-    return f"rated the hidden reference below {LEAST_REFERENCE} in {missed} of {len(values)} trials"
+    return (
+        f"rated the hidden reference below {LEAST_REFERENCE} in {missed} of {counted(len(values), 'trial')}"
+    )
 
 
 CROWD = (finished, environment, headphones, played, trapped, gold)

@@ -1,0 +1,62 @@
+"""Which models each command takes: those of the kinds that the table says, and no others."""
+
+import pytest
+
+import unbabble
+from unbabble.base.errors import InputError, UsageError
+from unbabble.base.kinds import KINDS, taken_by
+
+MODELS = {
+    "separator": "conv_tasnet.2talkers_8k_live",
+    "enhancer": "gru.2x32",
+    "extractor": "td_speakerbeam.2talkers_8k",
+    "counter": "countnet.3talkers_8k",
+    "scorer": "blind_sisnr_bands.8k",
+    "meter": "quality_net.16k",
+    "embedder": "xvector.8k",
+    "adaptation": "remixit",
+}
+"""A model of each kind."""
+MISSING = "none.wav"
+CALLS = {
+    "separate": lambda model: unbabble.separate(MISSING, model=model, quiet=True),
+    "enhance": lambda model: unbabble.enhance(MISSING, model=model, quiet=True),
+    "extract": lambda model: unbabble.extract(MISSING, enroll=MISSING, model=model, quiet=True),
+    "stream": lambda model: unbabble.stream(MISSING, model=model, quiet=True),
+    "score": lambda model: unbabble.score(MISSING, MISSING, model=model, quiet=True),
+    "bench": lambda model: unbabble.bench("folder", data=".", models=model, quiet=True),
+    "export": lambda model: unbabble.export(model, out="model.onnx", set="nosuch=1", quiet=True),
+}
+"""Commands with a model, and nothing for it to work on."""
+
+
+def test_each_kind_has_a_model():
+    assert set(MODELS) == set(KINDS)
+    commands = {verb for kind in KINDS.values() for verb in (kind.verb, *kind.also) if taken_by(verb)}
+    assert set(CALLS) == commands - {""}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("verb", CALLS)
+def test_a_command_takes_the_kinds_of_the_table_alone(verb, kind, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    if verb == "bench":
+        (tmp_path / "x.wav").write_bytes(b"no recording")
+    sentence = ""
+    try:
+        assert CALLS[verb](MODELS[kind]).exit_code == 1
+    except (InputError, UsageError) as error:
+        sentence = str(error)
+    refused = KINDS[taken_by(verb)[0]].does_not in sentence or "is not a network" in sentence
+    assert refused == (kind not in taken_by(verb)), sentence
+    if refused and "is not a network" not in sentence:
+        assert f"it {KINDS[kind].does}" in sentence
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("separator", "adaptation")])
+def test_python_and_the_command_refuse_alike(kind):
+    with pytest.raises(UsageError) as command:
+        unbabble.separate(MISSING, model=MODELS[kind], quiet=True)
+    with pytest.raises(UsageError) as python:
+        unbabble.load(MODELS[kind], "separator", "cpu")
+    assert str(command.value) == str(python.value)
