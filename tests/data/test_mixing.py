@@ -94,7 +94,7 @@ def test_nonsense_is_refused(scene):
     voices, responses = scene
     with pytest.raises(UsageError, match="number of dB"):
         mix(voices, responses, samples=RATE, sample_rate=RATE, snr_db=float("nan"))
-    with pytest.raises(UsageError, match="1 voices"):
+    with pytest.raises(UsageError, match="2 responses and 1 voice, "):
         mix(voices[:1], responses, samples=RATE, sample_rate=RATE)
     with pytest.raises(InputError, match="talker 2 is silent"):
         mix([voices[0], np.zeros(5)], responses, samples=RATE, sample_rate=RATE)
@@ -174,8 +174,8 @@ def test_overlap_says_who_speaks_when(mixtures: MixtureSet):
 @pytest.mark.parametrize(
     ("change", "error", "sentence"),
     [
-        ({"talkers": 4}, InputError, "only 3 speakers have 1.2 s"),
-        ({"seconds": 5.0}, InputError, "only 0 speakers have 5 s"),
+        ({"talkers": 4}, InputError, "of 3 speakers with 1.2 s"),
+        ({"seconds": 5.0}, InputError, "of 0 speakers with 5 s"),
         ({"talkers": 0}, UsageError, "number of talkers"),
         ({"seconds": float("nan")}, UsageError, "duration"),
         ({"overlap": 1.5}, UsageError, "overlap"),

@@ -150,6 +150,7 @@ def test_what_is_infinite_or_undefined_has_no_gradient(metric):
     estimates[1] = references[1]
     references[2, 10:], estimates[2, :10] = 0, 0
     references[3] = 0
+    estimates[4] += 2 * references[4]
     estimates.requires_grad_()
     scores = metric(estimates, references)
     scores.nan_to_num(0, 0, 0).clamp(-30, 30).sum().backward()

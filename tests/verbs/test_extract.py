@@ -299,6 +299,7 @@ def tones(tmp_path, monkeypatch):
     made["extractor"] = create("voicefilter", **method("voicefilter").TINY)
     kinds = {extracting.EMBEDDER: KINDS["embedder"], "extractor": KINDS["extractor"]}
     monkeypatch.setattr(networks, "last_change", lambda name: 0)
+    monkeypatch.setattr(networks, "check_kind", lambda name, *wanted: kinds.get(name, KINDS["separator"]))
     monkeypatch.setattr(
         networks,
         "load",

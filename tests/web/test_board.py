@@ -435,7 +435,7 @@ def test_what_cannot_be_read_is_told_to_who_sent_it(light_site):
     slug = make_set(light_site, administrator, a_set(1))
     key = submit(visitor, slug, {"0000/source1.wav": b"text"}).json()["id"]
     run_jobs(light_site)
-    assert "1 voices" in visitor.get(f"/leaderboard/entries/{key}").text
+    assert "1 voice of 2" in visitor.get(f"/leaderboard/entries/{key}").text
     assert administrator.post(f"/leaderboard/manage/entries/{key}/publish").status_code == 409
 
 

@@ -177,8 +177,8 @@ class MixtureSet:
             raise UsageError("The seed must not be negative.")
         if len(self._speakers) < self.talkers:
             raise InputError(
-                f"Mixtures of {counted(self.talkers, 'talker')} are asked for, but who has {self.turn_seconds:g} s of "
-                f"speech is {counted(len(self._speakers), 'speaker')}."
+                f"Mixtures of {counted(self.talkers, 'talker')} are asked for, of "
+                f"{counted(len(self._speakers), 'speaker')} with {self.turn_seconds:g} s of speech."
             )
 
     @property

@@ -232,7 +232,7 @@ def ready(
         MissingExtraError: ``onnx`` without its extra.
         UsageError: no such model or option, a model of another kind, or a runtime that does not fit.
     """
-    if not is_network(name):
+    if not _lies_elsewhere(name):
         check_kind(name, *wanted)  # which says what it is for
     place, changed = locate(name), last_change(name)
     return copy.copy(

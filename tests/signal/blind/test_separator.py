@@ -261,7 +261,7 @@ def test_a_rate_that_is_none_is_refused(rate):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda x: x[:, :1], "channels"),
+        (lambda x: x[:, :1], "has 1 channel;"),
         (lambda x: x[..., :255], "too short"),
         (lambda x: 0 * x, "silent"),
         (lambda x: x.where(x != x.max(), torch.nan), "finite"),
