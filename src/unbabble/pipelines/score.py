@@ -105,7 +105,10 @@ class BlindScorer:
         self.network = networks.ready(self.name, self.device, "scorer")
 
     def __call__(
-        self, mixture: Samples, estimates: Samples | Sequence[Samples], sample_rate: int | None = None
+        self,
+        mixture: Samples,
+        estimates: Samples | list[Samples] | tuple[Samples, ...],
+        sample_rate: int | None = None,
     ) -> list[VoiceScore]:
         """Score what was separated from ``mixture``.
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from unbabble.base.config import parse_assignments
 from unbabble.base.errors import UsageError
@@ -80,7 +81,7 @@ def export(
     require("onnx")
     check_output(out)
     loaded = load(model, *taken_by("export"), **parse_assignments(set or []))
-    network = loaded.network
+    network: Any = loaded.network
     if streaming:
         steps = with_steps(network, model)
         difference = export_step(steps, out, card=loaded.card, opset=opset, int8=int8)
