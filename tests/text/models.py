@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from unbabble.text.word_scores import SENTENCE_END
+from unbabble.text.ngram import END
 
 
 class Bigrams:
@@ -13,7 +13,7 @@ class Bigrams:
 
     def __init__(self, vocabulary: Sequence[str], seed: int = 0, remembers: bool = True) -> None:
         rng = np.random.default_rng(seed)
-        following = [*vocabulary, SENTENCE_END]
+        following = [*vocabulary, END]
         self.remembers = remembers
         self.table = {
             before: dict(zip(following, np.log(rng.dirichlet(np.ones(len(following)))), strict=True))
@@ -30,7 +30,7 @@ class Bigrams:
     def total(self, words: Sequence[str]) -> float:
         """Of a sentence with its end."""
         state, total = self.start(), 0.0
-        for word in [*words, SENTENCE_END]:
+        for word in [*words, END]:
             log_prob, state = self.score(state, word)
             total += log_prob
         return total

@@ -6,7 +6,7 @@ import pytest
 from tests.text.paths import distributions
 from unbabble.base.errors import InputError
 from unbabble.text import ctc
-from unbabble.text.hypothesis import Hypothesis, Word, place, shares, spell, transcript
+from unbabble.text.hypothesis import Hypothesis, Word, place, ranked, shares, spell, transcript
 
 PIECES = ("▁a", "b", "▁")
 
@@ -66,6 +66,13 @@ def test_the_share_of_a_word_is_the_weight_of_those_that_have_it():
     many = hypotheses(a_b_c=np.log(0.5), a_x_c=np.log(0.3), b_c=np.log(0.2))
     assert shares(many) == pytest.approx((0.8, 0.7, 1.0))
     assert shares(many, scale=0.0) == pytest.approx((2 / 3, 2 / 3, 1.0))
+
+
+def test_the_best_of_a_ranking_has_its_shares():
+    best, other = ranked([(np.log(0.6), (1, 2)), (np.log(0.2), (1, 1))], PIECES)
+    assert (best.words, other.words) == (("ab",), ("a", "a"))
+    assert best.posteriors == pytest.approx((0.75,))
+    assert ranked([(-np.inf, (1,))], PIECES)[0].posteriors == (0.0,)
 
 
 def test_what_is_far_less_probable_has_no_share():

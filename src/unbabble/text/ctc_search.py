@@ -28,7 +28,7 @@ import numpy as np
 from jaxtyping import Float
 
 from unbabble.text import ctc
-from unbabble.text.hypothesis import Hypothesis, spell
+from unbabble.text.hypothesis import Hypothesis, ranked, spell
 from unbabble.text.lexicon import ROOT, Lexicon
 from unbabble.text.tokens import BLANK
 from unbabble.text.word_scores import PieceScores, WordScores
@@ -234,10 +234,7 @@ def prefix_beam(
 
     scores = {place: total + end(place) for place, total in paths.total.items()}
     found = [(scores[place], tokens_of(place)) for place in nlargest(best, scores, key=scores.__getitem__)]
-    names = [spell(tokens, inventory) if inventory else ((), ()) for _, tokens in found]
-    return [
-        Hypothesis(tokens, *name, score=score) for (score, tokens), name in zip(found, names, strict=True)
-    ]
+    return ranked(found, inventory)
 
 
 def lexicon_beam(

@@ -1,7 +1,7 @@
 """What a search returns: rows of tokens, the words that they spell, and where these are in the recording."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from itertools import accumulate
 
@@ -35,6 +35,18 @@ class Hypothesis:
     def text(self) -> str:
         """The words."""
         return " ".join(self.words)
+
+
+def ranked(found: Sequence[tuple[float, tuple[int, ...]]], inventory: Sequence[str] = ()) -> list[Hypothesis]:
+    """Hypotheses from scores and rows of tokens, the best first; the words of the first have their ``shares``.
+
+    Args:
+        found: of one search.
+        inventory: pieces; empty where tokens spell no words.
+    """
+    spelled = [spell(tokens, inventory) if inventory else ((), ()) for _, tokens in found]
+    each = [Hypothesis(row, *words, score=score) for (score, row), words in zip(found, spelled, strict=True)]
+    return [replace(each[0], posteriors=shares(each)), *each[1:]]
 
 
 @dataclass(frozen=True)
@@ -154,7 +166,8 @@ def shares(hypotheses: Sequence[Hypothesis], scale: float = 1.0) -> tuple[float,
     (1.0, 0.5)
     """
     scores = scale * np.array([each.score for each in hypotheses])
-    weights = np.exp(scores - np.logaddexp.reduce(scores))
+    whole = np.logaddexp.reduce(scores)
+    weights = np.exp(scores - whole) if whole > -np.inf else np.zeros(len(scores))
     best = hypotheses[0].words
     result = np.zeros(len(best))
     for weight, other in zip(weights, hypotheses, strict=True):

@@ -32,7 +32,7 @@ from torch import Tensor
 
 from unbabble.base.errors import UsageError
 from unbabble.text import ctc
-from unbabble.text.hypothesis import Hypothesis, spell
+from unbabble.text.hypothesis import Hypothesis, ranked
 from unbabble.text.tokens import BLANK
 from unbabble.text.word_scores import PieceScores, Spelled
 
@@ -194,10 +194,7 @@ def joint_beam(
         longest = 500 if log_probs is None else len(log_probs)
     search = _Beam(scorers, words, token_bonus, beam, pre_beam, margin, threshold, longest)
     found = search.run()
-    spelled = [spell(tokens, inventory) if inventory else ((), ()) for _, tokens in found]
-    return [
-        Hypothesis(tokens, *each, score=score) for (score, tokens), each in zip(found, spelled, strict=True)
-    ]
+    return ranked(found, inventory)
 
 
 @dataclass(frozen=True)

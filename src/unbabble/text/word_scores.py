@@ -11,10 +11,8 @@ from typing import NamedTuple, Protocol
 
 from unbabble.text.hotwords import Hotwords
 from unbabble.text.lexicon import ROOT, Lexicon
+from unbabble.text.ngram import END
 from unbabble.text.tokens import WORD_START
-
-SENTENCE_END = "</s>"
-"""What a language model takes for the end."""
 
 
 class LanguageModel(Protocol):
@@ -25,7 +23,7 @@ class LanguageModel(Protocol):
         ...
 
     def score(self, state: Hashable, word: str) -> tuple[float, Hashable]:
-        """Natural log-probability of a word, ``SENTENCE_END`` for none, and the state after it."""
+        """Natural log-probability of a word, ``END`` for the end of the sentence, and the state after it."""
         ...
 
 
@@ -85,7 +83,7 @@ class WordScores:
         """What the end of the hypothesis adds."""
         history, phrase, _ = state  # pyright: ignore[reportGeneralTypeIssues]
         added = self._hotwords.end(phrase) if self._hotwords else 0.0
-        return added + (self._weight * self._model.score(history, SENTENCE_END)[0] if self._model else 0.0)
+        return added + (self._weight * self._model.score(history, END)[0] if self._model else 0.0)
 
 
 class Spelled(NamedTuple):
