@@ -40,7 +40,9 @@ def run(
         lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
         peak = max([peak, *(1024 * int(each.split()[1]) for each in lines if each.startswith("VmHWM"))])
         time.sleep(0.1)
-    said = process.stderr.read() if process.stderr else ""
+    assert process.stderr
+    with process.stderr:
+        said = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)
     wall = time.perf_counter() - began
     process.returncode = os.waitstatus_to_exitcode(status)

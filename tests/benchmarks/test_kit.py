@@ -6,10 +6,13 @@ from types import ModuleType
 from typing import Literal
 
 import pytest
+import torch
 
 from benchmarks.kit import claim as kit
 from benchmarks.kit.claim import Claim, load
+from benchmarks.kit.process import run
 from benchmarks.kit.rows import Rows
+from benchmarks.kit.scenes import by_window
 from benchmarks.kit.table import figure, grid, page
 from benchmarks.kit.timing import by_turns
 
@@ -124,6 +127,21 @@ def test_calls_are_by_turns_and_the_first_round_warms_up():
     assert by_turns(calls, 2) == {"a": [3, 5], "b": [4, 6]}
     assert order == ["a", "b"] * 3
     assert by_turns(calls, 1, warm_up=False) == {"a": [7], "b": [8]}
+
+
+def test_a_voice_that_changes_its_file_costs_where_files_keep_their_talker():
+    straight, crossed = torch.tensor([[9.0, 0.0], [0.0, 7.0]]), torch.tensor([[0.0, 7.0], [9.0, 0.0]])
+    before = torch.tensor([[1.0, 1.0], [1.0, 2.0]])
+    gains = by_window(torch.stack([straight, crossed]), before, straight)
+    assert gains == {"fixed": [7.0, -1.5], "free": [7.0, 6.5]}
+
+
+def test_a_command_is_timed_and_its_failure_said():
+    used = run([sys.executable, "-c", "sum(range(10_000))"], watched=True)
+    assert used["wall_s"] > 0
+    assert used["peak_bytes"] > 0
+    with pytest.raises(RuntimeError, match="no such thing"):
+        run([sys.executable, "-c", "raise SystemExit('no such thing')"])
 
 
 def test_cells_are_filled_from_rows():
