@@ -108,6 +108,17 @@ def test_models_say_what_such_a_file_is(call, tmp_path, capsys):
         unbabble.load("my.safetensors", "separator")
 
 
+def test_a_folder_is_its_texts(call, tmp_path):
+    (tmp_path / "texts").mkdir()
+    for name in ("prose.txt", "lines.txt"):
+        (tmp_path / name).rename(tmp_path / "texts" / name)
+    assert call("texts --out all.safetensors --singletons --size 1 --quiet") == (0, "")
+    assert load_ngrams(str(tmp_path / "all.safetensors")).number("colour") < 13
+    card = weights.read_card(tmp_path / "all.safetensors")
+    assert card.command == "unbabble language-model texts --out all.safetensors --size 1.0 --singletons"
+    assert card.data == "texts"
+
+
 def test_from_python(call, tmp_path):
     built = unbabble.language_model("prose.txt", out="my.safetensors", quiet=True)
     assert built.words == 13

@@ -13,6 +13,8 @@ from unbabble.pipelines.choose import DEFAULT_SINGLE
 from unbabble.pipelines.count import COUNTER
 from unbabble.signal.metrics import si_sdr
 from unbabble.signal.permutation import align
+from unbabble.text import language_models
+from unbabble.text.ngram import fit
 
 PACKAGED = weights.packaged()
 SEPARATORS, COUNTERS = (
@@ -32,7 +34,7 @@ def test_a_packaged_network_says_what_it_is(name, capsys):
     assert card.summary
     assert card.data
     assert card.licence == "CC BY 4.0", "nothing here is trained on recordings for non-commercial use"
-    assert card.command.startswith("unbabble train configs/")
+    assert card.command.startswith(("unbabble train configs/", "unbabble language-model "))
     assert card.limits
     assert cli.run(["models", "info", name]) == 0
     score, *_ = next(iter(card.scores.values())).values()
@@ -96,3 +98,18 @@ def test_auto_on_one_microphone_needs_no_network_at_all(tmp_path, monkeypatch):
 def test_every_packaged_network_has_a_method():
     methods = registry.cards()
     assert all(name.partition(".")[0] in methods for name in PACKAGED)
+
+
+def test_the_packaged_language_model_knows_english():
+    model = language_models.find()
+    likely, unlikely = (fit(model, [text.split()]) for text in (
+        "it was a bright cold day in april and the clocks were striking", "day a bright it the was striking and were",
+    ))  # fmt: skip
+    assert likely.perplexity < unlikely.perplexity / 3
+    assert likely.unknown == 0
+    assert model.pronunciations["through"] == [("TH", "R", "UW")]
+    assert all(model.pronunciations[word] for word in model.words if word in model)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        total = np.exp(model.distribution(model.state(rng.integers(1, 3000, 2)))).sum()
+        assert 0.9 < total < 1.1, "eight bits cost that little"

@@ -2,9 +2,9 @@
 
 import re
 import shlex
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -78,7 +78,7 @@ def language_model(
     that is given several times counts so many times. A single file in the format of ARPA is converted.
 
     Args:
-        texts: Text files, in UTF-8.
+        texts: Text files, in UTF-8, or folders of .txt files.
         out: File to write: .safetensors, or .arpa (or .arpa.gz) for other programs.
         order: Words of the longest n-grams, 1 to 4.
         words: The most frequent so many are known.
@@ -103,7 +103,8 @@ def language_model(
     from unbabble.text import arpa, packed_ngram
     from unbabble.text.ngram import NgramModel, fit
 
-    out, paths = Path(out), [Path(each) for each in several(texts)]
+    out, given = Path(out), [Path(each) for each in several(texts)]
+    paths = [path for each in given for path in (sorted(each.glob("*.txt")) if each.is_dir() else [each])]
     converts = len(paths) == 1 and paths[0].name.endswith(arpa.SUFFIXES)
     _check(out, paths, words, size, overwrite)
     judged = None if held_out is None else list(read_texts([Path(held_out)], language))
@@ -122,9 +123,19 @@ def language_model(
         card = WeightsCard(
             "kneser_ney",
             summary=f"Which of {len(model.words) - 1:,} words are likely, by the {model.order - 1} words before.",
-            data=data or ", ".join(dict.fromkeys(path.name for path in paths)),
+            data=data or ", ".join(dict.fromkeys(path.name for path in given)),
             licence=licence,
-            command=shlex.join(["unbabble", *sys.argv[1:]]),
+            command=_command(
+                given,
+                out=out,
+                order=order,
+                words=words,
+                size=size,
+                dictionary=dictionary,
+                held_out=held_out,
+                language=language,
+                singletons=singletons,
+            ),
             limits=LIMITS,
         )
         packed_ngram.save(out, model, card)
@@ -210,6 +221,15 @@ def read_texts(paths: Sequence[Path], language: str) -> Iterator[list[str]]:
             raise InputError(f"Cannot read '{path}': {error.strerror or error}.") from None
         except UnicodeDecodeError:
             raise InputError(f"'{path}' is no text in UTF-8.") from None
+
+
+def _command(texts: Sequence[Path], **options: object) -> str:
+    """What makes the same model again: options that differ from their defaults."""
+    typed = ["unbabble", "language-model", *map(str, texts)]
+    for name, value in options.items():
+        if value != signature(language_model).parameters[name].default:
+            typed += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
+    return shlex.join(typed)
 
 
 def _check(out: Path, paths: Sequence[Path], words: int, size: float | None, overwrite: bool) -> None:
