@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from unbabble.pipelines.open import load
     from unbabble.pipelines.separate import Separation
     from unbabble.verbs.adapt import adapt, forget
+    from unbabble.verbs.assess import assess
     from unbabble.verbs.bench import bench
     from unbabble.verbs.doctor import doctor
     from unbabble.verbs.enhance import enhance
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from unbabble.verbs.simulate import simulate
     from unbabble.verbs.stream import stream
     from unbabble.verbs.train import train
+    from unbabble.verbs.transcribe import transcribe
     from unbabble.web.collected import collected
     from unbabble.web.fill import fill
     from unbabble.web.serve import administrator, serve
@@ -49,6 +51,7 @@ __all__ = [
     "UsageError",
     "adapt",
     "administrator",
+    "assess",
     "bench",
     "collected",
     "doctor",
@@ -69,6 +72,7 @@ __all__ = [
     "simulate",
     "stream",
     "train",
+    "transcribe",
 ]
 
 # Threads that wait for one another sleep. Spinning gains nothing on an idle machine, and takes many times the work on a

@@ -233,12 +233,13 @@ def hushed(quiet: bool) -> Iterator[None]:
 
 
 def print_summary(report: Report, quiet: bool = False) -> None:
-    """Say what became of each input, where to listen, and what failed; ``quiet``: only what failed."""
+    """Say what became of each input, where to listen or read, and what failed; ``quiet``: only what failed."""
     from rich.table import Table
 
     finished = [file for file in report.files if file.outcome != "failed"]
+    texts = any("words" in file.details for file in finished)
     if finished and not quiet:
-        names = ["recording", "outcome", "model", "voices", "time", "x real time"]
+        names = ["recording", "outcome", "model", "words" if texts else "voices", "time", "x real time"]
         scored = any("scores" in file.details for file in finished)
         table = Table(*names, *(["SI-SNR (estimated)"] * scored), box=None, pad_edge=False)
         for file in finished:
@@ -247,7 +248,10 @@ def print_summary(report: Report, quiet: bool = False) -> None:
     print_files(report, quiet)
     listen = [file.outputs[0] for file in finished if file.outputs]
     if listen and not quiet:
-        say(f"Listen: {listen[0]}" + (f" and {len(listen) - 1} more" if len(listen) > 1 else ""))
+        say(
+            f"{'Read' if texts else 'Listen'}: {listen[0]}"
+            + (f" and {len(listen) - 1} more" if len(listen) > 1 else "")
+        )
     failed = len(report.files) - len(finished)
     if failed and len(report.files) > 1:
         stderr().print(f"{failed} of {len(report.files)} failed.", style="red")
@@ -271,7 +275,8 @@ def _row(file: FileReport) -> tuple[str, ...]:
     factor = file.real_time_factor
     speed = f"{1 / factor:.1f}" if file.outcome == "done" and factor else ""
     seconds = f"{file.seconds:.1f} s" if file.outcome == "done" else ""
-    return file.input, file.outcome, file.model or "", str(file.details.get("sources", "")), seconds, speed
+    count = file.details.get("words", file.details.get("sources", ""))
+    return file.input, file.outcome, file.model or "", str(count), seconds, speed
 
 
 def _scores(file: FileReport) -> str:

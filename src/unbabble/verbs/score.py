@@ -137,7 +137,7 @@ def score(
         mixture: The recording that was separated; improvement (SI-SDRi) is counted from it.
         references: The true voices: files, or a folder.
         estimates: The separated voices, in any order: files, or a folder.
-        transcripts: What was recognised: files or folders, as whisper writes them, or tables
+        transcripts: What was recognised: files or folders, as `unbabble transcribe` and whisper write them, or tables
             (.csv, .tsv: file, text, speaker; .stm, .ctm, .trn, LibriSpeech's). The references are of the same kinds.
         metrics: What to score; all but snr if not given, as far as their libraries are installed.
         by: Of transcripts, also show each speaker, or each value of these columns of the references; if not given, each

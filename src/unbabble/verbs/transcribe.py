@@ -1,0 +1,219 @@
+"""``unbabble transcribe``: what is said in each recording, as text and captions."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from unbabble.base.config import parse_assignments
+from unbabble.base.errors import InputError, UsageError
+from unbabble.base.excerpt import Part
+from unbabble.base.files import as_utf8, atomic
+from unbabble.base.inputs import result_name
+from unbabble.base.report import FileReport, Report
+from unbabble.jobs.progress import report_progress
+from unbabble.text.captions import FORMATS, CaptionFormat, written
+from unbabble.text.normalise import words as normalised
+from unbabble.verbs.frame import Batch, Task, deciding_files, once
+from unbabble.verbs.options import (
+    MORE,
+    AnyPath,
+    Assignments,
+    Device,
+    Duration,
+    Jobs,
+    Out,
+    Overwrite,
+    SoundStream,
+    Start,
+    as_path,
+    refuse_idle,
+)
+
+PROMPTED_LETTERS = 5
+"""Shorter words of a prompt are likely without it."""
+UNSURE = 0.5
+"""A word that is less sure is counted as such."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What one run does to every recording; its fields are the config stored beside each result."""
+
+    model: str
+    formats: tuple[CaptionFormat, ...]
+    words: bool
+    words_per_caption: int | None
+    separate: bool
+    language_model: str
+    hotwords: tuple[str, ...]
+    part: Part
+    """What is read of each recording."""
+    device: str
+    options: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    """Those that decide, and their SHA-256."""
+
+
+def transcribe(
+    *inputs: str | Path,
+    out: Out = Path("texts"),
+    model: str = "auto",
+    format: Literal["txt", "srt", "vtt", "tsv", "json", "all"] = "all",
+    words: bool = False,
+    words_per_caption: Annotated[int | None, MORE] = None,
+    separate: bool = False,
+    language_model: str = "auto",
+    hotwords: AnyPath | None = None,
+    prompt: str = "",
+    set: Assignments = None,
+    start: Start = 0.0,
+    duration: Duration = None,
+    stream: SoundStream = None,
+    device: Device = "auto",
+    jobs: Jobs = 1,
+    overwrite: Overwrite = False,
+    report: AnyPath | None = None,
+    quiet: bool = False,
+) -> Report:
+    """Write down what is said: OUT/<recording>/<recording>.txt, .srt, .vtt, .tsv and .json, as whisper calls them.
+
+    Where nobody speaks nothing is written. What an earlier run has done is skipped.
+
+    Args:
+        inputs: Recordings: files, folders, patterns, manifests (.txt, .jsonl), or - for standard input.
+        out: Folder for the results.
+        model: What recognises: a name that `unbabble models` lists, weights (a .safetensors file or a folder, as
+            `unbabble train` makes them), or auto for the best that is installed.
+        format: txt, captions as srt or vtt, a table as tsv, json, or all of them.
+        words: In json, also write the time and the confidence of each word.
+        words_per_caption: At most so many words in a caption; as many as fit two lines if not given.
+        separate: Separate the talkers first, and say who speaks: speaker1 is the loudest.
+        language_model: What is likely to be said: auto for the packaged one, where there is one; none; or a file that
+            `unbabble language-model` wrote, or one in ARPA's format.
+        hotwords: A text file of names and phrases that are likely, one a line.
+        prompt: What is talked about, in a few words: its longer words are likely, too.
+        set: Any option of the model (`unbabble models info NAME`), as name=value; repeat for more.
+        start: Seconds to leave out at the beginning of each recording.
+        duration: Seconds to read of each recording from there on; all that follows if not given.
+        stream: Which sound stream of a video, from 1; the first if not given.
+        device: auto, cpu, cuda ...
+        jobs: Recordings to work on at the same time.
+        overwrite: Do again what an earlier run has done.
+        report: Write what happened to each recording to this file, as JSON.
+        quiet: Say nothing but what failed.
+
+    Returns:
+        What happened to each recording.
+
+    Raises:
+        UsageError: a request that makes no sense; no recording was touched.
+        OutputError: the folder cannot be written to.
+    """
+    from unbabble.base.weights import packaged
+    from unbabble.pipelines.recognize import AUTO, NONE, load_recognizer, recognizer_name
+    from unbabble.text.language_models import METHOD
+
+    out = Path(out)
+    report = as_path(report)
+    if words_per_caption is not None and words_per_caption < 1:
+        raise UsageError("A caption has at least one word.")
+    formats = FORMATS if format == "all" else (format,)
+    if format not in (*FORMATS, "all"):
+        raise UsageError(f"There is no format '{format}': choose from {', '.join((*FORMATS, 'all'))}.")
+    refuse_idle("is for json", words=words and "json" not in formats)
+    refuse_idle(
+        "is for srt and vtt", words_per_caption=bool(words_per_caption) and not {"srt", "vtt"} & {*formats}
+    )
+    batch = Batch(jobs, report, quiet, out, overwrite)
+    options = parse_assignments(set or [])
+    name = recognizer_name(model)
+    if language_model == AUTO and not any(each.partition(".")[0] == METHOD for each in packaged()):
+        language_model = NONE
+    likely = _phrases(as_path(hotwords), prompt)
+    load_recognizer(name, device, language_model, likely, **options)  # says what is wrong, before any work
+    files = deciding_files([name], options | {"language_model": language_model}, packaged())
+    part = Part(start, duration, stream)
+    settings = Settings(
+        name,
+        formats,
+        words,
+        words_per_caption,
+        separate,
+        language_model,
+        likely,
+        part,
+        device,
+        options,
+        files,
+    )
+    return batch.through("transcribe", "Transcribing", inputs, settings, transcribe_one)
+
+
+def _phrases(hotwords: Path | None, prompt: str) -> tuple[str, ...]:
+    """Of a file each line, and of a prompt each longer word.
+
+    Raises:
+        InputError: the file cannot be read, or is empty.
+    """
+    lines: list[str] = []
+    if hotwords is not None:
+        try:
+            text = hotwords.read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"Hotwords cannot be read from '{hotwords}': it is no text file.") from error
+        lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+        if not lines:
+            raise InputError(f"'{hotwords}' names no hotwords.")
+    lines += [word for word in normalised(prompt) if len(word) >= PROMPTED_LETTERS]
+    return tuple(dict.fromkeys(lines))
+
+
+def transcribe_one(task: Task, settings: Settings, overwrite: bool) -> FileReport:
+    """Resolve, run, write for one recording.
+
+    Raises:
+        UnbabbleError: it cannot be done, in one sentence.
+    """
+    from unbabble.pipelines import choose
+    from unbabble.pipelines.recognize import load_recognizer
+    from unbabble.pipelines.recording import Recording
+    from unbabble.pipelines.transcribe import transcribe, transcribe_separated
+
+    def make(folder: Path, result: FileReport) -> None:
+        recognizer = load_recognizer(
+            settings.model, settings.device, settings.language_model, settings.hotwords, **settings.options
+        )
+        recording = Recording.open(settings.part.of(task.path))
+        if settings.separate:
+            separator = choose.load(choose.AUTO, settings.device)
+            made = transcribe_separated(recognizer, recording, separator, report_progress)
+        else:
+            made = transcribe(recognizer, recording, progress=report_progress)
+        language = getattr(recognizer, "language", None)
+        for format in settings.formats:
+            path = folder / f"{result_name(task.path)}.{format}"
+            content = written(
+                made.words,
+                format,
+                language=language,
+                word_times=settings.words,
+                words_per_caption=settings.words_per_caption,
+            )
+            with atomic(path) as temporary:
+                temporary.write_bytes(as_utf8(content))
+            result.outputs.append(str(path))
+        scores = [word.score for word in made.words if word.score is not None]
+        result.model, result.audio_seconds, result.warnings = (
+            settings.model,
+            made.audio_seconds,
+            made.warnings,
+        )
+        result.details = {
+            "words": len(made.words),
+            "left_out": made.left_out,
+            "speech_seconds": made.speech_seconds,
+            "confidence": sum(scores) / len(scores) if scores else None,
+            "unsure": sum(score < UNSURE for score in scores) / len(scores) if scores else None,
+        }
+
+    return once("transcribe", task, settings, overwrite, make)
