@@ -128,8 +128,7 @@ def score_words(
     report = WordReport("score", config=config)
     work = partial(_score_task, phones=phones, alignments=alignments or phones)
     frame.run(report, work, tasks, "Scoring")
-    _print(report, alignments, frame.quiet)
-    frame.conclude(report)
+    frame.conclude(report, partial(_print, report, alignments, frame.quiet))
     return report
 
 

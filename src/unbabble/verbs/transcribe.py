@@ -26,6 +26,7 @@ from unbabble.verbs.options import (
     SoundStream,
     Start,
     as_path,
+    check_choice,
     refuse_idle,
 )
 
@@ -117,9 +118,8 @@ def transcribe(
     report = as_path(report)
     if words_per_caption is not None and words_per_caption < 1:
         raise UsageError("A caption has at least one word.")
+    check_choice("--format", format, *FORMATS, "all")
     formats = FORMATS if format == "all" else (format,)
-    if format not in (*FORMATS, "all"):
-        raise UsageError(f"There is no format '{format}': choose from {', '.join((*FORMATS, 'all'))}.")
     refuse_idle("is for json", words=words and "json" not in formats)
     refuse_idle(
         "is for srt and vtt", words_per_caption=bool(words_per_caption) and not {"srt", "vtt"} & {*formats}
