@@ -1,7 +1,9 @@
 """Networks by name: files, folders and the Hub, and what is wrong with those that cannot be used."""
 
 import json
+import os
 import shutil
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +13,7 @@ import pytest
 import torch
 from huggingface_hub import errors
 
+import unbabble
 from unbabble.base import weights
 from unbabble.base.errors import InputError, OutputError, UsageError
 from unbabble.networks import hub
@@ -284,3 +287,18 @@ def test_weights_of_other_toolkits_become_safetensors(tmp_path):
         networks.ready(str(theirs), CPU, iterations=3)
     with pytest.raises(InputError, match=r"no file '.*missing\.bin'"):
         networks.ready(str(theirs / "missing.bin"), CPU)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are text there")
+def test_names_that_are_no_utf8(tmp_path, monkeypatch):
+    """Models are pushed to folders of such names, loaded from them, exported from and to them."""
+    monkeypatch.chdir(tmp_path)
+    name = os.fsdecode(b"m\xffdel")
+    unbabble.push("gru.2x32", name, quiet=True)
+    assert same(networks.load(name).network, networks.load("gru.2x32").network)
+    assert unbabble.load(name, "enhancer", "cpu").name == name
+    assert unbabble.pull(name, out=f"{name}2", quiet=True).sha256
+    exported = unbabble.export(name, out=f"{name}.onnx", streaming=True, quiet=True)
+    assert exported.difference < 1e-4
+    exported.save("exported.json")
+    assert json.loads(Path("exported.json").read_text())["path"] == f"{name}.onnx"

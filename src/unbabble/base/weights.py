@@ -109,11 +109,11 @@ def read_tensors(path: str | os.PathLike[str]) -> "dict[str, Tensor]":
     """
     import torch
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors.torch import load
 
     read_header(path)
     try:
-        tensors = load_file(path)
+        tensors = load(Path(path).read_bytes())  # not by its name, which need not be UTF-8
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"'{Path(path).name}' is damaged: {error}.") from None
     return {

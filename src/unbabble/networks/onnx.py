@@ -136,7 +136,11 @@ def open_session(path: str | Path, *, threads: int) -> Any:
     options.log_severity_level = 3  # errors
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        content = Path(path).read_bytes()  # not by its name, which need not be UTF-8
+    except OSError as error:
+        raise InputError(f"Cannot read '{path}': {error.strerror}.") from None
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its own kinds, which share no base
         reason = str(error).splitlines()[0].split(" : ")[-1].rstrip(".")
         raise InputError(f"ONNX Runtime cannot read '{Path(path).name}': {reason}.") from error
