@@ -83,14 +83,17 @@ def assess(
         part = Part(start, duration, stream)
         work = partial(assess_one, model=name, device=device, dictionary=dictionary, part=part)
         frame.run(result, work, tasks, "Assessing")
+    frame.conclude(result, partial(_print, result, quiet))
+    return result
+
+
+def _print(report: Report, quiet: bool) -> None:
     if not quiet:
-        for file in result.files:
+        for file in report.files:
             if file.outcome == "done":
                 show(phone_table(file.input, file.details))
                 say(_summary(file.details))
-    print_files(result, quiet)
-    frame.conclude(result)
-    return result
+    print_files(report, quiet)
 
 
 def assess_one(task: Task, model: str, device: str, dictionary: Path | None, part: Part) -> FileReport:
