@@ -7,7 +7,7 @@
 Weights of the search were chosen on LibriSpeech's dev speakers (``benchmarks/recognition/weights.py``).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -30,6 +30,7 @@ from unbabble.text.lexicon import Lexicon
 from unbabble.text.ngram import NgramModel
 from unbabble.text.normalise import words
 from unbabble.text.pronounce import Pronouncer
+from unbabble.text.tokens import WORD_START
 from unbabble.text.word_scores import PieceScores, WordScores
 
 AUTO, NONE, KIND = "auto", "none", "recognizer"
@@ -87,6 +88,8 @@ class Recognizer:
         hotwords: phrases that are likely.
         language_weight: of the language model's log-probabilities; None for what was chosen on dev.
         word_bonus: for each word, in nats; None for what was chosen on dev.
+        prior_share: power of the phones' prior that their posteriors are divided by.
+        by_phones: search by phones where the network writes them and a language model knows how words are spoken.
         beam: hypotheses that are kept.
 
     Raises:
@@ -101,12 +104,14 @@ class Recognizer:
         *,
         language_weight: float | None = None,
         word_bonus: float | None = None,
+        prior_share: float = PRIOR_SHARE,
+        by_phones: bool = True,
         beam: int = BEAM,
     ) -> None:
         self.network, self.sample_rate = network, network.sample_rate
-        self.model, self.pruning = language_model, Pruning(beam=beam)
+        self.model, self.pruning, self.prior_share = language_model, Pruning(beam=beam), prior_share
         phrases = tuple(" ".join(words(phrase)) for phrase in hotwords)
-        self.by_phones = "phones" in network.targets and language_model is not None
+        self.by_phones = by_phones and "phones" in network.targets and language_model is not None
         weight = LANGUAGE_WEIGHT if self.by_phones else PIECES_LANGUAGE_WEIGHT
         bonus = WORD_BONUS if self.by_phones else PIECES_WORD_BONUS
         self.scores = WordScores(
@@ -116,21 +121,35 @@ class Recognizer:
             Hotwords(phrases) if phrases else None,
         )
         self.searches = bool(language_model or phrases)
-        self.lexicon = self._lexicon(phrases) if self.by_phones else None
+        self.lexicon = self._spoken(language_model, phrases) if language_model and self.by_phones else None
+        self.pieces = None if self.lexicon else self._written(language_model, phrases)
 
-    def _lexicon(self, phrases: Sequence[str]) -> Lexicon:
+    def _ahead(self, model: NgramModel) -> Callable[[str], float]:
+        """What a word scores by itself, for searches to look ahead."""
+        root, alone = model.state([]), self.scores.alone
+        return lambda word: alone(word, model.score(root, word)[0])
+
+    def _written(self, model: NgramModel | None, phrases: Sequence[str]) -> PieceScores:
+        """Pieces of words; an unfinished one has the price of the best word that it may become."""
+        inventory = self.network.tokens.inventory
+        if model is None:
+            return PieceScores(self.scores, inventory)
+        letters = sorted({letter for piece in inventory for letter in piece.removeprefix(WORD_START)})
+        here = set(letters)
+        spelled = {word: [tuple(word)] for word in model.words if here.issuperset(word)}
+        spelled |= {
+            word: [tuple(word)] for phrase in phrases for word in phrase.split() if here.issuperset(word)
+        }
+        return PieceScores(self.scores, inventory, Lexicon(spelled, letters, self._ahead(model)), letters)
+
+    def _spoken(self, model: NgramModel, phrases: Sequence[str]) -> Lexicon:
         """Of all words that the language model knows how to speak, and of the hotwords."""
-        model = self.model
-        assert model is not None
         spoken = dict(model.pronunciations)
         pronouncer = Pronouncer({word: list(rows) for word, rows in spoken.items()})
         spoken |= {
             word: pronouncer.of(word) for phrase in phrases for word in phrase.split() if word not in spoken
         }
-        root = model.state([])
-        alone = self.scores.alone
-        inventory = self.network.targets["phones"].inventory
-        return Lexicon(spoken, inventory, lambda word: alone(word, model.score(root, word)[0]))
+        return Lexicon(spoken, self.network.targets["phones"].inventory, self._ahead(model))
 
     @torch.no_grad()
     def __call__(
@@ -154,9 +173,10 @@ class Recognizer:
         written = self.network.posteriors(waveform, lengths)
         if not all(written):
             return self.network(waveform, lengths)
-        return [self._written(each) for each in written]
+        return [self.of(each) for each in written]
 
-    def _written(self, said: dict[str, Posteriors]) -> Transcript:
+    def of(self, said: dict[str, Posteriors]) -> Transcript:
+        """Words of what CTC says of a recording, as ``NeuralRecognizer.posteriors`` gives it."""
         heard = said["phones" if self.lexicon else "text"]
         best = self._best(heard)
         if not best.words:
@@ -170,11 +190,9 @@ class Recognizer:
                 self.lexicon,
                 self.scores,
                 log_prior=heard.log_prior,
-                prior_share=PRIOR_SHARE,
+                prior_share=self.prior_share,
                 pruning=self.pruning,
                 best=1,
             )[0]
-        pieces = PieceScores(self.scores, heard.tokens.inventory)
-        return prefix_beam(
-            heard.log_probs, heard.tokens.inventory, words=pieces, pruning=self.pruning, best=1
-        )[0]
+        tokens = heard.tokens.inventory
+        return prefix_beam(heard.log_probs, tokens, words=self.pieces, pruning=self.pruning, best=1)[0]

@@ -1,0 +1,1 @@
+"""What was said: words, phones, and what language models and searches are worth."""
