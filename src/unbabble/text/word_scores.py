@@ -7,7 +7,7 @@ words, and nothing else.
 """
 
 from collections.abc import Hashable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from unbabble.text.hotwords import Hotwords
 from unbabble.text.lexicon import ROOT, Lexicon
@@ -16,13 +16,13 @@ from unbabble.text.tokens import WORD_START
 
 
 class LanguageModel(Protocol):
-    """How probable words are after one another. States that compare equal go on alike."""
+    """How probable words are after one another. States are hashable, and those that compare equal go on alike."""
 
-    def start(self) -> Hashable:
+    def start(self) -> Any:
         """The state at the beginning of a sentence."""
         ...
 
-    def score(self, state: Hashable, word: str) -> tuple[float, Hashable]:
+    def score(self, state: Any, word: str) -> tuple[float, Any]:
         """Natural log-probability of a word, ``END`` for the end of the sentence, and the state after it."""
         ...
 
