@@ -235,6 +235,9 @@ def test_damaged_files_are_refused(model, tmp_path):
             weights.save(path, damaged, card)
             with pytest.raises(InputError, match="damaged"):
                 packed_ngram.load(path)
+    weights.save(path, tensors, WeightsCard("gru"))
+    with pytest.raises(InputError, match="no language model of words: it holds weights of 'gru'"):
+        packed_ngram.load(path)
     bomb = torch.frombuffer(bytearray(packed_ngram._squeezed(bytes(10_000_000)).tobytes()), dtype=torch.uint8)
     weights.save(path, tensors | {"followers.2": bomb}, card)
     with pytest.raises(InputError, match="damaged"):

@@ -7,8 +7,7 @@ import pytest
 import unbabble
 from unbabble import cli
 from unbabble.base import weights
-from unbabble.networks.language import load_ngrams
-from unbabble.text import arpa
+from unbabble.text import arpa, language_models
 
 PROSE = """
 Mr. Darcy looked at the colour of the sea;
@@ -22,6 +21,7 @@ DICTIONARY = "the DH AH\nthe(2) DH IY\nsea S IY\nlooked L UH K T\ncolor K AH L E
 @pytest.fixture
 def call(tmp_path, monkeypatch, capsys):
     """Run a command line where there are texts and a dictionary: exit code, stderr."""
+    language_models.find.cache_clear()
     monkeypatch.chdir(tmp_path)
     (tmp_path / "prose.txt").write_text(PROSE, encoding="utf-8")
     (tmp_path / "lines.txt").write_text("THE SEA IS GREY\nTHE COLOUR IS GREY\n", encoding="utf-8")
@@ -42,7 +42,7 @@ def test_prose_and_lines_become_a_model(call, tmp_path):
     assert text.startswith("my.safetensors: 13 words, ")
     assert "; perplexity " in text
     assert text.endswith("0.0% of the words unknown\n")
-    model = load_ngrams(str(tmp_path / "my.safetensors"))
+    model = language_models.find(str(tmp_path / "my.safetensors"))
     assert model.words[0] == "the"
     assert {"mister", "colour", "grey"} < set(model.words)
     assert model.pronunciations["the"] == [("DH", "AH"), ("DH", "IY")]
@@ -59,11 +59,13 @@ def test_prose_and_lines_become_a_model(call, tmp_path):
 def test_arpa_and_back(call, tmp_path):
     assert call("prose.txt --out my.arpa --order 2 --words 3 --quiet") == (0, "")
     assert call("my.arpa --out my.safetensors --dictionary small.dict")[0] == 0
-    written, packed = arpa.read(tmp_path / "my.arpa"), load_ngrams(str(tmp_path / "my.safetensors"))
+    written, packed = arpa.read(tmp_path / "my.arpa"), language_models.find(str(tmp_path / "my.safetensors"))
     assert (written.order, len(written.words)) == (2, 4)
     assert packed.words == written.words
     assert packed.log_probs == pytest.approx(written.log_probs, abs=0.01)
-    assert load_ngrams(str(tmp_path / "my.arpa")).pronunciations.keys() == packed.pronunciations.keys()
+    assert (
+        language_models.find(str(tmp_path / "my.arpa")).pronunciations.keys() == packed.pronunciations.keys()
+    )
 
 
 def test_a_size_is_kept_and_used(call, tmp_path):
@@ -86,9 +88,9 @@ def test_a_size_is_kept_and_used(call, tmp_path):
 def test_words_of_another_script_are_unknown_to_english(call, tmp_path):
     (tmp_path / "mixed.txt").write_text("the sea море\nморе the sea", encoding="utf-8")
     assert call("mixed.txt --out en.safetensors --quiet")[0] == 0
-    assert load_ngrams(str(tmp_path / "en.safetensors")).words == ("sea", "the", "<unk>")
+    assert language_models.find(str(tmp_path / "en.safetensors")).words == ("sea", "the", "<unk>")
     assert call("mixed.txt --out ru.safetensors --language ru --quiet")[0] == 0
-    model = load_ngrams(str(tmp_path / "ru.safetensors"))
+    model = language_models.find(str(tmp_path / "ru.safetensors"))
     assert "море" in model
     assert not model.pronunciations
 
@@ -113,7 +115,7 @@ def test_a_folder_is_its_texts(call, tmp_path):
     for name in ("prose.txt", "lines.txt"):
         (tmp_path / name).rename(tmp_path / "texts" / name)
     assert call("texts --out all.safetensors --singletons --size 1 --quiet") == (0, "")
-    assert load_ngrams(str(tmp_path / "all.safetensors")).number("colour") < 13
+    assert language_models.find(str(tmp_path / "all.safetensors")).number("colour") < 13
     card = weights.read_card(tmp_path / "all.safetensors")
     assert card.command == "unbabble language-model texts --out all.safetensors --size 1.0 --singletons"
     assert card.data == "texts"

@@ -133,7 +133,7 @@ class Phones:
     def __init__(self, dictionary: Path | Literal["packaged"] | None) -> None:
         self.pronouncer = None
         if dictionary == PACKAGED:
-            spoken = language_models.find().pronunciations
+            spoken = language_models.dictionary()
             self.pronouncer = Pronouncer({word: list(rows) for word, rows in spoken.items()})
         elif dictionary is not None:
             self.pronouncer = Pronouncer(read_dictionary(dictionary))

@@ -159,7 +159,7 @@ def load_assessor(name: str, device: str = "auto", dictionary: Path | None = Non
     weighted = networks.load(name, KIND)
     if "phones" not in weighted.network.targets:
         raise UsageError(f"Model '{name}' knows no phones: assess by one that does.")
-    spoken = language_models.find().pronunciations if dictionary is None else read_dictionary(dictionary)
+    spoken = language_models.dictionary() if dictionary is None else read_dictionary(dictionary)
     return Assessor(
         name,
         weighted.network.to(choose_device(device)),

@@ -1,30 +1,77 @@
-"""Language models of words by name: packaged ones, and files."""
+"""Language models of words by name: packaged ones, and files; and how their words are spoken."""
 
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
-from unbabble.base.errors import InputError
+from unbabble.base.errors import InputError, UsageError
 from unbabble.base.weights import SUFFIX, packaged
 from unbabble.text import arpa, packed_ngram
-from unbabble.text.ngram import NgramModel
+from unbabble.text.ngram import UNKNOWN, NgramModel
+from unbabble.text.packed_ngram import METHOD
+from unbabble.text.pronounce import Pronouncer, Pronunciation
 
-AUTO, METHOD = "auto", "kneser_ney"
+AUTO = "auto"
 
 
 @lru_cache(maxsize=2)
 def find(name: str = AUTO) -> NgramModel:
-    """The language model called ``name``.
+    """The language model called ``name``, with pronunciations of its words.
 
     Args:
-        name: of a packaged one, a file of ours (.safetensors) or in ARPA's format, or ``auto`` for the packaged one.
+        name: of a packaged one, a file of ours (.safetensors) or in the format of ARPA (.arpa, .arpa.gz), whose words
+            are spoken as English; ``auto`` for the packaged one.
 
     Raises:
-        InputError: it is missing or damaged; none is installed for ``auto``.
+        InputError: it is missing, damaged, or no n-gram model; none is installed for ``auto``.
+        UsageError: no such model.
     """
-    if name == AUTO:
-        here = [each for each in packaged() if each.partition(".")[0] == METHOD]
-        if not here:
+    if name.endswith(arpa.SUFFIXES):
+        model = arpa.read(Path(name).expanduser())
+        return NgramModel(model.words, model.levels(), spoken(pronouncer(), model.words))
+    return packed_ngram.load(_place(name))
+
+
+@lru_cache(maxsize=1)
+def dictionary() -> dict[str, list[Pronunciation]]:
+    """How the words of the packaged model are spoken.
+
+    Raises:
+        InputError: none is installed.
+    """
+    return packed_ngram.load_pronunciations(_place(AUTO))
+
+
+def pronouncer() -> Pronouncer:
+    """By the packaged model's dictionary, where one is installed, and by rules."""
+    return Pronouncer(dictionary() if _installed() else {})
+
+
+def spoken(speaks: Pronouncer, words: Iterable[str]) -> dict[str, list[Pronunciation]]:
+    """Pronunciations of words; those that are not written in letters of English are left out."""
+    ways = {}
+    for word in words:
+        if word != UNKNOWN:
+            try:
+                ways[word] = speaks.of(word)
+            except InputError:
+                continue
+    return ways
+
+
+def _installed() -> list[str]:
+    return [name for name in packaged() if name.partition(".")[0] == METHOD]
+
+
+def _place(name: str) -> Path:
+    """The file of a model of ours."""
+    if name in (AUTO, METHOD):
+        if not _installed():
             raise InputError("No language model is installed: make one with `unbabble language-model`.")
-        name = here[0]
-    place = packaged().get(name, Path(name).expanduser())
-    return packed_ngram.load(place) if place.suffix == SUFFIX else arpa.read(place)
+        name = _installed()[0]
+    if name not in packaged() and not name.endswith(SUFFIX):
+        raise UsageError(
+            f"There is no language model '{name}': name one of {', '.join(_installed()) or 'your own'}, or a file that "
+            f"ends in {SUFFIX} or {arpa.SUFFIXES[0]}."
+        )
+    return packaged().get(name, Path(name).expanduser())

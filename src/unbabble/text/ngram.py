@@ -134,8 +134,8 @@ class NgramModel:
     ) -> Int[np.ndarray, " some"]:
         """The node of each word after its history, or after the longest end of it that has that word."""
         histories, wanted = histories.astype(np.int64), words.astype(np.int64)
-        found = np.zeros(len(words), np.int64)
-        missing = np.arange(len(words))
+        found = wanted + 1  # of the empty history
+        missing = histories.nonzero()[0]
         while len(missing):
             key = histories[missing] * (len(self.words) + 1) + wanted[missing]
             place = np.minimum(np.searchsorted(keys, key), len(keys) - 1)
@@ -143,6 +143,7 @@ class NgramModel:
             found[missing[hit]] = place[hit]
             missing = missing[~hit]
             histories[missing] = self.shorter[histories[missing]]
+            missing = missing[histories[missing] > 0]
         return found
 
     @property

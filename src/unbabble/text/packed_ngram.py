@@ -8,15 +8,15 @@ significant first. Words stand in the order of their numbers, with the phones th
 
 import lzma
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
-from torch import Tensor
 
 from unbabble.base import weights
 from unbabble.base.errors import InputError
@@ -24,6 +24,8 @@ from unbabble.base.weights import WeightsCard
 from unbabble.text.ngram import Level, NgramModel, Pronunciations
 from unbabble.text.phones import PHONES
 
+METHOD = "kneser_ney"
+"""What the card says that it is."""
 VALUES = 256
 ROUNDS, COARSE, BINS = 30, 1 << 8, 1 << 14
 """In which the values are fitted, and bins of the histograms that they begin with and are fitted to."""
@@ -53,13 +55,33 @@ def load(path: str | os.PathLike[str]) -> NgramModel:
     """Read a model.
 
     Raises:
-        InputError: it cannot be read, or is damaged.
+        InputError: it cannot be read, is damaged, or is something else.
     """
-    options, tensors = weights.read_card(path).options, weights.read_tensors(path)
+    with _reading(path) as (card, packed):
+        return _unpacked(packed, [int(each) for each in card.options["ngrams"]])
+
+
+def load_pronunciations(path: str | os.PathLike[str]) -> dict[str, list[tuple[str, ...]]]:
+    """How the words of a model are spoken, without the rest of it.
+
+    Raises:
+        InputError: as ``load``.
+    """
+    with _reading(path) as (_, packed):
+        return _pronunciations(packed)
+
+
+@contextmanager
+def _reading(path: str | os.PathLike[str]) -> Iterator[tuple[WeightsCard, dict[str, np.ndarray]]]:
+    """The card and the tensors of a model; whatever is wrong with them becomes a sentence."""
+    name, card = Path(path).name, weights.read_card(path)
+    if card.method != METHOD:
+        raise InputError(f"'{name}' is no language model of words: it holds weights of '{card.method}'.")
+    packed = {name: tensor.numpy() for name, tensor in weights.read_tensors(path).items()}
     try:
-        return _unpacked(tensors, [int(each) for each in options["ngrams"]])
+        yield card, packed
     except (KeyError, ValueError, TypeError, IndexError, lzma.LZMAError):
-        raise InputError(f"The language model '{Path(path).name}' is damaged.") from None
+        raise InputError(f"The language model '{name}' is damaged.") from None
 
 
 def pack(model: NgramModel) -> dict[str, UInt8[np.ndarray, " byte"]]:
@@ -89,9 +111,7 @@ def megabytes(model: NgramModel) -> tuple[float, float]:
     return (words + CARD_BYTES) / 1e6, sum(sizes.values()) / 1e6
 
 
-def _unpacked(tensors: dict[str, Tensor], counts: list[int]) -> NgramModel:
-    packed = {name: tensor.numpy() for name, tensor in tensors.items()}
-    words = _opened(packed["words"], LONGEST_WORDS_BYTES).decode().split("\n")
+def _unpacked(packed: dict[str, np.ndarray], counts: list[int]) -> NgramModel:
     parents, spoken = np.zeros(counts[0], np.int64), np.arange(counts[0])
     levels: list[Level] = []
     for order, size in enumerate(counts, 1):
@@ -105,8 +125,11 @@ def _unpacked(tensors: dict[str, Tensor], counts: list[int]) -> NgramModel:
             back_offs[given] = _values(packed, f"back_offs.{order}", int(given.sum()))
             parents = np.repeat(np.arange(size), followers)
             spoken = _summed(_numbers(packed[f"gaps.{order + 1}"], counts[order]), followers)
-    pronunciations = _pronunciations(packed, words) if {"ways", "phones"} & set(packed) else {}
-    return NgramModel(words, levels, pronunciations)
+    return NgramModel(_words(packed), levels, _pronunciations(packed))
+
+
+def _words(packed: dict[str, np.ndarray]) -> list[str]:
+    return _opened(packed["words"], LONGEST_WORDS_BYTES).decode().split("\n")
 
 
 def _summed(
@@ -187,7 +210,10 @@ def _pack_pronunciations(
     }
 
 
-def _pronunciations(packed: dict[str, Any], words: list[str]) -> dict[str, list[tuple[str, ...]]]:
+def _pronunciations(packed: dict[str, np.ndarray]) -> dict[str, list[tuple[str, ...]]]:
+    if not {"ways", "phones"} & set(packed):
+        return {}
+    words = _words(packed)
     ways = _numbers(packed["ways"], len(words)).tolist()
     rows = _opened(packed["phones"], LONGEST_WORDS_BYTES).split(b"\0")
     spelled = iter(tuple(PHONES[number - 1] for number in row) for row in rows)

@@ -99,8 +99,8 @@ def language_model(
         UsageError: numbers that make no sense, or a file of another kind.
     """
     from unbabble.base.weights import WeightsCard
-    from unbabble.networks.language import spoken
     from unbabble.text import arpa, packed_ngram
+    from unbabble.text.language_models import spoken
     from unbabble.text.ngram import NgramModel, fit
 
     out, given = Path(out), [Path(each) for each in several(texts)]
@@ -121,7 +121,7 @@ def language_model(
         arpa.write(out, model)
     else:
         card = WeightsCard(
-            "kneser_ney",
+            packed_ngram.METHOD,
             summary=f"Which of {len(model.words) - 1:,} words are likely, by the {model.order - 1} words before.",
             data=data or ", ".join(dict.fromkeys(path.name for path in given)),
             licence=licence,
@@ -252,10 +252,10 @@ def _check(out: Path, paths: Sequence[Path], words: int, size: float | None, ove
 
 def _pronouncer(dictionary: AnyPath | None, language: str) -> "Pronouncer | None":
     """How words are spoken: by a dictionary, else as the packaged model has them; of English alone."""
-    from unbabble.networks.language import dictionary as packaged_dictionary
+    from unbabble.text import language_models
     from unbabble.text.pronounce import Pronouncer, read_dictionary
 
     if language != ENGLISH:
         refuse_idle("is for English.", dictionary=dictionary is not None)
         return None
-    return Pronouncer(read_dictionary(dictionary) if dictionary else packaged_dictionary())
+    return Pronouncer(read_dictionary(dictionary)) if dictionary else language_models.pronouncer()
