@@ -33,6 +33,8 @@ EXTRAS = {
         Extra("rooms", "A simulated room", ("pyroomacoustics",)),
         Extra("live", "The microphone", ("sounddevice",)),
         Extra("text", "A number in words", ("num2words",)),
+        Extra("hf", "A recogniser in Hugging Face's layout", ("transformers",)),
+        Extra("whisper", "Whisper by CTranslate2", ("ctranslate2", "faster_whisper")),
         Extra("train", "Training", ("accelerate", "matplotlib")),
         Extra("onnx", "ONNX", ("onnx", "onnxruntime", "onnxscript")),
         Extra(

@@ -1,14 +1,18 @@
 """The Hugging Face Hub: names of its repositories, what is fetched from them, what is put into them."""
 
 import re
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from unbabble.base.errors import InputError, OutputError
 
 HUB_PREFIX = "hub:"
 HUB_NAME = re.compile(r"(?:hub:)?(?P<repository>[\w.-]+/[\w.-]+?)(?:@(?P<revision>[\w./-]+))?")
-HUB_FILES = ("*.safetensors", "*.json", "*.md", "*.yaml", "*.yml", "*.ckpt", "*.bin", "*.pth")
+SAFE_FILES = ("*.safetensors", "*.json", "*.txt", "*.md", "*.yaml", "*.yml")
+OTHER_FILES = ("*.ckpt", "*.bin", "*.pth")
+"""Of tensors; fetched where a repository has no safetensors: many have both, of several gigabytes each."""
+TWICE = ("*fp32*",)
+"""Weights that are there in half precision, too."""
 
 
 def looks_like_hub(name: str) -> bool:
@@ -43,7 +47,11 @@ def download(repository: str, revision: str | None = None) -> Path:
 
     at = f"'{repository}'" + (f" at revision '{revision}'" if revision else "")
     try:
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=list(HUB_FILES)))
+        fetch = partial(snapshot_download, repository, revision=revision, ignore_patterns=list(TWICE))
+        folder = Path(fetch(allow_patterns=list(SAFE_FILES)))
+        if any(folder.glob("*.safetensors")):
+            return folder
+        return Path(fetch(allow_patterns=[*SAFE_FILES, *OTHER_FILES]))
     except errors.GatedRepoError:
         reason = "its owners want to be asked first; accept their terms on its page, then `hf auth login`"
     except errors.RepositoryNotFoundError:

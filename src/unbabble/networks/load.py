@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar, overload
+from typing import Any, Generic, Literal, TypeAlias, TypeVar, overload
 
 import torch
 
@@ -16,7 +16,8 @@ from unbabble.base.kinds import Kind, wrong_kind
 from unbabble.base.weights import SUFFIX, WeightsCard, describe_mismatch, packaged, read_card, read_tensors
 from unbabble.networks import hub
 from unbabble.networks.folder import checked_weights, is_ours, weights_in
-from unbabble.networks.foreign import is_foreign, load_foreign, open_foreign
+from unbabble.networks.foreign import is_foreign, kinds_in, load_foreign
+from unbabble.networks.foreign.by_ctranslate2 import by_ctranslate2
 from unbabble.networks.onnx import Runtime, with_runtime
 from unbabble.nn.kinds.counter import NeuralCounter
 from unbabble.nn.kinds.embedder import NeuralEmbedder
@@ -29,6 +30,7 @@ FILE_SUFFIXES = (SUFFIX, ".bin", ".pth", ".pt", ".ckpt")
 KEPT_NETWORKS = 8
 """Networks that stay in memory once they are built: those that ``auto`` needs by turns, what counts and scores for it,
 and one."""
+AnyRuntime: TypeAlias = Runtime | Literal["ctranslate2"]
 N = TypeVar("N", covariant=True)
 
 
@@ -166,8 +168,7 @@ def kinds_of(name: str) -> tuple[Kind, ...]:
         return registry.kinds_of(name)
     place = locate(name)
     if _is_theirs(place):
-        method, options, *_ = open_foreign(place)
-        return registry.find(method)[0].kinds(options)
+        return kinds_in(place)
     card = read_card(weights_in(place) if place.is_dir() else place)
     return _method(card, place).kinds(card.options)
 
@@ -213,10 +214,10 @@ def ready(
 ) -> NeuralCounter: ...
 @overload
 def ready(
-    name: str, device: torch.device, /, *wanted: str, runtime: Runtime = ..., **options: Any
+    name: str, device: torch.device, /, *wanted: str, runtime: AnyRuntime = ..., **options: Any
 ) -> Any: ...
 def ready(
-    name: str, device: torch.device, /, *wanted: str, runtime: Runtime = "torch", **options: Any
+    name: str, device: torch.device, /, *wanted: str, runtime: AnyRuntime = "torch", **options: Any
 ) -> Any:
     """The network called ``name`` on ``device``; built once, and handed out as a light copy that shares its weights.
 
@@ -224,12 +225,12 @@ def ready(
         name: as for ``load``.
         device: where to.
         wanted: as for ``load``.
-        runtime: what computes it, see ``networks.onnx.with_runtime``.
+        runtime: what computes it, see ``networks.onnx.with_runtime``; ``ctranslate2`` for Whisper.
         options: of the constructor, in place of those with which it was trained.
 
     Raises:
         InputError: the weights are missing, damaged, or those of another architecture.
-        MissingExtraError: ``onnx`` without its extra.
+        MissingExtraError: ``onnx`` or ``ctranslate2`` without its extra.
         UsageError: no such model or option, a model of another kind, or a runtime that does not fit.
     """
     if not _lies_elsewhere(name):
@@ -264,8 +265,11 @@ def _kept(
     place: Path,
     changed: int,
     device: torch.device,
-    runtime: Runtime,
+    runtime: AnyRuntime,
     options: str,
 ) -> Network:
-    network = load(name, *wanted, **json.loads(options)).network.to(device).requires_grad_(False)
+    network: Any = load(name, *wanted, **json.loads(options)).network
+    if runtime == "ctranslate2":
+        return by_ctranslate2(network).to(device)
+    network = network.to(device).requires_grad_(False)
     return network if runtime == "torch" else with_runtime(network, runtime)

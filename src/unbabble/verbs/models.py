@@ -47,11 +47,10 @@ def models(
     if action == "info":
         if name is None:
             raise UsageError("Name a model: unbabble models info NAME.")
-        weights = about_weights(name)
-        card, _ = registry.find(weights["method"] if weights else name)
+        card, method, weights = about(name)
         kinds = _kinds(name)
-        _print_card(console, name, card, kinds, about := options(card.name), weights)
-        described = _plain(card) | {"contract": kinds[0].name, "options": about}
+        _print_card(console, name, card, kinds, known := options(method), weights)
+        described = _plain(card) | {"contract": kinds[0].name, "options": known}
         return Listing({name: described | ({"weights": weights} if weights else {})})
     if name is not None:
         raise UsageError(f"To know about one model: unbabble models info {name}.")
@@ -64,12 +63,11 @@ def models(
     return Listing({card.name: _plain(card) for card in cards.values()})
 
 
-def options(name: str) -> dict[str, dict[str, str]]:
+def options(method: type) -> dict[str, dict[str, str]]:
     """The options of a model: type, default and help, from its constructor's signature and docstring.
 
     What has no default, or is no plain value, is given by the program, and is no option.
     """
-    method = registry.method(name)
     help_texts: dict[str, str] = {}
     for cls in reversed(method.__mro__):
         help_texts |= _argument_help(inspect.cleandoc(cls.__doc__ or ""))
@@ -89,29 +87,28 @@ def options(name: str) -> dict[str, dict[str, str]]:
     return described
 
 
-def about_weights(name: str) -> dict[str, Any]:
-    """What weights say of themselves, with their size; nothing for models without any, or a method's name alone.
+def about(name: str) -> tuple[Card, type, dict[str, Any]]:
+    """The card and class of a model, and what its weights say of themselves, with their size, if it has any.
 
     Raises:
         InputError: they cannot be read.
         UsageError: no such model.
     """
     if name in registry.cards() or (name in registry.models() and not registry.find(name)[0].has_weights):
-        return {}
+        return registry.find(name)[0], registry.method(name), {}
     from unbabble.networks.cost import parameter_count
     from unbabble.networks.folder import sha256
     from unbabble.networks.load import load
 
     loaded = load(name)
-    counted = registry.find(loaded.card.method)[0].counted
     size = (
         {"n-grams": loaded.network.ngrams.size}
-        if counted
+        if loaded.network.card.counted
         else {"parameters": parameter_count(loaded.network)}
     )
     if loaded.path is not None:
         size |= {"bytes": loaded.path.stat().st_size, "sha256": sha256(loaded.path)}
-    return loaded.card.to_dict() | size
+    return loaded.network.card, type(loaded.network), loaded.card.to_dict() | size
 
 
 def _argument_help(docstring: str) -> dict[str, str]:
@@ -170,7 +167,8 @@ def _print_card(
     weights: dict[str, Any],
 ) -> None:
     console.print(f"{card.name}: {card.summary}\n")
-    console.print(f"Models:   {', '.join(card.models) or UNTRAINED}")
+    if card.name in registry.cards():
+        console.print(f"Models:   {', '.join(card.models) or UNTRAINED}")
     for kind in kinds:
         console.print(f"Kind:     {kind.name}: it {kind.does}")
         if kind.verb:

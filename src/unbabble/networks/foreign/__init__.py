@@ -3,21 +3,31 @@
 - SpeechBrain's SepFormer: ``encoder.ckpt``, ``masknet.ckpt``, ``decoder.ckpt`` and ``hyperparams.yaml``; REAL-M's
   SI-SNR estimator: ``encoder.ckpt``, ``encoder_out.ckpt`` and ``hyperparams.yaml``.
 - Asteroid's ConvTasNet and DPRNNTasNet: ``pytorch_model.bin``, or a single such file under any name.
+- Hugging Face's wav2vec 2.0, HuBERT, WavLM and Whisper, and CTranslate2's Whisper: recognisers that the libraries which
+  made them compute (``recognizer``).
 
 Files of tensors are read with an unpickler that makes tensors, numbers, text and containers of these, and refuses
 everything else; YAML as plain data, whatever its tags ask for. Nothing in them is ever executed.
 """
 
 import os
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from unbabble.base import registry
 from unbabble.base.config import check_arguments
 from unbabble.base.errors import InputError
+from unbabble.base.kinds import Kind
+from unbabble.base.registry import Card
 from unbabble.base.weights import describe_difference
+from unbabble.networks.foreign import whisper
 from unbabble.networks.foreign.asteroid import FILE, open_asteroid
+from unbabble.networks.foreign.by_ctranslate2 import is_ctranslate2, load_faster_whisper
+from unbabble.networks.foreign.hugging_face import CTC, ctc_card, load_ctc, model_type
 from unbabble.networks.foreign.reading import Foreign
+from unbabble.networks.foreign.recognizer import ForeignRecognizer
 from unbabble.networks.foreign.speechbrain import (
     is_estimator,
     is_speechbrain,
@@ -28,14 +38,20 @@ from unbabble.nn.kinds.network import Network
 
 QUANTILES = "quantiles"
 """Of our scorers' intervals: other toolkits have none."""
-__all__ = ["is_foreign", "load_foreign", "open_foreign"]
+__all__ = ["is_foreign", "kinds_in", "load_foreign", "open_foreign"]
 
 
 def is_foreign(place: str | os.PathLike[str]) -> bool:
     """Whether ``place`` is a folder in one of the layouts, or a file of tensors that is not safetensors."""
     path = Path(place)
     if path.is_dir():
-        return is_speechbrain(path) or is_estimator(path) or (path / FILE).is_file()
+        return (
+            is_speechbrain(path)
+            or is_estimator(path)
+            or (path / FILE).is_file()
+            or is_ctranslate2(path)
+            or model_type(path) is not None
+        )
     return path.is_file() and path.suffix in (".bin", ".pth", ".pt", ".ckpt")
 
 
@@ -44,12 +60,16 @@ def load_foreign(place: str | os.PathLike[str], **options: Any) -> Network:
 
     Args:
         place: a folder or file, see ``is_foreign``.
-        options: of our network, in place of those that its files imply: ``precision="bfloat16"``, ``levels="kept"``.
+        options: of our network, in place of those that its files imply: ``precision="bfloat16"``, ``levels="kept"``;
+            of those that other libraries compute, their own: ``language="de"``.
 
     Raises:
         InputError: damaged, unsafe, or a network that Unbabble does not have, and what differs.
+        MissingExtraError: computed by a library that is not installed.
         UsageError: no such option.
     """
+    if (elsewhere := _computed_elsewhere(Path(place))) is not None:
+        return elsewhere[1](options).eval()
     method, implied, tensors, source = open_foreign(place)
     implied |= check_arguments(registry.method(method), options, f"Model '{place}'")
     network: Network = registry.create(method, **implied)
@@ -60,6 +80,18 @@ def load_foreign(place: str | os.PathLike[str], **options: Any) -> Network:
         raise InputError(problem)
     network.load_state_dict(tensors)
     return network.eval()
+
+
+def kinds_in(place: str | os.PathLike[str]) -> tuple[Kind, ...]:
+    """What the network in ``place`` can do, its own kind first.
+
+    Raises:
+        InputError: damaged, unsafe, or a kind of network that Unbabble does not have.
+    """
+    if (elsewhere := _computed_elsewhere(Path(place))) is not None:
+        return elsewhere[0].kinds({})
+    method, options, *_ = open_foreign(place)
+    return registry.find(method)[0].kinds(options)
 
 
 def open_foreign(place: str | os.PathLike[str]) -> Foreign:
@@ -74,3 +106,28 @@ def open_foreign(place: str | os.PathLike[str]) -> Foreign:
     if path.is_dir() and is_estimator(path):
         return open_estimator(path)
     return open_asteroid(path / FILE if path.is_dir() else path)
+
+
+Loader = Callable[[Mapping[str, Any]], ForeignRecognizer]
+
+
+def _computed_elsewhere(path: Path) -> tuple[Card, Loader] | None:
+    """What a listing shows of the network in ``path``, and what loads it, if the library that made it computes it.
+
+    Raises:
+        InputError: a network of Hugging Face's that is no recogniser.
+    """
+    if not path.is_dir():
+        return None
+    if is_ctranslate2(path):
+        return whisper.CARD, partial(load_faster_whisper, path)
+    kind = model_type(path)
+    if kind == whisper.CARD.name:
+        return whisper.CARD, partial(whisper.load_whisper, path)
+    if kind in CTC:
+        return ctc_card(kind), partial(load_ctc, path, kind)
+    if kind is not None:
+        raise InputError(
+            f"Folder '{path}' holds a '{kind}': of Hugging Face's networks, Unbabble uses {', '.join(CTC)} and whisper."
+        )
+    return None
