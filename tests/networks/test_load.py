@@ -140,8 +140,10 @@ def test_a_folder_of_weights_alone_will_do(folder):
 def test_from_the_hub(tmp_path, folder, monkeypatch):
     asked = []
 
-    def snapshot_download(repository, revision=None, **options):
+    def snapshot_download(repository, revision=None, *, allow_patterns, **options):
         asked.append((repository, revision))
+        assert "*.safetensors" in allow_patterns
+        assert "*.bin" not in allow_patterns  # the same once more
         return shutil.copytree(folder, tmp_path / f"cache{len(asked)}")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
@@ -302,3 +304,15 @@ def test_names_that_are_no_utf8(tmp_path, monkeypatch):
     assert exported.difference < 1e-4
     exported.save("exported.json")
     assert json.loads(Path("exported.json").read_text())["path"] == f"{name}.onnx"
+
+
+def test_a_repository_without_safetensors_is_fetched_whole(tmp_path, monkeypatch):
+    asked = []
+
+    def snapshot_download(repository, revision=None, *, allow_patterns, **options):
+        asked.append("*.bin" in allow_patterns)
+        return tmp_path
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    assert hub.download("some/older-network") == tmp_path
+    assert asked == [False, True]

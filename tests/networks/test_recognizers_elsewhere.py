@@ -16,6 +16,7 @@ from unbabble.networks.foreign import by_ctranslate2, hugging_face, is_foreign, 
 from unbabble.networks.foreign.by_ctranslate2 import joined
 from unbabble.networks.onnx import quiet
 from unbabble.verbs.models import models
+from unbabble.verbs.push import push
 
 CPU = torch.device("cpu")
 LETTERS = ["<pad>", "<s>", "</s>", "<unk>", "|", *"ETAOINSHRDLU'"]
@@ -207,6 +208,13 @@ def test_such_a_network_is_not_trained_here(transformers, tmp_path):
         networks.load(str(tmp_path), language="en")
     with pytest.raises(UsageError, match="does not separate talkers"):
         networks.load(str(tmp_path), "separator")
+
+
+def test_such_a_network_is_not_pushed(transformers, tmp_path):
+    ctc_folder(transformers, tmp_path / "theirs")
+    with pytest.raises(UsageError, match="share its files as they are"):
+        push(str(tmp_path / "theirs"), str(tmp_path / "ours"))
+    assert not (tmp_path / "ours").exists()
 
 
 # Whisper

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from unbabble.base import registry
 from unbabble.base.errors import UsageError
 from unbabble.base.files import check_output
 from unbabble.base.report import Result
@@ -95,7 +96,7 @@ def network_called(name: str) -> "Weighted[Network]":
 
     Raises:
         InputError: weights that cannot be used.
-        UsageError: no such network, or a model that is none.
+        UsageError: no such network, a model that is none, or a network that another library computes.
     """
     from unbabble.networks.load import load
     from unbabble.nn.kinds.network import Network
@@ -103,4 +104,6 @@ def network_called(name: str) -> "Weighted[Network]":
     loaded = load(name)
     if not isinstance(loaded.network, Network):
         raise UsageError(f"'{name}' is no network: its file can be copied as it is.")
+    if loaded.network.card.name not in registry.cards():
+        raise UsageError(f"Model '{name}' is another library's: share its files as they are.")
     return loaded
