@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from unbabble.base.errors import InputError
+from unbabble.base.errors import InputError, UsageError
+from unbabble.base.registry import create, method
 from unbabble.nn.kinds.recognizer import Posteriors
 from unbabble.pipelines.recognize import Recognizer
 from unbabble.text.ngram import UNKNOWN, Level, NgramModel
 from unbabble.text.phones import PHONES
-from unbabble.text.tokens import Symbols
+from unbabble.text.tokens import Pieces, Symbols
 
 SPOKEN = {"two": [("T", "UW")], "too": [("T", "UW")], "toe": [("T", "OW")], "eat": [("IY", "T")]}
 
@@ -81,3 +82,44 @@ def test_what_is_no_recording_is_refused(samples):
     recognizer = Recognizer(Hears("T"), unigrams(two=0.5))  # pyright: ignore[reportArgumentType]
     with pytest.raises(InputError):
         recognizer(samples)
+
+
+class HearsAndWrites(Hears):
+    """By CTC either of two words, as likely; its decoder writes the second."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+        self.targets = {"text": Pieces(["▁", "a", "b", "▁a", "▁b"])}
+        probs = np.full((6, 6), 0.02)
+        probs[:, 0], probs[2, [4, 5]] = 0.9, 4.0
+        logs = np.log(probs / probs.sum(1, keepdims=True)).astype(np.float32)
+        self.said = Posteriors(logs, self.targets["text"], 0.04, np.zeros(6, np.float32))
+
+    def posteriors(self, waveform, lengths):
+        return [{"text": self.said} for _ in waveform]
+
+    def writers(self, waveform, lengths):
+        return [self for _ in waveform]
+
+    def start(self, batch):
+        return {"written": torch.zeros(batch)}
+
+    def step(self, x, state):
+        logits = torch.zeros(len(x), 6)
+        logits[x == 0, 5] = logits[x != 0, 0] = 5.0
+        return logits.log_softmax(-1), {"written": state["written"] + 1}
+
+
+def test_where_there_is_a_decoder_it_has_its_say():
+    model = unigrams(a=0.3, b=0.3)
+    both = HearsAndWrites()
+    assert Recognizer(both, model)(torch.randn(1, 16000))[0].text == "b"  # pyright: ignore[reportArgumentType]
+    likelier = unigrams(a=0.89, b=1e-9)
+    recognizer = Recognizer(both, likelier, language_weight=1.0)  # pyright: ignore[reportArgumentType]
+    assert recognizer(torch.randn(1, 16000))[0].text == "a"
+
+
+def test_hotwords_that_nobody_listens_to_are_refused():
+    network = create("listen_attend_spell", **method("listen_attend_spell").TINY)
+    with pytest.raises(UsageError, match="Hotwords are for recognisers with CTC"):
+        Recognizer(network, hotwords=["Xyzzy"])

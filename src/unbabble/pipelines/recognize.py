@@ -1,7 +1,8 @@
 """A recogniser with its search: what the network says of a few seconds, and which words those are.
 
     phones -> words of a lexicon, by a language model (``text.ctc_search``)       networks that write phones
-    pieces of words -> words, by a language model where one is named              networks with CTC alone
+    pieces of words -> words, by a language model where one is named              networks with CTC
+    the same, by CTC and attention together (``text.search``)                     networks with both
     the network's own                                                             all others
 
 Weights of the search were chosen on LibriSpeech's dev speakers (``benchmarks/recognition/weights.py``).
@@ -9,13 +10,14 @@ Weights of the search were chosen on LibriSpeech's dev speakers (``benchmarks/re
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
+from itertools import zip_longest
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from unbabble.base.errors import InputError
+from unbabble.base.errors import InputError, UsageError
 from unbabble.base.spans import Transcript
 from unbabble.base.weights import packaged
 from unbabble.networks import load as networks
@@ -30,6 +32,7 @@ from unbabble.text.lexicon import Lexicon
 from unbabble.text.ngram import NgramModel
 from unbabble.text.normalise import words
 from unbabble.text.pronounce import Pronouncer
+from unbabble.text.search import TokenModel, joint_beam
 from unbabble.text.tokens import WORD_START
 from unbabble.text.word_scores import PieceScores, WordScores
 
@@ -37,6 +40,7 @@ AUTO, NONE, KIND = "auto", "none", "recognizer"
 LANGUAGE_WEIGHT, WORD_BONUS, PRIOR_SHARE = 0.8, 0.5, 0.5
 PIECES_LANGUAGE_WEIGHT, PIECES_WORD_BONUS = 0.3, 2.0
 BEAM = 80
+ATTENTION_WEIGHT, JOINT_BEAM = 0.6, 10
 
 
 def recognizer_name(name: str = AUTO) -> str:
@@ -111,6 +115,8 @@ class Recognizer:
         self.network, self.sample_rate = network, network.sample_rate
         self.model, self.pruning, self.prior_share = language_model, Pruning(beam=beam), prior_share
         phrases = tuple(" ".join(words(phrase)) for phrase in hotwords)
+        if phrases and type(network).posteriors is NeuralRecognizer.posteriors:
+            raise UsageError("Hotwords are for recognisers with CTC; this one has none.")
         self.by_phones = by_phones and "phones" in network.targets and language_model is not None
         weight = LANGUAGE_WEIGHT if self.by_phones else PIECES_LANGUAGE_WEIGHT
         bonus = WORD_BONUS if self.by_phones else PIECES_WORD_BONUS
@@ -173,17 +179,23 @@ class Recognizer:
         written = self.network.posteriors(waveform, lengths)
         if not all(written):
             return self.network(waveform, lengths)
-        return [self.of(each) for each in written]
+        writers = [] if self.lexicon else self.network.writers(waveform, lengths)
+        return [self.of(*each) for each in zip_longest(written, writers)]
 
-    def of(self, said: dict[str, Posteriors]) -> Transcript:
-        """Words of what CTC says of a recording, as ``NeuralRecognizer.posteriors`` gives it."""
+    def of(self, said: dict[str, Posteriors], writer: TokenModel | None = None) -> Transcript:
+        """Words of what CTC says of a recording, as ``NeuralRecognizer.posteriors`` gives it.
+
+        Args:
+            said: by target.
+            writer: a decoder that has its say, as ``NeuralRecognizer.writers`` gives it.
+        """
         heard = said["phones" if self.lexicon else "text"]
-        best = self._best(heard)
+        best = self._best(heard, writer)
         if not best.words:
             return Transcript((), best.score)
         return transcript(place(heard.log_probs, best), heard.frame_seconds, best.score)
 
-    def _best(self, heard: Posteriors) -> Hypothesis:
+    def _best(self, heard: Posteriors, writer: TokenModel | None) -> Hypothesis:
         if self.lexicon:
             return lexicon_beam(
                 heard.log_probs,
@@ -195,4 +207,13 @@ class Recognizer:
                 best=1,
             )[0]
         tokens = heard.tokens.inventory
+        if writer is not None:
+            return joint_beam(
+                writer,
+                heard.log_probs,
+                tokens,
+                attention_weight=ATTENTION_WEIGHT,
+                words=self.pieces,
+                beam=JOINT_BEAM,
+            )[0]
         return prefix_beam(heard.log_probs, tokens, words=self.pieces, pruning=self.pruning, best=1)[0]
