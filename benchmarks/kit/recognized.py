@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.kit.scenes import DATA
+from benchmarks.kit.scenes import DATA, RATE
 from unbabble.base.spans import Transcript
 from unbabble.data.transcribed import Spoken, Transcribed
 from unbabble.nn.kinds.recognizer import NeuralRecognizer
@@ -37,7 +37,7 @@ def recognized(
 
     Args:
         recognise: from (1, time) to a transcript.
-        utterances: what is said.
+        utterances: at least one.
         network: is asked for its phones, too.
     """
     errors: dict[str, defaultdict[str, Errors]] = {unit: defaultdict(Errors) for unit in UNITS}
@@ -58,8 +58,7 @@ def recognized(
         for unit, of_all in errors.items()
         if of_all
     }
-    rate = utterances and 16000 / sum(len(each.waveform) for each in utterances)
-    return counts, took * float(rate or 0)
+    return counts, took * RATE / sum(len(each.waveform) for each in utterances)
 
 
 def error_rate(counts: Counts, unit: str) -> Estimate:

@@ -26,6 +26,7 @@ from unbabble.networks import load as networks
 from unbabble.networks.cost import parameter_count
 from unbabble.pipelines.recognize import Recognizer
 from unbabble.text import language_models
+from unbabble.text.ngram import NgramModel
 
 METHODS = (
     "mean_encoder_decoder",
@@ -100,7 +101,7 @@ def scores(weights: Path, language: str, split: str, utterances: int) -> Iterato
     """By search, what was wrong."""
     network = networks.ready(str(weights), torch.device("cpu"), "recognizer")
     said = spoken(split, utterances, "packaged" if "phones" in network.targets else None)
-    searches = {ALONE: None}
+    searches: dict[str, NgramModel | None] = {ALONE: None}
     if language != "none" and all(network.posteriors(torch.zeros(1, 16000), torch.tensor([16000]))):
         searches[WITH_LANGUAGE] = language_models.find(language)
     for search, model in searches.items():

@@ -89,7 +89,8 @@ class HearsAndWrites(Hears):
 
     def __init__(self) -> None:
         super().__init__("")
-        self.targets = {"text": Pieces(["▁", "a", "b", "▁a", "▁b"])}
+        self.tokens = Pieces(["▁", "a", "b", "▁a", "▁b"])
+        self.targets = {"text": self.tokens}
         probs = np.full((6, 6), 0.02)
         probs[:, 0], probs[2, [4, 5]] = 0.9, 4.0
         logs = np.log(probs / probs.sum(1, keepdims=True)).astype(np.float32)
