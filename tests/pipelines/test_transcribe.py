@@ -158,16 +158,21 @@ def test_words_that_are_invented_beside_speech_are_left_out(recognizer):
     assert result.left_out == 2
 
 
-def test_segments_of_which_the_recogniser_is_not_sure_are_left_out(recognizer):
+def test_windows_of_which_the_recogniser_is_not_sure_are_left_out(recognizer):
     class Unsure(Tones):
         def words(self, samples):
-            scores = {"5": 0.9, "6": 0.3, "7": 0.1, "9": 0.2}
+            scores = {"5": 0.9, "6": 0.2, "7": 0.3, "9": 0.2}
             return [Span(w.start, w.end, w.text, score=scores.get(w.text)) for w in super().words(samples)]
 
-    said = [(0.5, 5), (1.0, 6), (3.0, 7), (3.5, 9), (5.0, 4)]
-    result = transcribe(Unsure(), Recording.of(tones(said, 6), RATE))
-    assert result.text == "5 6 4", "as a whole the first is sure enough, and of the last nothing is known"
-    assert result.left_out == 2
+    def text(*said):
+        words = [(0.5 + k, hundreds) for k, hundreds in enumerate(said)]
+        result = transcribe(Unsure(), Recording.of(tones(words, 6), RATE))
+        assert result.left_out == len(said) - len(result.words)
+        return result.text
+
+    assert text(5, 6) == "5 6", "sure enough as a whole"
+    assert text(7, 9, 6) == ""
+    assert text(4, 3) == "4 3", "nobody knows how sure these are"
 
 
 def test_what_is_repeated_without_end_is_cut():
