@@ -68,6 +68,14 @@ touch "$folder/words/complete"
 environment pieces sentencepiece==0.2.1
 touch "$folder/pieces/complete"
 
+# Searches of recognisers: flashlight's compiled one, the CTC prefix scores of SpeechBrain and of ESPnet (202511 is the
+# newest for Python 3.11), both without the packages that these do not need
+environment decoders numpy==2.4.6 torch==2.13.0
+"$folder/decoders/bin/pip" install --quiet flashlight-text==0.0.7 scipy==1.17.1 joblib tqdm packaging sentencepiece \
+    huggingface_hub requests hyperpyyaml "ruamel.yaml<0.19"
+"$folder/decoders/bin/pip" install --quiet --no-deps speechbrain==1.1.2 espnet==202511
+touch "$folder/decoders/complete"
+
 environment authors numpy==1.23.5 scipy==1.10.1 pyroomacoustics==0.6.0
 if [ ! -e "$folder/authors/complete" ]; then
     git clone --quiet "$authors" "$folder/authors/code"
