@@ -62,10 +62,10 @@ def scene(seed: int, index: int, split: str) -> dict[str, tuple[torch.Tensor, to
     return result
 
 
-def score(estimates: torch.Tensor, references: torch.Tensor, heard: torch.Tensor) -> dict[str, list[float]]:
+def score(estimates: torch.Tensor, references: torch.Tensor, mixture: torch.Tensor) -> dict[str, list[float]]:
     """SI-SDR improvement in dB, mean of talkers, in each window, by either way to pair them."""
     length = round(WINDOW_SECONDS * RATE)
-    cut = [each.unfold(-1, length, length).unbind(-2) for each in (estimates, references, heard[None])]
+    cut = [each.unfold(-1, length, length).unbind(-2) for each in (estimates, references, mixture[None])]
     windows = zip(*cut, strict=True)
     tables, before = zip(*((si_sdr_matrix(e, r), si_sdr_matrix(m, r)[0]) for e, r, m in windows), strict=True)
     return by_window(torch.stack(tables), torch.stack(before), si_sdr_matrix(estimates, references))

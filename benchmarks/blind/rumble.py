@@ -56,11 +56,11 @@ def measure(count: int = 6, seed: int = 0) -> Iterator[dict]:
     rng = np.random.default_rng(seed)
     for item in load_mixtures(2, 2, count, seed, seconds=SECONDS):
         for case in CASES:
-            heard = disturbed(item.mixture, case, rng)
-            tried = {LIVE: (LIVE, heard)}
+            mixture = disturbed(item.mixture, case, rng)
+            tried = {LIVE: (LIVE, mixture)}
             for name in METHODS:
-                tried[name] = name, heard
-                tried[f"{name}, removed first"] = name, without_rumble(heard, RATE)[0]
+                tried[name] = name, mixture
+                tried[f"{name}, removed first"] = name, without_rumble(mixture, RATE)[0]
             for label, (name, samples) in tried.items():
                 voices = create(name, sources=2)(samples[None], sample_rate=RATE)[0]
                 result[label][case].append(quality(voices, item.images))

@@ -39,8 +39,8 @@ def made(
     seed: int = SEED,
 ) -> Iterator[Scene]:
     options = {"seconds": SECONDS, "overlap": (0.7, 1.0), "microphones": microphones}
-    for heard, sources in items(drawn(split, talkers, *shares, **options), count, seed):
-        yield label, heard, sources
+    for mixture, sources in items(drawn(split, talkers, *shares, **options), count, seed):
+        yield label, mixture, sources
 
 
 def improvement(voices: Tensor, sources: Tensor, mixture: Tensor) -> float:
@@ -57,9 +57,9 @@ def improvement(voices: Tensor, sources: Tensor, mixture: Tensor) -> float:
 
 def tried(auto: choose.AutoModel, scene: Scene) -> tuple[list[choose.Candidate], list[float]]:
     """The candidates that there are for a recording, and what each gains."""
-    _, heard, sources = scene
-    separations, candidates = auto.tried(Recording.of(heard, RATE), everything=True)
-    gains = [improvement(separation.sources, sources, heard[0]) for separation in separations]
+    _, mixture, sources = scene
+    separations, candidates = auto.tried(Recording.of(mixture, RATE), everything=True)
+    gains = [improvement(separation.sources, sources, mixture[0]) for separation in separations]
     return candidates[: len(gains)], gains
 
 

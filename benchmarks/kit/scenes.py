@@ -103,11 +103,11 @@ def said(utterances: Sequence[corpora.Utterance], samples: int, rng: np.random.G
 
 
 def improvement(
-    estimates: torch.Tensor, references: torch.Tensor, heard: torch.Tensor, zero_mean: bool = False
+    estimates: torch.Tensor, references: torch.Tensor, mixture: torch.Tensor, zero_mean: bool = False
 ) -> float:
-    """Mean SI-SDR over the talkers less that of what one microphone ``heard`` (time,), best assignment, in dB."""
+    """Mean SI-SDR over the talkers less that of one microphone's ``mixture`` (time,), best assignment, in dB."""
     after = si_sdr_matrix(estimates.double(), references.double(), zero_mean)
-    before = si_sdr_matrix(heard[None].double(), references.double(), zero_mean)[0]
+    before = si_sdr_matrix(mixture[None].double(), references.double(), zero_mean)[0]
     return float((after[best_permutation(after), torch.arange(len(references))] - before).mean())
 
 
@@ -157,7 +157,7 @@ def drawn(
 
 
 def items(mixing: DynamicMixing, count: int, seed: int = 0) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """The first so many: what is heard (microphone, time), and the voices in it (talker, time)."""
+    """The first so many: mixtures (microphone, time), and the voices in it (talker, time)."""
     mixtures = DynamicMixtures(mixing, seed)
     for index in range(count):
         item = mixtures[index]

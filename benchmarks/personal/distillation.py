@@ -53,9 +53,9 @@ def trivial(person: Person, name: str) -> dict[str, list[float]]:
     """SI-SDR of the noisy recordings, or by how much the ideal ratio mask, which knows the truth, improves it."""
     result = []
     for snr_db in SNRS_DB:
-        heard_true = list(people.pieces(person.tested(snr_db), person.test))
-        before = [float(si_sdr(heard, true)) for heard, true in heard_true]
-        after = [float(si_sdr(people.ideal(heard[0], true[0])[None], true)) for heard, true in heard_true]
+        pairs = list(people.pieces(person.tested(snr_db), person.test))
+        before = [float(si_sdr(mixture, true)) for mixture, true in pairs]
+        after = [float(si_sdr(people.ideal(mixture[0], true[0])[None], true)) for mixture, true in pairs]
         result.append(float(np.mean(before if name == NOISY else np.subtract(after, before))))
     return {"db": result}
 

@@ -41,13 +41,15 @@ RNNoise, 2.87 GTCRN, 3.16 DeepFilterNet3; so ranks compare, not levels."""
 QUICK = {"each": 1, "models": ["gru.2x64"], "peers": []}
 
 
-def by_peers(heard: list[torch.Tensor], names: Sequence[str]) -> dict[str, tuple[list[torch.Tensor], float]]:
+def by_peers(
+    recordings: list[torch.Tensor], names: Sequence[str]
+) -> dict[str, tuple[list[torch.Tensor], float]]:
     """What other people's enhancers make of recordings, and their real-time factors."""
     if not names or not others.present(["enhancers"]):
         return {}
-    noisy = {"noisy": LEVEL * torch.stack(heard).numpy()}
+    noisy = {"noisy": LEVEL * torch.stack(recordings).numpy()}
     result = others.run("enhancers", "run_enhancers.py", noisy, names, lambda path: dict(np.load(path)))
-    factors = {name: float(result[f"{name}_seconds"]) / len(heard) / SECONDS for name in names}
+    factors = {name: float(result[f"{name}_seconds"]) / len(recordings) / SECONDS for name in names}
     return {name: (list(torch.from_numpy(result[name]).float()), factors[name]) for name in names}
 
 

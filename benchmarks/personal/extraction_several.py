@@ -36,14 +36,14 @@ def enrollments(each: int) -> Iterator[tuple[int, torch.Tensor]]:
             yield talkers, torch.from_numpy(scenes[number].mixture).float()
     rng = np.random.default_rng(SEED - 1)
     for seconds, snr_db, _ in product((4.0, 10.0), (10.0, 20.0), range(each)):
-        heard = place.draw(rng, 2, len(MICROPHONES), RATE)
+        places = place.draw(rng, 2, len(MICROPHONES), RATE)
         utterance = read(speech("dev")[rng.integers(len(speech("dev")))].path).samples[0]
         sound = read(noise[rng.integers(len(noise))].path)
         sounds = utterance.numpy(), resample(sound.samples[0], sound.sample_rate, RATE).numpy()
         samples = round(seconds * RATE)
         voice, disturbance = (
             np.stack([fftconvolve(np.resize(sound, samples), path)[:samples] for path in paths])
-            for sound, paths in zip(sounds, heard.responses, strict=True)
+            for sound, paths in zip(sounds, places.responses, strict=True)
         )
         gain = np.sqrt(np.mean(voice**2) / np.mean(disturbance**2) * 10 ** (-snr_db / 10))
         yield 1, torch.from_numpy(voice + gain * disturbance).float()

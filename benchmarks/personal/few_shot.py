@@ -35,23 +35,23 @@ ALONE = "fine_tuning"
 QUICK = {"split": "dev", "speakers": 1, "ways": ["distillation", ALONE], "clean": [0.0, 3.0], "steps": 5}
 QUICK |= {"rows": None}
 Heard = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""From what is heard, and what is true, (1, time) each, to what comes out."""
+"""From a mixture and the true voice, (1, time) each, to what comes out."""
 
 
 @torch.no_grad()
 def measured(person: Person, snr_db: float, call: Heard) -> dict[str, float]:
     """Means over the pieces of the test."""
     result: list[tuple[float, float, float]] = []
-    for heard, true in people.pieces(person.tested(snr_db), person.test):
-        estimate = call(heard, true)
-        gain = float(si_sdr(estimate, true) - si_sdr(heard, true))
+    for mixture, true in people.pieces(person.tested(snr_db), person.test):
+        estimate = call(mixture, true)
+        gain = float(si_sdr(estimate, true) - si_sdr(mixture, true))
         result.append((gain, float(pesq(estimate, true, RATE)), float(estoi(estimate, true, RATE))))
     return dict(zip(METRICS, np.nanmean(result, 0).tolist(), strict=True))
 
 
 def by(network) -> Heard:
     """A network at its usual level."""
-    return lambda heard, true: network.estimate(heard / heard.square().mean().sqrt())[:, 0]
+    return lambda mixture, true: network.estimate(mixture / mixture.square().mean().sqrt())[:, 0]
 
 
 def learnt(person: Person, snr_db: float, seconds: float, **options) -> dict[str, float]:
@@ -73,8 +73,8 @@ def add(
     """What is not there yet of a person; ``jobs`` are ways and seconds."""
     about = person.about | {"snr_db": snr_db}
     trivial = {
-        NOISY: lambda heard, true: heard,
-        IDEAL: lambda heard, true: people.ideal(heard[0], true[0])[None],
+        NOISY: lambda mixture, true: mixture,
+        IDEAL: lambda mixture, true: people.ideal(mixture[0], true[0])[None],
     }
     for name, call in trivial.items():
         rows.add(about | {"student": name}, lambda call=call: measured(person, snr_db, call))

@@ -96,8 +96,8 @@ def measure(models: Sequence[str] = tuple(DEFAULTS), utterances: int = 30) -> di
     table: dict[str, dict] = {}
     columns = ["noisy", *(f"{name}, {label}" for name in models for label in STRENGTHS)]
     for column, condition in product(columns, CONDITIONS):
-        heard = [texts[f"{number} {condition} {column}"] for number in range(len(said))]
-        read = [errors(each.text, text) for each, text in zip(said, heard, strict=True)]
+        hypotheses = [texts[f"{number} {condition} {column}"] for number in range(len(said))]
+        read = [errors(each.text, text) for each, text in zip(said, hypotheses, strict=True)]
         worse = [gain < -LEAST_LOSS_DB for gain in gains.get((column, condition), [0.0])]
         table.setdefault(column, {})[condition] = {"wer": rate(read), "worse": float(np.mean(worse))}
     return {"table": table, "utterances": len(said), "words": sum(len(each.text.split()) for each in said)}

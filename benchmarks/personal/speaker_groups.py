@@ -34,8 +34,8 @@ def embedded(network: NeuralEmbedder, split: str, noisy: bool) -> dict[str, np.n
     mixtures, result = DynamicMixtures(mixing, SEED), {}
     for name in map(str, mixtures.names):
         rng = np.random.default_rng([SEED, int(name) if name.isdigit() else 0])
-        heard = [mixtures.drawn(rng, [name]).item.mixture for _ in range(UTTERANCES)]
-        vector = network(torch.from_numpy(np.stack(heard))).mean(0)
+        utterances = [mixtures.drawn(rng, [name]).item.mixture for _ in range(UTTERANCES)]
+        vector = network(torch.from_numpy(np.stack(utterances))).mean(0)
         result[name] = (vector / vector.norm()).numpy()
     return result
 

@@ -1,4 +1,4 @@
-"""How well do the packaged embedders tell people apart whom they never heard?
+"""How well do the packaged embedders tell people apart who were not in training?
 
 Utterances of 4 s of every test speaker, clean, and in test noises and rooms; all pairs within a condition, and clean
 against noisy. Equal error rate in per cent: where as many pairs of one person are refused as pairs of two are accepted.
@@ -43,9 +43,9 @@ def utterances(rate: int, each: int, split: str, noisy: bool) -> torch.Tensor:
 
 def errors(network: NeuralEmbedder, each: int, split: str) -> dict[str, float]:
     """Equal error rates by condition, per cent."""
-    heard = [utterances(network.sample_rate, each, split, noisy) for noisy in (False, True)]
-    clean, noisy = (network(sounds.flatten(0, 1)) for sounds in heard)
-    speaker = torch.arange(len(heard[0])).repeat_interleave(each)
+    both = [utterances(network.sample_rate, each, split, noisy) for noisy in (False, True)]
+    clean, noisy = (network(sounds.flatten(0, 1)) for sounds in both)
+    speaker = torch.arange(len(both[0])).repeat_interleave(each)
     same, result = speaker[:, None] == speaker, {}
     above = torch.ones_like(same).triu(1)
     apart = ~torch.eye(len(speaker), dtype=torch.bool)  # the same draw may be the same words

@@ -86,7 +86,7 @@ def picked(rows: list[dict], label: str, name: str | None = None, sets: Sequence
 
 
 def by_separator(rows: list[dict], left_out: Mapping[str, list[str]]) -> dict[str, dict]:
-    """Of each family and condition: by the pool, by an estimator that has not heard it, by that of one separator."""
+    """Of each family and condition: by the pool, by estimators that did not learn from it, by that of one separator."""
     result: dict[str, dict] = {}
     for name in FAMILIES:
         labels = {each: [each] for each in ("pool", "brief", "single")} | {"unheard": left_out.get(name, [])}

@@ -47,11 +47,11 @@ def measure(split: str = "test", each: int = 12, array: int = 4) -> dict:
     auto, rows = chooser(), []
     kinds: dict[str, list[dict]] = defaultdict(list)
     for number, scene in enumerate(scenes(split, each, array)):
-        (label, heard, sources), (candidates, gains) = scene, tried(auto, scene)
-        recording = Recording.of(heard, RATE)
+        (label, mixture, sources), (candidates, gains) = scene, tried(auto, scene)
+        recording = Recording.of(mixture, RATE)
         names = [each.model + (f", {each.sources} sources" if each.sources else "") for each in candidates]
         row = {"gains": dict(zip(names, gains, strict=True)), "best": names[0]}
-        row["rule"] = improvement(auto.by_rule(recording)(recording).sources, sources, heard[0])
+        row["rule"] = improvement(auto.by_rule(recording)(recording).sources, sources, mixture[0])
         rows.append(row)
         kinds[label].append(row)
         if number % 20 == 0:

@@ -16,6 +16,7 @@ from benchmarks.kit.auto import RATE, chooser, made, scenes, tried
 from benchmarks.kit.table import grid, made_by, page
 from unbabble.pipelines import choose
 from unbabble.pipelines import separate as separating
+from unbabble.pipelines.count import windows_of
 from unbabble.pipelines.recording import Recording
 
 SPLIT, DIGITS, BEST = "dev", 3, 10
@@ -34,8 +35,8 @@ def confusion(microphones: int, each: int) -> list[list[float]]:
     model, most = separating.load(choose.ARRAY[0], "cpu"), choose.MOST_TALKERS
     result = np.zeros((most, most))
     for talkers, noisy in product(range(1, most + 1), (0, 1)):
-        for _, heard, _ in made("", SPLIT, talkers, (noisy, 1), microphones, each // 2):
-            result[min(len(model(heard, RATE).sources), most) - 1, talkers - 1] += 1
+        for _, mixture, _ in made("", SPLIT, talkers, (noisy, 1), microphones, each // 2):
+            result[min(len(model(mixture, RATE).sources), most) - 1, talkers - 1] += 1
     return (result / result.sum(0)).tolist()
 
 
@@ -43,11 +44,13 @@ def evidence(each: int, array: int) -> list[dict]:
     """Of each recording: what there was to decide by, and what each candidate would have gained."""
     auto, rows = chooser(), []
     for number, scene in enumerate(scenes(SPLIT, each, array)):
-        (label, heard, _), (candidates, gains) = scene, tried(auto, scene)
+        (label, mixture, _), (candidates, gains) = scene, tried(auto, scene)
         unchanged = next(one for one in candidates if one.model == choose.UNCHANGED)
+        windows = windows_of(Recording.of(mixture, RATE), auto.device)
+        assert windows is not None
         row = {
-            "microphones": len(heard),
-            "heard": auto.heard(Recording.of(heard, RATE)),
+            "microphones": len(mixture),
+            "probabilities": windows.probabilities.mean(0).tolist(),
             "own": unchanged.scores[0].si_snr_db,
         }
         row["counted"] = next((one.sources for one in candidates if one.counts), None)
@@ -61,7 +64,7 @@ def gained(rows: list[dict], caution: float, head_start_db: float, doubt: float,
     """Mean SI-SDRi in dB of what these constants choose."""
     result = []
     for row in rows:
-        shares = choose.talkers(row["heard"], row["counted"], row["microphones"], doubt, tables)
+        shares = choose.talkers(row["probabilities"], row["counted"], row["microphones"], doubt, tables)
         options = (row["own"], shares, caution, head_start_db)
         values = [choose.worth_db(each, *options) for each in row["candidates"]]
         result.append(row["gains"][int(np.argmax(values))])

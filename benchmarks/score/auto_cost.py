@@ -96,12 +96,12 @@ def measure(lengths: Sequence[float] = (12.0, 60.0), rounds: int = 3, each: int 
     auto, gains = chooser(), {"early": [], "all tried": []}
     for talkers in TALKERS:
         for name, shares in CONDITIONS.items():
-            for _, heard, sources in made(name, "test", talkers, shares, 1, each):
-                recording = Recording.of(heard, RATE)
+            for _, mixture, sources in made(name, "test", talkers, shares, 1, each):
+                recording = Recording.of(mixture, RATE)
                 late, _ = all_tried(auto, recording)
                 early = auto(recording).sources
-                gains["early"].append(improvement(early, sources, heard[0]))
-                gains["all tried"].append(improvement(late.sources, sources, heard[0]))
+                gains["early"].append(improvement(early, sources, mixture[0]))
+                gains["all tried"].append(improvement(late.sources, sources, mixture[0]))
         print(talkers, {label: sum(values) / len(values) for label, values in gains.items()}, flush=True)
     lost = [early - late for early, late in zip(*gains.values(), strict=True)]
     figures = {label: bootstrap(values) for label, values in gains.items()} | {"difference": bootstrap(lost)}

@@ -1,4 +1,4 @@
-"""How near is a blind score to the truth, also for separators it never heard?
+"""How near is a blind score to the truth, also for separators that were not in training?
 
 On talkers, rooms and noises nobody trained on. Every estimator learns from ``configs/corpora/separated.yaml``: from a
 *pool* of separators (*brief*: in as few steps as the following), from one separator of it (*single*), or from all but
@@ -48,7 +48,7 @@ def left_out_of(run: str) -> list[str]:
 def trained(
     runs: Path, weights: Mapping[str, str]
 ) -> tuple[dict[str, NeuralScorer | None], dict[str, list[str]]]:
-    """Estimators by name, the trivial baseline first; and of each family, those that have never heard it."""
+    """Estimators by name, the trivial baseline first; and of each family, those that have not learnt from it."""
     given = {path.parent.name: str(path) for path in sorted(runs.glob("*/best.safetensors"))}
     estimators: dict[str, NeuralScorer | None] = {BASELINE: None}
     left_out: dict[str, list[str]] = defaultdict(list)

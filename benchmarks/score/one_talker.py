@@ -45,9 +45,9 @@ def counted(microphones: int, each: int, seed: int) -> Iterator[Scene]:
 
 def outcome(auto: choose.AutoModel, scene: Scene, rate: int) -> tuple[float, int]:
     """What the best candidate gains, and how many voices it has."""
-    _, heard, sources = scene
-    best = auto.tried(choose.Recording.of(Audio(heard, rate)))[0][0]
-    return improvement(best.sources, sources, heard[0]), len(best.sources)
+    _, mixture, sources = scene
+    best = auto.tried(choose.Recording.of(Audio(mixture, rate)))[0][0]
+    return improvement(best.sources, sources, mixture[0]), len(best.sources)
 
 
 def measure(each: int = 8, several: int = 4, split: str = "test", seed: int = 1) -> Iterator[dict]:

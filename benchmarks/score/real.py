@@ -31,7 +31,7 @@ from unbabble.verbs.bench import MIXTURE, default_models
 BLIND = (MIXTURE, "auxiva.iss", "auxiva.ipa", "ilrma.ip")
 QUICK = {"items": 2}
 Recording = tuple[str, Tensor, Tensor | None]
-"""Kind, what is heard (microphone, time), and the voices at the first microphone, where these are known."""
+"""Kind, mixture (microphone, time), and the voices at the first microphone, where these are known."""
 Scored = dict[str, dict[str, list[tuple[float, float]]]]
 """By kind of recording and model: estimated and true score of each (mean over its voices)."""
 
@@ -62,16 +62,16 @@ def collect(
         label: separating.load(name, "cpu", **({} if name == MIXTURE else options))
         for label, name in models.items()
     }
-    for kind, heard, sources in recordings:
+    for kind, mixture, sources in recordings:
         for label, separator in separators.items():
             try:
-                estimates = separator(heard, RATE).sources
+                estimates = separator(mixture, RATE).sources
             except InputError:
                 continue
-            told, true = scorer(heard[0], estimates, RATE), float("nan")
+            told, true = scorer(mixture[0], estimates, RATE), float("nan")
             if sources is not None:
                 made, known = estimates.numpy(), sources.numpy()
-                item = Separated(heard[0].numpy(), made, known[matched(made, known)], known, "")
+                item = Separated(mixture[0].numpy(), made, known[matched(made, known)], known, "")
                 true = float(truth(item).mean())
             result[kind][label].append((float(np.mean([each.si_snr_db for each in told])), true))
     return result

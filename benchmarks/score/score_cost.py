@@ -33,12 +33,12 @@ QUICK = {"lengths": [4.0], "rounds": 1}
 def measure(lengths: Sequence[float] = (4.0, 10.0, 30.0), rounds: int = 5, seed: int = 0) -> dict:
     scorer, rows = BlindScorer(), []
     for length, (name, microphones) in product(lengths, MODELS.items()):
-        heard = torch.from_numpy(load_mixtures(2, 2, 1, seed, seconds=length)[0].mixture).float()
-        separator, recording = separating.load(name, "cpu", sources=2), heard[:microphones]
+        mixture = torch.from_numpy(load_mixtures(2, 2, 1, seed, seconds=length)[0].mixture).float()
+        separator, recording = separating.load(name, "cpu", sources=2), mixture[:microphones]
         voices = separator(recording, RATE).sources
         calls = {
             "separating_s": partial(seconds, separator, recording, RATE),
-            "scoring_s": partial(seconds, scorer, heard[0], voices, RATE),
+            "scoring_s": partial(seconds, scorer, mixture[0], voices, RATE),
         }
         times = {key: median(each) for key, each in by_turns(calls, rounds).items()}
         rows.append({"model": name, "seconds": length} | times)

@@ -114,7 +114,7 @@ def sqlite(folder: Path) -> Iterator[str]:
 
 
 def serve(data: Path, database: str) -> tuple[Process, str]:
-    """The site, without workers; who calls is told by the contributors, as a proxy does."""
+    """The site, without workers; contributors say who calls, as a proxy does."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
