@@ -5,9 +5,12 @@ import pytest
 import torch
 
 from unbabble.base.errors import InputError, UsageError
-from unbabble.base.registry import create, method
+from unbabble.base.registry import Card, create, method
+from unbabble.base.spans import Span, Transcript
+from unbabble.base.weights import WeightsCard, save
+from unbabble.networks.foreign.recognizer import ForeignRecognizer
 from unbabble.nn.kinds.recognizer import Posteriors
-from unbabble.pipelines.recognize import Recognizer
+from unbabble.pipelines.recognize import NONE, Recognizer, load_recognizer
 from unbabble.text.ngram import UNKNOWN, Level, NgramModel
 from unbabble.text.phones import PHONES
 from unbabble.text.tokens import Pieces, Symbols
@@ -124,3 +127,37 @@ def test_hotwords_that_nobody_listens_to_are_refused():
     network = create("listen_attend_spell", **method("listen_attend_spell").TINY)
     with pytest.raises(UsageError, match="Hotwords are for recognisers with CTC"):
         Recognizer(network, hotwords=["Xyzzy"])
+
+
+class Foreign(ForeignRecognizer):
+    """Computed by another library, and without any weight that PyTorch knows."""
+
+    def __init__(self):
+        super().__init__(
+            card=Card("foreign", "recognizer", "", "", network=True), sample_rate=16000, given={}
+        )
+
+    def transcript(self, samples):
+        self.language = "de"
+        return Transcript((Span(0.0, len(samples) / 16000, "guten", score=0.9),))
+
+
+def test_recognisers_of_other_libraries_search_by_themselves():
+    recognizer = Recognizer(Foreign(), unigrams(two=0.5, toe=0.1))
+    assert recognizer(torch.randn(1, 8000))[0].words == (Span(0.0, 0.5, "guten", score=0.9),)
+    assert recognizer.language == "de"
+    with pytest.raises(UsageError, match="Hotwords"):
+        Recognizer(Foreign(), hotwords=["Xyzzy"])
+
+
+def test_a_recogniser_is_built_again_when_its_weights_change(tmp_path):
+    path = tmp_path / "r.safetensors"
+    network = method("conformer_ctc")
+    save(path, (first := network(**network.TINY)).state_dict(), WeightsCard("conformer_ctc", first.options))
+    loaded = load_recognizer(str(path), "cpu", NONE)
+    assert load_recognizer(str(path), "cpu", NONE) is loaded
+    assert loaded.language == "en"
+    save(path, network(**network.TINY).state_dict(), WeightsCard("conformer_ctc", first.options))
+    assert load_recognizer(str(path), "cpu", NONE) is not loaded
+    with pytest.raises(UsageError, match="language"):
+        load_recognizer(str(path), "cpu", NONE, language="de")

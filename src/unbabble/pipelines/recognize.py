@@ -8,10 +8,11 @@
 Weights of the search were chosen on LibriSpeech's dev speakers (``benchmarks/recognition/weights.py``).
 """
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from itertools import zip_longest
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -22,6 +23,7 @@ from unbabble.base.spans import Transcript
 from unbabble.base.weights import packaged
 from unbabble.networks import load as networks
 from unbabble.networks.device import choose_device
+from unbabble.networks.foreign.recognizer import ForeignRecognizer
 from unbabble.nn.kinds.recognizer import NeuralRecognizer, Posteriors
 from unbabble.signal.level import check_samples
 from unbabble.text import language_models
@@ -61,25 +63,37 @@ def recognizer_name(name: str = AUTO) -> str:
     )
 
 
-@lru_cache(maxsize=2)
 def load_recognizer(
-    name: str, device: str = "auto", language: str = AUTO, hotwords: tuple[str, ...] = (), **options: Any
+    name: str,
+    device: str = "auto",
+    language_model: str = AUTO,
+    hotwords: tuple[str, ...] = (),
+    **options: Any,
 ) -> "Recognizer":
-    """A recogniser with its search, ready for use.
+    """A recogniser with its search, ready for use; built once while its weights stay the same.
 
     Args:
         name: of the network, or ``auto``.
         device: auto, cpu, cuda ...
-        language: the language model; ``auto`` for the packaged one, ``none`` for none.
+        language_model: by name; ``auto`` for the packaged one, ``none`` for none.
         hotwords: phrases that are likely.
         options: of the network.
 
     Raises:
         InputError: weights that are missing, damaged, or those of another architecture.
-        UsageError: no such model, device or option; one that does not recognise speech.
+        UsageError: no such model, device or option; one that does not recognise speech, or has no use of hotwords.
     """
-    network = networks.ready(recognizer_name(name), choose_device(device), KIND, **options)
-    model = None if language == NONE else language_models.find(language)
+    name = recognizer_name(name)
+    given = json.dumps(options, sort_keys=True)
+    return _kept(name, networks.last_change(name), device, language_model, hotwords, given)
+
+
+@lru_cache(maxsize=2)
+def _kept(
+    name: str, changed: int, device: str, language_model: str, hotwords: tuple[str, ...], options: str
+) -> "Recognizer":
+    network = networks.ready(name, choose_device(device), KIND, **json.loads(options))
+    model = None if language_model == NONE else language_models.find(language_model)
     return Recognizer(network, model, hotwords)
 
 
@@ -87,7 +101,7 @@ class Recognizer:
     """A network and a search; keeps the ``Recognizer`` contract.
 
     Args:
-        network: on its device.
+        network: on its device; one that another library computes searches by itself.
         language_model: what is likely to be said; None for none.
         hotwords: phrases that are likely.
         language_weight: of the language model's log-probabilities; None for what was chosen on dev.
@@ -102,7 +116,7 @@ class Recognizer:
 
     def __init__(
         self,
-        network: NeuralRecognizer,
+        network: NeuralRecognizer | ForeignRecognizer,
         language_model: NgramModel | None = None,
         hotwords: Iterable[str] = (),
         *,
@@ -113,9 +127,11 @@ class Recognizer:
         beam: int = BEAM,
     ) -> None:
         self.network, self.sample_rate = network, network.sample_rate
+        foreign = isinstance(network, ForeignRecognizer)
+        language_model = None if foreign else language_model
         self.model, self.pruning, self.prior_share = language_model, Pruning(beam=beam), prior_share
         phrases = tuple(" ".join(words(phrase)) for phrase in hotwords)
-        if phrases and type(network).posteriors is NeuralRecognizer.posteriors:
+        if phrases and (foreign or type(network).posteriors is NeuralRecognizer.posteriors):
             raise UsageError("Hotwords are for recognisers with CTC; this one has none.")
         self.by_phones = by_phones and "phones" in network.targets and language_model is not None
         weight = LANGUAGE_WEIGHT if self.by_phones else PIECES_LANGUAGE_WEIGHT
@@ -128,7 +144,15 @@ class Recognizer:
         )
         self.searches = bool(language_model or phrases)
         self.lexicon = self._spoken(language_model, phrases) if language_model and self.by_phones else None
-        self.pieces = None if self.lexicon else self._written(language_model, phrases)
+        by_pieces = self.searches and not self.lexicon
+        self.pieces = self._written(language_model, phrases) if by_pieces else None
+
+    @property
+    def language(self) -> str | None:
+        """Of what was recognised last, as a code (``en``), where that is known; the phones are those of English."""
+        if isinstance(self.network, ForeignRecognizer):
+            return self.network.language
+        return "en" if "phones" in self.network.targets else None
 
     def _ahead(self, model: NgramModel) -> Callable[[str], float]:
         """What a word scores by itself, for searches to look ahead."""
@@ -137,7 +161,7 @@ class Recognizer:
 
     def _written(self, model: NgramModel | None, phrases: Sequence[str]) -> PieceScores:
         """Pieces of words; an unfinished one has the price of the best word that it may become."""
-        inventory = self.network.tokens.inventory
+        inventory = cast(NeuralRecognizer, self.network).tokens.inventory
         if model is None:
             return PieceScores(self.scores, inventory)
         letters = sorted({letter for piece in inventory for letter in piece.removeprefix(WORD_START)})
@@ -171,10 +195,11 @@ class Recognizer:
             InputError: not finite, or no samples.
         """
         check_samples(waveform[:, None])
-        waveform = waveform.to(next(self.network.parameters()).device)
+        if (weights := next(self.network.parameters(), None)) is not None:
+            waveform = waveform.to(weights.device)
         if lengths is None:
             lengths = torch.full((len(waveform),), waveform.shape[1], device=waveform.device)
-        if not self.searches:
+        if not self.searches or isinstance(self.network, ForeignRecognizer):
             return self.network(waveform, lengths)
         written = self.network.posteriors(waveform, lengths)
         if not all(written):
