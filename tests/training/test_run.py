@@ -276,6 +276,7 @@ KINDS = {
     "embedder": "speakers",
     "extractor": "enrolled",
     "recognizer": "transcribed",
+    "language model": "text",
 }
 """What each contract learns from, if not from mixtures."""
 MIXTURES = {"mixtures", "manifest", "librimix"}

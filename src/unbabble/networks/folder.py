@@ -191,9 +191,8 @@ def model_card(title: str, card: WeightsCard, network: Network) -> str:
         f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---",
         f"# {title}",
         card.summary,
-        f"It {kind.does}{_voices(network)}: one microphone, {network.sample_rate / 1000:g} kHz, "
-        f"{parameter_count(network):,} parameters; a network `{card.method}` of "
-        "[Unbabble](https://pypi.org/project/unbabble/).",
+        f"It {kind.does}{_voices(network)}: {_hears(network)}{parameter_count(network):,} parameters; "
+        f"a network `{card.method}` of [Unbabble](https://pypi.org/project/unbabble/).",
         _usage(title, kind),
         "## Scores",
         _table(card.scores) if card.scores else "None were stored with the weights.",
@@ -203,6 +202,11 @@ def model_card(title: str, card: WeightsCard, network: Network) -> str:
         card.limits or "Not stated.",
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _hears(network: Network) -> str:
+    """What it is given, where that is sound."""
+    return f"one microphone, {network.sample_rate / 1000:g} kHz, " if network.sample_rate else ""
 
 
 def _voices(network: Network) -> str:

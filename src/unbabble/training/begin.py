@@ -70,8 +70,9 @@ def fresh(recipe: Recipe) -> Network:
         raise UsageError(f"'{recipe.method}' is not a network: there is nothing to train.")
     torch.manual_seed(recipe.seed)
     method, owner = registry.method(recipe.method), f"Method '{recipe.method}'"
-    decided = {"sample_rate": recipe.train.sample_rate}
-    if "tokens" in keyword_parameters(method) and "tokens" not in recipe.options:
+    parameters = keyword_parameters(method)
+    decided = {"sample_rate": recipe.train.sample_rate} if "sample_rate" in parameters else {}
+    if "tokens" in parameters and "tokens" not in recipe.options:
         decided |= recipe.train.decides()
     return registry.create(recipe.method, **check_arguments(method, decided | recipe.options, owner))
 

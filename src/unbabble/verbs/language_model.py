@@ -1,8 +1,7 @@
 """``unbabble language-model``: an n-gram model of one's own texts, for a recogniser of speech."""
 
-import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
 
 SUFFIX = ".safetensors"
 ENGLISH = "en"
-LOOKED_AT = 100_000
-"""Characters of a text that decide whether it is running prose."""
 AIM, ENOUGH, TRIES = 0.98, 0.95, 8
 """Shares of the size that is asked for: how far n-grams can be compressed is known afterwards only."""
 LIMITS = "Knows the words of its texts and which of them follow one another there, nothing of what they mean."
@@ -99,12 +96,12 @@ def language_model(
         UsageError: numbers that make no sense, or a file of another kind.
     """
     from unbabble.base.weights import WeightsCard
+    from unbabble.data.texts import read_texts
     from unbabble.text import arpa, packed_ngram
     from unbabble.text.language_models import spoken
     from unbabble.text.ngram import NgramModel, fit
 
-    out, given = Path(out), [Path(each) for each in several(texts)]
-    paths = [path for each in given for path in (sorted(each.glob("*.txt")) if each.is_dir() else [each])]
+    out, paths = Path(out), [Path(each) for each in several(texts)]
     converts = len(paths) == 1 and paths[0].name.endswith(arpa.SUFFIXES)
     _check(out, paths, words, size, overwrite)
     judged = None if held_out is None else list(read_texts([Path(held_out)], language))
@@ -123,10 +120,10 @@ def language_model(
         card = WeightsCard(
             packed_ngram.METHOD,
             summary=f"Which of {len(model.words) - 1:,} words are likely, by the {model.order - 1} words before.",
-            data=data or ", ".join(dict.fromkeys(path.name for path in given)),
+            data=data or ", ".join(dict.fromkeys(path.name for path in paths)),
             licence=licence,
             command=_command(
-                given,
+                paths,
                 out=out,
                 order=order,
                 words=words,
@@ -158,6 +155,7 @@ def count(
     language: str,
 ) -> "NgramModel":
     """The model of texts, as large as it may be."""
+    from unbabble.data.texts import read_texts
     from unbabble.methods.language.kneser_ney import KneserNeyEstimate, read
 
     ways: dict[str, list[Pronunciation]] = {}
@@ -200,27 +198,6 @@ def fitted(
         estimate.prune(wanted)
         model = estimate.model(ways)
     return model
-
-
-def read_texts(paths: Sequence[Path], language: str) -> Iterator[list[str]]:
-    """The sentences of text files.
-
-    Raises:
-        InputError: a file that cannot be read, or is no text.
-        MissingExtraError: there are digits, and what writes them in words is not installed.
-    """
-    from unbabble.text.normalise import sentences
-
-    for path in paths:
-        try:
-            with path.open(encoding="utf-8-sig") as file:
-                running = bool(re.search(r"[.?!]", file.read(LOOKED_AT)))
-                file.seek(0)
-                yield from sentences(file, language, running)
-        except OSError as error:
-            raise InputError(f"Cannot read '{path}': {error.strerror or error}.") from None
-        except UnicodeDecodeError:
-            raise InputError(f"'{path}' is no text in UTF-8.") from None
 
 
 def _command(texts: Sequence[Path], **options: object) -> str:

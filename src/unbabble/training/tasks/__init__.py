@@ -5,10 +5,16 @@ from typing import Any
 from unbabble.base.config import check_arguments, check_names
 from unbabble.nn.kinds.network import Network
 from unbabble.training.tasks.plain import Plain
+from unbabble.training.tasks.prediction import Prediction
 from unbabble.training.tasks.separation import Separation
 from unbabble.training.tasks.transcripts import Transcripts
 
-TASKS: dict[str, type[Plain]] = {"plain": Plain, "separation": Separation, "transcripts": Transcripts}
+TASKS: dict[str, type[Plain]] = {
+    "plain": Plain,
+    "prediction": Prediction,
+    "separation": Separation,
+    "transcripts": Transcripts,
+}
 
 
 def create(network: Network, options: dict[str, Any]) -> Plain:
