@@ -11,7 +11,7 @@ from unbabble.text.pronounce import Pronouncer
 @pytest.fixture(autouse=True)
 def nothing_kept():
     yield
-    for each in (language_models.find, language_models.dictionary, weights.packaged):
+    for each in (language_models.dictionary, weights.packaged):
         each.cache_clear()
 
 
@@ -37,7 +37,7 @@ def test_without_a_packaged_one(monkeypatch, tmp_path):
     ("name", "kind", "message"),
     [
         ("novels", UsageError, "no language model 'novels': name one of kneser_ney.novels, or a file"),
-        ("absent.safetensors", InputError, "no file 'absent.safetensors'"),
+        ("absent.safetensors", InputError, "Cannot read the language model 'absent.safetensors'"),
         ("absent.arpa", InputError, "Cannot read the language model 'absent.arpa'"),
         ("gru.2x64", InputError, "holds weights of 'gru'"),
     ],

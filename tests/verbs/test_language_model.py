@@ -21,7 +21,6 @@ DICTIONARY = "the DH AH\nthe(2) DH IY\nsea S IY\nlooked L UH K T\ncolor K AH L E
 @pytest.fixture
 def call(tmp_path, monkeypatch, capsys):
     """Run a command line where there are texts and a dictionary: exit code, stderr."""
-    language_models.find.cache_clear()
     monkeypatch.chdir(tmp_path)
     (tmp_path / "prose.txt").write_text(PROSE, encoding="utf-8")
     (tmp_path / "lines.txt").write_text("THE SEA IS GREY\nTHE COLOUR IS GREY\n", encoding="utf-8")
@@ -66,6 +65,12 @@ def test_arpa_and_back(call, tmp_path):
     assert (
         language_models.find(str(tmp_path / "my.arpa")).pronunciations.keys() == packed.pronunciations.keys()
     )
+
+
+def test_a_file_that_was_made_again_is_read_again(call, tmp_path):
+    for words in (2, 3):
+        assert call(f"prose.txt --out my.safetensors --words {words} --overwrite --quiet") == (0, "")
+        assert len(language_models.find(str(tmp_path / "my.safetensors")).words) == words + 1
 
 
 def test_a_size_is_kept_and_used(call, tmp_path):

@@ -14,9 +14,8 @@ from unbabble.text.pronounce import Pronouncer, Pronunciation
 AUTO = "auto"
 
 
-@lru_cache(maxsize=2)
 def find(name: str = AUTO) -> NgramModel:
-    """The language model called ``name``, with pronunciations of its words.
+    """The language model called ``name``, with pronunciations of its words; read once while its file stays the same.
 
     Args:
         name: of a packaged one, a file of ours (.safetensors) or in the format of ARPA (.arpa, .arpa.gz), whose words
@@ -26,10 +25,20 @@ def find(name: str = AUTO) -> NgramModel:
         InputError: it is missing, damaged, or no n-gram model; none is installed for ``auto``.
         UsageError: no such model.
     """
-    if name.endswith(arpa.SUFFIXES):
-        model = arpa.read(Path(name).expanduser())
+    place = Path(name).expanduser() if name.endswith(arpa.SUFFIXES) else _place(name)
+    try:
+        changed = place.stat().st_mtime_ns
+    except OSError as error:
+        raise InputError(f"Cannot read the language model '{place}': {error.strerror or error}.") from None
+    return _read(place, changed)
+
+
+@lru_cache(maxsize=2)
+def _read(place: Path, changed: int) -> NgramModel:
+    if place.name.endswith(arpa.SUFFIXES):
+        model = arpa.read(place)
         return NgramModel(model.words, model.levels(), spoken(pronouncer(), model.words))
-    return packed_ngram.load(_place(name))
+    return packed_ngram.load(place)
 
 
 @lru_cache(maxsize=1)
