@@ -193,7 +193,7 @@ def test_the_posterior_of_a_word_is_its_share_of_the_beam():
     log_probs = np.log(np.full((40, 4), 1e-6, np.float32))
     log_probs[:, 0] = np.log(0.9)
     log_probs[5] = np.log([1e-6, 0.75, 0.25, 1e-6])
-    log_probs[25] = np.log([1e-6, 1e-6, 1e-6, 1.0])
+    log_probs[30] = np.log([1e-6, 1e-6, 1e-6, 1.0])
     found = lexicon_beam(log_probs, lexicon, WordScores(), pruning=Pruning(margin=10))[0]
     assert found.words == ("yes", "sure")
     assert found.posteriors == pytest.approx((0.75, 1.0), abs=0.01)

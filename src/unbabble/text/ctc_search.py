@@ -288,7 +288,7 @@ class LexiconSearch:
         log_prior: Float[np.ndarray, " token"] | None = None,
         prior_share: float = 0.5,
         pruning: Pruning = Pruning(),
-        later: int = 10,
+        later: int = 16,
     ) -> None:
         self._lexicon, self._words, self._pruning, self._later = lexicon, words, pruning, later
         self._log_prior, self._share = log_prior, prior_share
