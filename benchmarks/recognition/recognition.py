@@ -13,56 +13,24 @@ bootstrapped by speaker; *x real time* is processor time of one core per second 
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from benchmarks.kit import peers
-from benchmarks.kit.scenes import DATA, speech
 from benchmarks.kit.table import grid, made_by, page
+from benchmarks.recognition._heard import Heard, heard, utterances_of
 from unbabble.base import audio
-from unbabble.data import corpora
-from unbabble.data.corpora import Utterance
-from unbabble.nn.kinds.recognizer import NeuralRecognizer, Posteriors
+from unbabble.nn.kinds.recognizer import NeuralRecognizer
 from unbabble.pipelines.recognize import Recognizer, load_recognizer
 from unbabble.signal.statistics import ratio
 from unbabble.text import language_models
 from unbabble.text.ctc_search import greedy
 from unbabble.text.errors import Errors, character_errors, errors, word_errors
-from unbabble.text.normalise import words
 from unbabble.text.pronounce import Pronouncer
-from unbabble.text.search import TokenModel, joint_beam
+from unbabble.text.search import joint_beam
 
-RATE = 16000
 QUICK = {"most": 3}
 PEER = "PocketSphinx 5.1.1"
-OTHER = "test-other"
-
-
-@dataclass
-class Heard:
-    """An utterance, and all that the network says of it."""
-
-    utterance: Utterance
-    half: str
-    seconds: float
-    said: dict[str, Posteriors]
-    writer: TokenModel
-
-    @property
-    def text(self) -> str:
-        return " ".join(words(self.utterance.text))
-
-
-@torch.inference_mode()
-def heard(network: NeuralRecognizer, utterance: Utterance, half: str) -> Heard:
-    samples = audio.resample(
-        audio.read(utterance.path).samples[:1], audio.probe(utterance.path).sample_rate, RATE
-    )
-    lengths = torch.tensor([samples.shape[1]])
-    (said,), (writer,) = network.posteriors(samples, lengths), network.writers(samples, lengths)
-    return Heard(utterance, half, samples.shape[1] / RATE, said, writer)
 
 
 def searches(network: NeuralRecognizer) -> dict[str, Callable[[Heard], str]]:
@@ -89,15 +57,6 @@ def searches(network: NeuralRecognizer) -> dict[str, Callable[[Heard], str]]:
         "phones and lexicon": lambda item: alone.of(item.said).text,
         "phones, lexicon and language model": lambda item: ours.of(item.said).text,
     }
-
-
-def utterances_of(split: str) -> list[tuple[Utterance, str]]:
-    """With the half of LibriSpeech that each is of, clean or other."""
-    halves = [
-        "other" if OTHER in each["origin"] else "clean"
-        for each in corpora.read_table(DATA / "speech.csv", ("origin",), split)
-    ]
-    return list(zip(speech(split), halves, strict=True))
 
 
 def added(keys: Iterable[str], counted: Iterable[Errors]) -> dict[str, Errors]:
