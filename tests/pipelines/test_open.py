@@ -42,7 +42,19 @@ def meeting(tmp_path):
 
 
 def test_every_kind_that_takes_recordings_can_be_opened():
-    assert {*OPENERS, "adaptation"} == set(KINDS)
+    assert {*OPENERS, "adaptation", "language model"} == set(KINDS)
+
+
+def test_what_writes_down_what_is_said(stored, meeting):
+    model = unbabble.load(stored("recognizer"), device="cpu", language_model="none")
+    found = model(meeting)
+    assert found.audio_seconds == 4.0
+    mixture = torch.from_numpy(soundfile.read(meeting, dtype="float32")[0].T)
+    assert model(mixture, RATE).words == found.words
+    assert (
+        unbabble.load(stored("recognizer"), "recognizer", "cpu", language_model="none")(meeting).text
+        == found.text
+    )
 
 
 @pytest.mark.parametrize("kind", ["separator", "enhancer"])

@@ -1,7 +1,7 @@
 """A model's name -> what takes recordings as they come: ``load("auto")("meeting.wav")``, by kind."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, overload
 
@@ -16,12 +16,14 @@ from unbabble.base.errors import UsageError
 from unbabble.networks import load as networks
 from unbabble.networks.device import choose_device
 from unbabble.nn.kinds.network import Network
-from unbabble.pipelines import choose, enhance, extract
+from unbabble.pipelines import choose, enhance, extract, recognize
 from unbabble.pipelines.choose import AutoModel
 from unbabble.pipelines.extract import Extractor
+from unbabble.pipelines.recognize import Recognizer, load_recognizer
 from unbabble.pipelines.recording import Recording
 from unbabble.pipelines.score import BlindScorer
 from unbabble.pipelines.separate import Model
+from unbabble.pipelines.transcribe import Transcription, transcribe
 
 AUTO = "auto"
 Name: TypeAlias = str | os.PathLike[str]
@@ -41,6 +43,8 @@ def load(name: Name, kind: Literal["extractor"], device: str = "auto", **options
 @overload
 def load(name: Name, kind: Literal["scorer"], device: str = "auto", **options: Any) -> BlindScorer: ...
 @overload
+def load(name: Name, kind: Literal["recognizer"], device: str = "auto", **options: Any) -> "Transcriber": ...
+@overload
 def load(name: Name, kind: str | None = None, device: str = "auto", **options: Any) -> Any: ...
 def load(name: Name = AUTO, kind: str | None = None, device: str = "auto", **options: Any) -> Any:
     """Make a model ready for use.
@@ -50,16 +54,19 @@ def load(name: Name = AUTO, kind: str | None = None, device: str = "auto", **opt
             also its weights: a ``.safetensors`` file, a folder of ours or of SpeechBrain's or Asteroid's, or
             ``org/name[@revision]`` on the Hugging Face Hub; or ``auto`` for the best that is installed, which separates
             where no kind is named.
-        kind: what is wanted of it: ``separator``, ``enhancer``, ``extractor``, ``scorer``, ``counter``, ``meter`` or
-            ``embedder``; by default what the model can do. A separator also extracts, where an extractor is wanted.
+        kind: what is wanted of it: ``separator``, ``enhancer``, ``extractor``, ``scorer``, ``recognizer``, ``counter``,
+            ``meter`` or ``embedder``; by default what the model can do. A separator also extracts, where an extractor is
+            wanted.
         device: ``auto``, ``cpu``, ``cuda`` ...
         options: of the model: ``sources=2``, ``iterations=50`` ...; of separators and enhancers also ``dereverb``
-            (``none``, ``wpe``, ``joint``) and ``runtime`` (``torch``, ``onnx``, ``auto``).
+            (``none``, ``wpe``, ``joint``) and ``runtime`` (``torch``, ``onnx``, ``auto``); of recognisers
+            ``language_model`` (``auto``, ``none``, a name or file) and ``hotwords``.
 
     Returns:
         What can be called with a path, bytes, file object, Audio, or a tensor and its rate. Separators and enhancers
         return a ``Separation``; extractors, which are also given an enrollment, too; scorers, which are given the
-        mixture and its estimates, a score for each; counters, meters and embedders a tensor.
+        mixture and its estimates, a score for each; recognisers a ``Transcription``; counters, meters and embedders a
+        tensor.
 
     Raises:
         InputError: weights that are missing, damaged, or those of another architecture; nothing installed for ``auto``.
@@ -104,6 +111,42 @@ class OneMicrophone:
         return self.network(samples[None].to(next(self.network.parameters()).device))[0].cpu()
 
 
+@dataclass(frozen=True)
+class Transcriber:
+    """A recogniser that takes recordings of any length.
+
+    Attributes:
+        recognizer: with its search.
+    """
+
+    recognizer: Recognizer
+
+    def __call__(
+        self, source: Recording | Tensor | Audio | Source, sample_rate: int | None = None
+    ) -> Transcription:
+        """What is said: words with their times, and how sure each is.
+
+        Args:
+            source: (channel, time) or (time,) as a tensor or array, or a path, bytes, file object, Audio or Recording.
+            sample_rate: Hz; needed for tensors.
+
+        Raises:
+            InputError: the recording cannot be read.
+            UsageError: a tensor without its rate.
+        """
+        return transcribe(self.recognizer, Recording.of(source, sample_rate))
+
+
+def _transcriber(
+    name: str,
+    device: str,
+    language_model: str = recognize.AUTO,
+    hotwords: Sequence[str] = (),
+    **options: Any,
+) -> Transcriber:
+    return Transcriber(load_recognizer(name, device, language_model, tuple(hotwords), **options))
+
+
 def _extractor(name: str, device: str, **options: Any) -> Extractor:
     return Extractor(*extract.load_extractor(name, device, **options))
 
@@ -127,6 +170,7 @@ OPENERS: dict[str, Callable[..., Any]] = {
     "separator": choose.load,
     "enhancer": enhance.load_enhancer,
     "extractor": _extractor,
+    "recognizer": _transcriber,
     "scorer": _scorer,
     "counter": _one_microphone("counter", "countnet.3talkers_8k"),
     "meter": _one_microphone("meter", "quality_net.16k"),
