@@ -55,8 +55,8 @@ def load(name: Name = AUTO, kind: str | None = None, device: str = "auto", **opt
             ``org/name[@revision]`` on the Hugging Face Hub; or ``auto`` for the best that is installed, which separates
             where no kind is named.
         kind: what is wanted of it: ``separator``, ``enhancer``, ``extractor``, ``scorer``, ``recognizer``, ``counter``,
-            ``meter`` or ``embedder``; by default what the model can do. A separator also extracts, where an extractor is
-            wanted.
+            ``meter`` or ``embedder``; by default what the model can do. A separator also extracts, where an extractor
+            is wanted.
         device: ``auto``, ``cpu``, ``cuda`` ...
         options: of the model: ``sources=2``, ``iterations=50`` ...; of separators and enhancers also ``dereverb``
             (``none``, ``wpe``, ``joint``) and ``runtime`` (``torch``, ``onnx``, ``auto``); of recognisers
