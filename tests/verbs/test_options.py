@@ -107,6 +107,7 @@ GIVEN = {
     "separate": ([MIXTURE], {}),
     "enhance": ([MIXTURE], {}),
     "extract": ([MIXTURE], {"enroll": MIXTURE}),
+    "transcribe": ([MIXTURE], {}),
     "stream": ([MIXTURE], {}),
     "score": ([], {"references": MIXTURE, "estimates": MIXTURE}),
     "bench": ([], {"data": str(DEMO_FOLDER)}),

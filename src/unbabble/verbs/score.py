@@ -15,6 +15,7 @@ from unbabble.base.extras import missing_extra
 from unbabble.base.report import FileReport, Report
 from unbabble.verbs.frame import Frame, print_files, show, stderr
 from unbabble.verbs.options import (
+    MORE,
     AnyPath,
     Device,
     Duration,
@@ -50,7 +51,7 @@ SHIFTED_DB = 10.0
 """SDR, which forgives a short filter, is above SI-SDR by this much: a delay is likely."""
 
 Files = Annotated[Paths | None, Parameter(consume_multiple=True)]
-Names = Annotated[Texts | None, Parameter(consume_multiple=True)]
+Names = Annotated[Texts | None, Parameter(consume_multiple=True), MORE]
 
 
 class ScoreReport(Report):
@@ -106,8 +107,8 @@ def score(
     transcripts: Files = None,
     metrics: Annotated[list[Metric] | None, Parameter(consume_multiple=True)] = None,
     by: Names = None,
-    phones: bool = False,
-    alignments: bool = False,
+    phones: Annotated[bool, MORE] = False,
+    alignments: Annotated[bool, MORE] = False,
     model: str = "auto",
     plot: AnyPath | None = None,
     channel: int | None = None,
