@@ -216,7 +216,8 @@ def _pronunciations(packed: dict[str, np.ndarray]) -> dict[str, list[tuple[str, 
     words = _words(packed)
     ways = _numbers(packed["ways"], len(words)).tolist()
     rows = _opened(packed["phones"], LONGEST_WORDS_BYTES).split(b"\0")
-    spelled = iter(tuple(PHONES[number - 1] for number in row) for row in rows)
+    phone = ("", *PHONES).__getitem__
+    spelled = iter(tuple(map(phone, row)) for row in rows)
     return {
         word: [next(spelled) for _ in range(count)] for word, count in zip(words, ways, strict=True) if count
     }

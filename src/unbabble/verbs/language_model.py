@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from inspect import signature
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -113,7 +114,7 @@ def language_model(
         ways = spoken(pronouncer, model.words) if pronouncer else {}
         model = NgramModel(model.words, model.levels(), ways)
     else:
-        model = count(paths, order, words, size, singletons, pronouncer, language)
+        model = counted(paths, order, words, size, singletons, pronouncer, language)
     if out.name.endswith(arpa.SUFFIXES):
         arpa.write(out, model)
     else:
@@ -145,7 +146,7 @@ def language_model(
     return result
 
 
-def count(
+def counted(
     paths: Sequence[Path],
     order: int,
     words: int,
@@ -184,18 +185,19 @@ def fitted(
     from unbabble.text.packed_ngram import megabytes
 
     model = estimate.model(ways)
-    words, _ = megabytes(model)
-    wanted = model.size
-    for _ in range(TRIES):
-        whole = sum(megabytes(model))
-        if whole <= size and (whole > ENOUGH * size or model.size == estimate.size):
+    whole = model.size
+    wanted = float(whole)
+    for attempt in count():
+        words, ngrams = megabytes(model)
+        enough = words + ngrams > ENOUGH * size or model.size == whole or attempt > TRIES
+        if words + ngrams <= size and enough:
             break
-        wanted = int(wanted * AIM * (size - words) / (whole - words))
+        wanted *= AIM * (size - words) / ngrams
         if wanted <= len(model.words):
             raise UsageError(
                 f"--size {size:g} is too little: {len(model.words) - 1:,} words take {words:.2g} MB."
             )
-        estimate.prune(wanted)
+        estimate.prune(int(wanted))
         model = estimate.model(ways)
     return model
 
