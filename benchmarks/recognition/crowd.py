@@ -16,6 +16,7 @@ said nothing, what is left over is inserted (S. Watanabe et al., CHiME 2020). In
 import json
 from collections.abc import Iterator, Sequence
 from itertools import product
+from typing import Any
 
 import numpy as np
 import torch
@@ -68,7 +69,7 @@ def voices_of(mixture: np.ndarray, talkers: int, model: str) -> torch.Tensor:
     """What a separator makes of it, (voice, time)."""
     asked = min(talkers, len(mixture)) if len(mixture) > 1 else talkers
     network = "." in model
-    options = {} if network else {"sources": asked}
+    options: dict[str, Any] = {} if network else {"sources": asked}
     separator = choose.load(model, "cpu", **options)
     return separator(Audio(torch.from_numpy(mixture), RATE)).sources
 

@@ -13,6 +13,7 @@ bootstrapped by speaker; *x real time* is processor time of one core per second 
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -93,7 +94,7 @@ def measure(model: str = "auto", split: str = "test", most: int = 10_000) -> Ite
         model: a recogniser of phones with a decoder.
         most: utterances.
     """
-    network = load_recognizer(model, "cpu").network
+    network: Any = load_recognizer(model, "cpu").network
     began = time.process_time()
     items = [heard(network, *each) for each in utterances_of(split)[:most]]
     seconds = sum(each.seconds for each in items)

@@ -65,7 +65,7 @@ def measure(
     Args:
         most: utterances, spread over all of dev.
     """
-    network = load_recognizer(model, "cpu").network
+    network: Any = load_recognizer(model, "cpu").network
     everything = utterances_of("dev")
     step = max(1, len(everything) // most)
     items = [heard(network, *each) for each in everything[::step][:most]]

@@ -67,7 +67,7 @@ def test_what_is_missing_or_too_much_is_counted_and_has_no_good_score():
 
 
 def test_typical_speakers_stand_beside():
-    typical = {"phone_error_rate": 0.2, "by_phone": {"S": 0.1}}
+    typical = {"all": 0.2, "S": 0.1}
     result = assessed("S IY DH AH S AH N", typical=typical).to_dict()
     assert result["typical_phone_error_rate"] == 0.2
     assert {row["phone"]: row["typical"] for row in result["by_phone"]} == {

@@ -40,6 +40,8 @@ class WeightsCard:
         command: what trained it.
         seed: of the training.
         scores: test set to metric to value.
+        typical_errors: of a recogniser of phones: share of each phone that it has wrong of typical speakers, and of
+            ``all`` together.
         limits: what it cannot do.
         training: steps, hours of audio, machine, anything else worth knowing.
     """
@@ -52,6 +54,7 @@ class WeightsCard:
     command: str = ""
     seed: int | None = None
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
+    typical_errors: dict[str, float] = field(default_factory=dict)
     limits: str = ""
     training: dict[str, Any] = field(default_factory=dict)
 

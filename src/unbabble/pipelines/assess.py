@@ -2,7 +2,7 @@
 
 A recogniser errs too: what it takes for another phone may have been said well. So each rate of errors stands beside
 that of speakers without any disorder, measured on recordings that the recogniser has not learnt from; it is kept in the
-card of its weights (``scores: {typical: ...}``).
+card of its weights (``typical_errors``).
 """
 
 from collections import Counter
@@ -135,7 +135,7 @@ class Assessor:
     name: str
     network: NeuralRecognizer
     pronouncer: Pronouncer
-    typical: Mapping[str, Any]
+    typical: Mapping[str, float]
 
     def __call__(self, recording: Recording, prompt: str) -> Assessment:
         """How a prompt was said: ``assess``."""
@@ -164,7 +164,7 @@ def load_assessor(name: str, device: str = "auto", dictionary: Path | None = Non
         name,
         weighted.network.to(choose_device(device)),
         Pronouncer({word: list(rows) for word, rows in spoken.items()}),
-        weighted.card.scores.get("typical", {}),
+        weighted.card.typical_errors,
     )
 
 
@@ -173,7 +173,7 @@ def assess(
     prompt: str,
     network: NeuralRecognizer,
     pronouncer: Pronouncer,
-    typical: Mapping[str, Any] | None = None,
+    typical: Mapping[str, float] | None = None,
 ) -> Assessment:
     """How a prompt was said.
 
@@ -182,7 +182,7 @@ def assess(
         prompt: what was to be said.
         network: a recogniser of phones, that has them among its ``targets``.
         pronouncer: how words are spoken.
-        typical: ``phone_error_rate`` of typical speakers, and of each phone in ``by_phone``.
+        typical: share of phones that are wrong of typical speakers, by phone and of ``all``.
 
     Raises:
         InputError: the recording is longer than ``MOST_SECONDS``, or too short for the prompt.
@@ -208,8 +208,8 @@ def assess(
         tuple(next(good) if each.expected else None for each in row),
         rate,
         (low, high),
-        typical.get("phone_error_rate"),
-        typical.get("by_phone", {}),
+        typical.get("all"),
+        typical,
     )
 
 

@@ -5,7 +5,7 @@
     the same, by CTC and attention together (``text.search``)                     networks with both
     the network's own                                                             all others
 
-Weights of the search were chosen on LibriSpeech's dev speakers (``benchmarks/recognition/weights.py``).
+Weights of the search were chosen on LibriSpeech's dev speakers (``benchmarks/results/search_weights.md``).
 """
 
 import json
@@ -39,7 +39,7 @@ from unbabble.text.tokens import WORD_START
 from unbabble.text.word_scores import PieceScores, WordScores
 
 AUTO, NONE, KIND = "auto", "none", "recognizer"
-LANGUAGE_WEIGHT, WORD_BONUS, PRIOR_SHARE = 0.8, 0.5, 0.5
+LANGUAGE_WEIGHT, WORD_BONUS, PRIOR_SHARE = 1.0, -0.5, 0.5
 PIECES_LANGUAGE_WEIGHT, PIECES_WORD_BONUS = 0.3, 2.0
 BEAM = 80
 ATTENTION_WEIGHT, JOINT_BEAM = 0.6, 10
