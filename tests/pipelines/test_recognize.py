@@ -4,13 +4,16 @@ import numpy as np
 import pytest
 import torch
 
+from unbabble.base import audio
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.registry import Card, create, method
 from unbabble.base.spans import Span, Transcript
 from unbabble.base.weights import WeightsCard, save
+from unbabble.data import corpora
 from unbabble.networks.foreign.recognizer import ForeignRecognizer
 from unbabble.nn.kinds.recognizer import Posteriors
 from unbabble.pipelines.recognize import NONE, Recognizer, load_recognizer
+from unbabble.text.errors import Errors, word_errors
 from unbabble.text.ngram import UNKNOWN, Level, NgramModel
 from unbabble.text.phones import PHONES
 from unbabble.text.tokens import Pieces, Symbols
@@ -161,3 +164,20 @@ def test_a_recogniser_is_built_again_when_its_weights_change(tmp_path):
     assert load_recognizer(str(path), "cpu", NONE) is not loaded
     with pytest.raises(UsageError, match="language"):
         load_recognizer(str(path), "cpu", NONE, language="de")
+
+
+def test_speech_of_people_that_were_not_learnt_from_is_written_down(data_folder):
+    """Ten test speakers: most words are right, at their places, and surer than those that are wrong."""
+    by_speaker = {each.speaker: each for each in corpora.speech(data_folder / "speech.csv", "test")}
+    recognizer, total = load_recognizer("auto", "cpu"), Errors()
+    right, wrong = [], []
+    for utterance in list(by_speaker.values())[:10]:
+        samples = audio.read(utterance.path).samples
+        transcript = recognizer(samples)[0]
+        total += word_errors(utterance.text.lower(), transcript.text)
+        said = utterance.text.lower().split()
+        for word in transcript.words:
+            assert 0 <= word.start < word.end <= samples.shape[1] / 16000 + 0.1
+            (right if word.text in said else wrong).append(word.score)
+    assert total.rate < 0.35
+    assert np.mean(right) > np.mean(wrong) + 0.1
