@@ -52,7 +52,7 @@ class Transcription:
         words: of each speaker in the order of time, times in seconds of the recording.
         audio_seconds: duration of the recording.
         speech_seconds: of it in which somebody speaks.
-        left_out: how many words were recognised and are too unsure, or lie where nobody speaks.
+        left_out: how many words were recognised in windows that are too unsure, or again and again.
         warnings: what the user should know.
     """
 
@@ -91,14 +91,10 @@ def transcribe(
     """
     result, rate = Transcription([]), recognizer.sample_rate
     for start, samples in windows(_mono(recording, rate), rate):
-        spoken = is_speech(samples, rate)
-        if spoken.any():
-            audible = without_rumble(samples[None], rate)[0]
-            for transcript in recognizer(audible):
-                words = without_loops(_where_spoken(transcript.words, spoken))
-                words = words if _is_sure(words) else []
-                result.words += [word.later(start) for word in words]
-                result.left_out += len(transcript.words) - len(words)
+        recognized, spoken = of_window(recognizer, samples)
+        words = without_loops(recognized) if confidence(recognized) >= LEAST_CONFIDENCE else []
+        result.words += [word.later(start) for word in words]
+        result.left_out += len(recognized) - len(words)
         result.speech_seconds += float(spoken.sum()) * FRAME_SECONDS
         result.audio_seconds = start + len(samples) / rate
         if progress is not None:
@@ -194,21 +190,35 @@ def _cut(samples: Float[Tensor, " time"], rate: int) -> int:
     return (least + int(powers.unfold(0, soft, 1).mean(1).argmin()) + soft // 2) * frame
 
 
-def _where_spoken(words: Sequence[Span], spoken: Bool[Tensor, " frame"]) -> list[Span]:
+def of_window(
+    recognizer: Recognizer, samples: Float[Tensor, " time"]
+) -> tuple[list[Span], Bool[Tensor, " frame"]]:
+    """Words that a recogniser writes into a window where somebody speaks, and where that is (``signal.activity``).
+
+    Args:
+        recognizer: is not asked where nobody speaks.
+        samples: at its rate.
+    """
+    spoken = is_speech(samples, recognizer.sample_rate)
+    if not spoken.any():
+        return [], spoken
+    (transcript,) = recognizer(without_rumble(samples[None], recognizer.sample_rate)[0])
+
     def frame(seconds: float) -> int:
         return max(0, round(seconds / FRAME_SECONDS))
 
-    return [
+    words = [
         word
-        for word in words
+        for word in transcript.words
         if spoken[frame(word.start - MARGIN_SECONDS) : frame(word.end + MARGIN_SECONDS) + 1].any()
     ]
+    return words, spoken
 
 
-def _is_sure(words: Sequence[Span]) -> bool:
-    """Whether the recogniser itself takes them for words; those without confidence are believed."""
+def confidence(words: Sequence[Span]) -> float:
+    """The mean over words; 1 where nothing is known of any."""
     scores = [word.score for word in words if word.score is not None]
-    return not scores or sum(scores) / len(scores) >= LEAST_CONFIDENCE
+    return sum(scores) / len(scores) if scores else 1.0
 
 
 def without_loops(words: Sequence[Span]) -> list[Span]:
