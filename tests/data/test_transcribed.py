@@ -77,6 +77,26 @@ def test_what_is_too_short_or_too_long_is_left_out(folder):
         Transcribed((folder,), seconds=(5.0, 6.0)).open(0)
 
 
+def test_every_fifth_utterance_is_held_out_and_can_be_written(tmp_path):
+    for number in range(11):
+        soundfile.write(tmp_path / f"{number:02}.wav", np.zeros(RATE), RATE)
+        (tmp_path / f"{number:02}.txt").write_text("xq" if number == 4 else "a")
+    learnt, held = (Transcribed((tmp_path,), held_out=held_out) for held_out in (False, True))
+    assert [each.path.stem for each in held.utterances] == ["04", "09"]
+    assert {each.path for each in learnt.utterances + held.utterances} == set(tmp_path.glob("*.wav"))
+    assert len(learnt.utterances) == 9
+    assert learnt.decides() == {"tokens": ["a", "q", "x", WORD_START]}
+    with pytest.raises(InputError, match="or fewer than 5"):
+        _ = Transcribed((tmp_path,), seconds=(0.5, 0.9), held_out=True).utterances
+
+
+def test_texts_become_words_by_their_language(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(RATE), RATE)
+    (tmp_path / "a.txt").write_text("Grüße, 2 Bären!")
+    assert Transcribed((tmp_path,), language="de").open(0)[0].text == "grüße zwei bären"
+    assert Transcribed((tmp_path,)).open(0)[0].text == "grusse two baren"
+
+
 def test_several_tables_and_a_split(folder, tmp_path):
     (tmp_path / "speech.csv").write_text(
         "file,split,speaker,text\nanna/1.wav,train,anna,ONE\nanna/2.wav,dev,anna,TWO\nben/4.wav,train,ben,\n"

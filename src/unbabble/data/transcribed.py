@@ -21,6 +21,7 @@ from unbabble.text.normalise import words
 from unbabble.text.pronounce import Pronouncer, read_dictionary
 from unbabble.text.tokens import byte_pairs, characters
 
+HELD_OUT_EVERY = 5
 PACKAGED = "packaged"
 
 
@@ -41,16 +42,19 @@ class Transcribed(Data):
     """Transcribed speech.
 
     Args:
-        speech: tables with the columns ``file``, ``speaker`` and ``text``, folders in LibriSpeech's layout, or folders
-            of recordings each of which has its text beside it (``a.wav``, ``a.txt``).
+        speech: tables with the columns ``file``, ``speaker`` and ``text``, those of Common Voice, manifests of
+            utterances, folders in LibriSpeech's layout, or folders of recordings each of which has its text beside it
+            (``a.wav``, ``a.txt``).
         split: rows of this split only, of tables.
         seconds: bounds; what is shorter or longer is left out.
+        held_out: every fifth utterance alone (true), or the others (false), or all (null).
         speeds: each utterance is learnt from at each of them (T. Ko et al., "Audio augmentation for speech
             recognition", Interspeech 2015: 0.9, 1 and 1.1).
         batch_seconds: of a batch, padding included.
         dictionary: pronunciations, as CMUdict is written, or ``packaged`` for those of the packaged language model;
             what is not in it is guessed by rules. None: no phones.
         tokens: what texts are written with: characters, or so many pieces of words.
+        language: code of two letters, by which texts become words.
         sample_rate: Hz.
 
     Raises:
@@ -60,10 +64,12 @@ class Transcribed(Data):
     speech: tuple[Path, ...]
     split: str | None = None
     seconds: tuple[float, float] = (0.3, 20.0)
+    held_out: bool | None = None
     speeds: tuple[float, ...] = (1.0,)
     batch_seconds: float = 36.0
     dictionary: Path | Literal["packaged"] | None = None
     tokens: Literal["characters"] | int = "characters"
+    language: str = "en"
     sample_rate: int = 16000
 
     def __post_init__(self) -> None:
@@ -72,28 +78,45 @@ class Transcribed(Data):
         if not 0 <= self.seconds[0] < self.seconds[1]:
             raise UsageError("Transcribed speech: the bounds of seconds rise, from 0 on.")
 
+    def text(self, utterance: corpora.Utterance) -> str:
+        """Its words, between spaces."""
+        return " ".join(words(utterance.text, self.language))
+
+    @cached_property
+    def _all(self) -> list[corpora.Utterance]:
+        """Those that have a text, and last neither too short nor too long."""
+        least, most = self.seconds
+        return [
+            each
+            for path in self.speech
+            for each in corpora.speech(path, None if path.is_dir() else self.split)
+            if least <= each.seconds <= most and self.text(each)
+        ]
+
     @cached_property
     def utterances(self) -> list[corpora.Utterance]:
-        """Those that have a text, and last neither too short nor too long.
+        """Those that it is made of.
 
         Raises:
             InputError: there is none.
         """
-        least, most = self.seconds
         found = [
             each
-            for path in self.speech
-            for each in corpora.speech(path, None if path.is_dir() else self.split)
-            if words(each.text) and least <= each.seconds <= most
+            for number, each in enumerate(self._all, 1)
+            if self.held_out in (None, number % HELD_OUT_EVERY == 0)
         ]
         if not found:
             names = ", ".join(f"'{path}'" for path in self.speech)
-            raise InputError(f"No recording with a text that lasts {least:g} to {most:g} s is in {names}.")
+            few = "" if self.held_out is None else f", or fewer than {HELD_OUT_EVERY}"
+            least, most = self.seconds
+            raise InputError(
+                f"No recording with a text that lasts {least:g} to {most:g} s is in {names}{few}."
+            )
         return found
 
     def decides(self) -> dict[str, Any]:
-        """Options of a network that are the data's affair: its inventory of tokens."""
-        texts = [" ".join(words(each.text)) for each in self.utterances]
+        """Options of a network that are the data's affair: its inventory of tokens, for what is held out too."""
+        texts = [self.text(each) for each in self._all]
         if self.tokens == "characters":
             return {"tokens": characters(texts)}
         return {"tokens": byte_pairs(texts, self.tokens)}
@@ -107,11 +130,8 @@ class SpokenItems:
     """``items[i]``: utterance ``i`` modulo their number, at the speed of the rest; ``i`` may be any number."""
 
     def __init__(self, described: Transcribed) -> None:
-        self.utterances, self.speeds, self.rate = (
-            described.utterances,
-            described.speeds,
-            described.sample_rate,
-        )
+        self.utterances, self.speeds = described.utterances, described.speeds
+        self.rate, self.text_of = described.sample_rate, described.text
         self.store = Store([each.path for each in self.utterances], self.rate)
         self.lengths = [each.seconds / speed for speed in self.speeds for each in self.utterances]
         self.batch_length = described.batch_seconds
@@ -123,7 +143,7 @@ class SpokenItems:
         waveform = self.store[place]
         if speed != 1:
             waveform = soxr.resample(waveform, self.rate, self.rate / speed, quality="MQ")
-        text = " ".join(words(utterance.text))
+        text = self.text_of(utterance)
         return Spoken(waveform, text, self.phones(text), utterance.speaker)
 
 

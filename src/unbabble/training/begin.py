@@ -13,6 +13,7 @@ from unbabble.base.errors import InputError, UsageError
 from unbabble.base.extras import missing_extra
 from unbabble.base.inputs import expand
 from unbabble.nn.kinds.network import Network
+from unbabble.nn.kinds.recognizer import NeuralRecognizer
 from unbabble.pipelines.score import Listener
 from unbabble.training.recipe import Recipe
 from unbabble.training.results import Results
@@ -29,10 +30,16 @@ def tuning_recipe(start: Network, data: Path) -> dict[str, Any]:
 
     Args:
         start: a trained network.
-        data: clean speech, a folder for each speaker; or a manifest of mixtures (which judges by itself).
+        data: clean speech, a folder for each speaker; or a manifest of mixtures (which judges by itself). For a
+            recogniser, recordings with their texts.
     """
     common: dict[str, Any] = {"sample_rate": start.sample_rate, "seconds": 4.0}
-    if data.suffix == ".jsonl":
+    if isinstance(start, NeuralRecognizer):
+        common = {"kind": "transcribed", "speech": [str(data)], "sample_rate": start.sample_rate}
+        common["dictionary"] = "packaged" if "phones" in start.targets else None
+        learn = {**common, "speeds": [0.9, 1.0, 1.1], "held_out": False}
+        judge = {**common, "held_out": True}
+    elif data.suffix == ".jsonl":
         learn = judge = {"kind": "manifest", "manifest": str(data), **common}
     else:
         made = {

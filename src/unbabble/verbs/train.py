@@ -50,7 +50,8 @@ def train(
         configs: A recipe (YAML), or its parts: a network's and a corpus's from configs/; later ones win.
         set: Change an option of the recipe: batch=4, train.seconds=3, options.blocks=2; repeat for more.
         from_: Start from the weights of this model; parts whose shape the recipe changes start anew.
-        data: Tune on this folder of clean speech (a folder for each speaker), or table, or manifest of mixtures.
+        data: Tune on this folder of clean speech (a folder for each speaker), or table, or manifest of mixtures; a
+            recogniser, on recordings with their texts beside them.
         validate_blind: Keep the weights that separate these recordings best, as far as a blind score can tell: a folder
             of real mixtures, whose true voices nobody knows.
         out: Folder of the run; runs/<names of the parts> by default.

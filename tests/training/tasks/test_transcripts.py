@@ -32,7 +32,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*pin_memory")
 def speech(tmp_path_factory) -> Path:
     """Tones, one for each letter, with their texts beside them, and a dictionary."""
     folder = tmp_path_factory.mktemp("speech")
-    time = np.arange(RATE // 8) / RATE
+    time = np.arange(RATE // 6) / RATE
     for number, text in enumerate(TEXTS):
         tones = [np.sin(2 * np.pi * 40 * (ord(letter) - 90) * time) * (letter != " ") for letter in text]
         soundfile.write(folder / f"{number}.wav", 0.1 * np.concatenate(tones), RATE)
@@ -107,6 +107,19 @@ def test_its_weights_know_their_tokens(speech, tmp_path, monkeypatch):
     card = weights.read_card(tmp_path / "run" / "best.safetensors")
     assert set("adgo▁") < set(card.options["tokens"])
     assert len(card.options["tokens"]) == 9
+
+
+def test_a_recogniser_is_tuned_on_a_folder(speech, tmp_path, monkeypatch):
+    learnt("blstm_ctc", speech, tmp_path / "run", monkeypatch)
+    start = tmp_path / "run" / "last.safetensors"
+    changes = ["steps=2", "validate_every=2", "workers=0", "average=0"]
+    tuned = train(
+        from_=str(start), data=speech, out=tmp_path / "tuned", device="cpu", quiet=True, set=changes
+    )
+    assert [each["step"] for each in tuned.validations] == [0, 2]
+    written = yaml.safe_load((tmp_path / "tuned" / "recipe.yaml").read_text())
+    assert (written["train"]["kind"], written["train"]["held_out"]) == ("transcribed", False)
+    assert written["options"]["tokens"] == weights.read_card(start).options["tokens"]
 
 
 def spoken(*texts: str) -> list[Spoken]:
