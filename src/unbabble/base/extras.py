@@ -34,6 +34,7 @@ EXTRAS = {
         Extra("live", "The microphone", ("sounddevice",)),
         Extra("text", "A number in words", ("num2words",)),
         Extra("hf", "A recogniser in Hugging Face's layout", ("transformers",)),
+        Extra("speechbrain", "A recogniser of SpeechBrain's", ("sentencepiece",)),
         Extra("whisper", "Whisper by CTranslate2", ("ctranslate2", "faster_whisper")),
         Extra("train", "Training", ("accelerate", "matplotlib")),
         Extra("onnx", "ONNX", ("onnx", "onnxruntime", "onnxscript")),

@@ -34,6 +34,11 @@ from unbabble.networks.foreign.speechbrain import (
     open_estimator,
     open_speechbrain,
 )
+from unbabble.networks.foreign.speechbrain_recognizer import (
+    card_of,
+    is_speechbrain_recognizer,
+    load_speechbrain_recognizer,
+)
 from unbabble.nn.kinds.network import Network
 
 QUANTILES = "quantiles"
@@ -49,6 +54,7 @@ def is_foreign(place: str | os.PathLike[str]) -> bool:
             is_speechbrain(path)
             or is_estimator(path)
             or (path / FILE).is_file()
+            or is_speechbrain_recognizer(path)
             or is_ctranslate2(path)
             or model_type(path) is not None
         )
@@ -119,6 +125,8 @@ def _computed_elsewhere(path: Path) -> tuple[Card, Loader] | None:
     """
     if not path.is_dir():
         return None
+    if is_speechbrain_recognizer(path):
+        return card_of(path), partial(load_speechbrain_recognizer, path)
     if is_ctranslate2(path):
         return whisper.CARD, partial(load_faster_whisper, path)
     kind = model_type(path)

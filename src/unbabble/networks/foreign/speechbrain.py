@@ -141,10 +141,11 @@ def _plain(loader: yaml.SafeLoader, _: str, node: yaml.Node) -> Any:
         return {_TAG: node.tag, **loader.construct_mapping(node, deep=True)}
     if isinstance(node, yaml.SequenceNode):
         return loader.construct_sequence(node, deep=True)
-    return loader.construct_scalar(node)  # type: ignore[arg-type]
+    text = loader.construct_scalar(node)  # type: ignore[arg-type]
+    return text or (node.tag if node.tag.startswith(_NAME) else text)
 
 
-_TAG = "!"
+_TAG, _NAME = "!", "!name:"
 _PlainLoader.add_multi_constructor("", _plain)
 
 
@@ -172,17 +173,45 @@ class Hyperparameters:
             raise InputError(f"'{self.name}' does not say the {name.replace('_', ' ')}.")
         return value
 
+    def index(self, name: str) -> int:
+        """The number of a token; 0 where none is said."""
+        value = self.resolve(self.content.get(name), 0)
+        return value if isinstance(value, int) else 0
+
+    def row(self, value: Any, default: tuple[float, ...]) -> tuple[float, ...]:
+        """Numbers that stand in a list, or in a text like one: ``(2, 2, 1)``."""
+        value = self.resolve(value, default)
+        if isinstance(value, str):
+            return tuple(float(number) for number in re.findall(r"-?\d+(?:\.\d+)?", value))
+        if isinstance(value, list | tuple) and all(isinstance(each, int | float) for each in value):
+            return tuple(value)
+        return default
+
+    @staticmethod
+    def class_of(value: Any) -> str:
+        """The name of a class that a tag stands for, without its modules; empty for what is none.
+
+        >>> Hyperparameters.class_of("!name:torch.nn.GELU")
+        'GELU'
+        """
+        tag = value.get(_TAG, "") if isinstance(value, dict) else value
+        return tag.rpartition(".")[2].rpartition(":")[2] if isinstance(tag, str) else ""
+
+    def has(self, kind: str) -> bool:
+        """Whether a mapping stands for an object of class ``kind``."""
+        return any(
+            isinstance(value, dict) and self.class_of(value) == kind for value in self.content.values()
+        )
+
     def tagged(self, kind: str) -> dict[str, Any]:
         """The mapping that stands for an object of class ``kind``."""
-        kinds = {}
-        for value in self.content.values():
-            if isinstance(value, dict):
-                kinds[str(value.get(_TAG, "")).rpartition(".")[2]] = value
-        if kind not in kinds:
-            raise InputError(
-                f"'{self.name}' describes no {kind}: of SpeechBrain's networks, Unbabble reads SepFormer."
-            )
-        return kinds[kind]
+        for value in reversed(self.content.values()):
+            if isinstance(value, dict) and self.class_of(value) == kind:
+                return value
+        raise InputError(
+            f"'{self.name}' describes no {kind}: of SpeechBrain's networks, Unbabble reads SepFormer, and recognisers "
+            "that are a TransformerASR or a CRDNN."
+        )
 
 
 def read_hyperparameters(path: Path) -> Hyperparameters:
