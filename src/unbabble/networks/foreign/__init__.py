@@ -3,6 +3,7 @@
 - SpeechBrain's SepFormer: ``encoder.ckpt``, ``masknet.ckpt``, ``decoder.ckpt`` and ``hyperparams.yaml``; REAL-M's
   SI-SNR estimator: ``encoder.ckpt``, ``encoder_out.ckpt`` and ``hyperparams.yaml``.
 - Asteroid's ConvTasNet and DPRNNTasNet: ``pytorch_model.bin``, or a single such file under any name.
+- SpeechBrain's recognisers: ``asr.ckpt``, ``normalizer.ckpt``, ``tokenizer.ckpt`` and ``hyperparams.yaml``.
 - Hugging Face's wav2vec 2.0, HuBERT, WavLM and Whisper, and CTranslate2's Whisper: recognisers that the libraries which
   made them compute (``recognizer``).
 

@@ -121,9 +121,9 @@ class FrontBlock(nn.Module):
             self.convolutions.append(
                 Convolution(outputs if layer else inputs, outputs, kernel, stride if last else 1)
             )
-            self.norms.append(nn.LayerNorm((self.after if last else bands, outputs)))
+            self.norms.append(nn.LayerNorm([self.after if last else bands, outputs]))
         self.shortcut = Convolution(inputs, outputs, 1, stride) if residual else None
-        self.shortcut_norm = nn.LayerNorm((self.after, outputs)) if residual else None
+        self.shortcut_norm = nn.LayerNorm([self.after, outputs]) if residual else None
 
     def forward(self, x: Tensor) -> Tensor:
         """The next block's input."""
@@ -274,6 +274,8 @@ class TransformerDecoder(nn.Module):
         """The state before the first token."""
         state: State = {"written": torch.zeros(len(memory), 1, device=memory.device)}
         for number, layer in enumerate(self.layers):
+            assert isinstance(layer, Layer)
+            assert layer.memory is not None
             state[f"{number}.key"], state[f"{number}.value"] = layer.memory.answers(memory)
             empty = state[f"{number}.key"][:, :, :0]
             state[f"{number}.past_key"], state[f"{number}.past_value"] = empty, empty
@@ -300,7 +302,7 @@ class ConvolutionalBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.first, self.second = Convolution(inputs, outputs, kernel), Convolution(outputs, outputs, kernel)
-        self.first_norm, self.second_norm = nn.LayerNorm((bands, outputs)), nn.LayerNorm((bands, outputs))
+        self.first_norm, self.second_norm = nn.LayerNorm([bands, outputs]), nn.LayerNorm([bands, outputs])
         self.pooled, self.activation = pooled, ACTIVATIONS[activation]
 
     def forward(self, x: Tensor) -> Tensor:
