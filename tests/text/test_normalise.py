@@ -17,6 +17,7 @@ from unbabble.text.normalise import words
             "A well-known, half_empty café; naïve Æsop & co.",
             "a well known half empty cafe naive aesop and co",
         ),
+        ("AT&T’s AT&T's", "at and t's at and t's"),
         ("soft\u00adhyphen, zero\u200bwidth", "softhyphen zerowidth"),
         ("'''", ""),
         ("", ""),

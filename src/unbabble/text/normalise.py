@@ -98,8 +98,10 @@ def sentences(lines: Iterable[str], language: str = "en", running: bool = True) 
 
 def _letter(character: str, english: bool) -> str:
     """A letter or a mark on one as it is, in English without accents; nothing for marks of format; else a space."""
-    if character in "'&":
+    if character == "'":
         return character
+    if character == "&":
+        return " & "
     kind = unicodedata.category(character)
     if kind[0] in "LM":
         plain = unicodedata.normalize("NFKD", character)[0] if english else character
