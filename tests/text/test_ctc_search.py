@@ -7,7 +7,15 @@ import pytest
 
 from tests.text.models import Bigrams
 from tests.text.paths import distributions, rows
-from unbabble.text.ctc_search import EXACT, Pruning, greedy, lexicon_beam, prefix_beam, without_prior
+from unbabble.text.ctc_search import (
+    EXACT,
+    LexiconSearch,
+    Pruning,
+    greedy,
+    lexicon_beam,
+    prefix_beam,
+    without_prior,
+)
 from unbabble.text.hotwords import Hotwords
 from unbabble.text.hypothesis import place, spell
 from unbabble.text.lexicon import Lexicon
@@ -120,6 +128,25 @@ def test_next_to_no_sound(frames):
     assert prefix_beam(log_probs)[0].score <= 0
     found = lexicon_beam(log_probs, lexicon, words)
     assert {each.words for each in found} == ({()} if not frames else {(), ("two",), ("q",)})
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_recording_may_come_in_parts(seed):
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 1.5, (60, 4))
+    logits[np.arange(60), [1, 2, 0, 3, 0, 2] * 10] += 4
+    log_probs = (logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)).astype(np.float32)
+    words = WordScores(Bigrams(tuple(PRONUNCIATIONS), seed, remembers=False), 0.5)
+    lexicon = Lexicon(PRONUNCIATIONS, PHONES)
+    search, settled = LexiconSearch(lexicon, words, pruning=Pruning(beam=6)), []
+    for part in np.split(log_probs, [1, 7, 8, 30, 45]):
+        search.add(part)
+        settled.append(search.settled())
+    whole = lexicon_beam(log_probs, lexicon, words, pruning=Pruning(beam=6))
+    assert search.hypotheses() == whole
+    for row in settled:  # what has settled stays
+        assert whole[0].words[: len(row)] == row
+    assert 0 < len(settled[3]) < len(settled[5])
 
 
 def test_what_is_begun_and_is_no_word_is_left_out():

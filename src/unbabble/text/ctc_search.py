@@ -22,6 +22,7 @@ import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from heapq import nlargest
+from itertools import takewhile
 from typing import NamedTuple
 
 import numpy as np
@@ -336,6 +337,12 @@ class LexiconSearch:
         seen = [*self._seen, _Seen(self._frame + self._later, totals, rows)]
         order = nlargest(best, range(len(totals)), key=totals.__getitem__)
         return [self._hypothesis(totals[number], _row(rows[number]), seen) for number in order]
+
+    def settled(self) -> tuple[str, ...]:
+        """The words with which every hypothesis begins: whatever comes, these stay."""
+        rows = [[each.word for each in _row(self._said[place])] for place in self._paths.total]
+        alike = takewhile(lambda words: len(set(words)) == 1, zip(*rows, strict=False))
+        return tuple(words[0] for words in alike)
 
     def _node(self, place: int) -> int:
         return place // self._symbols % self._nodes
