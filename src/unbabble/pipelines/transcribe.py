@@ -35,8 +35,8 @@ SOFT_SECONDS = 0.3
 MARGIN_SECONDS = 0.3
 """So far from speech a recognised word may lie: the times of both are inexact."""
 LEAST_CONFIDENCE = 0.4
-"""Mean over the words of a window, below which it was no speech: dev speakers' utterances were all above, and three in
-four windows of the noises that the detector took for speech below, when the recogniser was half trained."""
+"""Mean over the words of a window, below which it is taken for no speech: of dev speakers' utterances none is lost by it
+(``benchmarks/results/nobody_speaks_dev.md``)."""
 MOST_REPEATS = {1: 8}
 OTHERS_REPEATED = 4
 """How often one word, and how often a phrase of several, is written in a row."""
