@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from unbabble.base.errors import InputError, MissingExtraError, UsageError
@@ -15,8 +16,10 @@ from unbabble.networks import load as networks
 from unbabble.networks.foreign import by_ctranslate2, hugging_face, is_foreign, load_foreign, whisper
 from unbabble.networks.foreign.by_ctranslate2 import joined
 from unbabble.networks.onnx import quiet
+from unbabble.pipelines import transcribe as pipeline
 from unbabble.verbs.models import models
 from unbabble.verbs.push import push
+from unbabble.verbs.transcribe import transcribe
 
 CPU = torch.device("cpu")
 LETTERS = ["<pad>", "<s>", "</s>", "<unk>", "|", *"ETAOINSHRDLU'"]
@@ -412,3 +415,28 @@ def test_parts_of_words_are_joined():
         ("Good", 0.0, 0.4, 0.9),
         ("morning.", 0.5, 1.0, 0.6),
     ]
+
+
+@pytest.mark.parametrize("runtime", ["torch", "ctranslate2"])
+def test_the_command_transcribes_with_such_a_folder(
+    transformers, tmp_path, monkeypatch, always_sure, runtime
+):
+    pytest.importorskip("faster_whisper", reason="the extra whisper is not installed")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(
+        pipeline, "is_speech", lambda samples, rate: torch.ones(len(samples) * 100 // rate) > 0
+    )
+    monkeypatch.setattr(pipeline, "LEAST_CONFIDENCE", 0.0)
+    whisper_folder(transformers, tmp_path / "theirs")
+    soundfile.write(tmp_path / "a.wav", 0.1 * noise(3.0).numpy(), 16000)
+    report = transcribe(
+        tmp_path / "a.wav",
+        out=tmp_path / "texts",
+        model=str(tmp_path / "theirs"),
+        runtime=runtime,
+        quiet=True,
+    )
+    assert report.files[0].details["words"] > 0
+    written = json.loads((tmp_path / "texts" / "a" / "a.json").read_text())
+    assert written["text"].strip()
+    assert written["language"] in ("en", "de")

@@ -66,6 +66,7 @@ def transcribe(
     language_model: str = "auto",
     hotwords: AnyPath | None = None,
     prompt: str = "",
+    runtime: Annotated[Literal["torch", "ctranslate2"], MORE] = "torch",
     set: Assignments = None,
     start: Start = 0.0,
     duration: Duration = None,
@@ -93,6 +94,8 @@ def transcribe(
             `unbabble language-model` wrote, or one in ARPA's format.
         hotwords: A text file of names and phrases that are likely, one a line.
         prompt: What is talked about, in a few words: its longer words are likely, too.
+        runtime: What computes a Whisper in Hugging Face's layout: torch, or ctranslate2, which is faster on the CPU
+            and writes a file of its own into the user's cache first.
         set: Any option of the model (`unbabble models info NAME`), as name=value; repeat for more.
         start: Seconds to leave out at the beginning of each recording.
         duration: Seconds to read of each recording from there on; all that follows if not given.
@@ -125,7 +128,8 @@ def transcribe(
         "is for srt and vtt", words_per_caption=bool(words_per_caption) and not {"srt", "vtt"} & {*formats}
     )
     batch = Batch(jobs, report, quiet, out, overwrite)
-    options = parse_assignments(set or [])
+    check_choice("--runtime", runtime, "torch", "ctranslate2")
+    options = parse_assignments(set or []) | ({} if runtime == "torch" else {"runtime": runtime})
     name = recognizer_name(model)
     if language_model == AUTO and not any(each.partition(".")[0] == METHOD for each in packaged()):
         language_model = NONE
