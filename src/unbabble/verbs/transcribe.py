@@ -94,8 +94,8 @@ def transcribe(
             `unbabble language-model` wrote, or one in ARPA's format.
         hotwords: A text file of names and phrases that are likely, one a line.
         prompt: What is talked about, in a few words: its longer words are likely, too.
-        runtime: What computes a Whisper in Hugging Face's layout: torch, or ctranslate2, which is faster on the CPU
-            and writes a file of its own into the user's cache first.
+        runtime: What computes a Whisper in Hugging Face's layout: torch, or ctranslate2, whose file is made at the
+            first time, in the user's cache.
         set: Any option of the model (`unbabble models info NAME`), as name=value; repeat for more.
         start: Seconds to leave out at the beginning of each recording.
         duration: Seconds to read of each recording from there on; all that follows if not given.

@@ -1,4 +1,4 @@
-"""Whisper by CTranslate2 and faster-whisper (extra ``whisper``): the same text on the CPU, several times sooner.
+"""Whisper by CTranslate2 and faster-whisper (extra ``whisper``): made for speed, and for numbers of eight bits.
 
 A folder in CTranslate2's layout has ``model.bin``, ``config.json``, a vocabulary, and ``tokenizer.json``. A Whisper in
 Hugging Face's layout is converted once (``--runtime ctranslate2``), and kept in the user's cache.
