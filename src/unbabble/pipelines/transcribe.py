@@ -35,7 +35,7 @@ SOFT_SECONDS = 0.3
 MARGIN_SECONDS = 0.3
 """So far from speech a recognised word may lie: the times of both are inexact."""
 LEAST_CONFIDENCE = 0.4
-"""Mean over the words of a window, below which it is taken for no speech: of dev speakers' utterances none is lost by it
+"""Mean over the words of a window, below which it is no speech: none of the dev speakers' utterances is lost by it
 (``benchmarks/results/nobody_speaks_dev.md``)."""
 MOST_REPEATS = {1: 8}
 OTHERS_REPEATED = 4
