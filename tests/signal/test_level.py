@@ -22,7 +22,7 @@ def test_unit_level_is_exact(exponent, generator):
     ("mixture", "words"),
     [
         (torch.zeros(2, 100), "shape"),
-        (torch.ones(1, 1, 100), "1 channels"),
+        (torch.ones(1, 1, 100), "1 channel;"),
         (torch.zeros(1, 2, 0), "too short"),
         (torch.full((1, 2, 5), float("nan")), "not finite"),
         (torch.full((1, 2, 5), float("inf")), "not finite"),

@@ -153,7 +153,7 @@ def test_simulated_room(corpus: Path, tmp_path: Path):
     ("options", "error", "sentence"),
     [
         ({"talkers": 9}, InputError, "9 talkers"),
-        ({"microphones": 4}, InputError, "4 microphones"),
+        ({"microphones": 4}, InputError, "not by 4"),
         ({"snr": float("nan")}, UsageError, "makes no sense"),
         ({"split": "test"}, InputError, "no column 'split'"),
         ({"room": "6x5x3"}, UsageError, "Say which room"),

@@ -130,7 +130,7 @@ def test_silence_and_ten_milliseconds(scorer, scenes):
         scorer(torch.zeros_like(mixture), estimates, RATE)
     with pytest.raises(InputError, match=r"0\.01 seconds"):
         scorer(mixture[:80], sources[:, :80], RATE)
-    with pytest.raises(InputError, match="samples"):
+    with pytest.raises(InputError, match="not of one recording"):
         scorer(mixture[:-RATE], sources, RATE)
 
 
