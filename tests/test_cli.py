@@ -193,6 +193,12 @@ def test_an_interrupted_run_leaves_only_whole_files_and_goes_on(here, call, numb
     assert [entry["outcome"] for entry in report["files"]] == ["skipped", "done"]
 
 
+def own_terminal() -> None:
+    """Of a process: its input, whose end ends it, also where these tests run without one (nohup)."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
 def test_a_run_whose_terminal_is_closed_writes_its_report(here):
     """The bar cannot be drawn any more, nor the summary printed."""
     make_mixture(here / "in" / "a.wav")
@@ -206,7 +212,7 @@ def test_a_run_whose_terminal_is_closed_writes_its_report(here):
         stdout=subprocess.PIPE,
         stderr=terminal,
         start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        preexec_fn=own_terminal,
     )
     os.close(terminal)
     with running:

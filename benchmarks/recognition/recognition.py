@@ -153,7 +153,7 @@ def table(result: dict) -> str:
             rows,
             "{name} | {wer:.1f} | {cer:.1f} | {clean:.1f} | {other:.1f} | {x_real_time:.3f}",
         ),
-        f"What the network itself costs, {result['network_x_real_time']:.4f}, is not in the last column; the time of "
-        f"{PEER} is wall time, all of it.",
+        f"What the network itself costs, {result['network_x_real_time']:.4f}, is not in the last column."
+        + (f" The time of {PEER} is wall time, all of it." if PEER in rows else ""),
         made_by(result),
     )

@@ -10,7 +10,6 @@ from benchmarks.kit.claim import RESULTS, Claim, load
 
 OLDER = {
     "attack": ("| random noise, -20 dB | 4.0 | 3.6 | 0.4 |", "| random noise, -20 dB | 4.0 | 3.6 | 0.3 |"),
-    "auto": ("; seed 0. Made by", "; seed 0.\nMade by"),
     "blind_score": ("-|", " - |"),
     "onnx_runtime": ("\n|-|-|-|-|-|-|\n", "\n|-|-|-|-|-|-|-|\n"),
     "one_budget": ("Real-time factors of the last run: 1 thread(s).", "Real-time factors with 1 threads."),

@@ -20,7 +20,6 @@ from unbabble.nn.kinds.network import Network
 from unbabble.nn.kinds.recognizer import NeuralRecognizer
 from unbabble.nn.kinds.scorer import NeuralScorer
 from unbabble.nn.kinds.separator import NeuralSeparator
-from unbabble.text.errors import word_errors
 
 SAMPLE_RATE = 16000
 SAMPLES = 6000
@@ -172,12 +171,6 @@ def _spoken(network: Network, easy: bool) -> tuple[Tensor, ...]:
     return waveform, lengths, *(each.expand(len(waveform), -1) for each in targets)
 
 
-def _words_wrong(network: Network, item: tuple[Tensor, ...]) -> float:
-    """Of the text that ``_spoken`` has, when the plainest search writes it."""
-    (transcript,) = network(*item[:2])
-    return word_errors("dog", transcript.text).rate
-
-
 def _written(model: Any, mixture: Tensor) -> Tensor:
     """How likely it finds a text, once it has written down what it hears."""
     waveform = mixture[:, 0]
@@ -266,8 +259,8 @@ EXAMPLES = {
         _written,
         lambda model, samples: (),
         _spoken,
-        _words_wrong,
-        0.5,
+        _loss,
+        0.8,
         steps=120,
         refuses_silence=False,
     ),
