@@ -5,6 +5,7 @@ error is one sentence on stderr.
 """
 
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -91,6 +92,12 @@ def main() -> None:
     code = 1
     with as_by_ctrl_c() as received, suppress(KeyboardInterrupt):
         code = run()
+    try:
+        sys.stdout.flush()
+    except (
+        OSError
+    ):  # that has been said: without this, Python says so again when it ends, with a code of its own
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(128 + received[0] if received else code)
 
 

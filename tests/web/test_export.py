@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import unbabble
 from tests.web.conftest import log_in, wav
 from tests.web.contributed import TALKERS, add_campaign, add_participant, contribute, separate
+from tests.web.unpacked import unpack
 from unbabble import cli
 from unbabble.base import registry
 from unbabble.base.errors import InputError, UsageError
@@ -391,7 +392,7 @@ def test_a_data_set_is_asked_for_made_and_downloaded(site, tmp_path):
     answer = browser.get(f"/review/datasets/{key}/file")
     assert answer.headers["content-disposition"] == 'attachment; filename="Pilot-1.tar"'
     with tarfile.open(fileobj=io.BytesIO(answer.content)) as archive:
-        archive.extractall(tmp_path / "got", filter="data")
+        unpack(archive, tmp_path / "got")
     assert len(manifest.check(manifest.read(tmp_path / "got" / "Pilot-1" / "manifest.jsonl"))[0]) == 3
     assert collected(site, tmp_path / "set", "--title", "Pilot <1>", "--campaign", "pilot") == 0
     assert files(tmp_path / "got" / "Pilot-1") == files(tmp_path / "set")  # the command makes the same

@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 
 from tests.web.conftest import PASSWORD, log_in, wav
 from tests.web.contributed import add_campaign, add_participant, contribute, separate
+from tests.web.unpacked import unpack
 from unbabble import cli
 from unbabble.data import manifest
 from unbabble.web.rooms.accounts import add_user
@@ -156,7 +157,7 @@ def test_from_the_queue_to_a_data_set_by_keyboard(live, chromium, tmp_path, no_s
     assert not errors
 
     with tarfile.open(tmp_path / "harvest.tar") as archive:
-        archive.extractall(tmp_path, filter="data")
+        unpack(archive, tmp_path)
     listed = tmp_path / "First-b-harvest-b" / "manifest.jsonl"
     assert len(manifest.read(listed)) == 2
     told = tmp_path / "told.json"

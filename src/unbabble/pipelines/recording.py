@@ -159,7 +159,7 @@ class Recording:
             InputError: every channel is silent.
         """
         if not self.live:
-            raise InputError("The recording is silent: there is nothing to separate.")
+            raise InputError("The recording is silent.")
         return self.samples if len(self.live) == self.channels else self.samples[self.live]
 
     @cached_property

@@ -146,7 +146,7 @@ def separate_long(
         if separator.failure and not separator.model_name:
             raise separator.failure
         if not separator.model_name:
-            raise InputError("The recording is silent: there is nothing to separate.")
+            raise InputError("The recording is silent.")
         outputs = tracks.finish(out, format, separator.warnings)
     return LongSeparation(
         outputs,

@@ -24,7 +24,7 @@ def check_mixture(mixture: Tensor, min_channels: int = 1, min_samples: int = 1) 
     """
     check_samples(mixture, min_channels, min_samples)
     if (mixture.abs().amax((1, 2)) == 0).any():
-        raise InputError("The recording is silent: there is nothing to separate.")
+        raise InputError("The recording is silent.")
 
 
 def check_samples(mixture: Tensor, min_channels: int = 1, min_samples: int = 1) -> None:

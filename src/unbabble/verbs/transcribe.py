@@ -79,7 +79,7 @@ def transcribe(
 ) -> Report:
     """Write down what is said: OUT/<recording>/<recording>.txt, .srt, .vtt, .tsv and .json, as whisper calls them.
 
-    Where nobody speaks nothing is written. What an earlier run has done is skipped.
+    Where no speech is detected nothing is written. What an earlier run has done is skipped.
 
     Args:
         inputs: Recordings: files, folders, patterns, manifests (.txt, .jsonl), or - for standard input.

@@ -17,6 +17,7 @@ from unbabble.base.errors import UsageError
 from unbabble.base.spans import Span, Transcript
 from unbabble.nn.kinds.network import Network
 from unbabble.signal.level import check_samples
+from unbabble.text.errors import word_errors
 from unbabble.text.search import TokenModel
 from unbabble.text.tokens import ENGLISH, WORD_START, Pieces, Symbols
 
@@ -139,8 +140,10 @@ class NeuralRecognizer(Network):
             return [words_of(emitted) for emitted in self.hypotheses(waveform, lengths)["text"]]
 
     def figure(self, *item: Tensor, **options: object) -> float:
-        """Not of one item: its task counts the wrong words of all."""
-        raise NotImplementedError
+        """Share of the words of one item that are wrong; a set's words are counted together by its task."""
+        waveform, lengths, text = item[:3]
+        (transcript,) = self(waveform, lengths)
+        return word_errors(self.tokens.decode(text[0].tolist()), transcript.text).rate
 
 
 def words_of(emitted: Sequence[Emission]) -> Transcript:
