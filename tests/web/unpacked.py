@@ -6,4 +6,7 @@ from pathlib import Path
 
 def unpack(archive: tarfile.TarFile, folder: Path) -> None:
     """Into a folder, and nowhere else; Python 3.11 knows filters from 3.11.4 on alone."""
-    archive.extractall(folder, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
+    if hasattr(tarfile, "data_filter"):
+        archive.extractall(folder, filter="data")
+    else:
+        archive.extractall(folder)
