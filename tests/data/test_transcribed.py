@@ -131,9 +131,66 @@ def test_items_travel_to_other_processes(folder, dictionary):
     assert np.array_equal(again[1].waveform, items[1].waveform)
 
 
+@pytest.fixture
+def noise(tmp_path) -> Path:
+    """A soft hiss of 2.5 s."""
+    (tmp_path / "noise").mkdir()
+    hiss = 0.01 * np.random.default_rng(0).standard_normal(5 * RATE // 2)
+    soundfile.write(tmp_path / "noise" / "hiss.wav", hiss, RATE)
+    return tmp_path / "noise"
+
+
+def test_noise_is_as_loud_as_the_recipe_says_and_new_in_each_epoch(folder, noise):
+    clean = Transcribed((folder,)).open(0)
+    items = Transcribed((folder,), noise=(noise,), noise_share=1.0, snr_db=(6.0, 6.0)).open(0)
+    for number in range(3):
+        added = items[number].waveform - clean[number].waveform
+        ratio = np.mean(clean[number].waveform ** 2) / np.mean(added**2)
+        assert 10 * np.log10(ratio) == pytest.approx(6, abs=0.01)
+        assert items[number].text == clean[number].text
+        assert np.array_equal(items[number].waveform, items[number].waveform)
+        assert not np.array_equal(items[number].waveform, items[number + len(items.lengths)].waveform)
+    some = Transcribed((folder,), noise=(noise,), noise_share=0.25).open(0)
+    noisy = [not np.array_equal(some[n].waveform, clean[n].waveform) for n in range(300)]
+    assert 45 < sum(noisy) < 105
+
+
+def test_where_there_is_noise_alone_nothing_is_said(folder, noise, dictionary):
+    described = Transcribed(
+        (folder,), speeds=(1.0, 0.5), noise=(noise,), nobody_share=0.5, dictionary=dictionary
+    )
+    items = described.open(0)
+    assert len(items.lengths) == 6 + 3
+    for number in (6, 7, 8):
+        item = items[number]
+        assert (item.text, item.phones) == ("", "")
+        assert len(item.waveform) == round(items.lengths[number] * RATE)
+        assert 0.008 < np.std(item.waveform) < 0.012, "it is as loud as it was recorded"
+    assert all(items[number].text for number in range(6))
+    assert items[9].text == items[0].text, "the next epoch"
+
+
+def test_a_room_is_heard_from_the_direct_sound_on(folder, tmp_path):
+    response = np.zeros((1000, 2))
+    response[100] = 0.5, 0.25
+    response[500] = 0.25, 0.125
+    soundfile.write(tmp_path / "room.wav", response, RATE, subtype="FLOAT")
+    (tmp_path / "rooms.csv").write_text("file,gain,split\nroom.wav,2,train\n")
+    items = Transcribed((folder,), rooms=(tmp_path / "rooms.csv",), room_share=1.0).open(0)
+    dry = Transcribed((folder,)).open(0)[1].waveform
+    echo = dry.copy()
+    echo[400:] += dry[:-400] / 2
+    assert np.allclose(items[1].waveform, echo, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        ({"noise_share": 0.5}, "noise_share and nobody_share need noise"),
+        ({"nobody_share": 0.5}, "noise_share and nobody_share need noise"),
+        ({"room_share": 0.5}, "a room_share needs rooms"),
+        ({"noise_share": 1.5}, "shares are 0 to 1"),
+        ({"snr_db": (5.0, 0.0)}, "the bounds of snr_db rise"),
         ({"speeds": ()}, "speeds are above 0"),
         ({"speeds": (1.0, 0.0)}, "speeds are above 0"),
         ({"seconds": (3.0, 3.0)}, "the bounds of seconds rise"),

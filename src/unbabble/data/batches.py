@@ -80,6 +80,7 @@ class ByDuration:
     """Items of about one length together, as many as last so long when all are padded; each once an epoch.
 
     Which items are together changes from epoch to epoch: they are sorted by lengths that are drawn a little anew.
+    Item ``n`` of ``N`` has the number ``n + N e`` in epoch ``e``: a set may draw it anew.
 
     Args:
         lengths: of all items of a set that has an end.
@@ -108,7 +109,7 @@ class ByDuration:
             if not made or longest * (len(made[-1]) + 1) > self.most:
                 made.append([])
                 longest = lengths[number]
-            made[-1].append(Place(self.set, int(number)))
+            made[-1].append(Place(self.set, int(number) + epoch * len(lengths)))
         return [made[place] for place in rng.permutation(len(made))]
 
     def __getitem__(self, batch: int) -> list[Place]:

@@ -1,6 +1,7 @@
 """Speech with what is said in it: what recognisers learn from.
 
-An item is an utterance at one of a recipe's speeds, with its text and, where there is a dictionary, its phones.
+An item is an utterance at one of a recipe's speeds, with its text and, where there is a dictionary, its phones; in
+noise and in a room, if the recipe has any; or noise alone, in which nothing is said.
 """
 
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import soxr
 from jaxtyping import Float
+from scipy.signal import oaconvolve
 
 from unbabble.base.errors import InputError, UsageError
 from unbabble.data import corpora
@@ -30,7 +32,7 @@ class Spoken(NamedTuple):
 
     waveform: Float[np.ndarray, " time"]
     text: str
-    """Words, lower case, between spaces."""
+    """Words, lower case, between spaces; empty where nothing is said."""
     phones: str
     """With spaces between them; of each word its usual pronunciation. Empty without a dictionary."""
     speaker: str
@@ -55,10 +57,16 @@ class Transcribed(Data):
             what is not in it is guessed by rules. None: no phones.
         tokens: what texts are written with: characters, or so many pieces of words.
         language: code of two letters, by which texts become words.
+        noise: tables or folders of noise; rows of ``split`` only, of tables.
+        noise_share: share of the utterances that noise is added to, drawn anew in each epoch.
+        snr_db: power of an utterance over that of the noise: drawn between these two.
+        nobody_share: so many items of noise alone, over those with speech: where nothing is to be written down.
+        rooms: tables of measured impulse responses; rows of ``split`` only.
+        room_share: share of the utterances that are spoken in a room, at one of its microphones.
         sample_rate: Hz.
 
     Raises:
-        UsageError: bounds or speeds that make no sense.
+        UsageError: numbers that make no sense, or shares of what is not there.
     """
 
     speech: tuple[Path, ...]
@@ -70,6 +78,12 @@ class Transcribed(Data):
     dictionary: Path | Literal["packaged"] | None = None
     tokens: Literal["characters"] | int = "characters"
     language: str = "en"
+    noise: tuple[Path, ...] = ()
+    noise_share: float = 0.0
+    snr_db: tuple[float, float] = (5.0, 25.0)
+    nobody_share: float = 0.0
+    rooms: tuple[Path, ...] = ()
+    room_share: float = 0.0
     sample_rate: int = 16000
 
     def __post_init__(self) -> None:
@@ -77,6 +91,13 @@ class Transcribed(Data):
             raise UsageError("Transcribed speech: speeds are above 0.")
         if not 0 <= self.seconds[0] < self.seconds[1]:
             raise UsageError("Transcribed speech: the bounds of seconds rise, from 0 on.")
+        shares = self.noise_share, self.nobody_share, self.room_share
+        if min(shares) < 0 or max(shares) > 1 or self.snr_db[0] > self.snr_db[1]:
+            raise UsageError("Transcribed speech: shares are 0 to 1, and the bounds of snr_db rise.")
+        if (self.noise_share or self.nobody_share) and not self.noise:
+            raise UsageError("Transcribed speech: noise_share and nobody_share need noise.")
+        if self.room_share and not self.rooms:
+            raise UsageError("Transcribed speech: a room_share needs rooms.")
 
     def text(self, utterance: corpora.Utterance) -> str:
         """Its words, between spaces."""
@@ -122,29 +143,86 @@ class Transcribed(Data):
         return {"tokens": byte_pairs(texts, self.tokens)}
 
     def open(self, seed: int) -> "SpokenItems":
-        """Each utterance at each speed."""
-        return SpokenItems(self)
+        """Each utterance at each speed, then noise alone."""
+        return SpokenItems(self, seed)
 
 
 class SpokenItems:
-    """``items[i]``: utterance ``i`` modulo their number, at the speed of the rest; ``i`` may be any number."""
+    """``items[i]``: utterance ``i`` modulo their number, at the speed of the rest; ``i`` may be any number.
 
-    def __init__(self, described: Transcribed) -> None:
+    Behind the utterances come items of noise alone, each as long as one of them. What is drawn, rooms and noise,
+    depends on the seed and on ``i``, and so is new in each epoch.
+    """
+
+    def __init__(self, described: Transcribed, seed: int) -> None:
+        self.described, self.seed = described, seed
         self.utterances, self.speeds = described.utterances, described.speeds
-        self.rate, self.text_of = described.sample_rate, described.text
+        self.rate = described.sample_rate
         self.store = Store([each.path for each in self.utterances], self.rate)
         self.lengths = [each.seconds / speed for speed in self.speeds for each in self.utterances]
+        self.spoken = len(self.lengths)
+        nobody = np.random.default_rng(seed).choice(
+            self.spoken, round(described.nobody_share * self.spoken), replace=False
+        )
+        self.lengths += [self.lengths[number] for number in nobody]
         self.batch_length = described.batch_seconds
         self.phones = Phones(described.dictionary)
+        self.noise = _noise(described) if described.noise_share or described.nobody_share else None
+        self.rooms = _responses(described) if described.room_share else []
 
     def __getitem__(self, number: int) -> Spoken:
-        repetition, place = divmod(number % len(self.lengths), len(self.utterances))
+        rng = np.random.default_rng([self.seed, number])
+        place = number % len(self.lengths)
+        if place >= self.spoken:
+            return Spoken(self._excerpt(rng, round(self.lengths[place] * self.rate)), "", "", "")
+        repetition, place = divmod(place, len(self.utterances))
         utterance, speed = self.utterances[place], self.speeds[repetition]
         waveform = self.store[place]
         if speed != 1:
             waveform = soxr.resample(waveform, self.rate, self.rate / speed, quality="MQ")
-        text = self.text_of(utterance)
-        return Spoken(waveform, text, self.phones(text), utterance.speaker)
+        text = self.described.text(utterance)
+        return Spoken(self._recorded(rng, waveform), text, self.phones(text), utterance.speaker)
+
+    def _recorded(
+        self, rng: np.random.Generator, waveform: Float[np.ndarray, " time"]
+    ) -> Float[np.ndarray, " time"]:
+        """In a room and in noise, or not."""
+        if self.rooms and rng.random() < self.described.room_share:
+            response = self.rooms[rng.integers(len(self.rooms))]
+            waveform = oaconvolve(waveform, response)[: len(waveform)].astype(np.float32)
+        if self.noise is not None and rng.random() < self.described.noise_share:
+            noise = self._excerpt(rng, len(waveform))
+            power = float(np.mean(noise**2))
+            wanted = float(np.mean(waveform**2)) * 10 ** (-rng.uniform(*self.described.snr_db) / 10)
+            waveform = waveform + noise * np.float32(np.sqrt(wanted / power) if power > 0 else 0)
+        return waveform
+
+    def _excerpt(self, rng: np.random.Generator, samples: int) -> Float[np.ndarray, " time"]:
+        """Of one noise from a moment on, both drawn; where it ends, it begins again."""
+        assert self.noise is not None
+        noise = self.noise[int(rng.integers(len(self.noise)))]
+        return np.take(noise, np.arange(samples) + rng.integers(len(noise)), mode="wrap")
+
+
+def _noise(described: Transcribed) -> Store:
+    found = [
+        each.path
+        for path in described.noise
+        for each in corpora.noises(path, None if path.is_dir() else described.split)
+    ]
+    return Store(found, described.sample_rate)
+
+
+def _responses(described: Transcribed) -> list[Float[np.ndarray, " tap"]]:
+    """Each microphone of each room; the direct sound is as loud in all, and comes first."""
+    found = []
+    for path in described.rooms:
+        for response in corpora.responses(path, described.split):
+            samples, rate = corpora.read_response(response)
+            for channel in corpora.resample(samples, rate, described.sample_rate):
+                direct = int(np.abs(channel).argmax())
+                found.append((channel[direct:] / np.abs(channel[direct])).astype(np.float32))
+    return found
 
 
 class Phones:

@@ -145,6 +145,23 @@ def test_a_batch_is_padded_with_zeros():
     assert task.network.phones.decode(phones[0].tolist()) == "D AO G"
 
 
+@pytest.mark.parametrize("name", TASKS)
+def test_a_batch_in_which_nobody_speaks_is_learnt_from(name):
+    """Noise alone: the more probable nothing is, the lower is the loss."""
+    task = tiny(name)
+    batch = task.collate([each._replace(phones="") for each in spoken("", "")])
+    assert all(row.shape[0] == 2 and row.eq(0).all() for row in batch.targets)
+    optimizer = torch.optim.Adam(task.network.parameters(), 0.01)
+    losses = []
+    for step in range(2, 12):
+        loss = torch.stack(list(task.losses("network", batch, step).values())).sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss))
+    assert losses[-1] < losses[0] / 2
+
+
 def test_rates_are_of_all_words_together(monkeypatch):
     """Not the mean of the items' rates, in which short ones would weigh as much."""
     task = tiny()

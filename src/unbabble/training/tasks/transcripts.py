@@ -79,8 +79,10 @@ class Transcripts(Plain):
             row[: len(each.waveform)] = torch.from_numpy(each.waveform)
         targets = []
         for field, tokens in self.targets.items():
-            rows = [torch.tensor(tokens.encode(getattr(each, field))) for each in items]
-            targets.append(torch.nn.utils.rnn.pad_sequence(rows, batch_first=True))
+            rows = [torch.tensor(tokens.encode(getattr(each, field)), dtype=torch.long) for each in items]
+            # One place at least: in all items of a batch there may be nothing said.
+            padded = torch.nn.utils.rnn.pad_sequence([*rows, torch.zeros(1).long()], batch_first=True)
+            targets.append(padded[:-1])
         return Batch(waveform, lengths, tuple(targets), tuple(each.text for each in items))
 
     def losses(self, player: str, batch: Batch, step: int) -> dict[str, Tensor]:
