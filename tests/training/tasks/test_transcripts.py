@@ -158,7 +158,7 @@ def test_a_batch_in_which_nobody_speaks_is_learnt_from(name):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        losses.append(float(loss))
+        losses.append(loss.item())
     assert losses[-1] < losses[0] / 2
 
 
