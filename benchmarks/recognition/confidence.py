@@ -1,55 +1,53 @@
 """How sure is the packaged recogniser of its words, and is it right as often as it says?
 
-A word's posterior is its share of the search's beam; a logistic regression on dev speakers makes a confidence of it, of
-what the frames say and of its length (``text/confidence.py``). Both are shown on test speakers: the *error* is the mean
-difference between confidence and the share of words that are right, over ten ranges; the *area* is the probability that
-a right word is surer than a wrong one.
+What a search knows of a word is its share of the search's beam, what the frames say of its tokens, and how many these
+are; a logistic regression on dev speakers makes a probability of them (``text/confidence.py``), one for each search:
+by phones, lexicon and language model, and by pieces of words without a language model. Both share and probability are
+shown on test speakers: the *error* is the mean difference between confidence and the share of words that are right,
+over ten ranges; the *area* is the probability that a right word is surer than a wrong one. With ``--card`` the weights
+go into the card of a weights file, where ``transcribe`` finds them.
 
-    python -m benchmarks confidence       # half an hour on one core; prints the weights of the regression
+    python -m benchmarks confidence --card src/unbabble/weights/conformer_ctc.english_16k.safetensors
 """
 
 from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from scipy.stats import rankdata
 
+from benchmarks.kit.cards import put
 from benchmarks.kit.recognized import spoken
 from benchmarks.kit.table import grid, made_by, page
-from unbabble.pipelines.recognize import Recognizer, load_recognizer
+from unbabble.pipelines.recognize import BY_PHONES, BY_PIECES, Recognizer, load_recognizer
 from unbabble.text.confidence import Calibration, calibrate, calibration_error, reliability
-from unbabble.text.ctc_search import lexicon_beam
 from unbabble.text.errors import align
-from unbabble.text.hypothesis import Word, place
+from unbabble.text.hypothesis import Word
 
 SPLITS, LEAST_CONFIDENCE = ("dev", "test"), 0.5
 QUICK = {"most": 6}
+Recognized = tuple[list[Word], list[bool]]
 
 
-def recognized(recognizer: Recognizer, split: str, most: int) -> tuple[list[Word], list[bool]]:
-    """Words of a split, and whether each was said."""
-    words: list[Word] = []
-    right: list[bool] = []
-    lexicon = recognizer.lexicon
-    assert lexicon is not None
+def recognized(searches: dict[str, Recognizer], split: str, most: int) -> dict[str, Recognized]:
+    """By search, the words of a split, and whether each was said."""
+    words: dict[str, Recognized] = {name: ([], []) for name in searches}
+    network: Any = next(iter(searches.values())).network
     for each in spoken(split, most):
         waveform = torch.from_numpy(each.waveform)[None]
+        lengths = torch.tensor([waveform.shape[1]])
         with torch.no_grad():
-            (said,) = recognizer.network.posteriors(waveform, torch.tensor([waveform.shape[1]]))
-        heard = said["phones"]
-        (best,) = lexicon_beam(
-            heard.log_probs,
-            lexicon,
-            recognizer.scores,
-            log_prior=heard.log_prior,
-            prior_share=recognizer.prior_share,
-            pruning=recognizer.pruning,
-            best=1,
-        )
-        steps = align(each.text.split(), best.words)
-        words += place(heard.log_probs, best)
-        right += [step.reference == step.hypothesis for step in steps if step.hypothesis is not None]
-    return words, right
+            (said,), (writer,) = network.posteriors(waveform, lengths), network.writers(waveform, lengths)
+            for name, search in searches.items():
+                placed, _ = search.placed(said, writer)
+                steps = align(each.text.split(), [word.text for word in placed])
+                words[name][0].extend(placed)
+                words[name][1].extend(
+                    step.reference == step.hypothesis for step in steps if step.hypothesis is not None
+                )
+    return words
 
 
 def area(confidences: np.ndarray, right: np.ndarray) -> float:
@@ -70,41 +68,56 @@ def row(confidences: np.ndarray, right: np.ndarray) -> dict:
     }
 
 
-def measure(model: str = "auto", most: int = 10_000) -> dict:
-    """Fit on dev, show on test.
-
-    Args:
-        model: a recogniser of phones.
-        most: utterances of each split.
-    """
-    recognizer = load_recognizer(model, "cpu")
-    (dev, dev_right), (test, test_right) = (recognized(recognizer, split, most) for split in SPLITS)
-    calibration, right = calibrate(dev, dev_right), np.array(test_right)
+def measured(dev: Recognized, test: Recognized) -> dict:
+    """Of one search."""
+    calibration, right = calibrate(*dev), np.array(test[1])
     ways = {
-        "posterior": np.array([word.posterior for word in test]),
-        "calibrated": np.array([calibration(word) for word in test]),
+        "share of the beam": np.array([word.posterior for word in test[0]]),
+        "calibrated": np.array([calibration(word) for word in test[0]]),
     }
     return {
-        "words": {"dev": len(dev), "test": len(test)},
+        "words": {"dev": len(dev[0]), "test": len(test[0])},
+        "right": {"dev": float(np.mean(dev[1])), "test": float(right.mean())},
         "calibration": asdict(calibration),
-        "right": {"dev": float(np.mean(dev_right)), "test": float(right.mean())},
         "rows": {name: row(confidences, right) for name, confidences in ways.items()},
     }
 
 
+def measure(model: str = "auto", most: int = 10_000, card: Path | None = None) -> dict:
+    """Fit on dev, show on test.
+
+    Args:
+        model: a recogniser of phones and pieces of words.
+        most: utterances of each split.
+        card: put the weights into the card of this weights file.
+    """
+    recognizer = load_recognizer(model, "cpu")
+    searches = {BY_PHONES: recognizer, BY_PIECES: Recognizer(recognizer.network)}
+    dev, test = (recognized(searches, split, most) for split in SPLITS)
+    result = {name: measured(dev[name], test[name]) for name in searches}
+    if card is not None:
+        weights = {name: each["calibration"] for name, each in result.items()}
+        put(card, confidence={k: {n: round(w, 4) for n, w in v.items()} for k, v in weights.items()})
+    return {"searches": result}
+
+
 def table(result: dict) -> str:
-    bins = [each | {"name": name} for name, row in result["rows"].items() for each in row["bins"]]
-    weights = Calibration(**result["calibration"])
-    return page(
-        "# How sure the recogniser is of its words",
-        f"{result['words']['test']} words of test speakers, of which {100 * result['right']['test']:.0f} % are right; "
-        f"calibrated on {result['words']['dev']} of dev speakers, of which {100 * result['right']['dev']:.0f} % are.",
-        grid(
-            f"confidence | error | area | words of at least {LEAST_CONFIDENCE:g} | of these right",
-            result["rows"],
-            "{name} | {error:.3f} | {area:.3f} | {sure:.3f} | {right_of_sure:.3f}",
-        ),
-        grid("confidence | words | mean | right", bins, "{name} | {words} | {confidence:.2f} | {right:.2f}"),
-        f"    {weights}",
-        made_by(result),
-    )
+    parts = []
+    for name, found in result["searches"].items():
+        bins = [each | {"name": way} for way, row in found["rows"].items() for each in row["bins"]]
+        parts += [
+            f"## By {name}",
+            f"{found['words']['test']} words of test speakers, of which {100 * found['right']['test']:.0f} % are "
+            f"right; calibrated on {found['words']['dev']} of dev speakers, of which "
+            f"{100 * found['right']['dev']:.0f} % are.",
+            grid(
+                f"confidence | error | area | words of at least {LEAST_CONFIDENCE:g} | of these right",
+                found["rows"],
+                "{name} | {error:.3f} | {area:.3f} | {sure:.3f} | {right_of_sure:.3f}",
+            ),
+            grid(
+                "confidence | words | mean | right", bins, "{name} | {words} | {confidence:.2f} | {right:.2f}"
+            ),
+            f"    {Calibration(**found['calibration'])}",
+        ]
+    return page("# How sure the recogniser is of its words", *parts, made_by(result))

@@ -1,5 +1,8 @@
 """A recogniser with its search: a network that hears what it is told, and words that decide."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +15,8 @@ from unbabble.base.weights import WeightsCard, save
 from unbabble.data import corpora
 from unbabble.networks.foreign.recognizer import ForeignRecognizer
 from unbabble.nn.kinds.recognizer import Posteriors
-from unbabble.pipelines.recognize import NONE, Recognizer, load_recognizer
+from unbabble.pipelines.recognize import BY_PHONES, BY_PIECES, NONE, Recognizer, load_recognizer
+from unbabble.text.confidence import Calibration
 from unbabble.text.errors import Errors, word_errors
 from unbabble.text.ngram import UNKNOWN, Level, NgramModel
 from unbabble.text.phones import PHONES
@@ -71,6 +75,17 @@ def test_words_have_their_times_and_are_surer_where_the_network_is():
     assert 0 <= two.start < two.end <= eat.start < eat.end <= 20 * 0.04
     doubtful = written("T UW IY T", model, sure=0.3).words
     assert doubtful[0].score < two.score
+
+
+def test_words_are_as_sure_as_their_calibration_says_where_there_is_one():
+    model, calibration = unigrams(two=0.2, toe=0.2, eat=0.2), Calibration(-1.0, 0.3, 2.0, 0.1)
+    hears: Any = Hears("T UW IY T", 0.7)
+    calibrated = Recognizer(hears, model, calibrations={BY_PHONES: calibration})
+    placed, _ = calibrated.placed({"phones": hears.said})
+    (said,) = calibrated(torch.randn(1, 16000))
+    assert [word.score for word in said.words] == [calibration(word) for word in placed]
+    (said,) = Recognizer(hears, model, calibrations={BY_PIECES: calibration})(torch.randn(1, 16000))
+    assert [word.score for word in said.words] == [word.posterior for word in placed], "another search"
 
 
 def test_hotwords_that_the_language_model_does_not_know_are_written():
@@ -166,6 +181,20 @@ def test_a_recogniser_is_built_again_when_its_weights_change(tmp_path):
         load_recognizer(str(path), "cpu", NONE, language="de")
 
 
+def test_cards_calibrate_searches(tmp_path):
+    path, network = tmp_path / "r.safetensors", method("conformer_ctc")
+    made = network(**network.TINY)
+    weights = {"bias": 1.0, "posterior": 0.2, "evidence": 1.5, "length": -0.5}
+    card = WeightsCard("conformer_ctc", made.options, confidence={BY_PIECES: weights})
+    save(path, made.state_dict(), card)
+    assert load_recognizer(str(path), "cpu", NONE).confidence == Calibration(**weights)
+    save(path, made.state_dict(), replace(card, confidence={BY_PIECES: {"bias": 1.0}}))
+    with pytest.raises(
+        InputError, match=r"^What the card of this conformer_ctc says of confidences cannot be read\.$"
+    ):
+        load_recognizer(str(path), "cpu", NONE)
+
+
 def test_speech_of_people_that_were_not_learnt_from_is_written_down(data_folder):
     """Ten test speakers: most words are right, at their places, and surer than those that are wrong."""
     by_speaker = {each.speaker: each for each in corpora.speech(data_folder / "speech.csv", "test")}
@@ -180,4 +209,5 @@ def test_speech_of_people_that_were_not_learnt_from_is_written_down(data_folder)
             assert 0 <= word.start < word.end <= samples.shape[1] / 16000 + 0.1
             (right if word.text in said else wrong).append(word.score)
     assert total.rate < 0.35
+    assert len(right) / len(right + wrong) == pytest.approx(np.mean(right + wrong), abs=0.1)
     assert np.mean(right) > np.mean(wrong) + 0.1

@@ -42,6 +42,8 @@ class WeightsCard:
         scores: test set to metric to value.
         typical_errors: of a recogniser of phones: share of each phone that it has wrong of typical speakers, and of
             ``all`` together.
+        confidence: of a recogniser: by search (``pipelines.recognize``), the weights that make a probability of what
+            that search knows of a word (``text.confidence.Calibration``).
         limits: what it cannot do.
         training: steps, hours of audio, machine, anything else worth knowing.
     """
@@ -55,6 +57,7 @@ class WeightsCard:
     seed: int | None = None
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
     typical_errors: dict[str, float] = field(default_factory=dict)
+    confidence: dict[str, dict[str, float]] = field(default_factory=dict)
     limits: str = ""
     training: dict[str, Any] = field(default_factory=dict)
 

@@ -166,11 +166,21 @@ def kinds_of(name: str) -> tuple[Kind, ...]:
     """
     if not _lies_elsewhere(name):
         return registry.kinds_of(name)
+    card, place = card_of(name), locate(name)
+    return kinds_in(place) if card is None else _method(card, place).kinds(card.options)
+
+
+def card_of(name: str) -> WeightsCard | None:
+    """What the weights called ``name`` say of themselves; None for those of other toolkits. Nothing else is read.
+
+    Raises:
+        InputError: the weights are missing or damaged.
+        UsageError: no such model.
+    """
     place = locate(name)
     if _is_theirs(place):
-        return kinds_in(place)
-    card = read_card(weights_in(place) if place.is_dir() else place)
-    return _method(card, place).kinds(card.options)
+        return None
+    return read_card(weights_in(place) if place.is_dir() else place)
 
 
 def check_kind(name: str, *wanted: str) -> Kind:

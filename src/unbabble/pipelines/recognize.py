@@ -1,17 +1,24 @@
 """A recogniser with its search: what the network says of a few seconds, and which words those are.
 
-    phones -> words of a lexicon, by a language model (``text.ctc_search``)       networks that write phones
-    pieces of words -> words, by a language model where one is named              networks with CTC
-    the same, by CTC and attention together (``text.search``)                     networks with both
-    the network's own                                                             all others
+    phones   phones -> words of a lexicon, by a language model (``text.ctc_search``)    networks that write phones
+    pieces   pieces of words -> words, by a language model where there is one           networks with CTC
+             the same, by CTC and attention together (``text.search``)                  networks with both
+             the network's own                                                          all others
 
 Weights of the search were chosen on LibriSpeech's dev speakers (``benchmarks/results/search_weights.md``).
+
+How sure a word is: a probability that is right as often as it says, where the card of the weights has what calibrates
+the search (``text.confidence``; ``python -m benchmarks confidence --card FILE`` fits it and puts it there). Else it is
+the word's share of what the search held possible, and of the network's own writing what that network says: both order
+words by how often they are wrong, and are mostly too sure.
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import zip_longest
+from operator import attrgetter
+from types import MappingProxyType
 from typing import Any, cast
 
 import torch
@@ -20,16 +27,17 @@ from torch import Tensor
 
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.spans import Transcript
-from unbabble.base.weights import packaged
+from unbabble.base.weights import WeightsCard, packaged
 from unbabble.networks import load as networks
 from unbabble.networks.device import choose_device
 from unbabble.networks.foreign.recognizer import ForeignRecognizer
 from unbabble.nn.kinds.recognizer import NeuralRecognizer, Posteriors
 from unbabble.signal.level import check_samples
 from unbabble.text import language_models
+from unbabble.text.confidence import Calibration
 from unbabble.text.ctc_search import Pruning, lexicon_beam, prefix_beam
 from unbabble.text.hotwords import Hotwords
-from unbabble.text.hypothesis import Hypothesis, place, transcript
+from unbabble.text.hypothesis import Hypothesis, Word, place, transcript
 from unbabble.text.lexicon import Lexicon
 from unbabble.text.ngram import NgramModel
 from unbabble.text.normalise import words
@@ -39,6 +47,8 @@ from unbabble.text.tokens import WORD_START
 from unbabble.text.word_scores import PieceScores, WordScores
 
 AUTO, NONE, KIND = "auto", "none", "recognizer"
+BY_PHONES, BY_PIECES = "phones", "pieces"
+"""Searches, as cards call them: by phones and a language model, and by pieces of words without one."""
 LANGUAGE_WEIGHT, WORD_BONUS, PRIOR_SHARE = 1.0, -0.5, 0.5
 PIECES_LANGUAGE_WEIGHT, PIECES_WORD_BONUS = 0.3, 2.0
 BEAM = 80
@@ -94,7 +104,23 @@ def _kept(
 ) -> "Recognizer":
     network = networks.ready(name, choose_device(device), KIND, **json.loads(options))
     model = None if language_model == NONE else language_models.find(language_model)
-    return Recognizer(network, model, hotwords)
+    card = networks.card_of(name)
+    return Recognizer(network, model, hotwords, calibrations=calibrations_of(card) if card else {})
+
+
+def calibrations_of(card: WeightsCard) -> dict[str, Calibration]:
+    """By search, what a card says of the confidences of words.
+
+    Raises:
+        InputError: it says something else.
+    """
+    try:
+        return {
+            search: Calibration(**{name: float(weight) for name, weight in weights.items()})
+            for search, weights in card.confidence.items()
+        }
+    except (AttributeError, TypeError, ValueError):
+        raise InputError(f"What the card of this {card.method} says of confidences cannot be read.") from None
 
 
 class Recognizer:
@@ -109,6 +135,7 @@ class Recognizer:
         prior_share: power of the phones' prior that their posteriors are divided by.
         by_phones: search by phones where the network writes them and a language model knows how words are spoken.
         beam: hypotheses that are kept.
+        calibrations: by search, what makes probabilities of what it says of words.
 
     Raises:
         UsageError: hotwords for a network that has no use of them.
@@ -125,6 +152,7 @@ class Recognizer:
         prior_share: float = PRIOR_SHARE,
         by_phones: bool = True,
         beam: int = BEAM,
+        calibrations: Mapping[str, Calibration] = MappingProxyType({}),
     ) -> None:
         self.network, self.sample_rate = network, network.sample_rate
         foreign = isinstance(network, ForeignRecognizer)
@@ -142,10 +170,11 @@ class Recognizer:
             bonus if word_bonus is None else word_bonus,
             Hotwords(phrases) if phrases else None,
         )
-        self.searches = bool(language_model or phrases)
         self.lexicon = self._spoken(language_model, phrases) if language_model and self.by_phones else None
-        by_pieces = self.searches and not self.lexicon
-        self.pieces = self._written(language_model, phrases) if by_pieces else None
+        by_words = not self.lexicon and bool(language_model or phrases)
+        self.pieces = self._written(language_model, phrases) if by_words else None
+        search = BY_PHONES if self.lexicon else BY_PIECES if language_model is None else ""
+        self.confidence = calibrations.get(search, attrgetter("posterior"))
 
     @property
     def language(self) -> str | None:
@@ -199,7 +228,7 @@ class Recognizer:
             waveform = waveform.to(weights.device)
         if lengths is None:
             lengths = torch.full((len(waveform),), waveform.shape[1], device=waveform.device)
-        if not self.searches or isinstance(self.network, ForeignRecognizer):
+        if isinstance(self.network, ForeignRecognizer):
             return self.network(waveform, lengths)
         written = self.network.posteriors(waveform, lengths)
         if not all(written):
@@ -214,31 +243,39 @@ class Recognizer:
             said: by target.
             writer: a decoder that has its say, as ``NeuralRecognizer.writers`` gives it.
         """
-        heard = said["phones" if self.lexicon else "text"]
-        best = self._best(heard, writer)
-        if not best.words:
-            return Transcript((), best.score)
-        return transcript(place(heard.log_probs, best), heard.frame_seconds, best.score)
+        placed, score = self.placed(said, writer)
+        return transcript(placed, self._searched(said).frame_seconds, score, self.confidence)
 
-    def _best(self, heard: Posteriors, writer: TokenModel | None) -> Hypothesis:
+    def placed(
+        self, said: dict[str, Posteriors], writer: TokenModel | None = None
+    ) -> tuple[tuple[Word, ...], float]:
+        """Words with their frames and all that the search knows of them, and the score of the whole; as ``of``."""
+        best = self._best(said, writer)
+        return place(self._searched(said).log_probs, best), best.score
+
+    def _searched(self, said: dict[str, Posteriors]) -> Posteriors:
+        return said["phones" if self.lexicon else "text"]
+
+    def _best(self, said: dict[str, Posteriors], writer: TokenModel | None) -> Hypothesis:
+        frames = self._searched(said)
         if self.lexicon:
             return lexicon_beam(
-                heard.log_probs,
+                frames.log_probs,
                 self.lexicon,
                 self.scores,
-                log_prior=heard.log_prior,
+                log_prior=frames.log_prior,
                 prior_share=self.prior_share,
                 pruning=self.pruning,
                 best=1,
             )[0]
-        tokens = heard.tokens.inventory
+        tokens = frames.tokens.inventory
         if writer is not None:
             return joint_beam(
                 writer,
-                heard.log_probs,
+                frames.log_probs,
                 tokens,
                 attention_weight=ATTENTION_WEIGHT,
                 words=self.pieces,
                 beam=JOINT_BEAM,
             )[0]
-        return prefix_beam(heard.log_probs, tokens, words=self.pieces, pruning=self.pruning, best=1)[0]
+        return prefix_beam(frames.log_probs, tokens, words=self.pieces, pruning=self.pruning, best=1)[0]

@@ -1,9 +1,10 @@
 """What a search returns: rows of tokens, the words that they spell, and where these are in the recording."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from itertools import accumulate
+from operator import attrgetter
 
 import numpy as np
 from jaxtyping import Float
@@ -134,17 +135,23 @@ def place(log_probs: Float[np.ndarray, "frame token"], hypothesis: Hypothesis) -
     )
 
 
-def transcript(words: Sequence[Word], frame_seconds: float, score: float = 0.0) -> Transcript:
+def transcript(
+    words: Sequence[Word],
+    frame_seconds: float,
+    score: float = 0.0,
+    confidence: Callable[[Word], float] = attrgetter("posterior"),
+) -> Transcript:
     """Words in seconds.
 
     Args:
-        words: their posteriors are the scores of the spans.
+        words: in the order of time.
         frame_seconds: from one frame to the next.
         score: of the whole, in nats.
+        confidence: the scores of the spans; a word's posterior where nothing else is known.
     """
     return Transcript(
         tuple(
-            Span(word.start * frame_seconds, word.end * frame_seconds, word.text, score=word.posterior)
+            Span(word.start * frame_seconds, word.end * frame_seconds, word.text, score=confidence(word))
             for word in words
         ),
         score,
