@@ -48,7 +48,13 @@ def test_captions_of_random_words(speakers, words_per_caption):
         words = random_words(seed, speakers=speakers)
         shown = captions(words, words_per_caption)
         assert all(each.start < each.end for each in shown)
-        assert all(each.end <= following.start for each, following in pairwise(shown)), "one at a time"
+        assert [each.start for each in shown] == sorted(each.start for each in shown)
+        for speaker in speakers:
+            own = [each for each in shown if each.speaker == speaker]
+            assert all(each.end <= following.start for each, following in pairwise(own)), "one at a time"
+            for each, following in pairwise(own):
+                reading = max(1000, 50 * len(" ".join(each.lines)))
+                assert each.end - each.start >= min(reading, following.start - each.start), "while there is time"
         for each in shown:
             assert 1 <= len(each.lines) <= 2
             marked = len(f"[{each.speaker}]: ") if each.speaker else 0
@@ -63,7 +69,9 @@ def test_captions_of_random_words(speakers, words_per_caption):
 
 def test_captions_are_long_enough_to_read_where_there_is_time():
     shown = captions([Span(1.0, 1.1, "yes"), Span(4.0, 4.1, "no"), Span(4.7, 4.8, "or")])
-    assert [(each.start, each.end) for each in shown] == [(1000, 1833), (4000, 4700), (4700, 5533)]
+    assert [(each.start, each.end) for each in shown] == [(1000, 2000), (4000, 4700), (4700, 5700)]
+    (fast,) = captions(said("as quickly as nobody else can say it", seconds=0.05, pause=0.0))
+    assert (fast.start, fast.end) == (0, 1800), "36 characters"
 
 
 def test_a_pause_or_a_sentence_ends_a_caption_and_a_short_pause_does_not():
@@ -91,11 +99,10 @@ def test_a_word_longer_than_a_line_has_one_by_itself():
     assert [each.lines for each in captions(said(f"see {long} there"))] == [("see", long), ("there",)]
 
 
-def test_talkers_at_once_are_shown_one_after_the_other():
-    words = [*said("yes I think so", 1.0, speaker="a"), *said("no", 1.0, speaker="b")]
-    first, second = captions(words)
-    assert (first.speaker, first.start, first.end) == ("a", 1000, 1833), "time enough to read"
-    assert (second.speaker, second.start, second.end) == ("b", 1833, 2666)
+def test_talkers_at_once_are_shown_at_once():
+    words = [said(text, 1.0, speaker=who) for who, text in (("a", "yes I think so"), ("b", "no"), ("c", "well"))]
+    times = [(each.speaker, each.start, each.end) for each in captions(sum(words, []))]
+    assert times == [("a", 1000, 2350), ("b", 1000, 2000), ("c", 1000, 2000)]
 
 
 def test_segments_are_in_the_order_of_time_and_of_one_talker_each():
@@ -112,10 +119,10 @@ def test_files_are_those_of_whisper():
         written(words, "tsv") == "start\tend\ttext\n1000\t1650\tgood morning\n3661000\t3662000\thow are you\n"
     )
     assert written(words, "srt") == (
-        "1\n00:00:01,000 --> 00:00:01,833\ngood morning\n\n2\n01:01:01,000 --> 01:01:02,000\nhow are you\n\n"
+        "1\n00:00:01,000 --> 00:00:02,000\ngood morning\n\n2\n01:01:01,000 --> 01:01:02,000\nhow are you\n\n"
     )
     assert written(words, "vtt") == (
-        "WEBVTT\n\n00:01.000 --> 00:01.833\ngood morning\n\n01:01:01.000 --> 01:01:02.000\nhow are you\n\n"
+        "WEBVTT\n\n00:01.000 --> 00:02.000\ngood morning\n\n01:01:01.000 --> 01:01:02.000\nhow are you\n\n"
     )
 
 

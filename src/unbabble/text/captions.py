@@ -5,7 +5,8 @@ that read these read ours. Talkers, which it does not know, stand where each for
 whisperX writes them: ``[speaker1]: good morning``.
 
 Captions follow the habits of broadcasters: at most two lines of at most 42 characters, about equally long; a new one
-after a pause and after a sentence; long enough to be read where there is time; never two at once.
+after a pause and after a sentence; long enough to be read where there is time; never two of one talker at once.
+Those of talkers who speak at once are shown at once.
 """
 
 import html
@@ -14,8 +15,8 @@ import math
 import re
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from itertools import pairwise, zip_longest
 from typing import Any, Literal, get_args
 
 from unbabble.base.errors import InputError
@@ -27,8 +28,8 @@ BY_SUFFIX: dict[str, CaptionFormat] = {f".{format}": format for format in FORMAT
 LINE_CHARACTERS, LINES = 42, 2
 PAUSE_SECONDS = 0.5
 """A longer one ends a segment, and a caption."""
-LEAST_SECONDS = 5 / 6
-"""A caption is shown for so long, if no other one follows sooner."""
+LEAST_SECONDS, READ_CHARACTERS = 1.0, 20
+"""A caption is shown for so long, and for a second for so many characters, if its talker says nothing else sooner."""
 MOST_SECONDS = 7.0
 SENTENCE_END = re.compile(r"[.?!…。？！]['\"”’)\]]*$")
 CLAUSE_END = re.compile(r"[,;:–—]['\"”’)\]]*$")
@@ -95,8 +96,8 @@ class Caption:
     """What is shown at once.
 
     Attributes:
-        start: milliseconds, later than that of the caption before.
-        end: milliseconds, not later than the beginning of the next caption.
+        start: milliseconds, later than that of the talker's caption before.
+        end: milliseconds, not later than the beginning of the talker's next caption.
         lines: one or two.
         speaker: who says it, if anybody asked.
     """
@@ -108,35 +109,33 @@ class Caption:
 
 
 def captions(words: Sequence[Span], words_per_caption: int | None = None) -> list[Caption]:
-    """Captions, one after the other.
-
-    One that begins while another talker's is shown waits for it, but no longer than that needs to be read.
+    """Captions in the order of their beginnings.
 
     Args:
         words: of each talker in the order in which they were said.
         words_per_caption: at most; as many as fit if not given.
     """
-    parts = [
-        Segment(fitting)
-        for segment in segments(words)
-        for some in _chunks(segment.words, words_per_caption)
-        for fitting in _fitting(some)
+    shown: dict[str | None, list[Caption]] = {}
+    for segment in segments(words):
+        for some in _chunks(segment.words, words_per_caption):
+            for part in map(Segment, _fitting(some)):
+                own = shown.setdefault(part.speaker, [])
+                own.append(_caption(part, after=own[-1].start if own else -1))
+    ends = [
+        replace(each, end=min(each.end, following.start)) if following else each
+        for own in shown.values()
+        for each, following in zip_longest(own, own[1:])
     ]
-    parts.sort(key=lambda part: part.start)
-    least, free = round(1000 * LEAST_SECONDS), 0
-    result: list[Caption] = []
-    for part in parts:
-        start = max(round(1000 * part.start), free)
-        end = max(round(1000 * part.end), start + 1)
-        lines = _lines([_clean(word.text) for word in part.words], _indent(part.speaker))
-        assert lines is not None
-        result.append(Caption(start, max(end, start + least), lines, part.speaker))
-        free = min(end, start + least)
-    ends = [min(each.end, following.start) for each, following in pairwise(result)]
-    return [
-        Caption(each.start, end, each.lines, each.speaker)
-        for each, end in zip(result, [*ends, *(each.end for each in result[-1:])], strict=True)
-    ]
+    return sorted(ends, key=lambda each: each.start)
+
+
+def _caption(part: Segment, after: int) -> Caption:
+    """A caption that nobody follows, and which begins later than ``after``, in milliseconds."""
+    lines = _lines([_clean(word.text) for word in part.words], _indent(part.speaker))
+    assert lines is not None
+    start = max(round(1000 * part.start), after + 1)
+    reading = max(LEAST_SECONDS, len(" ".join(lines)) / READ_CHARACTERS)
+    return Caption(start, max(round(1000 * part.end), start + round(1000 * reading)), lines, part.speaker)
 
 
 def _chunks(words: tuple[Span, ...], size: int | None) -> Iterator[tuple[Span, ...]]:
