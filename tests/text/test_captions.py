@@ -54,7 +54,9 @@ def test_captions_of_random_words(speakers, words_per_caption):
             assert all(each.end <= following.start for each, following in pairwise(own)), "one at a time"
             for each, following in pairwise(own):
                 reading = max(1000, 50 * len(" ".join(each.lines)))
-                assert each.end - each.start >= min(reading, following.start - each.start), "while there is time"
+                assert each.end - each.start >= min(reading, following.start - each.start), (
+                    "while there is time"
+                )
         for each in shown:
             assert 1 <= len(each.lines) <= 2
             marked = len(f"[{each.speaker}]: ") if each.speaker else 0
@@ -100,8 +102,10 @@ def test_a_word_longer_than_a_line_has_one_by_itself():
 
 
 def test_talkers_at_once_are_shown_at_once():
-    words = [said(text, 1.0, speaker=who) for who, text in (("a", "yes I think so"), ("b", "no"), ("c", "well"))]
-    times = [(each.speaker, each.start, each.end) for each in captions(sum(words, []))]
+    words = [
+        word for who in "abc" for word in said("yes I think so" if who == "a" else "no", 1.0, speaker=who)
+    ]
+    times = [(each.speaker, each.start, each.end) for each in captions(words)]
     assert times == [("a", 1000, 2350), ("b", 1000, 2000), ("c", 1000, 2000)]
 
 
