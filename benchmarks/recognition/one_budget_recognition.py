@@ -74,7 +74,7 @@ def pace(name: str, runs: Path, changes: Sequence[str]) -> float:
     """Processor seconds of a step: a longer run's less a shorter one's, without what both begin with."""
     kept, taken = runs / f"{name}.pace.json", []
     for steps in TIMED_STEPS if not kept.is_file() else ():
-        options = [f"steps={steps}", "validation_items=1", "train.sets.short.steps=1", *changes]
+        options = [*changes, f"steps={steps}", "validation_items=1", "train.sets.short.steps=1"]
         command = [*UNBABBLE, "train", str(CONFIGS / f"{name}.yaml"), str(CORPUS), "--device", "cpu"]
         with tempfile.TemporaryDirectory() as folder:
             command += ["--out", f"{folder}/run", *(word for each in options for word in ("--set", each))]
@@ -88,7 +88,7 @@ def learn(name: str, runs: Path, seconds: float, changes: Sequence[str]) -> None
     """For so many processor seconds, by its own recipe."""
     runs.mkdir(parents=True, exist_ok=True)
     steps = max(20, round(seconds / pace(name, runs, changes)))
-    every = {"steps": steps, "validate_every": -(-steps // 10), "save_every": -(-steps // 40)}
+    every = {"steps": steps, "validate_every": -(-steps // 4), "save_every": -(-steps // 40)}
     recipe = load_yaml(CONFIGS / f"{name}.yaml") | every
     if "task" in recipe:
         own = {"flat_start_steps": FLAT_SHARE, "attention_from_step": ATTENTION_SHARE}
@@ -145,12 +145,18 @@ def measure(
 
 
 def compared(rows: dict[str, dict]) -> Iterator[dict]:
-    """What is said of two rows, and the difference."""
+    """What is said of two rows, and by how much fewer words and characters are wrong; words decide."""
     for said, (worse, better) in CLAIMS.items():
         if worse in rows and better in rows:
-            less = gain(rows[worse]["counts"], rows[better]["counts"])
+            pair = rows[worse]["counts"], rows[better]["counts"]
+            less = gain(*pair, "words")
             verdict = "confirmed" if less.low > 0 else "refuted" if less.high < 0 else "undecided"
-            yield {"said": said, "gain": list(less), "verdict": verdict}
+            yield {
+                "said": said,
+                "words": list(less),
+                "characters": list(gain(*pair, "characters")),
+                "verdict": verdict,
+            }
 
 
 def table(result: dict) -> str:
@@ -162,9 +168,9 @@ def table(result: dict) -> str:
             for row in rows.values()
         )
         verdicts = grid(
-            "what is said | fewer of a hundred words wrong | verdict",
+            "what is said | fewer of a hundred words wrong | of characters | verdict by words",
             compared(rows),
-            "{said} | {gain:.1f} | {verdict}",
+            "{said} | {words:.1f} | {characters:.1f} | {verdict}",
         )
         blocks += [
             f"Split {split}: per cent that is wrong (95 % interval over speakers).",
