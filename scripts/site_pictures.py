@@ -171,6 +171,8 @@ def look(browser, address: str) -> None:
     page.select_option("select[name=sources]", "3")
     page.click("#go")
     page.wait_for_selector("#player[data-ready]", timeout=300_000)
+    page.get_by_role("button", name="Write down what is said").click()
+    page.wait_for_selector(".said", timeout=300_000)
     page.wait_for_timeout(1500)
     save(page, "studio")
     shoot(page, f"{address}/rate", "rate-door")

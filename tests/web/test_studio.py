@@ -15,7 +15,7 @@ from tests.web.conftest import PASSWORD, Browser, log_in, visit, wav
 from unbabble.web.database import now
 from unbabble.web.queue import expiry, queue
 from unbabble.web.queue.disposal import sweep
-from unbabble.web.rooms import studio
+from unbabble.web.rooms import studio, words
 from unbabble.web.tables.jobs import Job
 from unbabble.web.tables.people import Visit
 from unbabble.web.tables.uploads import Upload
@@ -33,18 +33,18 @@ def ask(browser: Browser, **changes) -> dict:
     return answer.json()
 
 
-def work(site, names=("source1.flac", "source2.flac"), **result) -> None:
+def work(site, names=("source1.flac", "source2.flac"), content: str = "voice {name}", **result) -> None:
     """Do the next job, as a worker would, without computing anything."""
     database, storage, path = site.state.database, site.state.storage, site.state.settings.data / "voice"
     claimed = queue.claim(database, "test")
     assert claimed
     outputs = []
     for name in names:
-        size = len(f"voice {name}")
+        size = len(content.replace("{name}", name).encode())
         outputs.append({"name": name, "key": f"jobs/{claimed.id}/{name}", "bytes": size})
     assert queue.about_to_store(database, claimed, [each["key"] for each in outputs])
     for each in outputs:
-        path.write_bytes(f"voice {each['name']}".encode())
+        path.write_bytes(content.replace("{name}", each["name"]).encode())
         storage.put(each["key"], path)
     full = RESULT | {"seconds": 1.0} | result
     assert queue.finish(database, claimed, full, outputs)
@@ -122,7 +122,7 @@ def test_what_makes_no_sense_is_told_in_a_sentence(light_site, browser):
 def test_the_models_that_are_offered_do_what_they_are_offered_for(browser):
     names = {
         kind: {each["name"] for each in browser.get(f"/api/studio/models?kind={kind}").json()}
-        for kind in ("separate", "enhance", "extract", "adapt")
+        for kind in ("separate", "enhance", "extract", "transcribe", "adapt")
     }
     assert {"auto", "auxiva.iss", "sepformer.2talkers_8k", "bsrnn.3talkers_8k"} <= names["separate"]
     assert not any(name.startswith(("nmf", "bsrnn.1talker", "gru", "countnet")) for name in names["separate"])
@@ -131,6 +131,8 @@ def test_the_models_that_are_offered_do_what_they_are_offered_for(browser):
     assert {"auto", "sepformer.2talkers_8k"} <= names["extract"]
     assert not {"bsrnn.1talker_16k", "auxiva.iss", "gru.2x64"} & names["extract"]
     assert names["adapt"] == {"auto"}
+    assert names["transcribe"] >= {"auto", "conformer_ctc.english_16k"}
+    assert not names["transcribe"] & (names["separate"] | names["enhance"] | names["extract"]) - {"auto"}
     from unbabble.pipelines.enhance import load_enhancer
     from unbabble.pipelines.extract import load_extractor
 
@@ -145,22 +147,30 @@ def test_nobody_else_gets_at_a_job_whatever_their_role(light_site, browser):
     job = ask(browser)
     work(light_site)
     key = job["id"]
+    assert browser.post(f"/api/studio/jobs/{key}/words").status_code == 201
+    work(
+        light_site, ("words.json",), '[[{"start": 0, "end": 1, "text": "voice"}]]', language="en", left_out=0
+    )
     token = browser.post(f"/api/studio/jobs/{key}/share").json()["address"].rsplit("/", 1)[1]
     assert browser.delete(f"/api/studio/jobs/{key}/share").status_code == 204
     strangers = [visit(light_site), log_in(light_site, "reviewer"), log_in(light_site, "administrator")]
     tried = 0
-    for route in [*studio.pages.routes, *studio.api.routes]:
+    for route in [
+        route for room in (studio, words) for each in (room.pages, room.api) for route in each.routes
+    ]:
         assert isinstance(route, APIRoute)
         if "{" not in route.path:
             continue
-        address = route.path.format(key=key, token=token, number=0, name="source1.flac")
+        named = {"key": key, "token": token, "number": 0, "name": "source1.flac", "format": "srt"}
+        address = route.path.format(**named, voice=0, word=0)
         for stranger in strangers:
             for method in route.methods:
-                answer = stranger.request(method, address)
+                sent = {"json": {"text": "mine"}} if method == "PUT" else {}
+                answer = stranger.request(method, address, **sent)
                 assert (answer.status_code, address) == (404, address)
                 assert b"voice" not in answer.content
                 tried += 1
-    assert tried >= 3 * 12
+    assert tried >= 3 * 18
     assert browser.get(f"/studio/jobs/{key}/files/source1.flac").status_code == 200  # and nothing was deleted
     (own,) = browser.get("/api/studio/jobs").json()
     for stranger in strangers:

@@ -1,6 +1,7 @@
 """The studio as somebody uses it: in a real browser, on a phone, by keyboard, with a microphone."""
 
 import io
+import json
 import re
 import threading
 import zipfile
@@ -175,3 +176,88 @@ def test_noise_is_taken_off_what_a_microphone_hears(studio, chromium, tmp_path):
     expect(page.get_by_role("button", name="Without noise", exact=True)).to_be_visible()
     expect(page.locator("main")).to_contain_text("noise 12 dB softer at most")
     is_accessible(page)
+
+
+def test_words_are_heard_corrected_and_downloaded(studio, chromium):
+    """By keyboard; whatever the recogniser that is installed writes."""
+    page = chromium(viewport={"width": 390, "height": 844}, accept_downloads=True).new_page()
+    page.set_default_timeout(PATIENCE)
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(f"{studio()}/studio")
+    page.get_by_role("radio", name="Write it down").check()
+    page.get_by_label("Choose a file").first.set_input_files(DEMO / "reference1.flac")
+    page.get_by_role("button", name="Write it down").click()
+    page.wait_for_url(re.compile("/studio/jobs/"))
+    expect(page.locator("#player[data-ready]")).to_be_visible(timeout=PATIENCE)
+    said = page.get_by_role("group", name="What Recording says")
+    words = said.get_by_role("button")
+    expect(words.nth(4)).to_be_visible()
+    assert page.locator('.word[tabindex="0"]').count() == 1  # one stop of the Tab key, however many words
+    is_accessible(page, errors)
+
+    words.first.focus()
+    for key in ("End", "Home", "ArrowRight", "ArrowRight"):
+        page.keyboard.press(key)
+    expect(words.nth(2)).to_be_focused()
+    begins = json.loads(page.locator("#known-words").text_content())["voices"][0][0][2]["start"]
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    expect(said.locator(".word.now")).to_have_count(1)
+    page.get_by_role("button", name="Pause").click()
+    assert float(page.get_by_role("slider", name="Position").input_value()) >= begins
+
+    recognised = words.nth(2).inner_text().split(",")[0]
+    words.nth(2).focus()
+    page.keyboard.press("e")
+    editor = page.get_by_role("textbox", name=f"Instead of {recognised}")
+    expect(editor).to_be_focused()
+    page.keyboard.type("never mind")
+    page.keyboard.press("Escape")
+    expect(words.nth(2)).to_be_focused()
+    page.keyboard.press("e")
+    page.keyboard.type("something else")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("The correction is kept.")).to_be_visible()
+    expect(words.nth(2)).to_have_text(f"something else, corrected from {recognised}")
+    page.get_by_role("button", name="Correct words").click()
+    words.nth(3).click()
+    page.keyboard.press("Delete")
+    is_accessible(page, errors)
+    page.get_by_role("button", name="Play").focus()  # what was typed is kept
+    expect(words.nth(3)).to_contain_text("left out")
+
+    page.reload()
+    expect(words.nth(2)).to_contain_text("something else")
+    with page.expect_download() as waiting:
+        page.get_by_role("link", name="SRT").click()
+    captions = waiting.value.path().read_text()
+    assert "else" in captions
+    assert "never" not in captions
+    words.nth(2).focus()
+    page.keyboard.press("F2")
+    page.get_by_role("button", name=f"Back to “{recognised}”").click()
+    expect(page.get_by_text(f"“{recognised}” is there again.")).to_be_visible()
+    expect(words.nth(2)).to_be_focused()
+    assert errors == []
+
+
+def test_the_voices_of_a_separation_are_written_down_where_they_stand(studio, chromium):
+    page = chromium().new_page()
+    page.set_default_timeout(PATIENCE)
+    page.goto(f"{studio()}/studio")
+    page.get_by_role("radio", name="Take off noise").check()
+    page.get_by_label("Choose a file").first.set_input_files(DEMO / "reference2.flac")
+    page.get_by_text("Options").click()
+    page.get_by_role("combobox", name="Model").select_option("gru.2x64")
+    page.get_by_role("button", name="Take off noise").click()
+    page.wait_for_url(re.compile("/studio/jobs/"))
+    page.get_by_role("button", name="Write down what is said").click()
+    expect(page.get_by_text("Writing down what is said")).to_be_visible()
+    row = page.locator(".player-track", has=page.get_by_role("button", name="Without noise", exact=True))
+    words = row.locator(".word")
+    expect(words.first).to_be_visible(timeout=PATIENCE)
+    assert page.locator(".word").count() > words.count() > 3  # and the one that says what a wavy line is
+    words.nth(1).click()
+    expect(row).to_have_class(re.compile("audible"))
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()

@@ -35,6 +35,7 @@ ROOMS = (
     "home",
     "accounts",
     "studio",
+    "words",
     "campaigns",
     "collect",
     "recordings",

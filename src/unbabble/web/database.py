@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import DateTime, Engine, TypeDecorator, create_engine, event
+from sqlalchemy import Connection, DateTime, Engine, TypeDecorator, create_engine, event
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -66,7 +66,7 @@ class Database:
         config = Config()
         config.set_main_option("script_location", "unbabble.web:migrations")
         try:
-            with self.engine.begin() as connection:
+            with self.engine.connect() as connection, _unchecked(connection), connection.begin():
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
         except CommandError as error:
@@ -110,6 +110,21 @@ def _prepare_sqlite(engine: Engine) -> None:
     def _begun(connection: Any) -> None:
         writes = connection.get_execution_options().get("writes")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def _unchecked(connection: Connection) -> Iterator[None]:
+    """Without SQLite's care for foreign keys: a migration makes a table anew there, and what refers to the rows of the
+    old one would go with it. It cannot be switched off in a transaction."""
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    driver: Any = connection.connection.driver_connection
+    driver.execute("PRAGMA foreign_keys=OFF")
+    try:
+        yield
+    finally:
+        driver.execute("PRAGMA foreign_keys=ON")
 
 
 def _reason(error: SQLAlchemyError) -> str:

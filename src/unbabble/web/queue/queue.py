@@ -65,6 +65,7 @@ def enqueue(
     parameters: dict[str, Any],
     inputs: Sequence[dict[str, Any]],
     expires: datetime | None = None,
+    of: Job | None = None,
 ) -> Job:
     """Ask for work; it may begin when this transaction is committed.
 
@@ -75,6 +76,7 @@ def enqueue(
         parameters: of the kind.
         inputs: files, see above.
         expires: when the job and its outputs are deleted; None if the room does it (``remove``).
+        of: the job whose outputs it is about, with which it goes.
     """
     if kind not in KINDS:
         raise ValueError(f"no such kind of job: {kind!r}")
@@ -88,6 +90,7 @@ def enqueue(
         parameters=parameters,
         inputs=list(inputs),
         expires=expires,
+        of_id=of.id if of is not None else None,
         turn=turn,
     )
     session.add(job)
@@ -201,8 +204,11 @@ def hand_back(database: Database, claimed: Claim) -> bool:
 
 
 def remove(session: Session, key: str) -> None:
-    """Delete a job with its outputs, if it is there; a worker that is at it stops (``disposal.sweep`` afterwards)."""
+    """Delete a job with its outputs and the jobs about them, if it is there; a worker that is at it stops
+    (``disposal.sweep`` afterwards)."""
     if (job := session.get(Job, key, with_for_update=True, populate_existing=True)) is not None:
+        for about in session.scalars(select(Job.id).where(Job.of_id == key)).all():
+            remove(session, about)
         doom(session, [each["key"] for each in job.outputs])
         session.execute(delete(Job).where(Job.id == key))
 

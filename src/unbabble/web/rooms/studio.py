@@ -22,14 +22,19 @@ from unbabble.base.files import DEMO_FOLDER
 from unbabble.web.pages import page, stored_file
 from unbabble.web.queue import expiry
 from unbabble.web.queue.disposal import sweep
+from unbabble.web.studio import words
 from unbabble.web.studio.studio_jobs import (
+    NO_INDEX,
+    OF_STUDIO,
     SHARED,
     JobState,
     NewJob,
     archive,
-    archive_name,
     ask,
+    own_job,
+    shared_job,
     state,
+    stem,
 )
 from unbabble.web.tables.jobs import Job
 from unbabble.web.tables.people import Visit
@@ -42,7 +47,6 @@ LATEST = 100
 KINDS_OF_FILE = {".flac": "audio/flac", ".zip": "application/zip"}
 ASKED_AGAIN = ("mixture", "enrollment")
 """Inputs with which a job is done another way."""
-NO_INDEX = {"x-robots-tag": "noindex", "cache-control": "private, no-store"}
 
 router = APIRouter()
 pages = APIRouter(include_in_schema=False)
@@ -86,19 +90,21 @@ def demo(request: Request) -> Response:
 @pages.get("/studio/jobs/{key}")
 def job_page(request: Request, visit: Visitor, key: Key) -> Response:
     """One job: how far it is, then its voices."""
-    job = _own_job(request, visit, key)
+    job = own_job(request, visit, key)
     state = _state(request, job)
     adapted = _adapted(_own_jobs(request, visit))
     kind = STUDIO_KINDS[job.kind]
-    return page(request, "studio/job.html", job=state, kind=kind, mine=True, adapted=adapted, **_shown(job))
+    shown = {"words": words.shown(request, job), **_shown(job)}
+    return page(request, "studio/job.html", job=state, kind=kind, mine=True, adapted=adapted, **shown)
 
 
 @pages.get("/studio/shared/{token}")
 def shared_page(request: Request, token: Key) -> Response:
     """The same, for everybody who has the link."""
-    job = _shared_job(request, token)
+    job = shared_job(request, token)
     state = _state(request, job, f"/studio/shared/{token}", mine=False)
-    answer = page(request, "studio/job.html", job=state, kind=STUDIO_KINDS[job.kind], mine=False)
+    known = {"words": words.shown(request, job), "kind": STUDIO_KINDS[job.kind]}
+    answer = page(request, "studio/job.html", job=state, mine=False, **known)
     answer.headers.update(NO_INDEX)
     return answer
 
@@ -106,37 +112,37 @@ def shared_page(request: Request, token: Key) -> Response:
 @pages.get("/studio/jobs/{key}/inputs/{number}")
 def own_input(request: Request, visit: Visitor, key: Key, number: int) -> Response:
     """A recording that a job is about."""
-    return _input(request, _own_job(request, visit, key), number, mine=True)
+    return _input(request, own_job(request, visit, key), number, mine=True)
 
 
 @pages.get("/studio/shared/{token}/inputs/{number}")
 def shared_input(request: Request, token: Key, number: int) -> Response:
     """The mixture, for everybody who has the link."""
-    return _input(request, _shared_job(request, token), number, mine=False)
+    return _input(request, shared_job(request, token), number, mine=False)
 
 
 @pages.get("/studio/jobs/{key}/files/{name}")
 def own_output(request: Request, visit: Visitor, key: Key, name: Key) -> Response:
     """A voice, or whatever the job made."""
-    return _output(request, _own_job(request, visit, key), name)
+    return _output(request, own_job(request, visit, key), name)
 
 
 @pages.get("/studio/shared/{token}/files/{name}")
 def shared_output(request: Request, token: Key, name: Key) -> Response:
     """A voice, for everybody who has the link."""
-    return _output(request, _shared_job(request, token), name)
+    return _output(request, shared_job(request, token), name)
 
 
 @pages.get("/studio/jobs/{key}/all.zip")
 def own_archive(request: Request, visit: Visitor, key: Key) -> Response:
     """All that the job made."""
-    return _archive(request, _own_job(request, visit, key))
+    return _archive(request, own_job(request, visit, key))
 
 
 @pages.get("/studio/shared/{token}/all.zip")
 def shared_archive(request: Request, token: Key) -> Response:
     """The same, for everybody who has the link."""
-    return _archive(request, _shared_job(request, token))
+    return _archive(request, shared_job(request, token))
 
 
 @api.get("/models")
@@ -162,13 +168,13 @@ def jobs(request: Request, visit: Visitor) -> list[JobState]:
 @api.get("/jobs/{key}")
 def job_state(request: Request, visit: Visitor, key: Key) -> JobState:
     """How far it is."""
-    return _state(request, _own_job(request, visit, key))
+    return _state(request, own_job(request, visit, key))
 
 
 @api.delete("/jobs/{key}", status_code=204)
 def delete_job(request: Request, visit: Visitor, key: Key) -> Response:
     """Delete it, what it made, and the recordings that no other job is about."""
-    job = _own_job(request, visit, key)
+    job = own_job(request, visit, key)
     with request.app.state.database.writing() as session:
         expiry.remove_job(session, job)
     sweep(request.app.state.database, request.app.state.storage)
@@ -187,7 +193,7 @@ def delete_everything(request: Request, visit: Visitor) -> Response:
 @api.post("/jobs/{key}/share")
 def share(request: Request, visit: Visitor, key: Key) -> Link:
     """Make the link; asked again, it is the same."""
-    job = _own_job(request, visit, key)
+    job = own_job(request, visit, key)
     if job.state != "done" or not STUDIO_KINDS[job.kind].voices:
         raise HTTPException(409, "Voices can be shared, once they are there.")
     with request.app.state.database.writing() as session:
@@ -201,37 +207,16 @@ def share(request: Request, visit: Visitor, key: Key) -> Link:
 @api.delete("/jobs/{key}/share", status_code=204)
 def stop_sharing(request: Request, visit: Visitor, key: Key) -> Response:
     """The link leads nowhere any more."""
-    _own_job(request, visit, key)
+    own_job(request, visit, key)
     with request.app.state.database.writing() as session:
         if (job := session.get(Job, key, with_for_update=True)) is not None:
             job.share = None
     return Response(status_code=204)
 
 
-def _own_job(request: Request, visit: Visit, key: str) -> Job:
-    """This visitor's job of the studio.
-
-    Raises:
-        HTTPException: 404, also for somebody else's, and for jobs of other rooms.
-    """
-    with request.app.state.database.reading() as session:
-        job = session.get(Job, key)
-    if job is None or job.visit_id != visit.id or job.expires is None or job.kind not in STUDIO_KINDS:
-        raise HTTPException(404, "There is no such job here: it was deleted, or it is somebody else's.")
-    return job
-
-
-def _shared_job(request: Request, token: str) -> Job:
-    with request.app.state.database.reading() as session:
-        job = session.scalar(select(Job).where(Job.share == token))
-    if job is None or job.state != "done":
-        raise HTTPException(404, "This link leads nowhere: it was withdrawn, or the recording was deleted.")
-    return job
-
-
 def _own_jobs(request: Request, visit: Visit) -> list[JobState]:
     with request.app.state.database.reading() as session:
-        own = (Job.visit_id == visit.id, Job.expires.is_not(None), Job.kind.in_(STUDIO_KINDS))
+        own = (Job.visit_id == visit.id, *OF_STUDIO)
         jobs = session.scalars(select(Job).where(*own).order_by(Job.created.desc()).limit(LATEST)).all()
         return [state(session, job, f"/studio/jobs/{job.id}") for job in jobs]
 
@@ -284,8 +269,9 @@ def _sent(request: Request, key: str, name: str) -> Response:
 def _archive(request: Request, job: Job) -> Response:
     if not job.outputs:
         raise HTTPException(404, "There are no voices yet.")
-    headers = {"content-disposition": f'attachment; filename="{archive_name(job)}"', **NO_INDEX}
-    content = archive(request.app.state.storage, job)
+    texts = words.texts(request, job, stem(job))
+    headers = {"content-disposition": f'attachment; filename="{stem(job)}-{job.kind}.zip"', **NO_INDEX}
+    content = archive(request.app.state.storage, job, texts)
     return StreamingResponse(content, media_type="application/zip", headers=headers)
 
 

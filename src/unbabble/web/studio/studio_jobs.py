@@ -20,6 +20,7 @@ from unbabble.web.tables.people import Visit
 from unbabble.web.tables.uploads import Upload
 from unbabble.web.work import STUDIO_KINDS
 from unbabble.web.work.kind import Asked
+from unbabble.web.work.transcribe import WORDS
 
 MOST_WAITING = 20
 """Jobs of one visitor that are not yet done."""
@@ -28,6 +29,9 @@ SHARED = ("mixture",)
 BLOCK_BYTES = 1 << 18
 LATEST_RATES = 20
 """Jobs by which the duration of the next is estimated."""
+OF_STUDIO = (Job.expires.is_not(None), Job.of_id.is_(None), Job.kind.in_(STUDIO_KINDS))
+"""Jobs that the studio shows by themselves."""
+NO_INDEX = {"x-robots-tag": "noindex", "cache-control": "private, no-store"}
 
 Upload_ID = Field(min_length=1, max_length=32)
 Key = str
@@ -99,6 +103,32 @@ def ask(request: Request, visit: Visit, new: NewJob) -> Job:
         return queue.enqueue(session, new.kind, visit.id, parameters, inputs, expires)
 
 
+def own_job(request: Request, visit: Visit, key: str) -> Job:
+    """This visitor's job of the studio.
+
+    Raises:
+        HTTPException: 404, also for somebody else's, and for jobs of other rooms.
+    """
+    with request.app.state.database.reading() as session:
+        job = session.scalar(select(Job).where(Job.id == key, Job.visit_id == visit.id, *OF_STUDIO))
+    if job is None:
+        raise HTTPException(404, "There is no such job here: it was deleted, or it is somebody else's.")
+    return job
+
+
+def shared_job(request: Request, token: str) -> Job:
+    """The job whose link was given away.
+
+    Raises:
+        HTTPException: 404, the link leads nowhere.
+    """
+    with request.app.state.database.reading() as session:
+        job = session.scalar(select(Job).where(Job.share == token))
+    if job is None or job.state != "done":
+        raise HTTPException(404, "This link leads nowhere: it was withdrawn, or the recording was deleted.")
+    return job
+
+
 def _own_upload(session: Session, visit: Visit, key: str, expires: datetime) -> Upload:
     """This visitor's upload, which stays as long as the job does."""
     upload = session.get(Upload, key)
@@ -141,7 +171,10 @@ def state(session: Session, job: Job, address: str, mine: bool = True) -> JobSta
     ]
     files += [
         JobFile(
-            name=each["name"], role="voice", address=f"{address}/files/{each['name']}", bytes=each["bytes"]
+            name=each["name"],
+            role="words" if each["name"] == WORDS else "voice",
+            address=f"{address}/files/{each['name']}",
+            bytes=each["bytes"],
         )
         for each in job.outputs
     ]
@@ -190,33 +223,39 @@ def _expected(session: Session, job: Job) -> float | None:
     return rates[len(rates) // 2] * max(1.0, job.parameters["seconds"])
 
 
-def archive_name(job: Job) -> str:
-    """Of all its files, for a header."""
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "_", title(job).rsplit(".", 1)[0]).strip("._") or "recording"
-    return f"{stem[:80]}-{job.kind}.zip"
+def stem(job: Job) -> str:
+    """What its files are called in a header."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "_", title(job).rsplit(".", 1)[0]).strip("._") or "recording"
+    return plain[:80]
 
 
-def archive(storage: Any, job: Job) -> Iterator[bytes]:
-    """A zip of all outputs and ``unbabble.json``, what is known of them; made while it is sent.
+def archive(storage: Any, job: Job, texts: dict[str, bytes]) -> Iterator[bytes]:
+    """A zip of all voices, of texts by their names, and of what is known of them (``unbabble.json``); made while it is
+    sent.
 
     Raises:
         InputError: an output is no longer there.
     """
-    first = storage.open(job.outputs[0]["key"])  # an answer that has begun cannot turn into a sentence
-    return _zipped(storage, job, first)
+    outputs = [each for each in job.outputs if each["name"] != WORDS]
+    first = storage.open(outputs[0]["key"]) if outputs else None  # what has begun cannot turn into a sentence
+    return _zipped(storage, job, outputs, first, texts)
 
 
-def _zipped(storage: Any, job: Job, first: Any) -> Iterator[bytes]:
+def _zipped(
+    storage: Any, job: Job, outputs: list[dict[str, Any]], first: Any, texts: dict[str, bytes]
+) -> Iterator[bytes]:
     pipe = _Pipe()
     with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED) as packed:
-        for number, each in enumerate(job.outputs):
+        for number, each in enumerate(outputs):
             info = zipfile.ZipInfo(each["name"], job.created.timetuple()[:6])
             with first if number == 0 else storage.open(each["key"]) as file, packed.open(info, "w") as into:
                 while block := file.read(BLOCK_BYTES):
                     into.write(block)
                     yield pipe.taken()
         known = {"recording": title(job), "kind": job.kind, **job.result}
-        packed.writestr("unbabble.json", json.dumps(known, indent=2, ensure_ascii=False) + "\n")
+        known_file = {"unbabble.json": (json.dumps(known, indent=2, ensure_ascii=False) + "\n").encode()}
+        for name, content in (texts | known_file).items():
+            packed.writestr(zipfile.ZipInfo(name, job.created.timetuple()[:6]), content)
     yield pipe.taken()
 
 

@@ -15,7 +15,8 @@ class Job(Base):
 
     ``due`` is when it may be taken: a waiting one from then on, a running one if its worker has been silent until
     then. ``lease`` is what that worker proves itself by. ``turn`` is its place in the fair order. ``outputs`` are files
-    in the storage (name, key, bytes), there when the state is ``done`` and never before.
+    in the storage (name, key, bytes), there when the state is ``done`` and never before. ``of_id`` is the job whose
+    outputs this one is about: it is shown with that one, and goes with it.
     """
 
     __tablename__ = "jobs"
@@ -25,6 +26,7 @@ class Job(Base):
     kind: Mapped[str] = mapped_column(String(16))
     state: Mapped[str] = mapped_column(String(16), default="waiting")
     visit_id: Mapped[str | None] = mapped_column(ForeignKey("visits.id", ondelete="SET NULL"), index=True)
+    of_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
     parameters: Mapped[dict[str, Any]] = mapped_column(default=dict)
     inputs: Mapped[list[Any]] = mapped_column(default=list)
     turn: Mapped[int] = mapped_column(default=0)

@@ -3,12 +3,13 @@
 import { make } from './dom.js';
 import { call, upload, insist } from './api.js';
 import { Player, clock, drawWave } from './player.js';
+import { Transcript } from './words.js';
 
 const POLL_MS = 1000;
 const PATIENT_SHARE = 0.95; // where an estimate of the duration stops
 const MEMORY_SHARE = 1 / 8; // of the device's, for decoded tracks; what needs more is streamed
 const MEMORY_GB = 4; // where the browser does not tell
-const GO = { separate: 'Separate', enhance: 'Take off noise', extract: 'Find the voice', adapt: 'Adapt' };
+const GO = { separate: 'Separate', enhance: 'Take off noise', extract: 'Find the voice', transcribe: 'Write it down', adapt: 'Adapt' };
 const GOOD = { excellent: 'good', good: 'good', fair: 'warn', poor: 'bad', bad: 'bad' };
 const $ = (selector, root = document) => root.querySelector(selector);
 
@@ -243,13 +244,26 @@ async function listen(root) {
     ...mixture.map(({ address }) => ({ url: address, label: kind === 'separate' ? 'Mixture' : 'Recording', score: job.result.before?.[0], color: '--voice-0' })),
     ...voices.map(({ address }, index) => ({ url: address, label: label(index), score: scores[index], save: `${address}?save`, color: `--voice-${1 + (index % 4)}` })),
   ];
+  const spoken = tracks.slice(kind === 'transcribe' ? 0 : mixture.length);
+  const transcript = new Transcript($('#words'), JSON.parse($('#known-words').textContent), job, spoken.map((track) => track.label));
   const needed = (tracks.length + job.channels) * (job.result.audio_seconds ?? 0) * job.sample_rate * 4;
-  if (needed > (navigator.deviceMemory ?? MEMORY_GB) * 1e9 * MEMORY_SHARE) return alone(root, tracks);
+  if (needed > (navigator.deviceMemory ?? MEMORY_GB) * 1e9 * MEMORY_SHARE) return alone(root, tracks, transcript);
   let waves = [];
   const player = new Player(root, tracks, {
     group: true,
-    onEvent: (name, { seconds }) => { if (name === 'time') for (const wave of waves) wave.setTime(seconds); },
+    onEvent: (name, { seconds }) => {
+      if (name !== 'time') return;
+      for (const wave of waves) wave.setTime(seconds);
+      transcript.at(seconds);
+    },
   });
+  const first = tracks.length - spoken.length;
+  transcript.onPlay = (voice, seconds) => {
+    player.mute(first + voice, false);
+    player.select(first + voice);
+    player.seek(seconds);
+    player.play();
+  };
   player.controls.forEach(({ row }, index) => {
     row.append(...scored(tracks[index].score));
     if (tracks[index].save) row.append(make('a', { href: tracks[index].save, className: 'small save' }, 'Download', make('span', { className: 'unseen', textContent: ` ${tracks[index].label} as FLAC` })));
@@ -260,6 +274,7 @@ async function listen(root) {
     row.append(picture);
     return picture;
   });
+  transcript.show(player.controls.slice(first).map(({ row }) => row));
   const { peak } = player;
   waves = await Promise.all(pictures.map((picture, index) => drawWave(picture, player.buffers[index], {
     spectrogram: true, color: tracks[index].color, peak, onSeek: (seconds) => player.seek(seconds),
@@ -269,14 +284,22 @@ async function listen(root) {
 }
 
 /** Long recordings: streamed, one at a time. */
-function alone(root, tracks) {
+function alone(root, tracks, transcript) {
   root.append(
     make('p', { className: 'note', textContent: 'This recording is long: its voices are streamed, and play one at a time.' }),
     ...tracks.map(({ url, label, score, save }) => make('div', { className: 'card row' }, make('b', { textContent: label }), ...scored(score),
       make('audio', { controls: true, preload: 'none', src: url, 'aria-label': label }), ...(save ? [make('a', { href: save, className: 'small', textContent: 'Download' })] : []))),
   );
   const all = [...root.querySelectorAll('audio')];
+  const first = all.length - transcript.labels.length;
+  transcript.show(all.slice(first).map((one) => one.parentElement));
+  transcript.onPlay = (voice, seconds) => {
+    for (const one of all) one.pause();
+    all[first + voice].currentTime = seconds;
+    all[first + voice].play();
+  };
   for (const one of all) {
+    one.addEventListener('timeupdate', () => transcript.at(one.currentTime));
     one.addEventListener('play', () => {
       for (const other of all) {
         if (other === one || other.paused) continue;
