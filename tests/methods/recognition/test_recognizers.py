@@ -98,6 +98,20 @@ def test_times_are_within_the_recording_and_go_on(name):
         assert all(0 <= each.score <= 1 for each in written)
 
 
+def test_phones_are_a_product_of_what_the_last_and_the_middle_predict():
+    """Not a mixture: where the two disagree, neither has its way."""
+    network = lively(build("conformer_ctc"))
+    waveform, lengths = spoken()
+    with torch.no_grad():
+        layers, posteriors = network.hear(waveform, lengths), network.posteriors(waveform, lengths)
+    product = layers.phones.softmax(-1) ** 0.6 * layers.middle.softmax(-1) ** 0.4
+    expected = product / product.sum(-1, keepdim=True)
+    for row, count, each in zip(expected, layers.slots.tolist(), posteriors, strict=True):
+        found = torch.from_numpy(each["phones"].log_probs).exp()
+        torch.testing.assert_close(found, row[:count], atol=1e-6, rtol=1e-4)
+    assert not torch.allclose(layers.phones, layers.middle, atol=0.1)
+
+
 @every_decoder
 def test_step_by_step_a_decoder_writes_what_it_learns_at_once(name):
     network = build(name)

@@ -13,6 +13,7 @@ told to the layers above. Y. Miao, M. Gowayyed, F. Metze, "EESEN", ASRU 2015: wh
     blocks       x += attention(x), x += convolution(x), x += feed-forward(x)   12.5
     middle       phones in two slots a place; their probabilities are added     25
     heads        two slots a place: phones, pieces of words                     25
+    said         both predictions of phones: log p = .6 last + .4 middle + c    25
     decoder      a Transformer's, one layer, over the places: pieces of words   -
     ============ ============================================================== ================
 
@@ -82,6 +83,8 @@ class ConformerCTC(NeuralRecognizer):
         decoder_layers: of the attention decoder; 0 for none.
         bands: of the mel scale.
         leave_out: probability that the last block is left out while learning.
+        middle_share: of what the middle predicts, in what is written down: a product of two experts, which costs
+            nothing (``benchmarks/results/search_weights.md``).
         sample_rate: Hz, that of its training data.
 
     Raises:
@@ -112,11 +115,12 @@ class ConformerCTC(NeuralRecognizer):
         decoder_layers: int = 1,
         bands: int = 80,
         leave_out: float = 0.1,
+        middle_share: float = 0.4,
         sample_rate: int = 16000,
     ) -> None:
         super().__init__(tokens=tokens, sample_rate=sample_rate)
         self.phones: Tokens = Symbols(PHONES) if phones else self.tokens
-        self.has_phones, self.leave_out = phones, leave_out
+        self.has_phones, self.leave_out, self.middle_share = phones, leave_out, middle_share
         self.log_mel = LogMel(bands, sample_rate)
         self.front = Front(bands, width)
         self.blocks = nn.ModuleList(
@@ -197,14 +201,19 @@ class ConformerCTC(NeuralRecognizer):
             losses["attention"] = attention_loss(self.decoder(heard.memory, heard.real, text), text)
         return {name: WEIGHTS[name] * loss for name, loss in losses.items()}
 
+    def said(self, heard: Heard) -> dict[str, Float[Tensor, "batch slot number"]]:
+        """By target, log-probabilities but for a sum: what is searched."""
+        last, middle = (each.float().log_softmax(-1) for each in (heard.phones, heard.middle))
+        return {"phones": last.lerp(middle, self.middle_share), "text": heard.text}
+
     def posteriors(
         self, waveform: Float[Tensor, "batch time"], lengths: Int[Tensor, " batch"]
     ) -> list[dict[str, Posteriors]]:
         """Of phones, and of pieces of words."""
         heard = self.hear(waveform, lengths)
-        priors = {"phones": self.log_prior.cpu().numpy()}
+        said, priors = self.said(heard), {"phones": self.log_prior.cpu().numpy()}
         by_field = {
-            field: posteriors(getattr(heard, field), heard.slots, tokens, FRAME_SECONDS, priors.get(field))
+            field: posteriors(said[field], heard.slots, tokens, FRAME_SECONDS, priors.get(field))
             for field, tokens in self.targets.items()
         }
         return [dict(zip(by_field, each, strict=True)) for each in zip(*by_field.values(), strict=True)]
@@ -221,7 +230,7 @@ class ConformerCTC(NeuralRecognizer):
         total, slots = torch.zeros_like(self.log_prior), 0
         for waveform, lengths, *_ in items:
             heard = self.hear(waveform, lengths)
-            for row, count in zip(heard.phones.float().softmax(-1), heard.slots.tolist(), strict=True):
+            for row, count in zip(self.said(heard)["phones"].softmax(-1), heard.slots.tolist(), strict=True):
                 total, slots = total + row[:count].sum(0), slots + count
         self.log_prior.copy_((total / slots).clamp(min=1e-8).log())
 
@@ -230,8 +239,9 @@ class ConformerCTC(NeuralRecognizer):
     ) -> dict[str, list[list[Emission]]]:
         """The likeliest piece, and phone, of each slot."""
         heard = self.hear(waveform, lengths)
+        said = self.said(heard)
         return {
-            field: greedy(getattr(heard, field), heard.slots, tokens, FRAME_SECONDS)
+            field: greedy(said[field], heard.slots, tokens, FRAME_SECONDS)
             for field, tokens in self.targets.items()
         }
 
