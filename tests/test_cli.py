@@ -13,6 +13,7 @@ import sys
 import termios
 import time
 from contextlib import contextmanager, suppress
+from functools import partial
 
 import numpy as np
 import psutil
@@ -270,6 +271,26 @@ def test_an_interrupted_run_with_workers_ends_at_once(here, number, alone, code)
     assert {entry["outcome"] for entry in report["files"]} == {"failed"}
     assert files(here / "voices") == []
     assert list((here / "voices").iterdir()) == []
+
+
+def test_what_fails_because_workers_were_ended_too_is_no_error(monkeypatch, capsys):
+    """A service manager ends a whole group; PyTorch then says of its workers that they are killed."""
+
+    def fails(*_, asked, **__):
+        if asked:
+            with suppress(KeyboardInterrupt):
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(60)
+        raise RuntimeError("A worker is killed by signal: Terminated.")
+
+    monkeypatch.setattr(sys, "argv", ["unbabble"])
+    monkeypatch.setattr(cli, "app", partial(fails, asked=True))
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert (ended.value.code, capsys.readouterr().err) == (143, "unbabble: Interrupted.\n")
+    monkeypatch.setattr(cli, "app", partial(fails, asked=False))
+    with pytest.raises(RuntimeError, match="killed by signal"):
+        cli.main()
 
 
 def test_workers_end_with_a_run_that_is_killed(here):

@@ -62,7 +62,9 @@ PUBLISHED = """\
 Published, other data and far more of it. Listen, attend and spell: 14.1 % of words wrong, with a language model 10.3
 (2,000 hours of voice search). Speech-Transformer: 10.9 (WSJ, 80 hours). CTC: 30.5 % of phonemes (TIMIT, 3 hours). Joint
 CTC and attention: 5.4 to 14.6 % fewer wrong characters than either alone (WSJ, CHiME-4). Conformer: 2.7 and 6.3 % of
-words (LibriSpeech, 960 hours, 10 million parameters, test-clean and test-other, no language model)."""
+words (LibriSpeech, 960 hours, 10 million parameters, test-clean and test-other, no language model). Of 5 hours, by
+phones, a lexicon and LibriSpeech's own language models, small and large: Kaldi's GMM 18.1 and 13.5, its LF-MMI network
+11.0 and 7.5 (dev-clean-2); of 100 hours, ESPnet's Conformer with CTC 7.7 and 20.6 (test-clean and test-other)."""
 HEAD = "method | search | parameters | steps | processor seconds | words | characters | phones | real-time factor"
 CELLS = (
     "{method} | {search} | {size:,} | {steps:,} | {cpu_s:,.0f} | {words:.1f} | {characters:.1f} | {phones:.1f} | "

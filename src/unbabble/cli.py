@@ -91,7 +91,12 @@ def main() -> None:
     """Entry point of the command; asked to end (SIGTERM), it ends as by Ctrl-C, with exit code 143."""
     code = 1
     with as_by_ctrl_c() as received, suppress(KeyboardInterrupt):
-        code = run()
+        try:
+            code = run()
+        except Exception:
+            if not received:
+                raise
+            _fail("Interrupted.", 1)  # its workers were ended too, and what they leave undone is no error
     try:
         sys.stdout.flush()
     except (
