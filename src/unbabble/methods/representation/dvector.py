@@ -14,8 +14,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unbabble.base.registry import register
-from unbabble.nn.kinds.embedder import NeuralEmbedder, end_to_end_loss
+from unbabble.nn.kinds.embedder import NeuralEmbedder
 from unbabble.nn.speaker_encoder import SpeakerEncoder
+from unbabble.nn.speaker_losses import end_to_end_loss
 
 
 @register(

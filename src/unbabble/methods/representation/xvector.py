@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from unbabble.base.errors import UsageError
 from unbabble.base.registry import register
 from unbabble.nn.features import MelBands
-from unbabble.nn.kinds.embedder import NeuralEmbedder, end_to_end_loss
+from unbabble.nn.kinds.embedder import NeuralEmbedder
+from unbabble.nn.speaker_losses import end_to_end_loss
 
 LAYERS = ((5, 1), (3, 2), (3, 3), (1, 1), (1, 1))
 """Frames that a layer looks at, and how far apart they are."""

@@ -3,6 +3,7 @@
 - SpeechBrain's SepFormer: ``encoder.ckpt``, ``masknet.ckpt``, ``decoder.ckpt`` and ``hyperparams.yaml``; REAL-M's
   SI-SNR estimator: ``encoder.ckpt``, ``encoder_out.ckpt`` and ``hyperparams.yaml``.
 - Asteroid's ConvTasNet and DPRNNTasNet: ``pytorch_model.bin``, or a single such file under any name.
+- SpeechBrain's embedders, ECAPA-TDNN and x-vector: ``embedding_model.ckpt`` and ``hyperparams.yaml``.
 - SpeechBrain's recognisers: ``asr.ckpt``, ``normalizer.ckpt``, ``tokenizer.ckpt`` and ``hyperparams.yaml``.
 - Hugging Face's wav2vec 2.0, HuBERT, WavLM and Whisper, and CTranslate2's Whisper: recognisers that the libraries which
   made them compute (``recognizer``).
@@ -28,12 +29,18 @@ from unbabble.networks.foreign.asteroid import FILE, open_asteroid
 from unbabble.networks.foreign.by_ctranslate2 import is_ctranslate2, load_faster_whisper
 from unbabble.networks.foreign.hugging_face import CTC, ctc_card, load_ctc, model_type
 from unbabble.networks.foreign.reading import Foreign
-from unbabble.networks.foreign.recognizer import ForeignRecognizer
 from unbabble.networks.foreign.speechbrain import (
     is_estimator,
     is_speechbrain,
     open_estimator,
     open_speechbrain,
+)
+from unbabble.networks.foreign.speechbrain_embedder import (
+    SpeechBrainXVector,
+    is_speechbrain_embedder,
+    is_speechbrain_xvector,
+    load_xvector,
+    open_ecapa,
 )
 from unbabble.networks.foreign.speechbrain_recognizer import (
     card_of,
@@ -54,6 +61,7 @@ def is_foreign(place: str | os.PathLike[str]) -> bool:
         return (
             is_speechbrain(path)
             or is_estimator(path)
+            or is_speechbrain_embedder(path)
             or (path / FILE).is_file()
             or is_speechbrain_recognizer(path)
             or is_ctranslate2(path)
@@ -112,20 +120,24 @@ def open_foreign(place: str | os.PathLike[str]) -> Foreign:
         return open_speechbrain(path)
     if path.is_dir() and is_estimator(path):
         return open_estimator(path)
+    if path.is_dir() and is_speechbrain_embedder(path):
+        return open_ecapa(path)
     return open_asteroid(path / FILE if path.is_dir() else path)
 
 
-Loader = Callable[[Mapping[str, Any]], ForeignRecognizer]
+Loader = Callable[[Mapping[str, Any]], Network]
 
 
 def _computed_elsewhere(path: Path) -> tuple[Card, Loader] | None:
-    """What a listing shows of the network in ``path``, and what loads it, if the library that made it computes it.
+    """What a listing shows of the network in ``path``, and what loads it, if it is no method of ours.
 
     Raises:
         InputError: a network of Hugging Face's that is no recogniser.
     """
     if not path.is_dir():
         return None
+    if is_speechbrain_xvector(path):
+        return SpeechBrainXVector.card, partial(load_xvector, path)
     if is_speechbrain_recognizer(path):
         return card_of(path), partial(load_speechbrain_recognizer, path)
     if is_ctranslate2(path):

@@ -209,8 +209,8 @@ class Hyperparameters:
             if isinstance(value, dict) and self.class_of(value) == kind:
                 return value
         raise InputError(
-            f"'{self.name}' describes no {kind}: of SpeechBrain's networks, Unbabble reads SepFormer, and recognisers "
-            "that are a TransformerASR or a CRDNN."
+            f"'{self.name}' describes no {kind}: of SpeechBrain's networks, Unbabble reads SepFormer, recognisers that "
+            "are a TransformerASR or a CRDNN, and embedders that are an ECAPA_TDNN or an Xvector."
         )
 
 

@@ -9,76 +9,35 @@ Shapes are (batch, frame, band, channel) in convolutions, and (batch, place, wid
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import gelu, leaky_relu, pad, relu, scaled_dot_product_attention
 
+from unbabble.nn.decibel_mel import FLOOR, DecibelMel
 from unbabble.nn.state import State
 
-FLOOR, RANGE_DB = 1e-10, 80.0
 LAYER_EPS = 1e-6
 ACTIVATIONS = {"ReLU": relu, "GELU": gelu, "LeakyReLU": leaky_relu}
 """Those that its hyper-parameters name and that are known here."""
 
 
-class DecibelMel(nn.Module):
-    """Log mel in dB, no lower than 80 dB below the loudest, over the mean and the deviation of the training data.
-
-    Args:
-        bands: of the mel scale.
-        sample_rate: Hz.
-        points: of the Fourier transform.
-        window_seconds: of a frame.
-        hop_seconds: between frames.
-    """
+class StandardMel(DecibelMel):
+    """Log mel in dB, less the mean of the training data, over its deviation; options as of ``DecibelMel``."""
 
     mean: Tensor
     deviation: Tensor
-    window: Tensor
-    filters: Tensor
 
-    def __init__(
-        self,
-        bands: int,
-        sample_rate: int,
-        points: int = 400,
-        window_seconds: float = 0.025,
-        hop_seconds: float = 0.01,
-    ) -> None:
-        super().__init__()
-        self.points, self.hop = points, round(hop_seconds * sample_rate)
+    def __init__(self, bands: int, sample_rate: int, **options: Any) -> None:
+        super().__init__(bands, sample_rate, **options)
         self.register_buffer("mean", torch.zeros(bands))
         self.register_buffer("deviation", torch.ones(bands))
-        window = torch.hamming_window(round(window_seconds * sample_rate))
-        self.register_buffer("window", window, persistent=False)
-        self.register_buffer("filters", triangles(bands, points, sample_rate), persistent=False)
 
     def forward(self, waveform: Float[Tensor, "batch time"]) -> Float[Tensor, "batch frame band"]:
         """Frames, the first and the last in the middle of silence and sound."""
-        spectra = torch.stft(
-            waveform,
-            self.points,
-            self.hop,
-            len(self.window),
-            self.window,
-            pad_mode="constant",
-            return_complex=True,
-        )
-        power = torch.view_as_real(spectra).square().sum(-1).mT
-        decibels = 10 * (power @ self.filters).clamp(min=FLOOR).log10()
-        decibels = decibels.maximum(decibels.amax((1, 2), keepdim=True) - RANGE_DB)
-        return (decibels - self.mean) / self.deviation.clamp(min=FLOOR)
-
-
-def triangles(bands: int, points: int, sample_rate: int) -> Float[Tensor, "frequency band"]:
-    """Filters on the mel scale, 1 in their middle; each falls as slowly as it rises."""
-    top = 2595 * math.log10(1 + sample_rate // 2 / 700)
-    edges = 700 * (10 ** (torch.linspace(0, top, bands + 2) / 2595) - 1)
-    frequencies = torch.linspace(0, sample_rate // 2, points // 2 + 1)
-    slope = (frequencies[:, None] - edges[1:-1]) / edges.diff()[:-1]
-    return torch.minimum(slope + 1, 1 - slope).clamp(min=0)
+        return (super().forward(waveform) - self.mean) / self.deviation.clamp(min=FLOOR)
 
 
 class Convolution(nn.Module):

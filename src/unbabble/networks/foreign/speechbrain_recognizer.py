@@ -181,7 +181,7 @@ class SpeechBrainRecognizer(ForeignRecognizer):
     def __init__(
         self,
         *,
-        features: parts.DecibelMel,
+        features: parts.StandardMel,
         encoder: nn.Module,
         decoder: "Decoder | None",
         ctc: nn.Linear | None,
@@ -443,7 +443,7 @@ def _recurrent_decoder(
     return parts.RecurrentDecoder(tokens, embedding, width, attention, count(ours, "decoder.cells."))
 
 
-def _features(said: Hyperparameters) -> parts.DecibelMel:
+def _features(said: Hyperparameters) -> parts.StandardMel:
     about = said.tagged("Fbank")
     for name, wanted in (("deltas", False), ("context", False), ("f_min", 0), ("filter_shape", "triangular")):
         if (value := said.resolve(about.get(name), wanted)) != wanted:
@@ -453,12 +453,12 @@ def _features(said: Hyperparameters) -> parts.DecibelMel:
         raise InputError(
             f"'{YAML}' says norm_type: {norm}, but Unbabble reads recognisers with global there."
         )
-    return parts.DecibelMel(
+    return parts.StandardMel(
         int(said.number("n_mels")),
         int(said.number("sample_rate")),
-        int(said.resolve(about.get("n_fft"), 400)),
-        float(said.resolve(about.get("win_length"), 25)) / 1000,
-        float(said.resolve(about.get("hop_length"), 10)) / 1000,
+        points=int(said.resolve(about.get("n_fft"), 400)),
+        window_seconds=float(said.resolve(about.get("win_length"), 25)) / 1000,
+        hop_seconds=float(said.resolve(about.get("hop_length"), 10)) / 1000,
     )
 
 

@@ -1,15 +1,18 @@
 """What every network that tells speakers apart shares: levels, the contract, how well it verifies.
 
-A method's file holds its network and its loss; it implements ``embed``, from a batch of recordings to vectors.
+A method's file holds its network, and its loss where that is its own; it implements ``embed``, from a batch of
+recordings to vectors. Recipes may name another loss (``training.tasks.speakers``).
 """
 
 from abc import abstractmethod
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from unbabble.nn.kinds.network import Network
+from unbabble.nn.speaker_losses import end_to_end_loss
 from unbabble.signal.level import check_mixture
 from unbabble.signal.verification import equal_error_rate
 
@@ -21,6 +24,8 @@ class NeuralEmbedder(Network):
         sample_rate: Hz, that of its training data.
     """
 
+    SCALE: ClassVar[float] = 10.0
+    """Of cosines, in the loss of networks that have none of their own."""
     FIGURE = ("equal_error_rate", "equal error rate {:.1%}")
     ITEM = ("utterances",)
 
@@ -52,6 +57,10 @@ class NeuralEmbedder(Network):
         """Of what several people said."""
         return self.embed(utterances.flatten(0, 2)).float().unflatten(0, utterances.shape[:3])
 
+    def loss(self, utterances: Float[Tensor, "batch speaker utterance time"]) -> Float[Tensor, " batch"]:
+        """GE2E, ``nn.speaker_losses``; a method may have another."""
+        return end_to_end_loss(self.embeddings(utterances), self.SCALE)
+
     def figure(self, utterances: Float[Tensor, "1 speaker utterance time"]) -> float:
         """Equal error rate over all pairs of an item's utterances."""
         vectors = self.embeddings(utterances)[0]
@@ -59,28 +68,3 @@ class NeuralEmbedder(Network):
         flat = vectors.flatten(0, 1).cpu()
         one, other = torch.triu_indices(len(flat), len(flat), 1)
         return equal_error_rate((flat[one] * flat[other]).sum(-1), speaker[one] == speaker[other])
-
-
-def end_to_end_loss(
-    vectors: Float[Tensor, "batch speaker utterance dimension"], scale: Tensor, shift: Tensor
-) -> Float[Tensor, " batch"]:
-    """How surely each utterance is nearer to the centre of its speaker than to those of others: cross-entropy, mean.
-
-    L. Wan, Q. Wang, A. Papir, I. Lopez Moreno, "Generalized end-to-end loss for speaker verification", ICASSP 2018,
-    eqs. 5 to 9: the softmax of ``scale`` times the cosine plus ``shift``; its own centre is one without the utterance.
-
-    Args:
-        vectors: of unit norm, two utterances of a speaker or more.
-        scale: positive number, learnt.
-        shift: number, learnt.
-    """
-    speakers, each = vectors.shape[1:3]
-    total = vectors.sum(2)
-    likeness = torch.einsum("bjid,bkd->bjik", vectors, nn.functional.normalize(total, dim=-1))
-    others = nn.functional.normalize((total[:, :, None] - vectors) / (each - 1), dim=-1)
-    own = (vectors * others).sum(-1)
-    diagonal = torch.eye(speakers, dtype=torch.bool, device=own.device)[:, None]
-    likeness = torch.where(diagonal, own[..., None], likeness)
-    scores = scale.clamp(min=1e-6) * likeness + shift
-    right = scores.diagonal(dim1=1, dim2=3).mT  # (batch, speaker, utterance)
-    return (scores.logsumexp(-1) - right).mean((1, 2))
