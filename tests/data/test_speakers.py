@@ -78,6 +78,19 @@ def test_each_speaker_of_an_item_talks_at_one_speed(mixing):
     assert heard == {(name, voice) for name in ("bob", "cat", "dan") for voice in voices}
 
 
+def test_who_talks_at_another_speed_is_another_person(mixing):
+    items = SpeakerItems(SpeakerGroups(mixing, utterances=2, speakers=3, voices=(0.8, 1.25)), 0)
+    assert items.people == 8
+    seen = set()
+    for index in range(12):
+        item = items[index]
+        for row, person in zip(item.utterances, item.person.tolist(), strict=True):
+            name, voice = sorted(PITCHES)[person // 2], (0.8, 1.25)[person % 2]
+            assert name == "ann" or all(close(each, name, voice) for each in row)
+            seen.add(person)
+    assert seen == set(range(8))
+
+
 def test_another_speaker_of_the_item_leaks(mixing):
     groups = SpeakerGroups(mixing, utterances=3, speakers=2)
     plain = SpeakerItems(groups, 0)[3].utterances

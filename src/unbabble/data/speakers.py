@@ -19,9 +19,10 @@ from unbabble.data.sets import Data, data
 
 
 class Utterances(NamedTuple):
-    """Of several speakers as many utterances each, of unit level."""
+    """Of several speakers as many utterances each, of unit level, and the speakers' numbers in the whole set."""
 
     utterances: Float[np.ndarray, "speaker utterance time"]
+    person: Int[np.ndarray, " speaker"]
 
 
 class EnrolledItem(NamedTuple):
@@ -87,7 +88,11 @@ class SpeakerGroups(Data):
 
 
 class SpeakerItems:
-    """``items[i]``: an endless row; the utterances of a speaker do not overlap, as far as there is enough of them."""
+    """``items[i]``: an endless row; the utterances of a speaker do not overlap, as far as there is enough of them.
+
+    Attributes:
+        people: how many there are; a speaker at another speed is another one.
+    """
 
     def __init__(self, data: SpeakerGroups, seed: int = 0) -> None:
         self.data, self.seed = data, seed
@@ -98,11 +103,15 @@ class SpeakerItems:
                 f"Batches of {counted(data.speakers, 'speaker')} are asked for, but '{data.mixing.speech}' has "
                 f"{len(self.mixtures.names)}."
             )
+        self.people = len(self.mixtures.names) * len(data.voices)
 
     def __getitem__(self, index: int) -> Utterances:
         rng = np.random.default_rng([self.seed, index])
         chosen = rng.choice(self.mixtures.names, self.data.speakers, replace=False)
-        utterances = np.stack([self._said_by(rng, str(speaker)) for speaker in chosen])
+        drawn = [self._said_by(rng, str(speaker)) for speaker in chosen]
+        utterances = np.stack([said for said, _ in drawn])
+        known = np.searchsorted(self.mixtures.names, chosen)
+        person = known * len(self.data.voices) + [voice for _, voice in drawn]
         leaking = rng.random(utterances.shape[:2]) < self.data.leak_share
         if leaking.any():
             gains = 10 ** (-rng.uniform(*self.data.leak_db, utterances.shape[:2]) / 20) * leaking
@@ -110,17 +119,21 @@ class SpeakerItems:
             utterances = utterances + (gains[..., None] * np.roll(utterances, shift, 0)).astype(
                 utterances.dtype
             )
-        return Utterances(utterances)
+        return Utterances(utterances, person)
 
-    def _said_by(self, rng: np.random.Generator, speaker: str) -> Float[np.ndarray, "utterance time"]:
+    def _said_by(
+        self, rng: np.random.Generator, speaker: str
+    ) -> tuple[Float[np.ndarray, "utterance time"], int]:
+        """Utterances, and the number of the speed at which they are played."""
         utterances, taken = [], []
-        speed, rate = rng.choice(self.data.voices), self.data.sample_rate
+        voice, rate = int(rng.integers(len(self.data.voices))), self.data.sample_rate
+        speed = self.data.voices[voice]
         samples = round(self.data.mixing.seconds * rate)
         for _ in range(self.data.utterances):
             drawn = self.mixtures.drawn(rng, [speaker], taken)
             utterances.append(_played(drawn.item.mixture, speed, rate, samples))
             taken += drawn.excerpts
-        return np.stack(utterances)
+        return np.stack(utterances), voice
 
 
 def _played(

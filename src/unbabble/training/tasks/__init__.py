@@ -7,12 +7,14 @@ from unbabble.nn.kinds.network import Network
 from unbabble.training.tasks.plain import Plain
 from unbabble.training.tasks.prediction import Prediction
 from unbabble.training.tasks.separation import Separation
+from unbabble.training.tasks.speakers import Speakers
 from unbabble.training.tasks.transcripts import Transcripts
 
 TASKS: dict[str, type[Plain]] = {
     "plain": Plain,
     "prediction": Prediction,
     "separation": Separation,
+    "speakers": Speakers,
     "transcripts": Transcripts,
 }
 

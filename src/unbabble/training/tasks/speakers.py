@@ -1,0 +1,131 @@
+"""Telling people apart by the losses of ``nn.speaker_losses``, judged by people who were not learnt from.
+
+What only training needs, as the direction of each of its people, lies beside the embedder and is not saved with it.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from unbabble.base.errors import UsageError
+from unbabble.data.sets import Data
+from unbabble.data.speakers import SpeakerGroups
+from unbabble.nn.kinds.embedder import NeuralEmbedder
+from unbabble.nn.speaker_losses import AngularMargin, EndToEnd, Prototypes
+from unbabble.training.tasks.plain import Plain
+
+
+class Taught(nn.Module):
+    """An embedder, and what its loss learns with it."""
+
+    def __init__(self, embedder: NeuralEmbedder, head: nn.Module) -> None:
+        super().__init__()
+        self.embedder, self.head = embedder, head
+
+
+class Speakers(Plain):
+    """An embedder that learns who the people of its training set are, or to compare what they say.
+
+    Args:
+        network: to be trained.
+        loss: ``margin`` names people (AAM-softmax); ``end_to_end`` (GE2E) and ``prototypes`` (angular) compare.
+        margin: of ``margin``, radians.
+        margin_steps: until the first of these there is no margin, which then rises and is whole from the second on.
+        scale: of the cosines of ``margin``.
+
+    Raises:
+        UsageError: a network that is no embedder, or a margin and a scale that make no sense.
+    """
+
+    def __init__(
+        self,
+        network: NeuralEmbedder,
+        *,
+        loss: Literal["margin", "end_to_end", "prototypes"] = "margin",
+        margin: float = 0.2,
+        margin_steps: tuple[int, int] = (0, 0),
+        scale: float = 30.0,
+    ) -> None:
+        if not isinstance(network, NeuralEmbedder):
+            raise UsageError(
+                f"A {network.card.name} {network.kind.does}: the task 'speakers' is for embedders."
+            )
+        if not (0 <= margin < torch.pi / 2 and 0 <= margin_steps[0] <= margin_steps[1] and scale > 0):
+            raise UsageError(
+                "The task 'speakers' has a margin from 0 to below pi / 2, steps that do not go back, and a positive "
+                "scale."
+            )
+        super().__init__(network)
+        self.loss, self.margin, self.margin_steps, self.scale = loss, margin, margin_steps, scale
+        self.networks = {"network": Taught(network, Prototypes() if loss == "prototypes" else EndToEnd())}
+        if loss == "margin":
+            self.needs = (*self.needs, "person")
+
+    @property
+    def embedder(self) -> NeuralEmbedder:
+        """What learns to tell people apart."""
+        return self.network.embedder
+
+    def curriculum(self, described: Data) -> Data:
+        """What is described; where people are named, each gets a direction.
+
+        Raises:
+            InputError: its recordings cannot be used.
+            UsageError: it does not say who speaks.
+        """
+        if not isinstance(described, SpeakerGroups):
+            raise UsageError("The task 'speakers' learns from utterances by speaker (train.kind: speakers).")
+        if self.loss == "margin":
+            people = described.open(0).people
+            self.network.head = AngularMargin(dimension_of(self.embedder), people, self.scale)
+        return described
+
+    def check(self, item: Any, section: str) -> None:
+        """Fields."""
+        super(Plain, self).check(item, section)
+
+    def losses(self, player: str, batch: Any, step: int) -> dict[str, Tensor]:
+        """The mean over the utterances of all items, or over items."""
+        utterances, *person = batch
+        vectors = self.embedder.embeddings(utterances)
+        if not person:
+            return {"loss": self.network.head(vectors).mean()}
+        who = person[0][..., None].expand(vectors.shape[:-1])
+        return {"loss": self.network.head(vectors, who, self.margin_at(step)).mean()}
+
+    def margin_at(self, step: int) -> float:
+        """The margin after so many steps."""
+        first, last = self.margin_steps
+        return self.margin * (min(1.0, max(0.0, (step - first) / (last - first))) if last > first else 1.0)
+
+    def each(self, batch: Any, step: int | None = None) -> Float[Tensor, " batch"]:
+        """Of validation, whose people have no directions: how well the embedder compares, by its own loss."""
+        return self.embedder.loss(batch[0])
+
+    def figure(self, batch: Any) -> float:
+        """Equal error rate of one item."""
+        return self.embedder.figure(batch[0])
+
+    def regret(self, measured: Mapping[str, float]) -> float:
+        """The equal error rate: people are told apart by one threshold for all."""
+        return measured[self.figure_name]
+
+    def after(self, step: int, batch: Any) -> None:
+        """What changes in the embedder itself."""
+        self.embedder.after(step)
+
+    def product(self, network: Taught) -> NeuralEmbedder:
+        """The embedder alone."""
+        return network.embedder
+
+
+def dimension_of(embedder: NeuralEmbedder) -> int:
+    """Numbers of a vector."""
+    training = embedder.training
+    with torch.no_grad():
+        vectors = embedder.eval().embed(torch.ones(1, embedder.sample_rate))
+    embedder.train(training)
+    return vectors.shape[1]
