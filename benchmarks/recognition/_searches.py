@@ -14,7 +14,8 @@ from benchmarks.recognition import _drawn
 from unbabble.methods.language import kneser_ney
 from unbabble.text import arpa, ctc
 from unbabble.text.errors import Errors, errors
-from unbabble.text.ngram import END, UNKNOWN, NgramModel
+from unbabble.text.ngram import UNKNOWN
+from unbabble.text.rescoring import log_probability
 
 PEER = "decoders"
 SEARCHES = ({"symbols": 500, "beam": 8, "candidates": 12}, {"symbols": 500, "beam": 20, "candidates": 30})
@@ -105,12 +106,3 @@ def lexicon(folder: Path, rounds: int, seed: int, utterances: int) -> Iterator[d
                     "same_texts": sum(reply["words"][key] == rows[OURS]["words"][key] for key in recordings),
                     "texts": len(recordings),
                 }
-
-
-def log_probability(model: NgramModel, text: Sequence[str]) -> float:
-    """Of a sentence with its end."""
-    state, total = model.start(), 0.0
-    for word in (*text, END):
-        log_prob, state = model.score(state, word)
-        total += log_prob
-    return total

@@ -4,13 +4,14 @@ What a search knows of a word is its share of the search's beam, what the frames
 are; a logistic regression on dev speakers makes a probability of them (``text/confidence.py``), one for each search:
 by phones, lexicon and language model, and by pieces of words without a language model. Both share and probability are
 shown on test speakers: the *error* is the mean difference between confidence and the share of words that are right,
-over ten ranges; the *area* is the probability that a right word is surer than a wrong one. With ``--card`` the weights
-go into the card of a weights file, where ``transcribe`` finds them.
+over ten ranges; the *area* is the probability that a right word is surer than a wrong one. Chosen on dev, too: below
+which mean confidence a stretch is taken for no speech, the greatest that costs at most one word in 500 (what it spares,
+``nobody_speaks`` shows). With ``--card`` all of it goes into the card of a weights file, where ``transcribe`` finds it.
 
     python -m benchmarks confidence --card src/unbabble/weights/conformer_ctc.english_16k.safetensors
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +27,16 @@ from unbabble.text.confidence import Calibration, calibrate, calibration_error, 
 from unbabble.text.errors import align
 from unbabble.text.hypothesis import Word
 
-SPLITS, LEAST_CONFIDENCE = ("dev", "test"), 0.5
+SPLITS, SURE = ("dev", "test"), 0.5
+THRESHOLDS, MOST_LOST = tuple(k / 20 for k in range(20)), 1 / 500
 QUICK = {"most": 6}
-Recognized = tuple[list[Word], list[bool]]
+Recognized = list[tuple[tuple[Word, ...], list[bool]]]
+"""Of each utterance its words, and whether each was said."""
 
 
 def recognized(searches: dict[str, Recognizer], split: str, most: int) -> dict[str, Recognized]:
-    """By search, the words of a split, and whether each was said."""
-    words: dict[str, Recognized] = {name: ([], []) for name in searches}
+    """By search, the words of a split."""
+    words: dict[str, Recognized] = {name: [] for name in searches}
     network: Any = next(iter(searches.values())).network
     for each in spoken(split, most):
         waveform = torch.from_numpy(each.waveform)[None]
@@ -43,11 +46,21 @@ def recognized(searches: dict[str, Recognizer], split: str, most: int) -> dict[s
             for name, search in searches.items():
                 placed, _ = search.placed(said, writer)
                 steps = align(each.text.split(), [word.text for word in placed])
-                words[name][0].extend(placed)
-                words[name][1].extend(
-                    step.reference == step.hypothesis for step in steps if step.hypothesis is not None
-                )
+                right = [step.reference == step.hypothesis for step in steps if step.hypothesis is not None]
+                words[name].append((placed, right))
     return words
+
+
+def joined(items: Recognized) -> tuple[list[Word], list[bool]]:
+    """The words of all utterances."""
+    return [word for words, _ in items for word in words], [each for _, right in items for each in right]
+
+
+def least(items: Recognized, calibration: Calibration) -> float:
+    """The greatest mean confidence that may be asked of an utterance for its words to be written."""
+    means = [(np.mean([calibration(word) for word in words]), len(words)) for words, _ in items if words]
+    allowed = MOST_LOST * sum(count for _, count in means)
+    return max(each for each in THRESHOLDS if sum(count for mean, count in means if mean < each) <= allowed)
 
 
 def area(confidences: np.ndarray, right: np.ndarray) -> float:
@@ -58,7 +71,7 @@ def area(confidences: np.ndarray, right: np.ndarray) -> float:
 
 def row(confidences: np.ndarray, right: np.ndarray) -> dict:
     bins = reliability(confidences, right)
-    sure = confidences >= LEAST_CONFIDENCE
+    sure = confidences >= SURE
     return {
         "error": calibration_error(bins),
         "area": area(confidences, right),
@@ -70,16 +83,18 @@ def row(confidences: np.ndarray, right: np.ndarray) -> dict:
 
 def measured(dev: Recognized, test: Recognized) -> dict:
     """Of one search."""
-    calibration, right = calibrate(*dev), np.array(test[1])
+    (dev_words, dev_right), (words, right) = joined(dev), joined(test)
+    calibration, truth = calibrate(dev_words, dev_right), np.array(right)
+    calibration = replace(calibration, least=least(dev, calibration))
     ways = {
-        "share of the beam": np.array([word.posterior for word in test[0]]),
-        "calibrated": np.array([calibration(word) for word in test[0]]),
+        "share of the beam": np.array([word.posterior for word in words]),
+        "calibrated": np.array([calibration(word) for word in words]),
     }
     return {
-        "words": {"dev": len(dev[0]), "test": len(test[0])},
-        "right": {"dev": float(np.mean(dev[1])), "test": float(right.mean())},
+        "words": {"dev": len(dev_words), "test": len(words)},
+        "right": {"dev": float(np.mean(dev_right)), "test": float(truth.mean())},
         "calibration": asdict(calibration),
-        "rows": {name: row(confidences, right) for name, confidences in ways.items()},
+        "rows": {name: row(confidences, truth) for name, confidences in ways.items()},
     }
 
 
@@ -111,7 +126,7 @@ def table(result: dict) -> str:
             f"right; calibrated on {found['words']['dev']} of dev speakers, of which "
             f"{100 * found['right']['dev']:.0f} % are.",
             grid(
-                f"confidence | error | area | words of at least {LEAST_CONFIDENCE:g} | of these right",
+                f"confidence | error | area | words of at least {SURE:g} | of these right",
                 found["rows"],
                 "{name} | {error:.3f} | {area:.3f} | {sure:.3f} | {right_of_sure:.3f}",
             ),

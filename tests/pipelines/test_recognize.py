@@ -9,12 +9,13 @@ import torch
 
 from unbabble.base import audio
 from unbabble.base.errors import InputError, UsageError
-from unbabble.base.registry import Card, create, method
+from unbabble.base.registry import Card, method
 from unbabble.base.spans import Span, Transcript
 from unbabble.base.weights import WeightsCard, save
 from unbabble.data import corpora
 from unbabble.networks.foreign.recognizer import ForeignRecognizer
 from unbabble.nn.kinds.recognizer import Posteriors
+from unbabble.pipelines.likely import likely
 from unbabble.pipelines.recognize import BY_PHONES, BY_PIECES, NONE, Recognizer, load_recognizer
 from unbabble.text.confidence import Calibration
 from unbabble.text.errors import Errors, word_errors
@@ -141,10 +142,32 @@ def test_where_there_is_a_decoder_it_has_its_say():
     assert recognizer(torch.randn(1, 16000))[0].text == "a"
 
 
-def test_hotwords_that_nobody_listens_to_are_refused():
-    network = create("listen_attend_spell", **method("listen_attend_spell").TINY)
-    with pytest.raises(UsageError, match="Hotwords are for recognisers with CTC"):
-        Recognizer(network, hotwords=["Xyzzy"])
+class Writes(HearsAndWrites):
+    """Has a decoder alone, which likes one word a bit better than the other."""
+
+    memory = torch.zeros(1, 5, 1)
+
+    def posteriors(self, waveform, lengths):
+        return [{} for _ in waveform]
+
+    def step(self, x, state):
+        logits = torch.zeros(len(x), 6)
+        logits[x == 0, 4], logits[x == 0, 5], logits[x != 0, 0] = 5.0, 6.0, 9.0
+        return logits.log_softmax(-1), {"written": state["written"] + 1}
+
+
+def test_a_decoder_alone_hears_of_what_is_likely():
+    network: Any = Writes()
+    for options, text in (
+        ({"hotwords": ["A"]}, "a"),
+        ({"hotwords": ["B"]}, "b"),
+        ({"language_model": unigrams(a=0.9, b=0.001)}, "a"),
+        ({"language_model": unigrams(a=0.3, b=0.3)}, "b"),
+    ):
+        (said,) = Recognizer(network, **options)(torch.randn(1, 16000))
+        assert said.text == text, options
+        (word,) = said.words
+        assert 0 <= word.start < word.end <= 1
 
 
 class Foreign(ForeignRecognizer):
@@ -164,8 +187,10 @@ def test_recognisers_of_other_libraries_search_by_themselves():
     recognizer = Recognizer(Foreign(), unigrams(two=0.5, toe=0.1))
     assert recognizer(torch.randn(1, 8000))[0].words == (Span(0.0, 0.5, "guten", score=0.9),)
     assert recognizer.language == "de"
-    with pytest.raises(UsageError, match="Hotwords"):
+    with pytest.raises(UsageError, match="hotwords"):
         Recognizer(Foreign(), hotwords=["Xyzzy"])
+    with pytest.raises(UsageError, match=r"without a language model: leave out 'english.arpa'"):
+        likely(Foreign(), "english.arpa")
 
 
 def test_a_recogniser_is_built_again_when_its_weights_change(tmp_path):
@@ -184,10 +209,12 @@ def test_a_recogniser_is_built_again_when_its_weights_change(tmp_path):
 def test_cards_calibrate_searches(tmp_path):
     path, network = tmp_path / "r.safetensors", method("conformer_ctc")
     made = network(**network.TINY)
-    weights = {"bias": 1.0, "posterior": 0.2, "evidence": 1.5, "length": -0.5}
+    weights = {"bias": 1.0, "posterior": 0.2, "evidence": 1.5, "length": -0.5, "least": 0.3}
     card = WeightsCard("conformer_ctc", made.options, confidence={BY_PIECES: weights})
     save(path, made.state_dict(), card)
-    assert load_recognizer(str(path), "cpu", NONE).confidence == Calibration(**weights)
+    recognizer = load_recognizer(str(path), "cpu", NONE)
+    assert (recognizer.confidence, recognizer.least_confidence) == (Calibration(**weights), 0.3)
+    assert load_recognizer(str(path), "cpu").least_confidence is None, "another search"
     save(path, made.state_dict(), replace(card, confidence={BY_PIECES: {"bias": 1.0}}))
     with pytest.raises(
         InputError, match=r"^What the card of this conformer_ctc says of confidences cannot be read\.$"

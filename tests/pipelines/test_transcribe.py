@@ -159,6 +159,8 @@ def test_words_that_are_invented_beside_speech_are_left_out(recognizer):
 
 def test_windows_of_which_the_recogniser_is_not_sure_are_left_out(recognizer):
     class Unsure(Tones):
+        least_confidence: float | None = None
+
         def words(self, samples):
             scores = {"5": 0.9, "6": 0.2, "7": 0.3, "9": 0.2}
             return [Span(w.start, w.end, w.text, score=scores.get(w.text)) for w in super().words(samples)]
@@ -170,6 +172,9 @@ def test_windows_of_which_the_recogniser_is_not_sure_are_left_out(recognizer):
         return result.text
 
     assert text(5, 6) == "5 6", "sure enough as a whole"
+    Unsure.least_confidence = 0.6
+    assert text(5, 6) == "", "not as sure as this recogniser is of speech"
+    Unsure.least_confidence = None
     assert text(7, 9, 6) == ""
     assert text(4, 3) == "4 3", "nobody knows how sure these are"
 

@@ -80,6 +80,7 @@ def test_a_network_that_nobody_trained_has_its_options(printed):
     assert code == 0
     assert "Models:   none yet: unbabble train" in out
     assert "chunk (int) = 250" in out
+    assert "--model runs/sepformer/best.safetensors" in " ".join(out.split()), "where training leaves them"
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ RATE = 16000
 class Always:
     """Says the same of whatever it is asked about."""
 
-    sample_rate = RATE
+    sample_rate, note = RATE, ""
 
     def __call__(self, waveform, lengths=None):
         words = [Span(1 + k, 1.5 + k, word, score=score) for k, (word, score) in enumerate(SAID)]
@@ -130,10 +130,11 @@ def test_hotwords_and_a_prompt(call, tmp_path):
     assert call.asked[-1] == ("best.safetensors", "none", phrases, {})
 
 
-def test_without_a_language_model_words_are_what_they_sound_like(call, monkeypatch):
-    monkeypatch.setattr("unbabble.base.weights.packaged", lambda: {})
-    call("talk.wav")
-    assert call.asked[-1][1] == "none"
+def test_what_is_to_be_known_of_a_recogniser_is_said_once(call, monkeypatch):
+    monkeypatch.setattr(Always, "note", "No language model is used.")
+    _, (entry,), err = call("talk.wav")
+    assert entry["warnings"] == ["No language model is used."]
+    assert err.count("No language model is used.") == 1
 
 
 def test_options_of_the_model(call):

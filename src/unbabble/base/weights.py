@@ -42,8 +42,8 @@ class WeightsCard:
         scores: test set to metric to value.
         typical_errors: of a recogniser of phones: share of each phone that it has wrong of typical speakers, and of
             ``all`` together.
-        confidence: of a recogniser: by search (``pipelines.recognize``), the weights that make a probability of what
-            that search knows of a word (``text.confidence.Calibration``).
+        confidence: of a recogniser: by search (``pipelines.recognize``), what makes a probability of what that search
+            knows of a word (``text.confidence.Calibration``).
         limits: what it cannot do.
         training: steps, hours of audio, machine, anything else worth knowing.
     """

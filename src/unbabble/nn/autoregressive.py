@@ -5,6 +5,7 @@ no alignment; words are off by a tenth of a second and more, and wherever attent
 right they are nowhere. Where there is no attention, tokens are spread evenly.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Protocol
@@ -69,6 +70,27 @@ def writers(
     """A ``Writer`` for each item of a batch."""
     counts = real.sum(1).tolist()
     return [Writer(decoder, row[None, :count]) for row, count in zip(memory, counts, strict=True)]
+
+
+@torch.no_grad()
+def emitted(writer: Writer, row: Sequence[int], tokens: Tokens, seconds: float) -> list[Emission]:
+    """A text that a search has chosen, each token where the decoder looks while it writes it.
+
+    Args:
+        writer: with its recording.
+        row: numbers of the tokens.
+        tokens: the inventory.
+        seconds: of the recording.
+    """
+    state, place_seconds = writer.start(1), seconds / writer.memory.shape[1]
+    middles = (torch.arange(writer.memory.shape[1]) + 0.5) * place_seconds
+    last, each = END, []
+    for number in row:
+        log_probs, state = writer.step(torch.tensor([last]), state)
+        centre = float((state[LOOKED].cpu() * middles).sum()) if LOOKED in state else None
+        each.append((number, float(log_probs[0, number].exp()), centre))
+        last = number
+    return _emissions(each, tokens, seconds, place_seconds)
 
 
 def greedy(

@@ -3,7 +3,11 @@
     phones   phones -> words of a lexicon, by a language model (``text.ctc_search``)    networks that write phones
     pieces   pieces of words -> words, by a language model where there is one           networks with CTC
              the same, by CTC and attention together (``text.search``)                  networks with both
+             the same, by attention                                                     with attention, if there is one
              the network's own                                                          all others
+
+A language model is n-grams of words, or a network that predicts pieces of words: that has its say in the search of
+pieces, and chooses among the best texts of the search of phones (``text.rescoring``). Which fits, ``likely`` knows.
 
 Weights of the search were chosen on LibriSpeech's dev speakers (``benchmarks/results/search_weights.md``).
 
@@ -14,6 +18,7 @@ words by how often they are wrong, and are mostly too sure.
 """
 
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import zip_longest
@@ -21,6 +26,7 @@ from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, cast
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -31,9 +37,11 @@ from unbabble.base.weights import WeightsCard, packaged
 from unbabble.networks import load as networks
 from unbabble.networks.device import choose_device
 from unbabble.networks.foreign.recognizer import ForeignRecognizer
-from unbabble.nn.kinds.recognizer import NeuralRecognizer, Posteriors
+from unbabble.nn.autoregressive import TOKENS_PER_SECOND, Writer, emitted
+from unbabble.nn.kinds.language_model import NeuralLanguageModel
+from unbabble.nn.kinds.recognizer import NeuralRecognizer, Posteriors, words_of
+from unbabble.pipelines import likely
 from unbabble.signal.level import check_samples
-from unbabble.text import language_models
 from unbabble.text.confidence import Calibration
 from unbabble.text.ctc_search import Pruning, lexicon_beam, prefix_beam
 from unbabble.text.hotwords import Hotwords
@@ -42,17 +50,22 @@ from unbabble.text.lexicon import Lexicon
 from unbabble.text.ngram import NgramModel
 from unbabble.text.normalise import words
 from unbabble.text.pronounce import Pronouncer
+from unbabble.text.rescoring import rescored
 from unbabble.text.search import TokenModel, joint_beam
 from unbabble.text.tokens import WORD_START
 from unbabble.text.word_scores import PieceScores, WordScores
 
-AUTO, NONE, KIND = "auto", "none", "recognizer"
+AUTO, NONE, KIND = likely.AUTO, likely.NONE, "recognizer"
 BY_PHONES, BY_PIECES = "phones", "pieces"
 """Searches, as cards call them: by phones and a language model, and by pieces of words without one."""
 LANGUAGE_WEIGHT, WORD_BONUS, PRIOR_SHARE = 1.0, -0.5, 0.5
 PIECES_LANGUAGE_WEIGHT, PIECES_WORD_BONUS = 0.3, 2.0
 BEAM = 300
 ATTENTION_WEIGHT, JOINT_BEAM = 0.6, 10
+TOKEN_LANGUAGE_WEIGHT = 0.3
+"""Of a network that predicts tokens, in the search of pieces; a usual value, none comes with the package."""
+RESCORED, RESCORING_SHARE = 20, 0.5
+"""How many texts such a network chooses among after a search of phones, and its share beside the n-grams; likewise."""
 
 
 def recognizer_name(name: str = AUTO) -> str:
@@ -85,13 +98,14 @@ def load_recognizer(
     Args:
         name: of the network, or ``auto``.
         device: auto, cpu, cuda ...
-        language_model: by name; ``auto`` for the packaged one, ``none`` for none.
+        language_model: by name; ``auto`` for the packaged one where it fits, ``none`` for none.
         hotwords: phrases that are likely.
         options: of the network.
 
     Raises:
         InputError: weights that are missing, damaged, or those of another architecture.
-        UsageError: no such model, device or option; one that does not recognise speech, or has no use of hotwords.
+        UsageError: no such model, device or option; one that does not recognise speech, or has no use of hotwords; a
+            language model that does not fit it.
     """
     name = recognizer_name(name)
     given = json.dumps(options, sort_keys=True)
@@ -103,9 +117,17 @@ def _kept(
     name: str, changed: int, device: str, language_model: str, hotwords: tuple[str, ...], options: str
 ) -> "Recognizer":
     network = networks.ready(name, choose_device(device), KIND, **json.loads(options))
-    model = None if language_model == NONE else language_models.find(language_model)
+    model = likely.likely(network, language_model)
     card = networks.card_of(name)
-    return Recognizer(network, model, hotwords, calibrations=calibrations_of(card) if card else {})
+    recognizer = Recognizer(
+        network,
+        model.words,
+        hotwords,
+        token_model=model.tokens,
+        calibrations=calibrations_of(card) if card else {},
+    )
+    recognizer.note = model.note
+    return recognizer
 
 
 def calibrations_of(card: WeightsCard) -> dict[str, Calibration]:
@@ -129,12 +151,15 @@ class Recognizer:
     Args:
         network: on its device; one that another library computes searches by itself.
         language_model: what is likely to be said; None for none.
+        token_model: a network that knows so, too.
         hotwords: phrases that are likely.
         language_weight: of the language model's log-probabilities; None for what was chosen on dev.
         word_bonus: for each word, in nats; None for what was chosen on dev.
         prior_share: power of the phones' prior that their posteriors are divided by.
         by_phones: search by phones where the network writes them and a language model knows how words are spoken.
-        beam: hypotheses that are kept.
+        beam: hypotheses that are kept of each frame, where CTC is searched alone.
+        attention_weight: of attention, the rest to one is CTC's, where both are searched.
+        joint_beam: hypotheses that are kept of each length there.
         calibrations: by search, what makes probabilities of what it says of words.
 
     Raises:
@@ -147,34 +172,49 @@ class Recognizer:
         language_model: NgramModel | None = None,
         hotwords: Iterable[str] = (),
         *,
+        token_model: NeuralLanguageModel | None = None,
         language_weight: float | None = None,
         word_bonus: float | None = None,
         prior_share: float = PRIOR_SHARE,
         by_phones: bool = True,
         beam: int = BEAM,
+        attention_weight: float = ATTENTION_WEIGHT,
+        joint_beam: int = JOINT_BEAM,
         calibrations: Mapping[str, Calibration] = MappingProxyType({}),
     ) -> None:
         self.network, self.sample_rate = network, network.sample_rate
         foreign = isinstance(network, ForeignRecognizer)
         language_model = None if foreign else language_model
         self.model, self.pruning, self.prior_share = language_model, Pruning(beam=beam), prior_share
+        self.token_model, self.attention_weight, self.joint_beam = token_model, attention_weight, joint_beam
         phrases = tuple(" ".join(words(phrase)) for phrase in hotwords)
-        if phrases and (foreign or type(network).posteriors is NeuralRecognizer.posteriors):
-            raise UsageError("Hotwords are for recognisers with CTC; this one has none.")
-        self.by_phones = by_phones and "phones" in network.targets and language_model is not None
+        if phrases and foreign:
+            raise UsageError("A recogniser of another library has no use of hotwords.")
+        self.by_phones = (
+            by_phones
+            and not isinstance(network, ForeignRecognizer)
+            and language_model is not None
+            and likely.by_phones(network, language_model)
+        )
         weight = LANGUAGE_WEIGHT if self.by_phones else PIECES_LANGUAGE_WEIGHT
         bonus = WORD_BONUS if self.by_phones else PIECES_WORD_BONUS
+        self.language_weight = weight if language_weight is None else language_weight
         self.scores = WordScores(
             language_model,
-            weight if language_weight is None else language_weight,
+            self.language_weight,
             bonus if word_bonus is None else word_bonus,
             Hotwords(phrases) if phrases else None,
         )
         self.lexicon = self._spoken(language_model, phrases) if language_model and self.by_phones else None
         by_words = not self.lexicon and bool(language_model or phrases)
         self.pieces = self._written(language_model, phrases) if by_words else None
-        search = BY_PHONES if self.lexicon else BY_PIECES if language_model is None else ""
+        alone = language_model is None and token_model is None
+        search = BY_PHONES if self.lexicon else BY_PIECES if alone else ""
         self.confidence = calibrations.get(search, attrgetter("posterior"))
+        self.least_confidence = getattr(self.confidence, "least", None)
+        """Mean over the words of a stretch, below which they are no speech; None where nobody has chosen it."""
+        self.note = ""
+        """What the user should know of it, in a sentence."""
 
     @property
     def language(self) -> str | None:
@@ -231,10 +271,16 @@ class Recognizer:
         if isinstance(self.network, ForeignRecognizer):
             return self.network(waveform, lengths)
         written = self.network.posteriors(waveform, lengths)
-        if not all(written):
-            return self.network(waveform, lengths)
         writers = [] if self.lexicon else self.network.writers(waveform, lengths)
-        return [self.of(*each) for each in zip_longest(written, writers)]
+        if all(written):
+            return [self.of(*each) for each in zip_longest(written, writers)]
+        if not writers or not (self.pieces or self.token_model):
+            return self.network(waveform, lengths)
+        seconds = (lengths / self.sample_rate).tolist()
+        return [
+            self._by_attention(cast(Writer, writer), each)
+            for writer, each in zip(writers, seconds, strict=True)
+        ]
 
     def of(self, said: dict[str, Posteriors], writer: TokenModel | None = None) -> Transcript:
         """Words of what CTC says of a recording, as ``NeuralRecognizer.posteriors`` gives it.
@@ -259,23 +305,46 @@ class Recognizer:
     def _best(self, said: dict[str, Posteriors], writer: TokenModel | None) -> Hypothesis:
         frames = self._searched(said)
         if self.lexicon:
-            return lexicon_beam(
+            found = lexicon_beam(
                 frames.log_probs,
                 self.lexicon,
                 self.scores,
                 log_prior=frames.log_prior,
                 prior_share=self.prior_share,
                 pruning=self.pruning,
-                best=1,
-            )[0]
+                best=RESCORED if self.token_model else 1,
+            )
+            return self._rescored(found)[0]
+        if writer is not None or self.token_model is not None:
+            return self._joint(writer, frames.log_probs)
         tokens = frames.tokens.inventory
-        if writer is not None:
-            return joint_beam(
-                writer,
-                frames.log_probs,
-                tokens,
-                attention_weight=ATTENTION_WEIGHT,
-                words=self.pieces,
-                beam=JOINT_BEAM,
-            )[0]
         return prefix_beam(frames.log_probs, tokens, words=self.pieces, pruning=self.pruning, best=1)[0]
+
+    def _joint(
+        self, writer: TokenModel | None, log_probs: Float[np.ndarray, "frame token"] | None, **options: Any
+    ) -> Hypothesis:
+        """By attention, CTC, or both, and language models."""
+        return joint_beam(
+            writer,
+            log_probs,
+            cast(NeuralRecognizer, self.network).tokens.inventory,
+            attention_weight=self.attention_weight,
+            token_language_model=self.token_model,
+            token_language_weight=TOKEN_LANGUAGE_WEIGHT,
+            words=self.pieces,
+            beam=self.joint_beam,
+            **options,
+        )[0]
+
+    def _rescored(self, found: list[Hypothesis]) -> list[Hypothesis]:
+        if self.token_model is None or self.model is None:
+            return found
+        second = self.token_model.log_probabilities
+        return rescored(found, self.model, second, weight=self.language_weight, share=RESCORING_SHARE)
+
+    def _by_attention(self, writer: Writer, seconds: float) -> Transcript:
+        """Words of a decoder alone, with what is likely; where it looks while it writes them."""
+        longest = math.ceil(seconds * TOKENS_PER_SECOND)
+        best = self._joint(writer, None, longest=longest)
+        tokens = cast(NeuralRecognizer, self.network).tokens
+        return words_of(emitted(writer, best.tokens, tokens, seconds))

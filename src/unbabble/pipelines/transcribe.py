@@ -35,8 +35,8 @@ SOFT_SECONDS = 0.3
 MARGIN_SECONDS = 0.3
 """So far from speech a recognised word may lie: the times of both are inexact."""
 LEAST_CONFIDENCE = 0.4
-"""Mean over the words of a window, below which it is no speech: none of the dev speakers' utterances is lost by it
-(``benchmarks/results/nobody_speaks_dev.md``)."""
+"""Mean over the words of a window, below which it is no speech, for recognisers whose confidences are not calibrated.
+Others bring their own (``text.confidence.Calibration.least``)."""
 MOST_REPEATS = {1: 8}
 OTHERS_REPEATED = 4
 """How often one word, and how often a phrase of several, is written in a row."""
@@ -89,10 +89,10 @@ def transcribe(
     Raises:
         InputError: the recording cannot be read.
     """
-    result, rate = Transcription([]), recognizer.sample_rate
+    result, rate, least = Transcription([]), recognizer.sample_rate, least_confidence(recognizer)
     for start, samples in windows(_mono(recording, rate), rate):
         recognized, spoken = of_window(recognizer, samples)
-        words = without_loops(recognized) if confidence(recognized) >= LEAST_CONFIDENCE else []
+        words = without_loops(recognized) if confidence(recognized) >= least else []
         result.words += [word.later(start) for word in words]
         result.left_out += len(recognized) - len(words)
         result.speech_seconds += float(spoken.sum()) * FRAME_SECONDS
@@ -213,6 +213,12 @@ def of_window(
         if spoken[frame(word.start - MARGIN_SECONDS) : frame(word.end + MARGIN_SECONDS) + 1].any()
     ]
     return words, spoken
+
+
+def least_confidence(recognizer: Recognizer) -> float:
+    """The mean confidence of a window below which a recogniser's words are no speech."""
+    chosen = getattr(recognizer, "least_confidence", None)
+    return LEAST_CONFIDENCE if chosen is None else chosen
 
 
 def confidence(words: Sequence[Span]) -> float:

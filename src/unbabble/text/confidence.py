@@ -13,7 +13,7 @@ Whether confidences are calibrated, ``reliability`` shows: of the words with a c
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from math import exp, log
 from typing import NamedTuple
 
@@ -37,16 +37,20 @@ class Calibration:
         posterior: of the log-odds of a word's posterior.
         evidence: of the mean log-probability of its tokens, each in its best frame.
         length: of the log of how many tokens it has.
+        least: no weight: where the words of a stretch have a lower mean confidence, they are no speech; 0 where nobody
+            has chosen it.
     """
 
     bias: float
     posterior: float
     evidence: float
     length: float
+    least: float = 0.0
 
     def __call__(self, word: Word) -> float:
         """How probable it is that a word is right, from 0 to 1."""
-        odds = float(np.dot(astuple(self), _figures(word)))
+        weights = (self.bias, self.posterior, self.evidence, self.length)
+        odds = float(np.dot(weights, _figures(word)))
         return 1 / (1 + exp(-odds)) if odds > 0 else exp(odds) / (1 + exp(odds))
 
 

@@ -14,7 +14,7 @@ from unbabble.base.report import Result
 from unbabble.verbs.frame import show, stdout
 from unbabble.verbs.options import check_choice
 
-UNTRAINED = "none yet: unbabble train"
+UNTRAINED, TRAINED = "none yet: unbabble train", "best.safetensors"
 
 
 @dataclass
@@ -172,7 +172,8 @@ def _print_card(
     for kind in kinds:
         console.print(f"Kind:     {kind.name}: it {kind.does}")
         if kind.verb:
-            console.print(f"Use:      {kind.command(name)}")
+            trained = bool(weights or card.models or not card.has_weights)
+            console.print(f"Use:      {kind.command(name if trained else f'runs/{name}/{TRAINED}')}")
     console.print(f"Citation: {card.citation}\n")
     if weights:
         _print_weights(console, weights)

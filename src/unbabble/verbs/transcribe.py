@@ -90,8 +90,8 @@ def transcribe(
         words: In json, also write the time and the confidence of each word.
         words_per_caption: At most so many words in a caption; as many as fit two lines if not given.
         separate: Separate the talkers first, and say who speaks: speaker1 is the loudest.
-        language_model: What is likely to be said: auto for the packaged one, where there is one; none; or a file that
-            `unbabble language-model` wrote, or one in ARPA's format.
+        language_model: What is likely to be said: auto for the packaged one, where it fits; none; a file that `unbabble
+            language-model` wrote, or one in ARPA's format; or a network that predicts the model's tokens.
         hotwords: A text file of names and phrases that are likely, one a line.
         prompt: What is talked about, in a few words: its longer words are likely, too.
         runtime: What computes a Whisper in Hugging Face's layout: torch, or ctranslate2, whose file is made at the
@@ -114,8 +114,7 @@ def transcribe(
         OutputError: the folder cannot be written to.
     """
     from unbabble.base.weights import packaged
-    from unbabble.pipelines.recognize import AUTO, NONE, load_recognizer, recognizer_name
-    from unbabble.text.language_models import METHOD
+    from unbabble.pipelines.recognize import load_recognizer, recognizer_name
 
     out = Path(out)
     report = as_path(report)
@@ -131,8 +130,6 @@ def transcribe(
     check_choice("--runtime", runtime, "torch", "ctranslate2")
     options = parse_assignments(set or []) | ({} if runtime == "torch" else {"runtime": runtime})
     name = recognizer_name(model)
-    if language_model == AUTO and not any(each.partition(".")[0] == METHOD for each in packaged()):
-        language_model = NONE
     likely = _phrases(as_path(hotwords), prompt)
     load_recognizer(name, device, language_model, likely, **options)  # says what is wrong, before any work
     files = deciding_files([name], options | {"language_model": language_model}, packaged())
@@ -210,7 +207,7 @@ def transcribe_one(task: Task, settings: Settings, overwrite: bool) -> FileRepor
         result.model, result.audio_seconds, result.warnings = (
             settings.model,
             made.audio_seconds,
-            made.warnings,
+            [*made.warnings, *filter(None, [recognizer.note])],
         )
         result.details = {
             "words": len(made.words),

@@ -5,8 +5,10 @@ after another; both compute the same.
 """
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from math import exp
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -60,6 +62,16 @@ class NeuralLanguageModel(Network):
         each = nn.functional.cross_entropy(self.logits(text).float().transpose(1, 2), ended, reduction="none")
         inside = each.new_ones(each.shape).cumsum(1) <= (counts + 1)[:, None]
         return (each * inside).sum(1)
+
+    @torch.no_grad()
+    def log_probabilities(self, texts: Sequence[str]) -> list[float]:
+        """Natural log-probabilities of texts with their ends.
+
+        Raises:
+            InputError: a letter that its tokens do not have.
+        """
+        rows = [torch.tensor(self.pieces.encode(text), dtype=torch.long) for text in texts]
+        return (-self.nats(nn.utils.rnn.pad_sequence(rows, batch_first=True))).tolist()
 
     def loss(self, text: Int[Tensor, "batch token"]) -> Float[Tensor, " batch"]:
         """Nats of each text over the mean number of tokens of a text, so that all tokens of a batch count alike."""
