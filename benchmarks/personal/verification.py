@@ -51,7 +51,7 @@ def errors(network: NeuralEmbedder, each: int, split: str) -> dict[str, float]:
     apart = ~torch.eye(len(speaker), dtype=torch.bool)  # the same draw may be the same words
     trials = ((clean, clean, above), (noisy, noisy, above), (clean, noisy, apart))
     for condition, (one, other, pairs) in zip(CONDITIONS, trials, strict=True):
-        result[condition] = 100 * equal_error_rate((one @ other.T)[pairs], same[pairs])
+        result[condition] = 100 * equal_error_rate((one @ other.T)[pairs].numpy(), same[pairs].numpy())
     return result
 
 

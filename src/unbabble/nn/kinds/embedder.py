@@ -65,6 +65,7 @@ class NeuralEmbedder(Network):
         """Equal error rate over all pairs of an item's utterances."""
         vectors = self.embeddings(utterances)[0]
         speaker = torch.arange(len(vectors)).repeat_interleave(vectors.shape[1])
-        flat = vectors.flatten(0, 1).cpu()
+        flat = vectors.flatten(0, 1).detach().cpu()
         one, other = torch.triu_indices(len(flat), len(flat), 1)
-        return equal_error_rate((flat[one] * flat[other]).sum(-1), speaker[one] == speaker[other])
+        scores, same = (flat[one] * flat[other]).sum(-1), speaker[one] == speaker[other]
+        return equal_error_rate(scores.numpy(), same.numpy())
