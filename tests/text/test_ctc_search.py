@@ -142,7 +142,14 @@ def test_a_recording_may_come_in_parts(seed):
     for part in np.split(log_probs, [1, 7, 8, 30, 45]):
         search.add(part)
         settled.append(search.settled())
+        search.fork().add(log_probs[::-1])  # which changes nothing
     whole = lexicon_beam(log_probs, lexicon, words, pruning=Pruning(beam=6))
+    assert search.hypotheses() == whole
+    ahead = search.fork()
+    ahead.add(log_probs)
+    assert ahead.hypotheses() == lexicon_beam(
+        np.concatenate([log_probs, log_probs]), lexicon, words, pruning=Pruning(beam=6)
+    )
     assert search.hypotheses() == whole
     for row in settled:  # what has settled stays
         assert whole[0].words[: len(row)] == row

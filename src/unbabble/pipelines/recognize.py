@@ -43,7 +43,7 @@ from unbabble.nn.kinds.recognizer import NeuralRecognizer, Posteriors, words_of
 from unbabble.pipelines import likely
 from unbabble.signal.level import check_samples
 from unbabble.text.confidence import Calibration
-from unbabble.text.ctc_search import Pruning, lexicon_beam, prefix_beam
+from unbabble.text.ctc_search import LexiconSearch, Pruning, lexicon_beam, prefix_beam
 from unbabble.text.hotwords import Hotwords
 from unbabble.text.hypothesis import Hypothesis, Word, place, transcript
 from unbabble.text.lexicon import Lexicon
@@ -298,6 +298,27 @@ class Recognizer:
         """Words with their frames and all that the search knows of them, and the score of the whole; as ``of``."""
         best = self._best(said, writer)
         return place(self._searched(said).log_probs, best), best.score
+
+    def search(self, log_prior: Float[np.ndarray, " phone"] | None = None) -> LexiconSearch:
+        """By phones and a lexicon, for a recording that comes in parts.
+
+        Args:
+            log_prior: of the phones, as ``Posteriors`` has it; None to leave what frames say as it is.
+
+        Raises:
+            UsageError: the network writes no phones, or the language model does not know how words are spoken, or wants
+                whole texts.
+        """
+        if self.token_model is not None:
+            raise UsageError(
+                "A language model that is a network chooses among whole texts: not while a recording arrives."
+            )
+        if self.lexicon is None:
+            raise UsageError(
+                "Words while a recording arrives need a recogniser that writes phones, and a language model that knows "
+                "how words are spoken."
+            )
+        return LexiconSearch(self.lexicon, self.scores, log_prior, self.prior_share, self.pruning)
 
     def _searched(self, said: dict[str, Posteriors]) -> Posteriors:
         return said["phones" if self.lexicon else "text"]

@@ -1,12 +1,12 @@
-"""What is done with a recording while it arrives: a model that can stream, its voices written as they are finished."""
+"""What is done with a recording while it arrives: its voices written, or its words shown, as they are finished."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -18,12 +18,16 @@ from unbabble.base.formats import KINDS, Format, fitting_notes
 from unbabble.base.inputs import MICROPHONE, STDIN
 from unbabble.base.kinds import taken_by
 from unbabble.base.report import FileReport
+from unbabble.base.spans import Span
 from unbabble.base.weights import packaged
 from unbabble.base.words import counted
 from unbabble.networks import load as networks
 from unbabble.nn.streaming import LiveSeparator
 from unbabble.pipelines import choose, separate
 from unbabble.pipelines.arrival import Arrival, microphone
+from unbabble.pipelines.live_words import LiveTranscriber, Utterance
+from unbabble.pipelines.recognize import Recognizer
+from unbabble.signal.level import check_samples
 
 ARRAYS = "online_auxiva"
 """Where several microphones listen, or it is not known how many."""
@@ -32,6 +36,8 @@ NETWORK_BLOCK_SECONDS = 0.1
 """Of a network, which gives voices as soon as it has the samples."""
 PART_BYTES = 2**32 - 2**20
 """A wav file holds no more; what comes after it goes to another part."""
+
+Progress = Callable[[float], None]
 
 
 class Streamer(Protocol):
@@ -117,7 +123,7 @@ def separate_arriving(
     *,
     format: Format,
     seconds: float | None,
-    progress: Callable[[float], None],
+    progress: Progress,
 ) -> None:
     """Write the voices of a recording while it arrives; Ctrl-C ends the recording, not the work.
 
@@ -134,46 +140,176 @@ def separate_arriving(
         InputError: the recording is damaged, or empty; what came before the damage is written.
         OutputError: voices cannot be written.
     """
-    rate = arrival.sample_rate
-    limit = round(seconds * rate) if seconds else None
-    taken, loud, computing = 0, False, 0.0
-    damage: InputError | None = None
+    rate, course = arrival.sample_rate, Course(arrival, seconds, progress)
     with VoiceWriter(folder, streamer.sources, rate, format) as writer:
-        while limit is None or taken < limit:
-            try:
-                block = next(arrival.blocks, None)
-                if block is None:
-                    break
-                block = block[:, : limit - taken] if limit else block
-                began = time.perf_counter()
-                voices = streamer.push(block)
-                computing += time.perf_counter() - began
-            except KeyboardInterrupt:
-                report.details["interrupted"] = True
-                break
-            except InputError as error:
-                damage = error
-                break
-            taken += block.shape[1]
-            loud = loud or bool((block != 0).any())
+        for voices in course.through(streamer):
             writer.write(voices)
-            progress(taken / rate)
-        if taken:
-            writer.write(streamer.flush())
-    report.audio_seconds = taken / rate
     report.outputs = [str(path) for path in writer.paths]
     report.warnings += [*arrival.warnings, *streamer.warnings, *writer.warnings]
-    report.details |= {
-        "sources": streamer.sources,
-        "latency_seconds": streamer.latency / rate,
-        "computing_share": computing * rate / taken if taken else 0.0,
-    }
-    if damage:
-        raise damage
-    if not taken:
-        raise InputError("Nothing was recorded.")
-    if not loud:
+    report.details |= {"sources": streamer.sources, "latency_seconds": streamer.latency / rate}
+    course.conclude(report)
+    if not course.loud:
         report.warnings.append("The recording is silent: there was nothing to separate.")
+
+
+def transcribe_arriving(
+    arrival: Arrival,
+    recognizer: Recognizer,
+    streamer: Streamer | None,
+    report: FileReport,
+    *,
+    seconds: float | None,
+    show: Callable[[Utterance], None],
+) -> list[Span]:
+    """Say what is said in a recording while it arrives; Ctrl-C ends the recording, not the work.
+
+    Args:
+        arrival: the recording.
+        recognizer: of phones, see ``LiveTranscriber``.
+        streamer: gives voices, each of which is recognised by itself; None for the mean of all channels.
+        report: filled with what became of it.
+        seconds: how much is taken; None for all.
+        show: is called with every utterance that has changed.
+
+    Returns:
+        All words, each talker's in the order of time.
+
+    Raises:
+        InputError: the recording is damaged, or empty; what came before the damage was shown.
+        UsageError: a recogniser of another kind.
+    """
+    course = Course(arrival, seconds, lambda _: None)
+    live = LiveWords(recognizer, arrival.sample_rate, streamer)
+    words: list[Span] = []
+    waited, settled = 0.0, dict.fromkeys(live.speakers, 0)
+    for changed in course.through(live):
+        for each in changed:
+            new = each.words[settled[each.speaker] : each.settled]
+            waited += sum(max(0.0, course.seconds - word.end) for word in new)
+            settled[each.speaker] = 0 if each.ended else each.settled
+            words += new
+            show(each)
+    report.warnings += [*arrival.warnings, *(streamer.warnings if streamer else [])]
+    report.details |= {"words": len(words), "settled_after_seconds": waited / len(words) if words else None}
+    course.conclude(report)
+    return words
+
+
+class LiveWords:
+    """What is said in a recording while it arrives, by each of its voices.
+
+    Args:
+        recognizer: of phones, see ``LiveTranscriber``.
+        sample_rate: Hz, of the recording.
+        streamer: gives the voices; None for one, the mean of all channels.
+
+    Attributes:
+        speakers: names of the voices; None for a single one.
+
+    Raises:
+        UsageError: a recogniser of another kind.
+    """
+
+    def __init__(self, recognizer: Recognizer, sample_rate: int, streamer: Streamer | None = None) -> None:
+        self._streamer, sources = streamer, streamer.sources if streamer else 1
+        self.speakers = [f"speaker{number}" for number in range(1, sources + 1)] if sources > 1 else [None]
+        self._voices = [LiveTranscriber(recognizer, sample_rate, speaker) for speaker in self.speakers]
+
+    def push(self, samples: Float[Tensor, "channel time"]) -> list[Utterance]:
+        """The utterances that change with the next samples.
+
+        Raises:
+            InputError: samples that are not finite.
+        """
+        check_samples(samples[None])
+        return self._said(self._streamer.push(samples) if self._streamer else samples.mean(0, keepdim=True))
+
+    def flush(self) -> list[Utterance]:
+        """End the recording: the utterances that were not at their end."""
+        rest = self._said(self._streamer.flush()) if self._streamer else []
+        return rest + [each for voice in self._voices for each in voice.flush()]
+
+    def _said(self, voices: Float[Tensor, "source time"]) -> list[Utterance]:
+        each = zip(self._voices, voices, strict=True)
+        return [changed for transcriber, voice in each for changed in transcriber.push(voice)]
+
+
+Made = TypeVar("Made", covariant=True)
+
+
+class Live(Protocol[Made]):
+    """What makes something of a recording piece by piece."""
+
+    def push(self, samples: Float[Tensor, "channel time"], /) -> Made:
+        """What is made of the next samples."""
+        ...
+
+    def flush(self) -> Made:
+        """End the recording: what was still missing."""
+        ...
+
+
+class Course:
+    """A recording that is taken block by block, until it ends, or Ctrl-C or damage ends it.
+
+    Args:
+        arrival: the recording.
+        seconds: how much is taken; None for all.
+        progress: is called with the seconds that were taken so far.
+
+    Attributes:
+        loud: whether there was any sound.
+    """
+
+    def __init__(self, arrival: Arrival, seconds: float | None, progress: Progress) -> None:
+        self._arrival, self._progress, self._taken, self._computing = arrival, progress, 0, 0.0
+        self._limit = round(seconds * arrival.sample_rate) if seconds else None
+        self._damage: InputError | None = None
+        self._interrupted = self.loud = False
+
+    @property
+    def seconds(self) -> float:
+        """How much was taken."""
+        return self._taken / self._arrival.sample_rate
+
+    def through(self, live: Live[Made]) -> Iterator[Made]:
+        """What is made of each block, and of the end."""
+        while self._limit is None or self._taken < self._limit:
+            try:
+                block = next(self._arrival.blocks, None)
+                if block is None:
+                    break
+                block = block[:, : self._limit - self._taken] if self._limit else block
+                began = time.perf_counter()
+                made = live.push(block)
+                self._computing += time.perf_counter() - began
+            except KeyboardInterrupt:
+                self._interrupted = True
+                break
+            except InputError as error:
+                self._damage = error
+                break
+            self._taken += block.shape[1]
+            self.loud = self.loud or bool((block != 0).any())
+            yield made
+            self._progress(self.seconds)
+        if self._taken:
+            yield live.flush()
+
+    def conclude(self, report: FileReport) -> None:
+        """Report how much was taken, and how it ended.
+
+        Raises:
+            InputError: the recording is damaged, or empty.
+        """
+        report.audio_seconds = self.seconds
+        report.details["computing_share"] = self._computing / self.seconds if self._taken else 0.0
+        if self._interrupted:
+            report.details["interrupted"] = True
+        if self._damage:
+            raise self._damage
+        if not self._taken:
+            raise InputError("Nothing was recorded.")
 
 
 @dataclass

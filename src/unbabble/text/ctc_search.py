@@ -20,6 +20,7 @@ Log-probabilities are natural, arrays are (frame, token) with the blank in colum
 
 import math
 from collections.abc import Callable, Hashable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from heapq import nlargest
 from itertools import takewhile
@@ -319,6 +320,12 @@ class LexiconSearch:
                 said = [self._said[place] for place in total]
                 self._seen.append(_Seen(self._frame, list(total.values()), said))
             self._frame += 1
+
+    def fork(self) -> "LexiconSearch":
+        """The same search once more: frames that one of the two is given later, the other does not get."""
+        other = copy(self)  # what words cost, and where they lead, both may know
+        other._paths, other._seen = copy(self._paths), [*self._seen]
+        return other
 
     def hypotheses(self, best: int = 8) -> list[Hypothesis]:
         """What was said, if it ends here; the best first.

@@ -1,4 +1,4 @@
-"""``unbabble stream``: voices while the recording arrives, from a file, a pipe or a microphone, without end."""
+"""``unbabble stream``: voices, or words, while a recording arrives: a file, a pipe, a microphone, without end."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -23,12 +23,12 @@ from unbabble.verbs.options import (
     MORE,
     AnyPath,
     Assignments,
-    Out,
     Overwrite,
     SoundStream,
     Start,
     as_path,
     check_choice,
+    refuse_idle,
 )
 
 AUTO = "auto"
@@ -37,8 +37,12 @@ AUTO = "auto"
 def stream(
     input: str | Path,
     *,
-    out: Out = Path("voices"),
+    out: Annotated[AnyPath | None, Parameter(alias="-o")] = None,
     model: str = AUTO,
+    transcribe: bool = False,
+    recognizer: str | None = None,
+    language_model: str | None = None,
+    json: bool = False,
     sources: int | None = None,
     time_constant: float | None = None,
     warmup: Annotated[float | None, MORE] = None,
@@ -54,17 +58,29 @@ def stream(
     report: AnyPath | None = None,
     quiet: bool = False,
 ) -> Report:
-    """Write OUT/<recording>/source1.wav, source2.wav ... while the recording arrives; Ctrl-C ends it.
+    """Write OUT/<recording>/source1.wav, source2.wav ... while it arrives, or print what is said; Ctrl-C ends it.
 
     Follows talkers who move (model online_auxiva, for two microphones and more), or lets a causal network listen to
     one microphone; in memory that does not grow. Sources keep their order: with online_auxiva the loudest of the
     first seconds comes first.
 
+    With --transcribe the words are printed, and no voices written: on a terminal as they are recognised, those that may
+    still change dimmed; elsewhere a line when an utterance has ended.
+
     Args:
         input: A recording, - for standard input, or mic for the microphones of this machine.
-        out: Folder for the results.
+        out: Folder for the results; `voices` if not given. With --transcribe a file that gets the words, too: .txt,
+            .srt, .vtt, .tsv or .json.
         model: online_auxiva, or a causal network: its name, its weights' file or folder, or org/name on the Hub; auto
-            takes the packaged network where one microphone is known to listen, else online_auxiva.
+            takes the packaged network where one microphone is known to listen, else online_auxiva. With --transcribe
+            only a model that is named separates or enhances first, and each voice is recognised by itself.
+        transcribe: Print what is said.
+        recognizer: What recognises: one that writes phones, by its name in `unbabble models`, or its weights' file
+            or folder; the best that is installed if not given.
+        language_model: What is likely to be said: a file that `unbabble language-model` wrote, or one in ARPA's format;
+            the packaged one if not given.
+        json: Print a line of JSON whenever an utterance changes: its words, their times and confidence, and how many of
+            them, the first ones, are settled.
         sources: How many talkers there are; as many as microphones, or as the network has outputs, by default.
         time_constant: Seconds that online_auxiva remembers: less follows faster, more separates better.
         warmup: Seconds that online_auxiva listens before anything is written.
@@ -91,7 +107,6 @@ def stream(
     from unbabble.pipelines import stream as pipeline
     from unbabble.pipelines.arrival import arriving
 
-    out = Path(out)
     frame = Frame(report=as_path(report), quiet=quiet)
     part = Part(start, duration, stream)
     check_format(format)
@@ -99,11 +114,34 @@ def stream(
     _check_raw(input, rate, channels, subtype)
     if (subtype or str(input) == MICROPHONE) and (start or stream is not None):
         raise UsageError("--start and --stream are for recordings, not for raw samples or the microphone.")
-    if model == AUTO:
-        model = pipeline.default_model(input, channels, part)
     named = {"sources": sources, "time_constant": time_constant, "warmup": warmup}
     given = {name: value for name, value in named.items() if value is not None}
     options = merge(given, parse_assignments(set or []))
+    if transcribe:
+        from unbabble.verbs.stream_words import stream_words
+
+        refuse_idle("is for voices, not for words", format=format != "wav", overwrite=overwrite)
+        if options and model == AUTO:
+            raise UsageError(f"--model separates with {', '.join(options)}, and none is named.")
+        return stream_words(
+            *(input, frame, part, {"rate": rate, "channels": channels, "subtype": subtype}),
+            separator=None if model == AUTO else model,
+            options=options,
+            recognizer=recognizer or AUTO,
+            language_model=language_model or AUTO,
+            seconds=duration,
+            out=as_path(out),
+            as_json=json,
+        )
+    refuse_idle(
+        "is for words: --transcribe",
+        recognizer=recognizer is not None,
+        language_model=language_model is not None,
+        json=json,
+    )
+    out = Path("voices") if out is None else Path(out)
+    if model == AUTO:
+        model = pipeline.default_model(input, channels, part)
     separator = pipeline.load(model, **options)
     config = {"model": model, "options": options, "rate": rate, "channels": channels, "subtype": subtype}
     config |= {"part": vars(part), "format": format, "files": deciding_files([model], options)}
