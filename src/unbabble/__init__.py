@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from unbabble.verbs.assess import assess
     from unbabble.verbs.bench import bench
     from unbabble.verbs.doctor import doctor
+    from unbabble.verbs.embed import embed
     from unbabble.verbs.enhance import enhance
     from unbabble.verbs.export import export
     from unbabble.verbs.extract import extract
@@ -55,6 +56,7 @@ __all__ = [
     "bench",
     "collected",
     "doctor",
+    "embed",
     "enhance",
     "export",
     "extract",

@@ -25,7 +25,8 @@ def test_a_wrong_kind_is_one_sentence():
         "Model 'gru.2x64' does not separate talkers: it takes noise off; try `unbabble enhance`."
     )
     assert wrong_kind("xvector.8k", KINDS["embedder"], "scorer") == (
-        "Model 'xvector.8k' does not say how well talkers were separated: it tells speakers apart."
+        "Model 'xvector.8k' does not say how well talkers were separated: it tells speakers apart; "
+        "try `unbabble embed`."
     )
 
 

@@ -81,7 +81,10 @@ KINDS = {
             "recognizer", contracts.Recognizer, "transcribe", "writes down what is said",
             "automatic-speech-recognition", given="interview.mp3",
         ),
-        Kind("embedder", contracts.Embedder, "", "tells speakers apart", "feature-extraction"),
+        Kind(
+            "embedder", contracts.Embedder, "embed", "tells speakers apart", "feature-extraction",
+            given="anna.wav ben.wav",
+        ),
         Kind(
             "language model", contracts.LanguageModel, "transcribe", "says which words are likely", "text-generation",
             given="interview.mp3", option="--language-model",

@@ -41,6 +41,7 @@ VERBS = tuple(
         ("stream", WORK, "Separate, or write down, endless input or a microphone while it arrives.", ""),
         ("score", WORK, "Say how good separated voices are, or how many words of transcripts are wrong.", ""),
         ("assess", WORK, "Say which phones of a prompt were said, and how well.", ""),
+        ("embed", WORK, "Turn each recording of one person into a vector that says who it is.", ""),
         ("bench", WORK, "Rank models on real recordings, without the true voices.", ""),
         ("simulate", WORK, "Make mixtures whose true voices are known.", ""),
         ("prepare", WORK, "Write manifests for a corpus on disk; alone, list the layouts.", ""),

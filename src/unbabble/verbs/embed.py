@@ -1,0 +1,152 @@
+"""``unbabble embed``: who speaks, as vectors that are near to each other where one person does."""
+
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from unbabble.base.errors import UsageError
+from unbabble.base.excerpt import Part
+from unbabble.base.files import atomic, check_not_read, check_output
+from unbabble.base.inputs import Input, expand
+from unbabble.base.report import FileReport, Report
+from unbabble.verbs.frame import Frame, print_files, say, show
+from unbabble.verbs.options import (
+    AnyPath,
+    Device,
+    Duration,
+    Jobs,
+    Out,
+    Overwrite,
+    SoundStream,
+    Start,
+    as_path,
+)
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+SUFFIX = ".npz"
+EMBEDDER = "embedder"
+MOST_SHOWN = 10
+"""Recordings, beyond which no table compares each with each."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is asked of each recording."""
+
+    model: str
+    part: Part
+    device: str
+
+
+def embed(
+    *inputs: str | Path,
+    out: Out = "embeddings.npz",
+    model: str = "auto",
+    start: Start = 0.0,
+    duration: Duration = None,
+    stream: SoundStream = None,
+    device: Device = "auto",
+    jobs: Jobs = 1,
+    report: AnyPath | None = None,
+    overwrite: Overwrite = False,
+    quiet: bool = False,
+) -> Report:
+    """Turn recordings of one person each into vectors, which are near to each other where that is the same person.
+
+    Vectors are of unit norm: the sum of the products of two is their likeness, from -1 to 1.
+
+    Args:
+        inputs: Recordings of one speaker each: files, folders, patterns, manifests, or - for standard input.
+        out: File for the vectors, .npz: names (recording) and vectors (recording, dimension).
+        model: What tells speakers apart: a packaged model, a file, a folder, or auto.
+        start: Seconds to leave out at the beginning of each recording.
+        duration: Seconds to read of each recording from there on; all that follows if not given.
+        stream: Which sound stream of a video, from 1; the first if not given.
+        device: auto, cpu, cuda ...
+        jobs: Recordings to work on at the same time.
+        report: Write what happened to each recording to this file, as JSON, with its vector.
+        overwrite: Replace the file of vectors.
+        quiet: Say nothing but what failed.
+
+    Returns:
+        ``files[i].details["vector"]`` is that of a recording.
+
+    Raises:
+        UsageError: a request that makes no sense; no recording was touched.
+        OutputError: the vectors cannot be written.
+    """
+    from unbabble.pipelines.open import load
+
+    frame, out = Frame(jobs, as_path(report), quiet), Path(out)
+    if out.suffix != SUFFIX:
+        raise UsageError(f"The file of --out ends in {SUFFIX}, unlike '{out}'.")
+    if out.exists() and not overwrite:
+        raise UsageError(f"'{out}' is there already: --overwrite replaces it.")
+    check_output(out)
+    load(model, EMBEDDER, device)  # what is wrong with the request is said before any work
+    settings = Settings(model, Part(start, duration, stream), device)
+    result = Report("embed", config={"model": model, "out": str(out)})
+    with TemporaryDirectory(prefix="unbabble-") as spool:
+        given = expand(inputs, spool)
+        check_not_read(frame.report, [*inputs, *(each.path for each in given)])
+        frame.run(result, partial(embed_one, settings=settings), given, "Embedding")
+    made = [file for file in result.files if file.outcome == "done"]
+    if made:
+        vectors = np.array([file.details["vector"] for file in made], np.float32)
+        with atomic(out) as temporary, temporary.open("wb") as file:
+            np.savez(file, names=np.array([each.input for each in made]), vectors=vectors)
+    frame.conclude(result, partial(_print, result, made, out, quiet))
+    return result
+
+
+def embed_one(task: Input, settings: Settings) -> FileReport:
+    """Embed one recording.
+
+    Raises:
+        UnbabbleError: it cannot be done, in one sentence.
+    """
+    from unbabble.pipelines.open import load
+    from unbabble.pipelines.recording import Recording
+
+    began = time.perf_counter()
+    recording = Recording.open(settings.part.of(task.path))
+    vector = load(settings.model, EMBEDDER, settings.device)(recording)
+    return FileReport(
+        task.name,
+        "done",
+        model=settings.model,
+        seconds=time.perf_counter() - began,
+        audio_seconds=recording.seconds,
+        warnings=list(recording.info.warnings),
+        details={"vector": vector.tolist()},
+    )
+
+
+def _print(report: Report, made: list[FileReport], out: Path, quiet: bool) -> None:
+    if not quiet:
+        if 1 < len(made) <= MOST_SHOWN:
+            show(likeness_table(made))
+        if made:
+            say(f"{out}: {len(made)} x {len(made[0].details['vector'])}.")
+    print_files(report, quiet)
+
+
+def likeness_table(made: list[FileReport]) -> "Table":
+    """How like each recording is to each other one, as a ``rich`` table."""
+    from rich.table import Table
+
+    vectors = np.array([file.details["vector"] for file in made])
+    table = Table(title="likeness, -1 to 1", title_justify="left", box=None, pad_edge=False)
+    table.add_column("")
+    for number in range(1, len(made) + 1):
+        table.add_column(str(number), justify="right", no_wrap=True)
+    for number, (file, row) in enumerate(zip(made, vectors @ vectors.T, strict=True), 1):
+        table.add_row(f"{number} {file.input}", *(f"{each:.2f}" for each in row))
+    return table
