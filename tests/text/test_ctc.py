@@ -181,3 +181,12 @@ def test_more_tokens_than_a_byte_counts_are_aligned():
     log_probs = np.log(np.full((500, 3), 1 / 3))
     alignment = ctc.align(log_probs, row)
     assert ctc.collapse(alignment.path) == row
+
+
+@pytest.mark.parametrize(("frames", "length"), [(0, 2), (1, 1), (2, 3), (12, 4)])
+def test_rows_of_one_length_at_once_are_as_probable_as_one_by_one(frames, length):
+    rng = np.random.default_rng(frames)
+    log_probs = np.log(rng.dirichlet(np.ones(4), frames)).reshape(frames, 4)
+    rows = rng.integers(1, 4, (20, length))  # with repeats
+    expected = [ctc.log_probability(log_probs, row.tolist()) for row in rows]
+    np.testing.assert_allclose(ctc.log_probabilities(log_probs, rows), expected, atol=1e-9)

@@ -15,9 +15,11 @@ from tests.web.conftest import DEMO, log_in, visit
 from unbabble.web.collect import campaigns, stamps
 from unbabble.web.database import now
 from unbabble.web.decoding import Decoded
+from unbabble.web.queue import queue
 from unbabble.web.queue.expiry import purge
 from unbabble.web.rooms.campaigns import blank
 from unbabble.web.tables.collect import Assignment, Campaign, Consent, Contribution, Participant, WorkStamp
+from unbabble.web.tables.jobs import Job
 from unbabble.web.tables.people import Event
 from unbabble.web.tables.uploads import Upload
 
@@ -551,3 +553,68 @@ def test_the_example_is_two_voices_of_ours(light_site):
     samples, rate = soundfile.read(io.BytesIO(answer.content))
     assert len(samples) == 7 * rate
     assert visit(light_site).get("/collect/none/example.flac").status_code == 404
+
+
+def read_along(app, *read: bool) -> None:
+    """Be the worker for the next recording."""
+    claimed = queue.claim(app.state.database, "test")
+    assert claimed
+    assert claimed.kind == "read"
+    assert len(claimed.parameters["sentences"]) == 2
+    assert [each["role"] for each in claimed.inputs] == ["mixture"]
+    result = {"read": read, "evidence": [1.0 if each else 0.1 for each in read]}
+    assert queue.finish(app.state.database, claimed, result, [])
+
+
+def test_whether_both_sentences_were_read_is_known_later(site):
+    campaign(site)
+    browser, _, key = agreed(site)
+    for position in range(2):
+        answer = send(browser, key, position, recording(position)).json()
+        assert answer["pair"]["reading"]
+        assert "both sentences" not in {check["name"] for check in answer["checks"]}
+    read_along(site, True, False)
+    read_along(site, True, True)
+    pairs = browser.get(f"/api/collect/{key}").json()["pairs"]
+    assert [pair["reading"] for pair in pairs] == [False, False]
+    checks = [{check["name"]: check for check in pair["checks"]} for pair in pairs]
+    assert "second sentence" in checks[0]["both sentences"]["advice"]
+    assert [each["both sentences"]["passed"] for each in checks] == [False, True]
+    assert [row.reading_id for row in every(site, Contribution)] == [None, None]
+    assert every(site, Job) == []
+    again = send(browser, key, 0, recording(4)).json()
+    assert again["pair"]["reading"]
+    assert len(every(site, Job)) == 1
+
+
+def test_what_cannot_be_read_along_is_left_to_the_reviewer(light_site):
+    campaign(light_site)
+    browser, _, key = agreed(light_site)
+    send(browser, key, 0, recording())
+    claimed = queue.claim(light_site.state.database, "test")
+    assert claimed
+    assert queue.refuse(light_site.state.database, claimed, "No recogniser is installed.")
+    (pair, _) = browser.get(f"/api/collect/{key}").json()["pairs"]
+    assert not pair["reading"]
+    assert "both sentences" not in {check["name"] for check in pair["checks"]}
+    assert every(light_site, Job) == []
+
+
+def test_recordings_in_other_languages_are_not_read_along(light_site):
+    campaign(light_site, language="Twi")
+    browser, _, key = agreed(light_site)
+    assert not send(browser, key, 0, recording()).json()["pair"]["reading"]
+    assert every(light_site, Job) == []
+
+
+def test_a_recording_that_is_replaced_or_withdrawn_is_not_read_along_any_more(light_site):
+    campaign(light_site)
+    browser, at, key = agreed(light_site)
+    send(browser, key, 0, recording())
+    (before,) = every(light_site, Job)
+    send(browser, key, 0, recording(1))
+    (after,) = every(light_site, Job)
+    assert after.id != before.id
+    own = {"token": own_token(browser, at), "action": "withdraw"}
+    assert browser.post("/collect/english/own", data=own).status_code == 200
+    assert every(light_site, Job) == []

@@ -129,6 +129,27 @@ def log_probability(log_probs: Float[np.ndarray, "frame token"], row: Sequence[i
     return float(np.logaddexp.reduce(forward(log_probs, row)[-1, -2:]))
 
 
+def log_probabilities(
+    log_probs: Float[np.ndarray, "frame token"], rows: Int[np.ndarray, "row token"]
+) -> Float[np.ndarray, " row"]:
+    """``log_probability`` of many rows of one length at once."""
+    symbols = np.zeros((len(rows), 2 * rows.shape[1] + 1), int)
+    symbols[:, 1::2] = rows
+    jump = np.zeros(symbols.shape, bool)
+    jump[:, 2:] = (symbols[:, 2:] != BLANK) & (symbols[:, 2:] != symbols[:, :-2])
+    alpha = np.full(symbols.shape, -np.inf)
+    alpha[:, 0] = 0.0
+    for frame, emitted in enumerate(log_probs[:, symbols].astype(np.float64)):
+        before = alpha
+        alpha = before.copy()
+        alpha[:, 1:] = np.logaddexp(alpha[:, 1:], before[:, :-1])
+        if frame:
+            skipping = np.where(jump[:, 2:], before[:, :-2], -np.inf)
+            alpha[:, 2:] = np.logaddexp(alpha[:, 2:], skipping)
+        alpha += emitted
+    return np.logaddexp.reduce(alpha[:, -2:], axis=1)
+
+
 def occupation(
     log_probs: Float[np.ndarray, "frame token"], row: Sequence[int]
 ) -> Float[np.ndarray, "frame state"]:

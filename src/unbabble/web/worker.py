@@ -25,13 +25,14 @@ from typing import Any, TypeVar
 from sqlalchemy.exc import SQLAlchemyError
 
 from unbabble.base.errors import InputError
+from unbabble.web.collect import reading
 from unbabble.web.database import Database
 from unbabble.web.queue import queue
 from unbabble.web.queue.disposal import sweep
 from unbabble.web.queue.expiry import purge
 from unbabble.web.queue.process import File, Message, serve
 from unbabble.web.queue.queue import Claim
-from unbabble.web.review.judging import settle
+from unbabble.web.review import judging
 from unbabble.web.settings import UNTIL_INPUT_ENDS, Settings
 from unbabble.web.storage import Storage
 from unbabble.web.work import KINDS
@@ -210,7 +211,8 @@ class Worker:
             self._next_sweep = 0.0
         if at >= self._next_sweep:
             self._next_sweep = at + SWEEP_SECONDS
-            settle(self.database)
+            judging.settle(self.database)
+            reading.settle(self.database)
             sweep(self.database, self.storage)
 
 

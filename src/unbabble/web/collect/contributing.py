@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from unbabble.base.errors import InputError
+from unbabble.web.collect import reading
 from unbabble.web.collect.campaigns import Pair
 from unbabble.web.collect.checks import (
     MOST_SECONDS,
@@ -20,7 +21,6 @@ from unbabble.web.collect.checks import (
     duplicate,
     examine,
     too_long,
-    word_count,
 )
 from unbabble.web.database import Database
 from unbabble.web.queue.disposal import doom, sweep
@@ -50,7 +50,7 @@ class Closed(Exception):
     """Nothing more is taken here; why, in a sentence."""
 
 
-def hear(storage: Storage, upload: Upload, pair: Pair, track: dict[str, Any]) -> Checked:
+def hear(storage: Storage, upload: Upload, track: dict[str, Any]) -> Checked:
     """Read an upload and check it.
 
     Raises:
@@ -68,8 +68,7 @@ def hear(storage: Storage, upload: Upload, pair: Pair, track: dict[str, Any]) ->
             path = storage.fetch(upload.heard_key, Path(folder) / "heard.flac")
         content, rate = soundfile.read(path, dtype="float32", always_2d=True)
     samples = np.asarray(content, np.float32).T
-    words = (word_count(pair.first), word_count(pair.second))
-    return Checked(examine(samples, rate, words, track), content_hash(samples, rate))
+    return Checked(examine(samples, rate, track), content_hash(samples, rate))
 
 
 def contribute(
@@ -142,6 +141,8 @@ def _kept(
         session.flush()
     session.add(contribution)
     session.get_one(Upload, upload.id).expires = None
+    session.flush()
+    reading.ask(session, contribution)
     return contribution
 
 
@@ -149,6 +150,7 @@ def let_go(session: Session, contributions: list[Contribution]) -> None:
     """Delete contributions with their uploads, voices and data sets; the files go after the transaction (``sweep``)."""
     judging.forget(session, [each.id for each in contributions])
     for each in contributions:
+        reading.forget(session, each)
         upload = session.get(Upload, each.upload_id)
         session.delete(each)
         session.flush()

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from unbabble.web.collect import campaigns, contributing
+from unbabble.web.collect import campaigns, contributing, reading
 from unbabble.web.collect.campaigns import Pair
 from unbabble.web.pages import stored_file
 from unbabble.web.tables.collect import Contribution, Participant
@@ -56,7 +56,8 @@ class CheckResult(BaseModel):
 
 
 class PairState(BaseModel):
-    """Two sentences, and the recording of them, if there is one."""
+    """Two sentences, and the recording of them, if there is one; ``reading`` while it is found out whether it has
+    both."""
 
     position: int
     first: str
@@ -64,6 +65,7 @@ class PairState(BaseModel):
     recording: str | None = None
     seconds: float | None = None
     checks: list[CheckResult] = []
+    reading: bool = False
 
 
 class Work(BaseModel):
@@ -84,6 +86,7 @@ class Taken(BaseModel):
 @router.get("/{key}")
 def work(request: Request, key: Key, visit: Visitor) -> Work:
     """What is to be read, and what has been."""
+    reading.settle(request.app.state.database)
     with request.app.state.database.reading() as session:
         participant = _own(session, visit.id, key)
         pairs = campaigns.pairs_of(session, key)
@@ -110,7 +113,7 @@ def record(request: Request, key: Key, visit: Visitor, new: NewRecording) -> Tak
     if used is not None or upload.purpose != "collect" or upload.state != "stored":
         raise HTTPException(409, "This upload is no new recording.")
     track = new.track.model_dump(exclude_none=True)
-    checked = contributing.hear(state.storage, upload, pair, track)
+    checked = contributing.hear(state.storage, upload, track)
     try:
         made, results = contributing.contribute(state.database, participant, pair, upload, checked, track)
     except contributing.Closed as error:
@@ -149,6 +152,7 @@ def _state(pair: Pair, made: Contribution | None) -> PairState:
     state = PairState(position=pair.assignment.position, first=pair.first, second=pair.second)
     if made is not None:
         state.recording, state.seconds, state.checks = made.id, made.seconds, _checks(made.checks)
+        state.reading = made.reading_id is not None
     return state
 
 

@@ -21,6 +21,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from unbabble.web.collect import reading
 from unbabble.web.pages import page, stored_file
 from unbabble.web.review import judging, reviewing
 from unbabble.web.review.reviewing import MOST_SHOWN, Wanted
@@ -93,6 +94,7 @@ def queue(
     """What waits, or what was decided."""
     database = request.app.state.database
     judging.settle(database)
+    reading.settle(database)
     wanted = Wanted(campaign or None, status if status in reviewing.STATUSES else None, participant or None)
     with database.reading() as session:
         page_of = reviewing.find(session, wanted, after or None, MOST_SHOWN + 1)
@@ -132,6 +134,7 @@ def contribution_page(
     """One contribution; with ``campaign`` or ``participant``, the next one is of these."""
     database = request.app.state.database
     judging.settle(database)
+    reading.settle(database)
     wanted = Wanted(campaign or None, "pending", participant or None)
     with database.reading() as session:
         contribution = _contribution(session, key)

@@ -117,7 +117,8 @@ class Contribution(Base):
 
     ``status``: ``pending``, ``accepted`` or ``rejected``, then with ``reviewer`` (a user's name), ``reason`` and
     ``decided``. ``checks``: a list of ``{"name": str, "passed": bool, "value": float | None, "advice": str}`` (see
-    ``collect/checks.py``); those that were not passed are doubts that a reviewer should look at. ``track``: the real
+    ``collect/checks.py``); those that were not passed are doubts that a reviewer should look at. ``reading_id`` is the
+    job that finds out whether both sentences were read, until its word has joined ``checks``. ``track``: the real
     settings of the microphone's track (``sampleRate``, ``echoCancellation`` ... as ``getSettings()`` gave them) and its
     ``label``. ``blind``: what a job of the queue found without references, ``{}`` before: ``{"scores": [dB of each
     voice], ...}``; written by the room that runs the job (review), shown there. ``sha256`` is of the samples as
@@ -139,6 +140,7 @@ class Contribution(Base):
     checks: Mapped[list[Any]] = mapped_column(default=list)
     track: Mapped[dict[str, Any]] = mapped_column(default=dict)
     blind: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    reading_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"), index=True)
     status: Mapped[str] = mapped_column(String(16), default="pending", index=True)
     reviewer: Mapped[str | None]
     reason: Mapped[str | None]

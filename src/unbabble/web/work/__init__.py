@@ -6,10 +6,11 @@ from unbabble.web.work.enhance import Enhance
 from unbabble.web.work.export import Export
 from unbabble.web.work.extract import Extract
 from unbabble.web.work.kind import Kind, StudioKind
+from unbabble.web.work.read import Read
 from unbabble.web.work.score import Score
 from unbabble.web.work.separate import Separate
 from unbabble.web.work.transcribe import Transcribe
 
-_KINDS: tuple[type[Kind], ...] = (Separate, Enhance, Extract, Transcribe, Adapt, Score, Export, Board)
+_KINDS: tuple[type[Kind], ...] = (Separate, Enhance, Extract, Transcribe, Adapt, Score, Read, Export, Board)
 KINDS: dict[str, Kind] = {kind.name: kind() for kind in _KINDS}
 STUDIO_KINDS = {name: kind for name, kind in KINDS.items() if isinstance(kind, StudioKind)}

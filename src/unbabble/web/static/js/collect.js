@@ -9,6 +9,7 @@ const QUIET_DBFS = -45, CLIPPED = 0.999, LEAST_SECONDS = 1, MOST_SECONDS = 30;
 const MOST_CLIPPED_SHARE = 0.01, DOUBTFUL_CLIPPED_SHARE = 1e-4; // as in checks.py
 const ENOUGH = 20; // levels with voices, a second of them
 const PATIENCE_MILLISECONDS = 8000;
+const READING_MILLISECONDS = 3000; // between questions whether the last recordings have been read along
 
 const at = (id) => document.getElementById(id);
 const show = (id, yes = true) => { at(id).hidden = !yes; };
@@ -16,7 +17,7 @@ const room = at('room');
 const participant = room.dataset.participant;
 const api = `/api/collect/${participant}`;
 const recorder = new Recorder();
-let work = null, current = null, take = null, track = {}, began = 0, ticking = 0;
+let work = null, earlier = null, wanted = null, current = null, take = null, track = {}, began = 0, ticking = 0;
 
 const decibels = (magnitude) => 20 * Math.log10(Math.max(magnitude, 1e-6));
 const next = () => work.pairs.find((pair) => !pair.recording);
@@ -114,6 +115,7 @@ function present(pair) {
   show('setup', false);
   show('task', Boolean(pair));
   for (const id of ['review', 'kept', 'stop', 'sending']) show(id, false);
+  show('earlier', Boolean(earlier) && earlier !== pair);
   const done = work.pairs.filter((each) => each.recording).length;
   at('progress').max = work.pairs.length;
   at('progress').value = done;
@@ -138,7 +140,7 @@ function present(pair) {
 
 function begin() {
   take = null;
-  for (const id of ['review', 'kept', 'record']) show(id, false);
+  for (const id of ['review', 'kept', 'record', 'earlier']) show(id, false);
   at('listen').pause();
   say('');
   recorder.start();
@@ -211,7 +213,37 @@ async function send(what) {
   }
   await forget(participant);
   work.pairs[what.position] = answer.pair;
+  if (earlier?.position === what.position) earlier = null;
+  if (answer.pair.reading) readAlong();
   return answer;
+}
+
+// Whether both sentences were read is known later than the rest, while the next pair is recorded
+
+let readingAlong = false;
+async function readAlong() {
+  if (readingAlong) return;
+  readingAlong = true;
+  while (work.pairs.some((pair) => pair.reading)) {
+    await new Promise((done) => setTimeout(done, READING_MILLISECONDS));
+    try {
+      const { pairs } = await call('GET', api);
+      for (const [position, pair] of pairs.entries()) {
+        const before = work.pairs[position];
+        if (!before.reading || before.recording !== pair.recording || pair.reading) continue;
+        work.pairs[position] = pair;
+        const doubt = pair.checks.find((check) => check.name === 'both sentences' && !check.passed);
+        if (doubt) remind(pair, doubt.advice);
+      }
+    } catch { /* later */ }
+  }
+  readingAlong = false;
+}
+
+function remind(pair, advice) {
+  earlier = pair;
+  at('earlier-what').textContent = `Pair ${pair.position + 1}: ${advice}`;
+  show('earlier', at('stop').hidden);
 }
 
 async function sendTake() {
@@ -273,12 +305,22 @@ async function sendUnsent() {
 
 at('open').addEventListener('click', () => openMicrophone(at('device').value || undefined));
 at('device').addEventListener('change', () => openMicrophone(at('device').value));
-for (const id of ['ready', 'anyway']) at(id).addEventListener('click', () => { say(''); present(next()); });
+for (const id of ['ready', 'anyway']) at(id).addEventListener('click', () => { say(''); present(wanted ?? next()); wanted = null; });
 at('record').addEventListener('click', begin);
 at('stop').addEventListener('click', end);
 at('send').addEventListener('click', sendTake);
 at('again').addEventListener('click', again);
 at('redo').addEventListener('click', again);
+at('earlier-redo').addEventListener('click', () => {
+  say('');
+  show('again');
+  if (recorder.stream) { present(earlier); return; }
+  wanted = earlier; // when the microphone is open
+  for (const id of ['task', 'earlier', 'finish']) show(id, false);
+  at('heading').textContent = 'Microphone';
+  show('setup');
+  at('open').focus();
+});
 at('next').addEventListener('click', () => { say(''); show('again'); present(next()); });
 at('unsent-send').addEventListener('click', sendUnsent);
 at('unsent-drop').addEventListener('click', async () => { await forget(participant); show('unsent', false); at('open').focus(); });
@@ -286,6 +328,7 @@ addEventListener('beforeunload', (event) => { if (!at('stop').hidden) event.prev
 
 try {
   work = await call('GET', api);
+  readAlong();
   await offerUnsent();
   const done = work.pairs.filter((pair) => pair.recording).length;
   if (!next()) present(undefined);
