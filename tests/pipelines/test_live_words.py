@@ -13,7 +13,7 @@ from unbabble.base.errors import UsageError
 from unbabble.base.files import DEMO_FOLDER
 from unbabble.nn.kinds.recognizer import Posteriors
 from unbabble.pipelines import live_words as module
-from unbabble.pipelines.live_words import LiveTranscriber
+from unbabble.pipelines.live_words import LiveTranscriber, Timing
 from unbabble.pipelines.recognize import Recognizer, load_recognizer
 from unbabble.text.errors import word_errors
 from unbabble.text.phones import PHONES
@@ -86,9 +86,9 @@ def random_text(words: int, seed: int = 0) -> str:
     return " ".join(np.random.default_rng(seed).choice(list(SAID), words))
 
 
-def listened(recognizer, samples, sizes, rate=RATE):
+def listened(recognizer, samples, sizes, rate=RATE, **timing):
     """All that is said of a recording in pieces of these sizes, over and over, with the second of each."""
-    live, place, number, changes = LiveTranscriber(recognizer, rate), 0, 0, []
+    live, place, number, changes = LiveTranscriber(recognizer, rate, timing=Timing(**timing)), 0, 0, []
     while place < len(samples):
         size = sizes[number % len(sizes)]
         changes += live.push(samples[place : place + size])
@@ -128,21 +128,20 @@ def test_settled_words_stay_as_they_are(recognizer):
     assert starts == pytest.approx(0.5 + 0.32 * np.arange(40), abs=0.05)
 
 
-def test_an_utterance_without_end_ends(recognizer, monkeypatch):
-    monkeypatch.setattr(module, "LONG_SECONDS", 4.0)
-    monkeypatch.setattr(module, "MOST_SECONDS", 6.0)
+def test_an_utterance_without_end_ends(recognizer):
     text = random_text(75)
-    ended = [each for each in listened(recognizer, spoken(text), [1600]) if each.ended]
+    changes = listened(recognizer, spoken(text), [1600], long=4.0, most=6.0)
+    ended = [each for each in changes if each.ended]
     assert [round(each.words[-1].end - each.words[0].start) for each in ended[:4]] == [6, 6, 6, 6]
     errors = word_errors(text, " ".join(each.text for each in ended))
     assert errors.count <= 6, "two words at each cut"
     assert recognizer.network.longest <= 9 * RATE  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def test_a_long_utterance_ends_with_a_short_pause(recognizer, monkeypatch):
-    monkeypatch.setattr(module, "LONG_SECONDS", 4.0)
+def test_a_long_utterance_ends_with_a_short_pause(recognizer):
     text = "two toe two toe | " + "eat two " * 6 + "| toe two | toe"
-    ended = [each.text for each in listened(recognizer, spoken(text, pause=1.0), [1600]) if each.ended]
+    changes = listened(recognizer, spoken(text, pause=1.0), [1600], long=4.0)
+    ended = [each.text for each in changes if each.ended]
     assert ended == ["two toe two toe" + " eat two" * 6, "toe two toe"]
 
 

@@ -4,6 +4,7 @@ import io
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import soundfile
@@ -11,9 +12,12 @@ import torch
 
 from tests.pipelines.test_live_words import RATE, KnowsTones, loud, spoken
 from tests.pipelines.test_recognize import unigrams
+from unbabble.base.report import FileReport
 from unbabble.cli import run
 from unbabble.pipelines import live_words, recognize
+from unbabble.pipelines.arrival import Arrival
 from unbabble.pipelines.recognize import Recognizer
+from unbabble.pipelines.stream import transcribe_arriving
 
 TEXT = "two toe eat | toe toe | eat two eat two"
 LINES = TEXT.split(" | ")
@@ -119,6 +123,24 @@ def test_on_a_terminal_the_last_words_are_rewritten(call, monkeypatch):
     assert "\x1b[2K" in written, "lines are erased"
     places = [written.rindex(line) for line in LINES]
     assert places == sorted(places)
+
+
+def test_ctrl_c_ends_the_recording_and_settles_what_was_said(monkeypatch):
+    monkeypatch.setattr(live_words, "is_speech", loud)
+    network: Any = KnowsTones()
+    recognizer = Recognizer(network, unigrams(two=0.3, too=0.1, toe=0.3, eat=0.2))
+    samples = spoken("two toe eat")
+
+    def blocks():
+        yield from samples[None].split(1600, 1)
+        raise KeyboardInterrupt
+
+    report, shown = FileReport("mic", "done"), []
+    transcribe_arriving(Arrival(RATE, 1, blocks()), recognizer, None, report, seconds=None, show=shown.append)
+    assert report.details["words"] == 3
+    assert (shown[-1].text, shown[-1].ended) == ("two toe eat", True)
+    assert report.details["interrupted"] is True
+    assert report.audio_seconds == pytest.approx(len(samples) / RATE)
 
 
 class Channels:

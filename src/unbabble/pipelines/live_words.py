@@ -22,6 +22,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from unbabble.base.spans import Span
+from unbabble.nn.kinds.recognizer import Posteriors
 from unbabble.nn.streaming import RESAMPLING
 from unbabble.pipelines.recognize import Recognizer
 from unbabble.pipelines.transcribe import confidence, least_confidence
@@ -30,21 +31,34 @@ from unbabble.signal.rumble import without_rumble
 from unbabble.text.ctc_search import LexiconSearch
 from unbabble.text.hypothesis import place, transcript
 
-STEP_SECONDS = 0.4
-"""A multiple of the seconds for which a network has one row of phones."""
-DETECTOR_SECONDS = 20.0
-"""Of the recording, which the speech detector compares with one another."""
-CONTEXT_SECONDS, AHEAD_SECONDS = 8.0, 0.8
-"""What the network takes with every step, and what must have arrived behind a phone that counts. Of dev speakers more
-context makes no fewer errors, and .4 s ahead make three words in a hundred more wrong."""
-FIRST_SECONDS = 3.0
-"""Of an utterance, until which none of its phones count."""
-LEAD_SECONDS = 0.5
-"""Of an utterance, before the detector hears somebody."""
-PAUSE_SECONDS = 1.2
-"""It ends with one so long."""
-LONG_SECONDS, SHORT_PAUSE_SECONDS, MOST_SECONDS = 20.0, 0.3, 30.0
-"""A long one ends with a shorter pause, and with none when it has the greatest length."""
+
+@dataclass(frozen=True)
+class Timing:
+    """When what is computed, in seconds; chosen on dev speakers (``benchmarks/results/live_words_dev.md``).
+
+    Attributes:
+        step: from one look to the next; a multiple of what a network has one row of phones for.
+        detector: of the recording, which the speech detector compares with one another.
+        context: what the network takes with every step.
+        ahead: what must have arrived behind a phone that counts.
+        first: of an utterance, until which none of its phones counts.
+        lead: of an utterance, before the detector has somebody speak.
+        pause: ends an utterance.
+        long: a longer utterance ends with a shorter pause.
+        short_pause: that.
+        most: an utterance that has this length ends without a pause.
+    """
+
+    step: float = 0.4
+    detector: float = 20.0
+    context: float = 8.0
+    ahead: float = 0.8
+    first: float = 3.0
+    lead: float = 0.5
+    pause: float = 1.2
+    long: float = 20.0
+    short_pause: float = 0.3
+    most: float = 30.0
 
 
 @dataclass(frozen=True)
@@ -90,14 +104,22 @@ class LiveTranscriber:
         recognizer: of phones, with a language model that knows how words are spoken.
         sample_rate: Hz, of what arrives.
         speaker: to whom all words belong, if that is known.
+        timing: when what is computed.
 
     Raises:
         UsageError: another recogniser.
     """
 
-    def __init__(self, recognizer: Recognizer, sample_rate: int, speaker: str | None = None) -> None:
+    def __init__(
+        self,
+        recognizer: Recognizer,
+        sample_rate: int,
+        speaker: str | None = None,
+        timing: Timing = Timing(),
+    ) -> None:
         recognizer.search()  # says what is wrong, before anything arrives
         self._recognizer, self._speaker, self._rate = recognizer, speaker, recognizer.sample_rate
+        self._timing = timing
         resampler = soxr.ResampleStream(sample_rate, self._rate, 1, "float32", RESAMPLING)
         self._resampler = resampler if sample_rate != self._rate else None
         self._arrived = torch.zeros(0)  # less than a step
@@ -127,7 +149,7 @@ class LiveTranscriber:
         return torch.from_numpy(self._resampler.resample_chunk(samples.numpy().astype(np.float32), last))
 
     def _take(self, samples: Float[Tensor, " time"]) -> list[Utterance]:
-        step, changes = round(STEP_SECONDS * self._rate), []
+        step, changes = round(self._timing.step * self._rate), []
         self._arrived = torch.cat([self._arrived, samples])
         while len(self._arrived) >= step:
             self._keep(self._arrived[:step])
@@ -136,14 +158,14 @@ class LiveTranscriber:
         return changes
 
     def _keep(self, samples: Float[Tensor, " time"]) -> None:
-        self._kept = torch.cat([self._kept, samples])[-round(DETECTOR_SECONDS * self._rate) :]
+        self._kept = torch.cat([self._kept, samples])[-round(self._timing.detector * self._rate) :]
         self._end += len(samples)
 
     def _change(self, last: bool = False) -> list[Utterance]:
         """The utterance as it is now, if it was another one a step ago."""
         spoken = is_speech(self._kept, self._rate)
         if self._speech is None and (begin := self._begin(spoken)) is not None:
-            self._speech = _Speech(self._recognizer, begin)
+            self._speech = _Speech(self._recognizer, begin, self._timing)
         if self._speech is None:
             return []
         ended = last or self._ends(spoken, self._end - self._speech.begin)
@@ -161,13 +183,13 @@ class LiveTranscriber:
         (heard,) = (spoken * (first + frame * torch.arange(len(spoken)) >= self._free)).nonzero(as_tuple=True)
         if not len(heard):
             return None
-        return max(self._free, first, first + frame * int(heard[0]) - round(LEAD_SECONDS * self._rate))
+        return max(self._free, first, first + frame * int(heard[0]) - round(self._timing.lead * self._rate))
 
     def _ends(self, spoken: Bool[Tensor, " frame"], samples: int) -> bool:
         """Whether an utterance of so many samples is at its end."""
-        seconds = samples / self._rate
-        pause = PAUSE_SECONDS if seconds < LONG_SECONDS else SHORT_PAUSE_SECONDS
-        return seconds >= MOST_SECONDS or not spoken[-round(pause / FRAME_SECONDS) :].any()
+        timing, seconds = self._timing, samples / self._rate
+        pause = timing.pause if seconds < timing.long else timing.short_pause
+        return seconds >= timing.most or not spoken[-round(pause / FRAME_SECONDS) :].any()
 
 
 class _Speech:
@@ -176,45 +198,56 @@ class _Speech:
     Args:
         recognizer: see ``LiveTranscriber``.
         begin: sample of the recording.
+        timing: when what is computed.
 
     Attributes:
         begin: sample of the recording.
         settled: words that will not change.
     """
 
-    def __init__(self, recognizer: Recognizer, begin: int) -> None:
-        self._recognizer, self.begin = recognizer, begin
+    def __init__(self, recognizer: Recognizer, begin: int, timing: Timing) -> None:
+        self._recognizer, self.begin, self._timing = recognizer, begin, timing
         self._search: LexiconSearch | None = None
         self._counted: list[Float[np.ndarray, "frame phone"]] = []
         self.settled: list[Span] = []
 
-    @torch.no_grad()
     def words(self, samples: Float[Tensor, " time"], end: int, ended: bool) -> list[Span]:
         """Take a step, and say what has been said so far: those words first that are settled.
 
         Args:
-            samples: the last ones of the recording, ``CONTEXT_SECONDS`` at least where there are so many.
+            samples: the last ones of the recording, ``context`` at least where there are so many.
             end: sample of the recording behind them.
             ended: of the utterance.
         """
-        rate, length = self._recognizer.sample_rate, end - self.begin
-        step = round(STEP_SECONDS * rate)
-        first = max(0, length - round(CONTEXT_SECONDS * rate)) // step * step
-        window = without_rumble(samples[first - length :][None], rate)[0]
-        frames = self._recognizer.network.posteriors(window, torch.tensor([length - first]))[0]["phones"]
-        new = frames.log_probs[sum(map(len, self._counted)) - round(first / rate / frames.frame_seconds) :]
-        open_ = round(AHEAD_SECONDS / frames.frame_seconds) if length >= FIRST_SECONDS * rate else len(new)
-        sure = len(new) if ended else max(0, len(new) - open_)
-        search = self._search.fork() if self._search else self._recognizer.search(frames.log_prior)
-        search.add(new[:sure])
-        self._search, self._counted = search, [*self._counted, new[:sure]]
-        ahead = search.fork()
-        ahead.add(new[sure:])
-        placed = place(np.concatenate([*self._counted, new[sure:]]), ahead.hypotheses(1)[0])
-        words = transcript(placed, frames.frame_seconds, confidence=self._recognizer.confidence).words
-        words = [word.later(self.begin / rate) for word in words]
+        said, search, ahead = self._search_on(samples, end, ended)
+        placed = place(said.log_probs, ahead.hypotheses(1)[0])
+        words = transcript(placed, said.frame_seconds, confidence=self._recognizer.confidence)
+        words = list(words.later(self.begin / self._recognizer.sample_rate).words)
         if not self.settled and confidence(words) < least_confidence(self._recognizer):
             return []
         stay = len(words) if ended else len(search.settled())
         self.settled += words[len(self.settled) : stay]
         return [*self.settled, *words[len(self.settled) :]]
+
+    @torch.no_grad()
+    def _search_on(
+        self, samples: Float[Tensor, " time"], end: int, ended: bool
+    ) -> tuple[Posteriors, LexiconSearch, LexiconSearch]:
+        """What the network says of the whole utterance, the search of what counts, and that of all."""
+        timing, rate, length = self._timing, self._recognizer.sample_rate, end - self.begin
+        step = round(timing.step * rate)
+        first = max(0, length - round(timing.context * rate)) // step * step
+        window = without_rumble(samples[first - length :][None], rate)[0]
+        (heard,) = self._recognizer.network.posteriors(window, torch.tensor([length - first]))
+        frames = heard["phones"]
+        new = frames.log_probs[sum(map(len, self._counted)) - round(first / rate / frames.frame_seconds) :]
+        waiting = round(timing.ahead / frames.frame_seconds) if length >= timing.first * rate else len(new)
+        count = len(new) if ended else max(0, len(new) - waiting)
+        search = self._search.fork() if self._search else self._recognizer.search(frames.log_prior)
+        search.add(new[:count])
+        counted = [*self._counted, new[:count]]
+        self._search, self._counted = search, counted  # both at once: Ctrl-C may come at any time
+        ahead = search.fork()
+        ahead.add(new[count:])
+        said = replace(frames, log_probs=np.concatenate([*counted, new[count:]]))
+        return said, search, ahead

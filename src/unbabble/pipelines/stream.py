@@ -18,7 +18,6 @@ from unbabble.base.formats import KINDS, Format, fitting_notes
 from unbabble.base.inputs import MICROPHONE, STDIN
 from unbabble.base.kinds import taken_by
 from unbabble.base.report import FileReport
-from unbabble.base.spans import Span
 from unbabble.base.weights import packaged
 from unbabble.base.words import counted
 from unbabble.networks import load as networks
@@ -160,7 +159,7 @@ def transcribe_arriving(
     *,
     seconds: float | None,
     show: Callable[[Utterance], None],
-) -> list[Span]:
+) -> None:
     """Say what is said in a recording while it arrives; Ctrl-C ends the recording, not the work.
 
     Args:
@@ -171,28 +170,23 @@ def transcribe_arriving(
         seconds: how much is taken; None for all.
         show: is called with every utterance that has changed.
 
-    Returns:
-        All words, each talker's in the order of time.
-
     Raises:
         InputError: the recording is damaged, or empty; what came before the damage was shown.
         UsageError: a recogniser of another kind.
     """
     course = Course(arrival, seconds, lambda _: None)
     live = LiveWords(recognizer, arrival.sample_rate, streamer)
-    words: list[Span] = []
-    waited, settled = 0.0, dict.fromkeys(live.speakers, 0)
+    words, waited, settled = 0, 0.0, dict.fromkeys(live.speakers, 0)
     for changed in course.through(live):
         for each in changed:
             new = each.words[settled[each.speaker] : each.settled]
             waited += sum(max(0.0, course.seconds - word.end) for word in new)
             settled[each.speaker] = 0 if each.ended else each.settled
-            words += new
+            words += len(new)
             show(each)
     report.warnings += [*arrival.warnings, *(streamer.warnings if streamer else [])]
-    report.details |= {"words": len(words), "settled_after_seconds": waited / len(words) if words else None}
+    report.details |= {"words": words, "settled_after_seconds": waited / words if words else None}
     course.conclude(report)
-    return words
 
 
 class LiveWords:
