@@ -13,6 +13,7 @@ from unbabble.base.errors import InputError, UsageError
 from unbabble.networks import load as networks
 from unbabble.networks.foreign import is_foreign, kinds_in, load_foreign
 from unbabble.networks.foreign.resemblyzer import slaney_filters, window_starts
+from unbabble.verbs.models import options
 from unbabble.verbs.push import push
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -147,6 +148,7 @@ def check_vectors(place, found):
             made = network.embed(recording(length))[0]
         torch.testing.assert_close(made, vector, rtol=0, atol=TOLERANCE)
     assert network(recording(9000)[:, :5]).isfinite().all()
+    assert options(type(network)) == {}, "sizes are in the file"
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ eqs. 1 to 3, 2.1    ``Attention``     mean and deviation of each channel over th
 =================== ================= ======================================================================
 
 Learns to name the people of its training set with a margin (``training.tasks.speakers``); by itself, GE2E. While it
-learns, some bands and frames are masked (section 3.2). Differences: no sum of all blocks before, as in SpeechBrain.
+learns, some bands and frames are masked (section 3.2). A difference that SpeechBrain has, too: a block hears the block
+before it, not the sum of all before (section 2.3).
 """
 
 from typing import Any, ClassVar

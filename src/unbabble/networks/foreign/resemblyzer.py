@@ -57,7 +57,7 @@ class Resemblyzer(NeuralEmbedder):
     window: Tensor
     filters: Tensor
 
-    def __init__(self, *, bands: int = 40, hidden: int = 256, layers: int = 3, dimension: int = 256) -> None:
+    def __init__(self, *, bands: int, hidden: int, layers: int, dimension: int) -> None:
         super().__init__(sample_rate=SAMPLE_RATE)
         self.lstm = nn.LSTM(bands, hidden, layers, batch_first=True)
         self.linear = nn.Linear(hidden, dimension)

@@ -111,7 +111,7 @@ class SpeechBrainXVector(NeuralEmbedder):
         kernels: tuple[int, ...],
         spacings: tuple[int, ...],
         dimension: int,
-        sample_rate: int = SAMPLE_RATE,
+        sample_rate: int,
     ) -> None:
         super().__init__(sample_rate=sample_rate)
         self.blocks = nn.Sequential()

@@ -130,10 +130,10 @@ class WeSpeakerResNet(NeuralEmbedder):
     def __init__(
         self,
         *,
-        bands: int = 80,
-        channels: int = 32,
-        blocks: tuple[int, ...] = (3, 4, 6, 3),
-        dimension: int = 256,
+        bands: int,
+        channels: int,
+        blocks: tuple[int, ...],
+        dimension: int,
     ) -> None:
         super().__init__(sample_rate=SAMPLE_RATE)
         self.mel = KaldiMel(bands)
