@@ -34,7 +34,10 @@ from unbabble.text.hypothesis import place, transcript
 
 @dataclass(frozen=True)
 class Timing:
-    """When what is computed, in seconds; chosen on dev speakers (``benchmarks/results/live_words_dev.md``).
+    """When what is computed, in seconds.
+
+    Of dev speakers, twelve utterances do not tell these from others that were tried, but by how late words come
+    (``benchmarks/results/live_words_dev.md``).
 
     Attributes:
         step: from one look to the next; a multiple of what a network has one row of phones for.
