@@ -65,4 +65,4 @@ def test_several_sets_are_one_row_too_as_validation_asks_for_it():
     items = sets.Joined(described, [Row(), Row()], seed=0)
     assert [items[number].number for number in range(5)] == [0, 1, 2, 3, 4]
     assert sets.item(items, Place(1, 7)) == Numbered(7)
-    assert sets.firsts(items) == [Numbered(0)] * 2
+    assert [part[0] for part in sets.parts(items)] == [Numbered(0)] * 2

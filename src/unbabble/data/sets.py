@@ -16,7 +16,7 @@ or one after another: ``steps`` in place of ``share``, of all but the last.
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -47,6 +47,15 @@ class Timed(Sized, Protocol):
 
     batch_length: float
     """Of a batch, padded, in the unit of ``lengths``."""
+
+
+@runtime_checkable
+class Written(Items, Protocol):
+    """Items with texts, whose words are known before any recording is read."""
+
+    def written(self) -> Iterator[Mapping[str, str]]:
+        """Each different word of all texts: how it stands in which field of the items."""
+        ...
 
 
 class Data:
@@ -190,9 +199,9 @@ def item(items: Items, place: Place) -> Any:
     return items[place] if isinstance(items, Joined) else items[place.number]
 
 
-def firsts(items: Items) -> list[Any]:
-    """The first item of each set: what all of them are like."""
-    return [one[0] for one in (items.sets if isinstance(items, Joined) else [items])]
+def parts(items: Items) -> list[Items]:
+    """The sets that they are made of, each of items that are alike."""
+    return list(items.sets) if isinstance(items, Joined) else [items]
 
 
 def _plan(items: Items, size: int, seed: int, number: int) -> Plan:

@@ -117,6 +117,10 @@ class SentenceItems:
     def __getitem__(self, number: int) -> Sentence:
         return Sentence(self.sentences[number % len(self.sentences)])
 
+    def written(self) -> Iterator[dict[str, str]]:
+        """Each different word."""
+        return ({"text": word} for word in sorted({word for text in self.sentences for word in text.split()}))
+
 
 def read_texts(paths: Sequence[Path], language: str) -> Iterator[list[str]]:
     """The sentences of text files, as words; of folders, those of their ``.txt`` files.

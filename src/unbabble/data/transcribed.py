@@ -4,6 +4,7 @@ An item is an utterance at one of a recipe's speeds, with its text and, where th
 noise and in a room, if the recipe has any; or noise alone, in which nothing is said.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -182,6 +183,16 @@ class SpokenItems:
             waveform = soxr.resample(waveform, self.rate, self.rate / speed, quality="MQ")
         text = self.described.text(utterance)
         return Spoken(self._recorded(rng, waveform), text, self.phones(text), utterance.speaker)
+
+    def written(self) -> Iterator[dict[str, str]]:
+        """Each different word, and its phones.
+
+        Raises:
+            InputError: a word that cannot be spoken.
+        """
+        texts = (self.described.text(each) for each in self.utterances)
+        for word in sorted({word for text in texts for word in text.split()}):
+            yield {"text": word, "phones": self.phones(word)}
 
     def _recorded(
         self, rng: np.random.Generator, waveform: Float[np.ndarray, " time"]

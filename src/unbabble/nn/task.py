@@ -5,7 +5,7 @@ whose judge learns too, a queue of negatives, a teacher that follows, one stage 
 paper that *is* such an objective is a method with a file of its own, as those of ``methods.adaptation``.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -66,6 +66,17 @@ class Task:
                 f"{self._learner()} learns from {' and '.join(self.needs)}: the recipe's section '{section}' has no "
                 f"{' and no '.join(missing)}, but {' and '.join(fields) or 'nothing that has a name'}."
             )
+
+    def check_words(self, words: Iterable[Mapping[str, str]], section: str) -> None:
+        """Refuse words that it could not learn; it learns none, unless a task says otherwise.
+
+        Args:
+            words: each by field.
+            section: of the recipe.
+
+        Raises:
+            InputError: a word that cannot be written.
+        """
 
     def _learner(self) -> str:
         return f"The task '{type(self).__name__}'"

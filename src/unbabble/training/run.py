@@ -122,8 +122,10 @@ class Run:
         torch.manual_seed(updates.seed)
         self.plan = sets.batches(items, updates.batch, updates.seed)
         for section, learnt in (("train", items), ("validation", validation)):
-            for first in sets.firsts(learnt) if learnt is not None else ():
-                task.check(first, section)
+            for part in sets.parts(learnt) if learnt is not None else ():
+                task.check(part[0], section)
+                if isinstance(part, sets.Written):
+                    task.check_words(part.written(), section)
         for network in task.networks.values():
             network.to(self.processes.device)
         task.restore(moved(task.state(), self.processes.device))

@@ -1,5 +1,6 @@
 """Learning to write down what is said: batches of unequal lengths, rates of a whole set, runs that were killed."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -205,3 +206,29 @@ def test_items_are_checked_before_the_first_step():
     task = tiny()
     with pytest.raises(InputError, match="cannot be written with these tokens: there is no é"):
         task.check(spoken("café")[0], "train")
+
+
+@pytest.mark.parametrize(
+    ("word", "dictionary", "reason"),
+    [
+        ("goξ", None, "'goξ' cannot be written with these tokens: there is no ξ"),
+        ("goξ", "words.dict", "'goξ' cannot be pronounced"),
+    ],
+)
+def test_every_text_is_checked_before_the_first_step(speech, tmp_path, monkeypatch, word, dictionary, reason):
+    """Of what is held out too, whichever item has the strange letter; nothing was computed by then."""
+    monkeypatch.setattr(Run, "_update", lambda *_: pytest.fail("a step was made"))
+    monkeypatch.setenv("UNBABBLE_CACHE", str(tmp_path / "cache"))
+    strange = tmp_path / "strange"
+    shutil.copytree(speech, strange)
+    (strange / "4.txt").write_text(f"a {word} dog", encoding="utf-8")
+    content = recipe("blstm_ctc", speech)
+    for section, folder in (("train", speech), ("validation", strange)):
+        content[section] |= {
+            "speech": [str(folder)],
+            "dictionary": None if dictionary is None else str(folder / dictionary),
+        }
+    config = tmp_path / "recipe.yaml"
+    config.write_text(yaml.safe_dump(content), encoding="utf-8")
+    with pytest.raises(InputError, match=rf"^The recipe's section 'validation': .*({reason})"):
+        train(config, out=tmp_path / "run", device="cpu", quiet=True)

@@ -1,6 +1,6 @@
 """Learning which tokens are likely after others, judged by the perplexity of a whole set."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import exp
 from typing import Any
 
@@ -11,6 +11,7 @@ from unbabble.data.sets import Items
 from unbabble.nn.kinds.language_model import NeuralLanguageModel
 from unbabble.nn.task import moved
 from unbabble.training.tasks.plain import Plain
+from unbabble.training.tasks.transcripts import check_words
 
 MEASURED_AT_ONCE = 20
 """Texts of a batch of validation."""
@@ -29,9 +30,13 @@ class Prediction(Plain):
         self.measures = ("loss", "perplexity", "word_perplexity")
 
     def check(self, item: Any, section: str) -> None:
-        """Fields, and tokens for all characters."""
+        """Fields, and tokens for all characters of the item."""
         super(Plain, self).check(item, section)
         self.pieces.encode(item.text)
+
+    def check_words(self, words: Iterable[Mapping[str, str]], section: str) -> None:
+        """Tokens for all characters."""
+        check_words(words, {"text": self.pieces}, section)
 
     def collate(self, items: Sequence[Any]) -> tuple[Tensor]:
         """Numbers of tokens, padded with 0."""

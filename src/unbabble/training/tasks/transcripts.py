@@ -1,6 +1,6 @@
 """Learning to write down what is said, judged by the words, characters and phones that are wrong in a whole set."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from unbabble.base.config import keyword_parameters
-from unbabble.base.errors import UsageError
+from unbabble.base.errors import InputError, UsageError
 from unbabble.data.sets import Items
 from unbabble.nn.kinds.network import Network
-from unbabble.nn.kinds.recognizer import NeuralRecognizer, words_of
+from unbabble.nn.kinds.recognizer import NeuralRecognizer, Tokens, words_of
 from unbabble.nn.task import moved
 from unbabble.text.errors import Errors, errors
 from unbabble.training.tasks.plain import Plain
@@ -27,6 +27,25 @@ class Batch(NamedTuple):
     lengths: Tensor
     targets: tuple[Tensor, ...]
     texts: tuple[str, ...]
+
+
+def check_words(words: Iterable[Mapping[str, str]], targets: Mapping[str, Tokens], section: str) -> None:
+    """Refuse words that some tokens cannot write.
+
+    Args:
+        words: each by field.
+        targets: tokens by field.
+        section: of the recipe.
+
+    Raises:
+        InputError: a word that cannot be written, or spoken.
+    """
+    try:
+        for word in words:
+            for field, tokens in targets.items():
+                tokens.encode(word[field])
+    except InputError as error:
+        raise InputError(f"The recipe's section '{section}': {error}") from None
 
 
 class Transcripts(Plain):
@@ -66,10 +85,14 @@ class Transcripts(Plain):
         self.measures = ("loss", "word_error_rate", "character_error_rate", *phones)
 
     def check(self, item: Any, section: str) -> None:
-        """Fields, and tokens for all characters."""
+        """Fields, and tokens for all characters of the item."""
         super(Plain, self).check(item, section)
         for field, tokens in self.targets.items():
             tokens.encode(getattr(item, field))
+
+    def check_words(self, words: Iterable[Mapping[str, str]], section: str) -> None:
+        """Tokens for all characters, and for all phones."""
+        check_words(words, self.targets, section)
 
     def collate(self, items: Sequence[Any]) -> Batch:
         """Padded with zeros."""
