@@ -2,6 +2,7 @@
 
 import json
 import math
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,7 +17,9 @@ from unbabble.networks import load as networks
 from unbabble.networks.foreign import by_ctranslate2, hugging_face, is_foreign, load_foreign, whisper
 from unbabble.networks.foreign.by_ctranslate2 import joined
 from unbabble.networks.onnx import quiet
+from unbabble.pipelines import recognize
 from unbabble.pipelines import transcribe as pipeline
+from unbabble.pipelines.recognize import load_recognizer
 from unbabble.verbs.models import models
 from unbabble.verbs.push import push
 from unbabble.verbs.transcribe import transcribe
@@ -94,6 +97,32 @@ def test_a_batch_of_utterances_is_one_by_one(transformers, tmp_path):
     padded = torch.nn.functional.pad(short, (0, len(long) - len(short)))
     together = network(torch.stack([long, padded]), torch.tensor([len(long), len(short)]))
     assert together == [*network(long[None]), *network(short[None])]
+
+
+def test_searches_of_ours_look_for_words_in_its_letters(transformers, tmp_path, monkeypatch):
+    """Hotwords and language models by the letters that it has, in the library's capitals."""
+    ctc_folder(transformers, tmp_path)
+    x, own = noise()[None], load_recognizer(str(tmp_path), "cpu")
+    assert own(x) == networks.ready(str(tmp_path), CPU, "recognizer")(x), "nobody asked for more"
+    (said,) = own.network.posteriors(x, torch.tensor([16000]))
+    best = dict(zip(said["text"].tokens.inventory, said["text"].log_probs[:, 1:].max(0), strict=True))
+    others = set(best) - {"▁"} - set(own(x)[0].text.lower().split())
+    letter = max(others, key=lambda each: best[each])  # a word by itself, which is nearly written
+    with pytest.raises(InputError, match=r"Hotwords cannot be written: the recogniser has no b and no f\."):
+        load_recognizer(str(tmp_path), "cpu", hotwords=("tad", "fob"))
+    monkeypatch.setattr(recognize, "Hotwords", partial(recognize.Hotwords, bonus=90.0))
+    (said,) = load_recognizer(str(tmp_path), "cpu", hotwords=(letter,))(x)
+    assert letter.upper() in said.text.split()
+    assert all(0 <= word.start < word.end <= 1 and 0 <= word.score <= 1 for word in said.words)
+    assert load_recognizer(str(tmp_path), "cpu", hotwords=(letter,))(x[:, :300])[0].words == ()
+    (tmp_path / "lm.arpa").write_text(
+        "\\data\\\nngram 1=4\n\n\\1-grams:\n-1 </s>\n-99 <s>\n-0.2 " + letter + "\n-2 <unk>\n\n\\end\\\n"
+    )
+    monkeypatch.setattr(recognize, "PIECES_LANGUAGE_WEIGHT", 5.0)
+    monkeypatch.setattr(recognize, "PIECES_WORD_BONUS", 40.0)
+    assert (
+        letter.upper() in load_recognizer(str(tmp_path), "cpu", str(tmp_path / "lm.arpa"))(x)[0].text.split()
+    )
 
 
 def test_too_short_to_hear_anything(transformers, tmp_path):
@@ -327,6 +356,39 @@ def test_whisper_without_heads_that_follow_the_sound(transformers, tmp_path, alw
     starts = [word.start for word in words]
     assert starts == sorted(starts)
     assert all(0 <= word.start <= word.end <= 8 for word in words)
+
+
+@pytest.mark.parametrize("runtime", ["torch", "ctranslate2"])
+def test_whisper_reads_what_is_likely_first(transformers, tmp_path, monkeypatch, always_sure, runtime):
+    """What it writes then is what the library writes with these tokens before it; as many as there is room for."""
+    if runtime != "torch":
+        pytest.importorskip("faster_whisper", reason="the extra whisper is not installed")
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    whisper_folder(transformers, tmp_path)
+    given = {"language": "en", "runtime": runtime}
+    x, plain = noise(8.0)[None], load_recognizer(str(tmp_path), "cpu", **given)
+    prompted = load_recognizer(str(tmp_path), "cpu", hotwords=("the cat", "Xyzzy"), **given)
+    assert prompted.network.prompt == "the cat, Xyzzy"
+    assert plain.network.prompt == ""
+    (said,), (other,) = prompted(x), plain(x)
+    assert said.words
+    assert said.text != other.text
+    assert prompted.language == "en"
+    long = load_recognizer(str(tmp_path), "cpu", hotwords=("cat the cat",) * 200, **given)
+    assert long(x)[0].words
+    if runtime == "torch":
+        network = prompted.network
+        inputs = network.extractor(
+            x[0].numpy(), sampling_rate=16000, return_tensors="pt", return_attention_mask=True
+        )
+        with torch.no_grad(), quiet():
+            written = network.model.generate(
+                inputs.input_features, attention_mask=inputs.attention_mask, return_timestamps=True,
+                prompt_ids=network.tokenizer.get_prompt_ids("the cat, Xyzzy", return_tensors="pt"),
+                task="transcribe", language="en", num_beams=1, no_repeat_ngram_size=whisper.NO_REPEAT,
+            )  # fmt: skip
+        text = network.tokenizer.decode(written[0], skip_special_tokens=True)
+        assert said.text.replace(" ", "") == text.replace(" ", "")
 
 
 def test_whisper_longer_than_its_window(transformers, tmp_path, always_sure):

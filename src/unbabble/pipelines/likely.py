@@ -8,7 +8,7 @@ network of tokens    fits where its tokens are the recogniser's, which are searc
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from unbabble.base.errors import UsageError
 from unbabble.base.weights import packaged
@@ -21,6 +21,7 @@ from unbabble.text.language_models import METHOD
 from unbabble.text.ngram import UNKNOWN, NgramModel
 from unbabble.text.tokens import WORD_START
 
+AnyRecognizer: TypeAlias = NeuralRecognizer | ForeignRecognizer
 AUTO, NONE, KIND = "auto", "none", "language model"
 LEAST_WRITTEN = 0.5
 """Share of the words of a model that a recogniser has letters for; fewer are those of another writing."""
@@ -41,7 +42,7 @@ class Likely:
     note: str = ""
 
 
-def likely(recognizer: NeuralRecognizer | ForeignRecognizer, name: str = AUTO) -> Likely:
+def likely(recognizer: AnyRecognizer, name: str = AUTO) -> Likely:
     """The language model called ``name``, for a recogniser.
 
     Args:
@@ -55,7 +56,7 @@ def likely(recognizer: NeuralRecognizer | ForeignRecognizer, name: str = AUTO) -
     """
     if name == NONE or (name == AUTO and isinstance(recognizer, ForeignRecognizer)):
         return Likely()
-    if isinstance(recognizer, ForeignRecognizer):
+    if recognizer.tokens is None:
         raise UsageError(
             f"A {recognizer.card.name} of another library is searched by that, without a language model: leave out "
             f"'{name}'."
@@ -73,17 +74,17 @@ def likely(recognizer: NeuralRecognizer | ForeignRecognizer, name: str = AUTO) -
     return Likely(model)
 
 
-def by_phones(recognizer: NeuralRecognizer, model: NgramModel) -> bool:
+def by_phones(recognizer: AnyRecognizer, model: NgramModel) -> bool:
     """Whether the recogniser writes phones, and the model knows how its words are spoken."""
     return "phones" in recognizer.targets and bool(model.pronunciations)
 
 
-def letters(recognizer: NeuralRecognizer) -> set[str]:
+def letters(recognizer: AnyRecognizer) -> set[str]:
     """Those that the recogniser writes its texts with."""
-    return set("".join(recognizer.tokens.inventory)) - {WORD_START}
+    return set("".join(recognizer.tokens.inventory if recognizer.tokens else ())) - {WORD_START}
 
 
-def misfit(recognizer: NeuralRecognizer, model: NgramModel) -> str:
+def misfit(recognizer: AnyRecognizer, model: NgramModel) -> str:
     """Why words of the model cannot be written, as half a sentence; empty where they can."""
     if by_phones(recognizer, model):
         spoken = {phone for rows in model.pronunciations.values() for row in rows for phone in row}
@@ -98,7 +99,7 @@ def misfit(recognizer: NeuralRecognizer, model: NgramModel) -> str:
     return f"most of its words, as '{example}', have letters that the recogniser does not write"
 
 
-def _packaged(recognizer: NeuralRecognizer) -> Likely:
+def _packaged(recognizer: AnyRecognizer) -> Likely:
     """The model of the package; none where the recogniser writes letters that no word of the model has."""
     if not any(each.partition(".")[0] == METHOD for each in packaged()):
         return Likely()
@@ -112,7 +113,7 @@ def _packaged(recognizer: NeuralRecognizer) -> Likely:
     return Likely(model)
 
 
-def _network(recognizer: NeuralRecognizer, name: str) -> Likely:
+def _network(recognizer: AnyRecognizer, name: str) -> Likely:
     """A network that predicts tokens; beside a search by phones with the packaged n-grams."""
     model: Any = networks.load(name, KIND).network
     words = _packaged(recognizer).words if "phones" in recognizer.targets else None
@@ -121,7 +122,7 @@ def _network(recognizer: NeuralRecognizer, name: str) -> Likely:
         if lacking:
             raise UsageError(f"The language model '{name}' does not fit: it has no {_few(lacking)}.")
         return Likely(words, model)
-    if tuple(model.tokens) != tuple(recognizer.tokens.inventory):
+    if recognizer.tokens is None or tuple(model.tokens) != tuple(recognizer.tokens.inventory):
         raise UsageError(
             f"The language model '{name}' does not fit the recogniser: its tokens are others. Train one with `--set "
             "train.tokens_of=` and the recogniser's weights."

@@ -20,6 +20,7 @@ words by how often they are wrong, and are mostly too sure.
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from itertools import zip_longest
 from operator import attrgetter
@@ -154,7 +155,7 @@ class Recognizer:
         token_model: a network that knows so, too.
         hotwords: phrases that are likely.
         language_weight: of the language model's log-probabilities; None for what was chosen on dev.
-        word_bonus: for each word, in nats; None for what was chosen on dev.
+        word_bonus: for each word, in nats; None for what was chosen on dev, nothing without a language model.
         prior_share: power of the phones' prior that their posteriors are divided by.
         by_phones: search by phones where the network writes them and a language model knows how words are spoken.
         beam: hypotheses that are kept of each frame, where CTC is searched alone.
@@ -163,6 +164,7 @@ class Recognizer:
         calibrations: by search, what makes probabilities of what it says of words.
 
     Raises:
+        InputError: hotwords with letters that it does not write.
         UsageError: hotwords for a network that has no use of them.
     """
 
@@ -183,13 +185,16 @@ class Recognizer:
         calibrations: Mapping[str, Calibration] = MappingProxyType({}),
     ) -> None:
         self.network, self.sample_rate = network, network.sample_rate
-        foreign = isinstance(network, ForeignRecognizer)
-        language_model = None if foreign else language_model
+        if isinstance(network, ForeignRecognizer):
+            if network.takes_prompt:
+                network.prompt, hotwords = ", ".join(hotwords), ()
+            if network.tokens is None:
+                language_model = None
         self.model, self.pruning, self.prior_share = language_model, Pruning(beam=beam), prior_share
         self.token_model, self.attention_weight, self.joint_beam = token_model, attention_weight, joint_beam
         phrases = tuple(" ".join(words(phrase)) for phrase in hotwords)
-        if phrases and foreign:
-            raise UsageError("A recogniser of another library has no use of hotwords.")
+        if phrases and isinstance(network, ForeignRecognizer) and network.tokens is None:
+            raise UsageError(f"A {network.card.name} of another library has no use of hotwords.")
         self.by_phones = (
             by_phones
             and not isinstance(network, ForeignRecognizer)
@@ -197,7 +202,7 @@ class Recognizer:
             and likely.by_phones(network, language_model)
         )
         weight = LANGUAGE_WEIGHT if self.by_phones else PIECES_LANGUAGE_WEIGHT
-        bonus = WORD_BONUS if self.by_phones else PIECES_WORD_BONUS
+        bonus = WORD_BONUS if self.by_phones else PIECES_WORD_BONUS if language_model else 0.0
         self.language_weight = weight if language_weight is None else language_weight
         self.scores = WordScores(
             language_model,
@@ -217,6 +222,11 @@ class Recognizer:
         """What the user should know of it, in a sentence."""
 
     @property
+    def inventory(self) -> tuple[str, ...]:
+        """Pieces of words that it writes with, where those are known."""
+        return self.network.tokens.inventory if self.network.tokens else ()
+
+    @property
     def language(self) -> str | None:
         """Of what was recognised last, as a code (``en``), where that is known; the phones are those of English."""
         if isinstance(self.network, ForeignRecognizer):
@@ -230,15 +240,17 @@ class Recognizer:
 
     def _written(self, model: NgramModel | None, phrases: Sequence[str]) -> PieceScores:
         """Pieces of words; an unfinished one has the price of the best word that it may become."""
-        inventory = cast(NeuralRecognizer, self.network).tokens.inventory
-        if model is None:
-            return PieceScores(self.scores, inventory)
+        inventory = self.inventory
         letters = sorted({letter for piece in inventory for letter in piece.removeprefix(WORD_START)})
         here = set(letters)
+        if strange := set("".join(phrases)) - here - {" "}:
+            raise InputError(
+                f"Hotwords cannot be written: the recogniser has no {' and no '.join(sorted(strange))}."
+            )
+        if model is None:
+            return PieceScores(self.scores, inventory)
         spelled = {word: [tuple(word)] for word in model.words if here.issuperset(word)}
-        spelled |= {
-            word: [tuple(word)] for phrase in phrases for word in phrase.split() if here.issuperset(word)
-        }
+        spelled |= {word: [tuple(word)] for phrase in phrases for word in phrase.split()}
         return PieceScores(self.scores, inventory, Lexicon(spelled, letters, self._ahead(model)), letters)
 
     def _spoken(self, model: NgramModel, phrases: Sequence[str]) -> Lexicon:
@@ -268,7 +280,7 @@ class Recognizer:
             waveform = waveform.to(weights.device)
         if lengths is None:
             lengths = torch.full((len(waveform),), waveform.shape[1], device=waveform.device)
-        if isinstance(self.network, ForeignRecognizer):
+        if isinstance(self.network, ForeignRecognizer) and not (self.pieces or self.token_model):
             return self.network(waveform, lengths)
         written = self.network.posteriors(waveform, lengths)
         writers = [] if self.lexicon else self.network.writers(waveform, lengths)
@@ -290,6 +302,8 @@ class Recognizer:
             writer: a decoder that has its say, as ``NeuralRecognizer.writers`` gives it.
         """
         placed, score = self.placed(said, writer)
+        if isinstance(self.network, ForeignRecognizer):
+            placed = [replace(word, text=self.network.cased(word.text)) for word in placed]
         return transcript(placed, self._searched(said).frame_seconds, score, self.confidence)
 
     def placed(
@@ -348,7 +362,7 @@ class Recognizer:
         return joint_beam(
             writer,
             log_probs,
-            cast(NeuralRecognizer, self.network).tokens.inventory,
+            self.inventory,
             attention_weight=self.attention_weight,
             token_language_model=self.token_model,
             token_language_weight=TOKEN_LANGUAGE_WEIGHT,

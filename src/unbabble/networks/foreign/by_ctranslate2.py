@@ -100,6 +100,8 @@ class FasterWhisper(ForeignRecognizer):
         UsageError: a language that it does not know.
     """
 
+    takes_prompt = True
+
     def __init__(self, *, folder: Path, language: str | None = None, compute_type: str = "default") -> None:
         given = {"language": language, "compute_type": compute_type}
         super().__init__(card=CARD, sample_rate=SAMPLE_RATE, given=given)
@@ -138,6 +140,7 @@ class FasterWhisper(ForeignRecognizer):
             no_speech_threshold=NO_SPEECH,
             log_prob_threshold=UNSURE,
             word_timestamps=True,
+            hotwords=self.prompt or None,
         )
         self.language = said.language
         segments = list(segments)

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from unbabble.base.config import check_names
 from unbabble.base.errors import InputError
@@ -22,6 +23,9 @@ from unbabble.base.extras import require
 from unbabble.base.registry import Card
 from unbabble.base.spans import Span, Transcript
 from unbabble.networks.foreign.recognizer import ForeignRecognizer, in_one_sentence, need_files
+from unbabble.networks.onnx import quiet
+from unbabble.nn.kinds.recognizer import Posteriors
+from unbabble.text.tokens import WORD_START, Pieces
 
 CONFIG = "config.json"
 WEIGHTS = (
@@ -122,7 +126,7 @@ def without_bars() -> Iterator[None]:
 
 
 class HuggingFaceCTC(ForeignRecognizer):
-    """Letters by CTC: the likeliest of each frame.
+    """Letters by CTC: the likeliest of each frame, or what a search of ours makes of them.
 
     Args:
         model: of transformers.
@@ -137,15 +141,54 @@ class HuggingFaceCTC(ForeignRecognizer):
         self.blank = model.config.pad_token_id
         beside = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id} - {None, self.blank}
         self.beside = sorted(beside)
+        self.columns = [n for n in range(model.config.vocab_size) if n not in (self.blank, *self.beside)]
+        letters = tokenizer.convert_ids_to_tokens(self.columns)
+        self.capitals = not any(letter.islower() for letter in letters)
+        written = [
+            WORD_START if letter == tokenizer.word_delimiter_token else self._small(letter)
+            for letter in letters
+        ]
+        self.tokens = Pieces(written) if len(set(written)) == len(written) else None
+
+    def _small(self, letter: str) -> str:
+        return letter.lower() if self.capitals else letter
+
+    def cased(self, word: str) -> str:
+        """In capitals, where its letters are."""
+        return word.upper() if self.capitals and not self.tokenizer.do_lower_case else word
+
+    def _log_probs(self, samples: Float[np.ndarray, " time"]) -> Float[Tensor, "frame number"]:
+        inputs = self.extractor(samples, sampling_rate=self.sample_rate, return_tensors="pt")
+        logits = self.model(**inputs.to(self.model.device)).logits[0].float().cpu()
+        logits[:, self.beside] = -torch.inf
+        return logits.log_softmax(-1)
+
+    def posteriors(
+        self, waveform: Float[Tensor, "batch time"], lengths: Int[Tensor, " batch"]
+    ) -> list[dict[str, Posteriors]]:
+        """Of letters, one utterance after the other."""
+        tokens = self.tokens
+        if tokens is None:
+            return super().posteriors(waveform, lengths)
+        with torch.no_grad(), quiet():
+            return [
+                {"text": self._posteriors(row[:count].float().cpu().numpy(), tokens)}
+                for row, count in zip(waveform, lengths.tolist(), strict=True)
+            ]
+
+    def _posteriors(self, samples: Float[np.ndarray, " time"], tokens: Pieces) -> Posteriors:
+        if self._frames(len(samples)):
+            logs = self._log_probs(samples)[:, [self.blank, *self.columns]].numpy()
+        else:
+            logs = np.zeros((0, len(self.columns) + 1), np.float32)
+        seconds = self.model.config.inputs_to_logits_ratio / self.sample_rate
+        return Posteriors(logs, tokens, seconds, np.zeros(logs.shape[1], np.float32))
 
     def transcript(self, samples: Float[np.ndarray, " time"]) -> Transcript:
         """Words where the library's tokenizer finds them; each is as sure as its least sure letter."""
         if not self._frames(len(samples)):
             return Transcript(())
-        inputs = self.extractor(samples, sampling_rate=self.sample_rate, return_tensors="pt")
-        logits = self.model(**inputs.to(self.model.device)).logits[0].float().cpu()
-        logits[:, self.beside] = -torch.inf
-        best = logits.log_softmax(-1).max(-1)
+        best = self._log_probs(samples).max(-1)
         made = self.tokenizer.decode(best.indices, output_word_offsets=True)
         seconds = self.model.config.inputs_to_logits_ratio / self.sample_rate
         words = []

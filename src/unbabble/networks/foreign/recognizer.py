@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 import torch
@@ -19,6 +19,8 @@ from unbabble.networks.onnx import quiet
 from unbabble.nn.kinds.network import Network
 from unbabble.nn.kinds.recognizer import Posteriors, Tokens
 from unbabble.signal.level import check_samples
+from unbabble.text.search import TokenModel
+from unbabble.text.tokens import Pieces
 
 
 class ForeignRecognizer(Network):
@@ -34,6 +36,12 @@ class ForeignRecognizer(Network):
 
     language: str | None = None
     """Of what was recognised last, as a code (``en``), where the network can tell."""
+    takes_prompt: ClassVar[bool] = False
+    """Whether it reads a text before it writes."""
+    prompt: str = ""
+    """That text: words that are likely."""
+    tokens: Pieces | None = None
+    """What its CTC writes with, where our searches may look for words in it: see ``posteriors``."""
 
     def __init__(self, *, card: Card, sample_rate: int, given: Mapping[str, Any]) -> None:
         super().__init__(sources=1, sample_rate=sample_rate)
@@ -75,8 +83,18 @@ class ForeignRecognizer(Network):
     def posteriors(
         self, waveform: Float[Tensor, "batch time"], lengths: Int[Tensor, " batch"]
     ) -> list[dict[str, Posteriors]]:
-        """Of each item nothing: its text is the library's, found without a search of ours."""
+        """Of each item what CTC says of its ``tokens``; nothing where the text is the library's affair alone."""
         return [{} for _ in waveform]
+
+    def writers(
+        self, waveform: Float[Tensor, "batch time"], lengths: Int[Tensor, " batch"]
+    ) -> list[TokenModel]:
+        """None: decoders are the library's affair."""
+        return []
+
+    def cased(self, word: str) -> str:
+        """A word as the library writes it; searches have small letters."""
+        return word
 
     def loss(self, *item: Any, **options: Any) -> NoReturn:
         """None: it learns elsewhere.

@@ -81,6 +81,8 @@ class HuggingFaceWhisper(ForeignRecognizer):
         UsageError: a language that it does not know.
     """
 
+    takes_prompt = True
+
     def __init__(
         self, *, model: Any, extractor: Any, tokenizer: Any, folder: Path, language: str | None = None
     ) -> None:
@@ -93,6 +95,15 @@ class HuggingFaceWhisper(ForeignRecognizer):
         self.follows = bool(getattr(said, "alignment_heads", None))
         self.language = check_language(language, list(self.languages.values()) or ["en"])
         self.request = {"task": "transcribe", "language": language} if self.languages else {}
+
+    @property
+    def _prompted(self) -> dict[str, Any]:
+        """The prompt as tokens, as many as the library allows."""
+        if not self.prompt:
+            return {}
+        most = self.model.config.max_target_positions // 2 - 1
+        numbers = self.tokenizer.get_prompt_ids(self.prompt, return_tensors="pt")[:most]
+        return {"prompt_ids": numbers.to(self.model.device)}
 
     def transcript(self, samples: Float[np.ndarray, " time"]) -> Transcript:
         """Words with their times; each is as sure as its pieces are on average."""
@@ -123,9 +134,11 @@ class HuggingFaceWhisper(ForeignRecognizer):
             no_speech_threshold=NO_SPEECH,
             logprob_threshold=UNSURE,
             **self.request,
+            **self._prompted,
         )["segments"][0]
         if segments and self.languages:
-            self.language = self.languages.get(int(segments[0]["result"]["sequences"][1]))
+            written = segments[0]["result"]["sequences"].tolist()
+            self.language = next((self.languages[each] for each in written if each in self.languages), None)
         words, score = [], 0.0
         for segment in segments:
             log_probs = _log_probs(segment)
