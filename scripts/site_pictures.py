@@ -168,7 +168,7 @@ def look(browser, address: str) -> None:
     save(page, "studio-new")
     page.click("summary")
     page.select_option("select[name=model-separate]", "ilrma.ip")
-    page.select_option("select[name=sources]", "3")
+    page.select_option("select[name=sources-separate]", "3")
     page.click("#go")
     page.wait_for_selector("#player[data-ready]", timeout=300_000)
     page.get_by_role("button", name="Write down what is said").click()

@@ -261,3 +261,23 @@ def test_the_voices_of_a_separation_are_written_down_where_they_stand(studio, ch
     words.nth(1).click()
     expect(row).to_have_class(re.compile("audible"))
     expect(page.get_by_role("button", name="Pause")).to_be_visible()
+
+
+def test_words_of_long_recordings_play_their_voice_too(studio, chromium):
+    """Tracks that do not fit the memory are streamed; here, the browser says that it has none."""
+    context = chromium()
+    context.add_init_script("Object.defineProperty(navigator, 'deviceMemory', {get: () => 1e-6})")
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    page.goto(f"{studio()}/studio")
+    page.get_by_role("radio", name="Write it down").check()
+    page.get_by_label("Choose a file").first.set_input_files(DEMO / "reference1.flac")
+    page.get_by_role("button", name="Write it down").click()
+    page.wait_for_url(re.compile("/studio/jobs/"))
+    said = page.get_by_role("group", name="What Recording says")
+    said.get_by_role("button").nth(2).click(timeout=PATIENCE)
+    expect(page.get_by_text("This recording is long")).to_be_visible()
+    lines = json.loads(page.locator("#known-words").text_content())["voices"][0]
+    begins = [word for line in lines for word in line][2]["start"]
+    page.wait_for_function("begins => document.querySelector('audio').currentTime >= begins", arg=begins)
+    expect(said.locator(".word.now")).to_have_count(1)

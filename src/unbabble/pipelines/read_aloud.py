@@ -30,7 +30,7 @@ from unbabble.text.normalise import words
 from unbabble.text.pronounce import Pronouncer
 
 SEPARATOR = "sepformer.2talkers_8k"
-LEAST_EVIDENCE = 0.45
+LEAST_EVIDENCE = 0.5
 """In nats a phone; with less, a sentence was not read."""
 MEAN_SHARE = 0.05
 """Of the phones' mean probabilities in those of each frame."""
