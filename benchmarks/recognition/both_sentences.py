@@ -1,4 +1,4 @@
-"""Did both people read their sentence? What the collector's check finds, and how often it doubts who did.
+"""Does the collector find out whether both people read their sentence, without doubting those who did?
 
 Two speakers read an utterance each (6 to 16 words) at the same time, up to half a second apart and 3 dB louder or
 softer than one another, in a measured room, 30 dB above white noise; one microphone hears them. They read what they
@@ -8,8 +8,8 @@ the longer sentence takes at 1.2 to 4.5 words a second. *Doubted* is, of who rea
 measured at 1.5 and 2 m; an arm's length from the microphone, which the page asks for, is modelled by the same with
 their direct sound as it would be at half a metre. The least evidence is chosen on dev.
 
-    python -m benchmarks both_sentences --split dev --name both_sentences_dev
-    python -m benchmarks both_sentences           # ten minutes on one core
+    python -m benchmarks both_sentences --split dev --name both_sentences_dev --count 20
+    python -m benchmarks both_sentences           # five minutes on one core
 """
 
 from collections.abc import Iterator
@@ -104,7 +104,7 @@ def rows(reader: Reader, split: str, number: int, near: bool) -> dict[str, list[
     return result
 
 
-def measure(count: int = 60, split: str = "test", before: dict | None = None) -> Iterator[dict]:
+def measure(count: int = 40, split: str = "test", before: dict | None = None) -> Iterator[dict]:
     """Pair by pair; what was measured is not measured again.
 
     Args:
