@@ -133,6 +133,6 @@ def table(result: dict) -> str:
             grid(
                 "confidence | words | mean | right", bins, "{name} | {words} | {confidence:.2f} | {right:.2f}"
             ),
-            f"    {Calibration(**found['calibration'])}",
+            "    " + ", ".join(f"{name} {value:g}" for name, value in found["calibration"].items()),
         ]
     return page("# How sure the recogniser is of its words", *parts, made_by(result))

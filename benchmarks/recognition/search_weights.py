@@ -5,7 +5,8 @@ word, of the phones' prior. Of that by pieces of words with attention and CTC: o
 each word, and how many hypotheses are kept, the fewest that are as good. What is best here is what
 ``pipelines.recognize`` has; test speakers are not looked at.
 
-    python -m benchmarks search_weights
+    python -m benchmarks search_weights --searches phones
+    python -m benchmarks search_weights --searches pieces --most 60 --name search_weights_pieces
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -44,6 +45,7 @@ USED = {
 }
 """By search, where the sweep begins: what ``transcribe`` has."""
 COLUMNS = (*PIECES, "prior_share")
+NAMES = ["search_weights", "search_weights_pieces"]
 QUICK = {"most": 2, "searches": ["pieces"]}
 
 
@@ -91,7 +93,7 @@ def measure(
 def table(result: dict) -> str:
     said = [
         f"Best by {search}: " + ", ".join(f"{name} {value:g}" for name, value in each.items()) + "."
-        for search, each in result["best"].items()
+        for search, each in result.get("best", {}).items()
     ]
     cells = [
         (row["search"], *(row.get(name, "") for name in COLUMNS), f"{100 * row['wer']:.1f}")

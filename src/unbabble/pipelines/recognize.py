@@ -9,7 +9,8 @@
 A language model is n-grams of words, or a network that predicts pieces of words: that has its say in the search of
 pieces, and chooses among the best texts of the search of phones (``text.rescoring``). Which fits, ``likely`` knows.
 
-Weights of the search were chosen on LibriSpeech's dev speakers (``benchmarks/results/search_weights.md``).
+Weights of the searches were chosen on LibriSpeech's dev speakers (``benchmarks/results/search_weights.md``, and
+``search_weights_pieces.md``; ``JOINT_BEAM`` is no more than usual).
 
 How sure a word is: a probability that is right as often as it says, where the card of the weights has what calibrates
 the search (``text.confidence``; ``python -m benchmarks confidence --card FILE`` fits it and puts it there). Else it is
@@ -60,7 +61,7 @@ AUTO, NONE, KIND = likely.AUTO, likely.NONE, "recognizer"
 BY_PHONES, BY_PIECES = "phones", "pieces"
 """Searches, as cards call them: by phones and a language model, and by pieces of words without one."""
 LANGUAGE_WEIGHT, WORD_BONUS, PRIOR_SHARE = 1.0, -0.5, 0.5
-PIECES_LANGUAGE_WEIGHT, PIECES_WORD_BONUS = 0.3, 2.0
+PIECES_LANGUAGE_WEIGHT, PIECES_WORD_BONUS = 0.45, 2.0
 BEAM = 300
 ATTENTION_WEIGHT, JOINT_BEAM = 0.6, 10
 TOKEN_LANGUAGE_WEIGHT = 0.3
