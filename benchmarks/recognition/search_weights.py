@@ -1,7 +1,7 @@
 """Which weights of a search make the fewest errors on the development speakers?
 
-One weight after another, the others as they are best so far. Of the search by phones: of the language model, of each
-word, of the phones' prior. Of that by pieces of words with attention and CTC: of attention, of the language model, of
+One weight after another, the others as they are best so far. Of the search by phones: of what the middle of the network
+predicts beside its end, of the language model, of each word, of the phones' prior, and how many hypotheses are kept. Of that by pieces of words with attention and CTC: of attention, of the language model, of
 each word, and how many hypotheses are kept, the fewest that are as good. What is best here is what
 ``pipelines.recognize`` has; test speakers are not looked at.
 
@@ -10,16 +10,21 @@ each word, and how many hypotheses are kept, the fewest that are as good. What i
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from benchmarks.kit.table import grid, made_by, page
 from benchmarks.recognition._heard import Heard, heard, utterances_of
+from unbabble.base.config import keyword_parameters
+from unbabble.methods.recognition.conformer_ctc import ConformerCTC
 from unbabble.pipelines import recognize
 from unbabble.pipelines.recognize import Recognizer, load_recognizer
 from unbabble.text.errors import Errors, word_errors
 from unbabble.text.ngram import NgramModel
 
 PHONES = {
+    "beam": (80, 150, 300),
+    "middle_share": (0.0, 0.2, 0.4, 0.5, 0.6),
     "language_weight": (0.6, 0.8, 1.0, 1.2),
     "word_bonus": (-1.0, -0.5, 0.0, 0.5),
     "prior_share": (0.0, 0.3, 0.5, 0.7),
@@ -32,6 +37,8 @@ PIECES = {
 }
 USED = {
     "phones": {
+        "beam": recognize.BEAM,
+        "middle_share": keyword_parameters(ConformerCTC)["middle_share"].default,
         "language_weight": recognize.LANGUAGE_WEIGHT,
         "word_bonus": recognize.WORD_BONUS,
         "prior_share": recognize.PRIOR_SHARE,
@@ -44,14 +51,14 @@ USED = {
     },
 }
 """By search, where the sweep begins: what ``transcribe`` has."""
-COLUMNS = (*PIECES, "prior_share")
-NAMES = ["search_weights", "search_weights_pieces"]
+COLUMNS = (*PIECES, "prior_share", "middle_share", "beam")
 QUICK = {"most": 2, "searches": ["pieces"]}
 
 
 def wrong(network: Any, model: NgramModel, items: Sequence[Heard], search: str, weights: Mapping) -> float:
     """Share of the words."""
-    recognizer = Recognizer(network, model, by_phones=search == "phones", **weights)
+    options = {name: value for name, value in weights.items() if name != "middle_share"}
+    recognizer = Recognizer(network, model, by_phones=search == "phones", **options)
     texts = ((each.text, recognizer.of(each.said, each.writer).text) for each in items)
     return sum((word_errors(*each) for each in texts), Errors()).rate
 
@@ -69,7 +76,13 @@ def measure(
     network: Any = recognizer.network
     everything = utterances_of("dev")
     step = max(1, len(everything) // most)
-    items = [heard(network, *each) for each in everything[::step][:most]]
+
+    @cache
+    def items(middle_share: float) -> list[Heard]:
+        network.middle_share = middle_share
+        return [heard(network, *each) for each in everything[::step][:most]]
+
+    count = len(everything[::step][:most])
     rows: list[dict] = []
     best: dict[str, dict] = {}
     assert recognizer.model is not None
@@ -80,14 +93,15 @@ def measure(
             for value in values:
                 given = chosen | {name: value}
                 same = [row for row in rows if row["search"] == search and given.items() <= row.items()]
-                wer = same[0]["wer"] if same else wrong(network, recognizer.model, items, search, given)
+                said = items(given.get("middle_share", 0.0))  # pieces do not depend on it
+                wer = same[0]["wer"] if same else wrong(network, recognizer.model, said, search, given)
                 tried.append({"search": search, **given, "wer": wer})
                 rows += [] if same else tried[-1:]
                 print(tried[-1], flush=True)
-                yield {"utterances": len(items), "rows": rows, "best": best}
+                yield {"utterances": count, "rows": rows, "best": best}
             chosen[name] = min(tried, key=lambda row: row["wer"])[name]
         best[search] = chosen
-        yield {"utterances": len(items), "rows": rows, "best": best}
+        yield {"utterances": count, "rows": rows, "best": best}
 
 
 def table(result: dict) -> str:
@@ -102,7 +116,7 @@ def table(result: dict) -> str:
     return page(
         f"Words that are wrong, in per cent, of {result['utterances']} utterances of dev speakers.",
         grid(
-            "search | attention | language model | word | hypotheses | prior | words",
+            "search | attention | language model | word | joint hypotheses | prior | middle | hypotheses | words",
             cells,
         ),
         *said,
