@@ -45,7 +45,12 @@ def measure(run: str, /, then: str = "") -> dict:
     for number, folder in enumerate(filter(None, (run, then)), 1):
         read = validations(Path(folder))
         rows += [
-            {"run": number, "step": steps + each["step"], "hours": hours + each["hours"], "loss": each["loss"]}
+            {
+                "run": number,
+                "step": steps + each["step"],
+                "hours": hours + each["hours"],
+                "loss": each["loss"],
+            }
             | {name: 100 * each[key] for name, key in RATES.items()}
             for each in read
         ]
@@ -55,8 +60,8 @@ def measure(run: str, /, then: str = "") -> dict:
 
 def table(result: dict) -> str:
     return page(
-        "Wrong of 60 utterances of dev without any search, in per cent, while the packaged recogniser learnt; hours of one "
-        "core of a machine that did other work too.",
+        "Wrong of 60 utterances of dev without any search, in per cent, while the packaged recogniser learnt; hours of "
+        "one core of a machine that did other work too.",
         grid(
             "run | step | hours | loss | phones | characters | words",
             result["rows"],

@@ -1,9 +1,9 @@
 """Which weights of a search make the fewest errors on the development speakers?
 
-One weight after another, the others as they are best so far. Of the search by phones: of what the middle of the network
-predicts beside its end, of the language model, of each word, of the phones' prior, and how many hypotheses are kept. Of that by pieces of words with attention and CTC: of attention, of the language model, of
-each word, and how many hypotheses are kept, the fewest that are as good. What is best here is what
-``pipelines.recognize`` has; test speakers are not looked at.
+One weight after another, the others as they are best so far. Of the search by phones: how many hypotheses are kept,
+what the middle of the network predicts beside its end, the language model, each word, the phones' prior. Of that by
+pieces of words with attention and CTC: attention, the language model, each word, and how many hypotheses are kept, the
+fewest that are as good. What is best here is what ``pipelines.recognize`` has; test speakers are not looked at.
 
     python -m benchmarks search_weights --searches phones
     python -m benchmarks search_weights --searches pieces --most 60 --name search_weights_pieces
