@@ -26,8 +26,8 @@ PHONES = {
     "beam": (80, 150, 300),
     "middle_share": (0.0, 0.2, 0.4, 0.5, 0.6),
     "language_weight": (0.6, 0.8, 1.0, 1.2),
-    "word_bonus": (-1.0, -0.5, 0.0, 0.5),
-    "prior_share": (0.0, 0.3, 0.5, 0.7),
+    "word_bonus": (-1.5, -1.0, -0.5, 0.0),
+    "prior_share": (0.0, 0.15, 0.3, 0.5),
 }
 PIECES = {
     "attention_weight": (0.3, 0.45, 0.6, 0.75),

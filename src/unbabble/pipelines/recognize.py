@@ -60,7 +60,7 @@ from unbabble.text.word_scores import PieceScores, WordScores
 AUTO, NONE, KIND = likely.AUTO, likely.NONE, "recognizer"
 BY_PHONES, BY_PIECES = "phones", "pieces"
 """Searches, as cards call them: by phones and a language model, and by pieces of words without one."""
-LANGUAGE_WEIGHT, WORD_BONUS, PRIOR_SHARE = 1.0, -0.5, 0.5
+LANGUAGE_WEIGHT, WORD_BONUS, PRIOR_SHARE = 0.8, -1.0, 0.3
 PIECES_LANGUAGE_WEIGHT, PIECES_WORD_BONUS = 0.45, 2.0
 BEAM = 300
 ATTENTION_WEIGHT, JOINT_BEAM = 0.6, 10

@@ -104,7 +104,7 @@ def test_phones_are_a_product_of_what_the_last_and_the_middle_predict():
     waveform, lengths = spoken()
     with torch.no_grad():
         layers, posteriors = network.hear(waveform, lengths), network.posteriors(waveform, lengths)
-    product = layers.phones.softmax(-1) ** 0.6 * layers.middle.softmax(-1) ** 0.4
+    product = layers.phones.softmax(-1) ** 0.5 * layers.middle.softmax(-1) ** 0.5
     expected = product / product.sum(-1, keepdim=True)
     for row, count, each in zip(expected, layers.slots.tolist(), posteriors, strict=True):
         found = torch.from_numpy(each["phones"].log_probs).exp()

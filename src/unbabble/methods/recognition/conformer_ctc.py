@@ -13,7 +13,7 @@ told to the layers above. Y. Miao, M. Gowayyed, F. Metze, "EESEN", ASRU 2015: wh
     blocks       x += attention(x), x += convolution(x), x += feed-forward(x)   12.5
     middle       phones in two slots a place; their probabilities are added     25
     heads        two slots a place: phones, pieces of words                     25
-    said         both predictions of phones: log p = .6 last + .4 middle + c    25
+    said         both predictions of phones: log p = (last + middle) / 2 + c       25
     decoder      a Transformer's, one layer, over the places: pieces of words   -
     ============ ============================================================== ================
 
@@ -115,7 +115,7 @@ class ConformerCTC(NeuralRecognizer):
         decoder_layers: int = 1,
         bands: int = 80,
         leave_out: float = 0.1,
-        middle_share: float = 0.4,
+        middle_share: float = 0.5,
         sample_rate: int = 16000,
     ) -> None:
         super().__init__(tokens=tokens, sample_rate=sample_rate)
