@@ -28,6 +28,8 @@ from unbabble.text.transcripts import Said, read
             '{"audio_filepath": "x/a.wav", "text": "hello", "duration": 1.5}\n',
             [Said("x/a", "hello", None, 0.0, {"duration": "1.5"})],
         ),
+        ("long.csv", f"file,text\na,{'word ' * 30_000}\n", [Said("a", "word " * 30_000)]),
+        ("61-70968.TRANS.TXT", "61-70968-0000 GOOD DAY\n", [Said("61-70968-0000", "GOOD DAY", "61")]),
         ("61-70968.trans.txt", "61-70968-0000 GOOD DAY\n", [Said("61-70968-0000", "GOOD DAY", "61")]),
         ("all.trn", "good day (ann_1)\n (ann_2)\n", [Said("ann_1", "good day"), Said("ann_2", "")]),
         (
@@ -66,6 +68,8 @@ def test_a_folder_has_one_file_for_each_recording(tmp_path):
         ("a.csv", "name,words\na,b\n", InputError, "no column file or text"),
         ("a.jsonl", "{", InputError, "no .jsonl table"),
         ("a.stm", "a 1 ann\n", InputError, "no .stm table"),
+        ("a.jsonl", "3\n", InputError, "no .jsonl table"),
+        ("a.jsonl", '{"file": "a", "text": "hello", "start": [1]}', InputError, "no .jsonl table"),
         ("a.trn", "hello\n", InputError, "without"),
         ("a.json", "{}", InputError, "no JSON of a transcript"),
         ("a.docx", "x", UsageError, "no file of transcripts"),

@@ -78,3 +78,6 @@ def test_what_makes_no_sense_is_refused_before_any_work(here):
         unbabble.embed("dark1.wav", out="w.npz", model="gru.2x32", quiet=True)
     with pytest.raises(OutputError):
         unbabble.embed("dark1.wav", out=here / "dark1.wav" / "v.npz", quiet=True)
+    with pytest.raises(OutputError, match="two results have this name"):
+        unbabble.embed("dark1.wav", out="both.npz", report="both.npz", quiet=True)
+    assert not (here / "both.npz").exists()

@@ -173,3 +173,20 @@ def test_options_that_would_have_no_effect(call, folder, arguments, reason):
     code, _, _, err = call(*arguments)
     assert code == 2
     assert reason in err
+
+
+@pytest.mark.parametrize("read", ["said.csv", "heard/a1/a1.txt"])
+def test_scores_never_replace_what_they_are_of(folder, monkeypatch, capsys, read):
+    monkeypatch.chdir(folder)
+    before = (folder / read).read_text()
+    command = ["score", "--transcripts", "heard", "--references", "said.csv", "--json", read]
+    assert cli.run(command) == 2
+    assert "would be lost" in capsys.readouterr().err
+    assert (folder / read).read_text() == before
+
+
+def test_a_side_without_any_transcript_is_named(call, folder):
+    (folder / "empty.csv").write_text("file,text\n")
+    code, _, _, err = call("--transcripts", "empty.csv", "--references", "said.csv")
+    assert code == 2
+    assert "'empty.csv' holds no transcripts." in err

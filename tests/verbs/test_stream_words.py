@@ -201,3 +201,21 @@ def test_nothing_said_nothing_printed(call):
     code, lines, _, entry = call("silent.wav", "--transcribe")
     assert (code, lines, entry["details"]["words"]) == (0, [], 0)
     assert call("missing.wav", "--transcribe")[0] == 1
+
+
+@pytest.mark.parametrize(
+    "results", [["--report", "raw.txt"], ["--out", "raw.txt"], ["--transcribe", "--out", "raw.txt"]]
+)
+def test_raw_samples_are_never_replaced(call, tmp_path, capsys, results):
+    (tmp_path / "raw.txt").write_bytes(bytes(3200))
+    raw = ["--subtype", "pcm_16", "--rate", "16000", "--channels", "1"]
+    assert run(["stream", "raw.txt", *raw, *results]) == 2
+    assert "raw.txt" in capsys.readouterr().err
+    assert (tmp_path / "raw.txt").read_bytes() == bytes(3200)
+
+
+def test_words_and_report_are_two_files(call, tmp_path):
+    found, _, err, _ = call("talk.wav", "--transcribe", "--out", "r.json")
+    assert found == 2
+    assert "two results have this name" in err
+    assert not (tmp_path / "r.json").exists()

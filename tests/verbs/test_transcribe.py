@@ -149,8 +149,9 @@ def test_options_of_the_model(call):
         (["--words-per-caption", "0"], 2, "at least one word"),
         (["--format", "srt", "--words"], 2, "--words is for json"),
         (["--format", "txt", "--words-per-caption", "2"], 2, "is for srt and vtt"),
-        (["--hotwords", "missing.txt"], 1, "missing.txt"),
-        (["--hotwords", "talk.wav"], 1, "no text file"),
+        (["--hotwords", "missing.txt"], 1, "There is no file 'missing.txt'."),
+        (["--hotwords", "talk.wav"], 1, "no text in UTF-8"),
+        (["--hotwords", "."], 1, "'.' cannot be read: Is a directory."),
         (["--hotwords", "empty.txt"], 1, "no hotwords"),
     ],
 )
@@ -169,3 +170,10 @@ def test_a_file_that_is_no_recording_fails_alone(call, tmp_path):
     assert [entry["outcome"] for entry in entries] == ["failed", "done"]
     assert "broken.wav" in err
     assert not (tmp_path / "texts" / "broken").exists()
+
+
+def test_a_report_never_replaces_hotwords(call, tmp_path, capsys):
+    (tmp_path / "names.txt").write_text("Siobhan")
+    assert cli.run(["transcribe", "talk.wav", "--hotwords", "names.txt", "--report", "names.txt"]) == 2
+    assert "would be lost" in capsys.readouterr().err
+    assert (tmp_path / "names.txt").read_text() == "Siobhan"

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from unbabble.base.errors import OutputError
+from unbabble.base.errors import InputError, OutputError
 from unbabble.base.inputs import SUFFIXES
 
 PARTIAL_SUFFIX = ".partial"
@@ -24,6 +24,22 @@ STANDARD_FILES = {"stdin": 0, "stdout": 1, "stderr": 2}
 PROBE_BYTES = 2**20
 ABANDONED_SECONDS = 24 * 3600.0
 """What nobody has touched for so long, nobody makes any more."""
+
+
+def read_text(path: Path) -> str:
+    """All of a text in UTF-8, with or without a mark of that at its beginning.
+
+    Raises:
+        InputError: it is missing, cannot be read, or is no such text.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"'{path}' is no text in UTF-8.") from error
+    except FileNotFoundError as error:
+        raise InputError(f"There is no file '{path}'.") from error
+    except OSError as error:
+        raise InputError(f"'{path}' cannot be read: {error.strerror or error}.") from error
 
 
 @contextmanager
@@ -117,6 +133,17 @@ def check_not_read(path: Path | None, read: Iterable[str | os.PathLike[str]]) ->
     """
     if path is not None and os.path.realpath(path) in {os.path.realpath(each) for each in read}:
         raise OutputError(f"Cannot write '{path}': it is read here, and would be lost.")
+
+
+def check_apart(*paths: Path | None) -> None:
+    """Check that no two outputs of one command are the same file; None is fine.
+
+    Raises:
+        OutputError: they are, and the first one would be lost.
+    """
+    places = [os.path.realpath(path) for path in paths if path is not None and not is_stream(path)]
+    if twice := [place for place in places if places.count(place) > 1]:
+        raise OutputError(f"Cannot write '{twice[0]}' twice: two results have this name.")
 
 
 def partial_name(name: str) -> str:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from unbabble.base.errors import InputError, UsageError
+from unbabble.base.files import read_text
 from unbabble.base.inputs import RECORD_NAME, SUFFIXES
 from unbabble.text import captions
 
@@ -63,17 +64,23 @@ def read(path: str | os.PathLike[str]) -> list[Said]:
     path = Path(path)
     if not path.is_dir():
         return list(_file(path, path.name))
-    said = [each for file in _chosen(path) for each in _file(file, file.relative_to(path).as_posix())]
+    said = [each for file in files(path) for each in _file(file, file.relative_to(path).as_posix())]
     if not said:
         raise UsageError(f"Folder '{path}' holds no transcripts.")
     return said
 
 
-def _chosen(folder: Path) -> list[Path]:
-    """The files in a folder, of each recording one."""
+def files(path: Path) -> list[Path]:
+    """What ``read`` reads: a file itself; of a folder, one file for each recording, and every table.
+
+    Raises:
+        InputError: a file that may be a table cannot be read.
+    """
+    if not path.is_dir():
+        return [path]
     chosen: dict[Path, Path] = {}
-    for file in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+    for file in sorted(path.rglob("*")):
+        hidden = any(part.startswith(".") for part in file.relative_to(path).parts)
         if hidden or file.name == RECORD_NAME or not file.is_file():
             continue
         if _is_table(file):
@@ -88,28 +95,17 @@ def _chosen(folder: Path) -> list[Path]:
 def _is_table(file: Path) -> bool:
     name = file.name.lower()
     return name.endswith((*TABLE_SUFFIXES, LIBRISPEECH_TABLE)) or (
-        name.endswith(".tsv") and not _text(file).startswith("start\tend\ttext")
+        name.endswith(".tsv") and not read_text(file).startswith("start\tend\ttext")
     )
 
 
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"'{file}' is no text in UTF-8.") from error
-    except FileNotFoundError as error:
-        raise InputError(f"There is no file '{file}'.") from error
-    except OSError as error:
-        raise InputError(f"'{file}' cannot be read: {error.strerror}.") from error
-
-
 def _file(file: Path, name: str) -> Iterator[Said]:
-    text = _text(file)
-    suffix = LIBRISPEECH_TABLE if name.endswith(LIBRISPEECH_TABLE) else file.suffix.lower()
+    text = read_text(file)
+    suffix = LIBRISPEECH_TABLE if name.lower().endswith(LIBRISPEECH_TABLE) else file.suffix.lower()
     if _is_table(file):
         try:
             yield from READERS[suffix](text)
-        except (InputError, ValueError, IndexError, AttributeError) as error:
+        except (InputError, ValueError, LookupError, AttributeError, TypeError, csv.Error) as error:
             reason = str(error) if isinstance(error, InputError) else f"is no {suffix} table of transcripts."
             raise InputError(f"'{file}' {reason}") from error
         return
@@ -167,11 +163,18 @@ def _rows(rows: Iterable[Mapping[str, str]]) -> Iterator[Said]:
 
 
 def _csv(text: str) -> Iterator[Said]:
+    _allow_cells_of(text)
     return _rows(csv.DictReader(text.splitlines()))
 
 
 def _tsv(text: str) -> Iterator[Said]:
+    _allow_cells_of(text)
     return _rows(csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE))
+
+
+def _allow_cells_of(text: str) -> None:
+    """All that is said in some hours is longer than Python's limit for a cell, 131,072 characters."""
+    csv.field_size_limit(max(csv.field_size_limit(), len(text)))
 
 
 def _jsonl(text: str) -> Iterator[Said]:

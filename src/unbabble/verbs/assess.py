@@ -1,17 +1,20 @@
 """``unbabble assess``: how well the phones of a prompt were said."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.excerpt import Part
+from unbabble.base.files import check_not_read, read_text
 from unbabble.base.inputs import Input, expand
 from unbabble.base.report import FileReport, Report
+from unbabble.text import transcripts
 from unbabble.verbs.frame import Frame, print_files, say, show
 from unbabble.verbs.options import AnyPath, Device, Duration, Jobs, SoundStream, Start, as_path
 
@@ -24,9 +27,9 @@ MOST_PHONES = 12
 
 @dataclass(frozen=True)
 class Task(Input):
-    """A recording and what was to be said in it."""
+    """A recording and what was to be said in it; None: what the text beside it says."""
 
-    prompt: str = ""
+    prompt: str | None = None
 
 
 def assess(
@@ -66,20 +69,24 @@ def assess(
 
     Raises:
         UsageError: a request that makes no sense; no recording was touched.
+        InputError: prompts or pronunciations that cannot be read.
+        OutputError: the report cannot be written.
     """
     from unbabble.pipelines.assess import load_assessor
 
     frame = Frame(jobs, as_path(report), quiet)
     if prompt is not None and prompts is not None:
         raise UsageError("Either --prompt or --prompts.")
-    dictionary = as_path(dictionary)
+    dictionary, prompts = as_path(dictionary), as_path(prompts)
     name = load_assessor(
         model, device, dictionary
     ).name  # what is wrong with the request is said before any work
     result = Report("assess", config={"model": name, "dictionary": dictionary and str(dictionary)})
     with TemporaryDirectory(prefix="unbabble-") as spool:
         given = expand(inputs, spool)
-        tasks = [Task(**vars(each), prompt=text) for each, text in _prompted(given, prompt, as_path(prompts))]
+        read = [*inputs, *(each.path for each in given), *filter(None, [dictionary]), *_files(given, prompts)]
+        check_not_read(frame.report, read)
+        tasks = [Task(**vars(each), prompt=text) for each, text in _prompted(given, prompt, prompts)]
         part = Part(start, duration, stream)
         work = partial(assess_one, model=name, device=device, dictionary=dictionary, part=part)
         frame.run(result, work, tasks, "Assessing")
@@ -106,10 +113,11 @@ def assess_one(task: Task, model: str, device: str, dictionary: Path | None, par
     from unbabble.pipelines.recording import Recording
 
     began = time.perf_counter()
-    if not task.prompt:
+    prompt = _beside(task.path) if task.prompt is None else task.prompt
+    if not prompt:
         raise InputError(f"There is no prompt for '{task.name}': --prompt, --prompts, or a .txt beside it.")
     recording = Recording.open(part.of(task.path))
-    assessment = load_assessor(model, device, dictionary)(recording, task.prompt)
+    assessment = load_assessor(model, device, dictionary)(recording, prompt)
     return FileReport(
         task.name,
         "done",
@@ -152,19 +160,54 @@ def _summary(details: dict[str, Any]) -> str:
     return f"{details['phone_error_rate']:.0%} of the phones wrong (95 times in 100 {low:.0%} to {high:.0%}){beside}."
 
 
-def _prompted(given: Sequence[Input], prompt: str | None, prompts: Path | None) -> list[tuple[Input, str]]:
-    if prompt is not None:
-        return [(each, prompt) for each in given]
+def _prompted(
+    given: Sequence[Input], prompt: str | None, prompts: Path | None
+) -> list[tuple[Input, str | None]]:
     if prompts is None:
-        return [(each, _beside(each.path)) for each in given]
-    from unbabble.text import transcripts
+        return [(each, prompt) for each in given]
+    texts: dict[str, list[str]] = {}
+    for row in transcripts.read(prompts):
+        texts.setdefault(row.recording, []).append(row.text)
+    return [(each, " ".join(texts.get(_named(each, texts), []))) for each in given]
 
-    texts = {Path(each.recording).name: each.text for each in transcripts.read(prompts)}
-    return [(each, texts.get(each.path.stem, "")) for each in given]
+
+def _named(recording: Input, prompts: Collection[str]) -> str:
+    """The name in a table of prompts that is that of a recording: where several are, by the folders before it.
+
+    Raises:
+        UsageError: the folders do not tell which.
+    """
+    parts = recording.path.absolute().with_suffix("").parts
+    shared = {name: _shared_end(Path(name).parts, parts) for name in prompts}
+    best = max(shared.values(), default=0)
+    fitting = [name for name, count in shared.items() if count == best > 0]
+    fitting = [name for name in fitting if len(Path(name).parts) == best] or fitting
+    if len(fitting) > 1:
+        raise UsageError(
+            f"The prompt of '{recording.name}' may be that of '{fitting[0]}' or of '{fitting[1]}': "
+            "name recordings with their folders."
+        )
+    return fitting[0] if fitting else ""
+
+
+def _shared_end(one: Sequence[str], other: Sequence[str]) -> int:
+    """How many parts two paths have in common at their ends."""
+    pairs = zip(reversed(one), reversed(other), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def _files(given: Sequence[Input], prompts: Path | None) -> list[Path]:
+    """Where prompts are."""
+    return (
+        [each.path.with_suffix(".txt") for each in given] if prompts is None else transcripts.files(prompts)
+    )
 
 
 def _beside(path: Path) -> str:
-    try:
-        return path.with_suffix(".txt").read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        return ""
+    """The text beside a recording; empty where there is none.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    text = path.with_suffix(".txt")
+    return read_text(text).strip() if text.exists() else ""

@@ -11,7 +11,7 @@ import numpy as np
 
 from unbabble.base.errors import UsageError
 from unbabble.base.excerpt import Part
-from unbabble.base.files import atomic, check_not_read, check_output
+from unbabble.base.files import atomic, check_apart, check_not_read, check_output
 from unbabble.base.inputs import Input, expand
 from unbabble.base.report import FileReport, Report
 from unbabble.verbs.frame import Frame, print_files, say, show
@@ -90,6 +90,7 @@ def embed(
     if out.exists() and not overwrite:
         raise UsageError(f"'{out}' is there already: --overwrite replaces it.")
     check_output(out)
+    check_apart(out, frame.report)
     load(model, EMBEDDER, device)  # what is wrong with the request is said before any work
     settings = Settings(model, Part(start, duration, stream), device)
     result = Report("embed", config={"model": model, "out": str(out)})

@@ -105,6 +105,7 @@ def language_model(
     out, paths = Path(out), [Path(each) for each in several(texts)]
     converts = len(paths) == 1 and paths[0].name.endswith(arpa.SUFFIXES)
     _check(out, paths, words, size, overwrite)
+    check_not_read(out, filter(None, [*paths, dictionary, held_out]))
     judged = None if held_out is None else list(read_texts([Path(held_out)], language))
     pronouncer = _pronouncer(dictionary, language)
     if converts:
@@ -225,7 +226,6 @@ def _check(out: Path, paths: Sequence[Path], words: int, size: float | None, ove
         raise UsageError("Name at least one text.")
     if out.exists() and not overwrite:
         raise UsageError(f"'{out}' is there already: --overwrite replaces it.")
-    check_not_read(out, paths)
     check_output(out)
 
 

@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.excerpt import WHOLE, Part
 from unbabble.base.extras import missing_extra
+from unbabble.base.files import check_not_read
 from unbabble.base.report import FileReport, Report
 from unbabble.verbs.frame import Frame, print_files, show, stderr
 from unbabble.verbs.options import (
@@ -177,6 +178,9 @@ def score(
         raise UsageError("Channels are counted from 1.")
     part = Part(start, duration, stream)
     frame = Frame(jobs, json, quiet)
+    check_not_read(
+        json, filter(None, [*named, *voices, mixture, *several(references), *several(transcripts)])
+    )
     if transcripts:
         from unbabble.verbs.score_words import score_words
 

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from unbabble.base.errors import UsageError
+from unbabble.base.files import check_not_read
 from unbabble.base.report import FileReport, Report, plain
 from unbabble.text.errors import Errors, Step, align, by_unit, cp_errors, errors, shown
 from unbabble.text.normalise import words
-from unbabble.text.transcripts import Said, read
+from unbabble.text.transcripts import Said, files, read
 from unbabble.verbs.frame import Frame, print_files, say, show, stdout
 
 SPEAKER = "speaker"
@@ -111,9 +112,15 @@ def score_words(
     Raises:
         UsageError: nothing that goes together; a column that no reference has.
         InputError: a file that cannot be read.
+        OutputError: the report has the name of what is read.
     """
+    for path in (*references, *transcripts):
+        check_not_read(frame.report, files(path))
     said = [each for path in references for each in read(path)]
     recognised = [each for path in transcripts for each in read(path)]
+    for side, texts in ((references, said), (transcripts, recognised)):
+        if not texts:
+            raise UsageError(f"'{side[0]}' holds no transcripts.")
     tasks, unused = find_word_tasks(said, recognised)
     columns = [SPEAKER, *sorted({name for task in tasks for name in task.columns})]
     if unknown := [name for name in by if name not in columns]:

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from unbabble.base.config import merge, parse_assignments
 from unbabble.base.errors import MissingExtraError, UnbabbleError, UsageError
 from unbabble.base.excerpt import Part
-from unbabble.base.files import remove_partial, writable_folder
+from unbabble.base.files import check_not_read, remove_partial, writable_folder
 from unbabble.base.formats import Format, check_format
 from unbabble.base.inputs import MICROPHONE, STDIN, result_name
 from unbabble.base.report import FileReport, Report, timestamp
@@ -108,6 +108,7 @@ def stream(
     from unbabble.pipelines.arrival import arriving
 
     frame = Frame(report=as_path(report), quiet=quiet)
+    check_not_read(frame.report, [input])
     part = Part(start, duration, stream)
     check_format(format)
     check_choice("--subtype", subtype, "pcm_16", "pcm_32", "float")

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from unbabble.base.errors import MissingExtraError, UnbabbleError, UsageError
 from unbabble.base.excerpt import Part
-from unbabble.base.files import as_utf8, atomic, check_output
+from unbabble.base.files import as_utf8, atomic, check_apart, check_not_read, check_output
 from unbabble.base.report import FileReport, Report, timestamp
 from unbabble.base.spans import Span
 from unbabble.pipelines.live_words import Utterance
@@ -67,6 +67,8 @@ def stream_words(
             f"With --transcribe, --out is a file that ends in {', '.join(BY_SUFFIX)}; not '{out}'."
         )
     check_output(out)
+    check_not_read(out, [input])
+    check_apart(out, frame.report)
     name = recognizer_name(recognizer)
     ready = load_recognizer(name, "cpu", language_model)
     ready.search()  # says what is wrong, before any work

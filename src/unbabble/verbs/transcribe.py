@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from unbabble.base.config import parse_assignments
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.excerpt import Part
-from unbabble.base.files import as_utf8, atomic
+from unbabble.base.files import as_utf8, atomic, check_not_read, read_text
 from unbabble.base.inputs import result_name
 from unbabble.base.report import FileReport, Report
 from unbabble.jobs.progress import report_progress
@@ -127,6 +127,7 @@ def transcribe(
         "is for srt and vtt", words_per_caption=bool(words_per_caption) and not {"srt", "vtt"} & {*formats}
     )
     batch = Batch(jobs, report, quiet, out, overwrite)
+    check_not_read(report, filter(None, [hotwords]))
     check_choice("--runtime", runtime, "torch", "ctranslate2")
     options = parse_assignments(set or []) | ({} if runtime == "torch" else {"runtime": runtime})
     name = recognizer_name(model)
@@ -158,11 +159,7 @@ def _phrases(hotwords: Path | None, prompt: str) -> tuple[str, ...]:
     """
     lines: list[str] = []
     if hotwords is not None:
-        try:
-            text = hotwords.read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"Hotwords cannot be read from '{hotwords}': it is no text file.") from error
-        lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+        lines = [" ".join(line.split()) for line in read_text(hotwords).splitlines() if line.strip()]
         if not lines:
             raise InputError(f"'{hotwords}' names no hotwords.")
     lines += [word for word in normalised(prompt) if len(word) >= PROMPTED_LETTERS]
