@@ -5,8 +5,7 @@ what the middle of the network predicts beside its end, the language model, each
 pieces of words with attention and CTC: attention, the language model, each word, and how many hypotheses are kept, the
 fewest that are as good. What is best here is what ``pipelines.recognize`` has; test speakers are not looked at.
 
-    python -m benchmarks search_weights --searches phones
-    python -m benchmarks search_weights --searches pieces --most 60 --name search_weights_pieces
+    python -m benchmarks search_weights
 """
 
 from collections.abc import Iterator, Mapping, Sequence

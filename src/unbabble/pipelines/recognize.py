@@ -9,8 +9,7 @@
 A language model is n-grams of words, or a network that predicts pieces of words: that has its say in the search of
 pieces, and chooses among the best texts of the search of phones (``text.rescoring``). Which fits, ``likely`` knows.
 
-Weights of the searches were chosen on LibriSpeech's dev speakers (``benchmarks/results/search_weights.md``, and
-``search_weights_pieces.md``; ``JOINT_BEAM`` is no more than usual).
+Weights of the searches were chosen on LibriSpeech's dev speakers (``benchmarks/results/search_weights.md``).
 
 How sure a word is: a probability that is right as often as it says, where the card of the weights has what calibrates
 the search (``text.confidence``; ``python -m benchmarks confidence --card FILE`` fits it and puts it there). Else it is
@@ -61,9 +60,9 @@ AUTO, NONE, KIND = likely.AUTO, likely.NONE, "recognizer"
 BY_PHONES, BY_PIECES = "phones", "pieces"
 """Searches, as cards call them: by phones and a language model, and by pieces of words without one."""
 LANGUAGE_WEIGHT, WORD_BONUS, PRIOR_SHARE = 0.8, -1.0, 0.3
-PIECES_LANGUAGE_WEIGHT, PIECES_WORD_BONUS = 0.45, 2.0
+PIECES_LANGUAGE_WEIGHT, PIECES_WORD_BONUS = 0.45, 1.0
 BEAM = 300
-ATTENTION_WEIGHT, JOINT_BEAM = 0.6, 10
+ATTENTION_WEIGHT, JOINT_BEAM = 0.6, 20
 TOKEN_LANGUAGE_WEIGHT = 0.3
 """Of a network that predicts tokens, in the search of pieces; a usual value, none comes with the package."""
 RESCORED, RESCORING_SHARE = 20, 0.5
