@@ -273,6 +273,29 @@ def test_an_interrupted_run_with_workers_ends_at_once(here, number, alone, code)
     assert list((here / "voices").iterdir()) == []
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 1), (signal.SIGTERM, 143)])
+def test_what_is_ended_before_its_work_begins_says_so(tmp_path, monkeypatch, capsys, number, code):
+    def is_ended(*_):
+        os.kill(os.getpid(), number)
+        time.sleep(60)
+
+    monkeypatch.setattr("unbabble.verbs.frame.expand", is_ended)
+    command = [
+        "unbabble",
+        "separate",
+        "meeting.wav",
+        "--model",
+        "ilrma.ip",
+        "--out",
+        str(tmp_path / "voices"),
+    ]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert (ended.value.code, capsys.readouterr().err) == (code, "unbabble: Interrupted.\n")
+    assert not (tmp_path / "voices").exists()
+
+
 def test_what_fails_because_workers_were_ended_too_is_no_error(monkeypatch, capsys):
     """A service manager ends a whole group; PyTorch then says of its workers that they are killed."""
 

@@ -41,6 +41,7 @@ app = App(
     group_arguments=Group("Arguments", validator=refuse_fractions),
     group_parameters=Group("Parameters", validator=refuse_fractions),
     result_action="return_value",
+    suppress_keyboard_interrupt=False,
 )
 GROUPS = {name: Group(name, sort_key=place) for place, name in enumerate((WORK, MODELS, SITE, TOOLS))}
 for verb in VERBS:
