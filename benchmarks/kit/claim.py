@@ -134,9 +134,9 @@ class Claim:
                 sys.exit(
                     f"{given.name}.json has no {missing}, which the table needs: it was measured before."
                 )
-            print(text)
-            if not quick:
+            if not quick:  # first: who reads what is printed may have seen enough
                 (RESULTS / f"{given.name}.md").write_text(text)
+            print(text)
         if hasattr(self.module, "plot") and result and not quick:
             self.module.plot(result)
 

@@ -3,10 +3,10 @@
 One, two, four and eight test speakers read an utterance each at the same time, in a measured room, as loud as one
 another at the first microphone, 30 dB above white noise; one microphone hears them, or seven. Words that are wrong of
 the mixture as it is, of separated voices (the number of talkers is known; networks return at most three), and of each
-voice alone in the room, which no separator can surpass by much. By the packaged recogniser and, so that nothing hangs
-on ours, by PocketSphinx and by hama. *cpWER*: each talker is given one of the texts, so that there are fewest errors in
-all; who gets none has said nothing, what is left over is inserted (S. Watanabe et al., CHiME 2020). Intervals are
-bootstrapped by scene.
+voice alone in the room (only what takes the room away can do better). By the packaged recogniser and, so that nothing
+hangs on ours, by PocketSphinx and by hama. *cpWER*: each talker is given one of the texts, so that there are fewest
+errors in all; who gets none has said nothing, what is left over is inserted (S. Watanabe et al., CHiME 2020). Intervals
+are bootstrapped by scene, and scenes are few; every recogniser reads the first ones, so that these are the same.
 
 *Blind*: Spearman's correlation of the blind score of each separated voice with the share of its talker's words that are
 wrong, of scenes that are drawn again with all their voices; and what is wrong where, of all ways to separate a scene
@@ -42,6 +42,8 @@ PEERS = {"PocketSphinx": ("recogniser", "run_recogniser.py"), "hama": ("hama", "
 """By name: environment and runner."""
 RECOGNISERS = (OURS, *PEERS)
 QUICK = {"each": 1, "talkers": [2], "arrays": [1]}
+LEAST_SCENES = 5
+"""Of a correlation."""
 CHOSEN, BEST = "chosen by the blind score", "best, known afterwards"
 
 
@@ -115,9 +117,10 @@ def measure(
     yield result
 
 
-def rate(rows: Sequence[dict], way: str) -> list[float]:
-    """Per cent of the words that are wrong, and the interval by scene."""
-    return [100 * part for part in ratio(*np.array([row[way]["errors"] for row in rows]).T)]
+def rate(rows: Sequence[dict], way: str) -> list[float] | float:
+    """Per cent of the words that are wrong, and the interval by scene, where there are several."""
+    rates = [100 * part for part in ratio(*np.array([row[way]["errors"] for row in rows]).T)]
+    return rates if len(rows) > 1 else rates[0]
 
 
 def with_choices(row: dict[str, dict]) -> dict[str, dict]:
@@ -131,11 +134,11 @@ def with_choices(row: dict[str, dict]) -> dict[str, dict]:
 
 
 def correlated(result: dict, recogniser: str) -> dict | None:
-    """Scores of voices with errors; in the interval scenes are drawn, each with all its voices."""
+    """Scores of voices with errors; in the interval scenes are drawn, each with all its voices. None of few scenes."""
     rows = [row for by_name in result["scenes"].values() for row in by_name.get(recogniser, ())]
     scenes = [np.array([pair for way in row.values() for pair in way["voices"]]) for row in rows]
     scenes = [each for each in scenes if len(each)]
-    if not scenes:
+    if len(scenes) < LEAST_SCENES:
         return None
     voices, value = sum(map(len, scenes)), list(grouped(spearman, scenes))
     return {"name": recogniser, "voices": voices, "scenes": len(scenes), "value": value}
@@ -145,13 +148,15 @@ def table(result: dict) -> str:
     lines = []
     for condition, by_name in result["scenes"].items():
         talkers, microphones = condition.split(" | ")
-        read_by = {name: [with_choices(row) for row in rows] for name, rows in by_name.items()}
+        read_by = {
+            name: [with_choices(row) for row in by_name[name]] for name in RECOGNISERS if name in by_name
+        }
         for way in next(iter(read_by.values()))[0]:
             rates = {name: rate(rows, way) for name, rows in read_by.items()}
             scenes = " + ".join(str(len(rows)) for rows in read_by.values())
             about = {"talkers": talkers, "microphones": microphones, "way": way, "scenes": scenes}
             lines.append(about | rates)
-    recognisers = next(iter(result["scenes"].values()))
+    recognisers = [name for name in RECOGNISERS if any(name in each for each in result["scenes"].values())]
     correlations = [correlated(result, name) for name in recognisers]
     return page(
         f"cpWER in per cent (95 % interval by scene). Scenes: of {', '.join(recognisers)}.",

@@ -1,14 +1,14 @@
 """How many phones of learners and of children does `assess` take for others, beside those of typical speakers?
 
-Speakers of Mandarin who read English, half of them children (speechocean762; J. Zhang et al., Interspeech 2021), a few
-utterances each, against their prompts and the corpus's own pronunciations; and native adults who read aloud
+Speakers of Mandarin who read English, half of them children (speechocean762; J. Zhang et al., Interspeech 2021), one
+utterance each, against their prompts and the corpus's own pronunciations; and native adults who read aloud
 (LibriSpeech's test speakers). What is wrong is what `assess` says is wrong: it has the recogniser's errors in it,
 which the last row has alone. Intervals are bootstrapped by speaker. *Area*: the probability that an utterance of the
 group has a higher rate of errors than one of the typical speakers. The corpus's own ratings are not in every copy, and
 not used.
 
     git clone https://github.com/jimbozhang/speechocean762
-    python -m benchmarks learners --corpus speechocean762                       # five minutes on one core
+    python -m benchmarks learners --corpus speechocean762                       # two minutes on one core
 """
 
 from collections import defaultdict
@@ -99,7 +99,7 @@ def assessed(assessor: Assessor, readings: Iterable[Reading]) -> dict:
 
 def measure(
     corpus: Path | None = None,
-    each: int = 2,
+    each: int = 1,
     speakers: int = 1000,
     model: str = "auto",
     seed: int = SEED,

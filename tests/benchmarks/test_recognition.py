@@ -94,14 +94,15 @@ def test_everybody_speaks_before_anybody_speaks_twice():
     assert sorted(each.speaker for each in order[3:5]) == ["a", "b"]
 
 
-def test_the_threshold_of_swapped_words_is_the_best_one():
-    rows = [[SAID, 0.9, 0.0], [SAID, 0.3, 0.5], [OTHER, 0.1, 1.0], [NEAR, 0.4, 0.3], [SAID, 0.8, 0.0]]
-    threshold = swapped_words.best_threshold(np.array(rows))
-    assert 0.4 < threshold <= 0.8
-    found = swapped_words.figures({"a": rows}, threshold)
-    assert (found["recall, another word"], found["recall, one phone"]) == (100, 100)
-    assert found["precision"] == pytest.approx(100 * 2 / 3)
-    assert found["goodness, one phone"][0] == pytest.approx(2 / 3)
+def test_swapped_words_have_a_phone_that_is_weaker_than_usual():
+    said = [[SAID, 0.9, good, 0.0] for good in np.linspace(0.3, 0.9, 101)]
+    assert swapped_words.usual(np.array([*said, [OTHER, 0.0, 0.0, 1.0]])) == pytest.approx(0.33)
+    rows = [[SAID, 0.9, 0.8, 0.0], [SAID, 0.2, 0.1, 0.5], [OTHER, 0.1, 0.0, 1.0], [NEAR, 0.4, 0.05, 0.3]]
+    shown = swapped_words.figures({"a": rows}, threshold=0.33)
+    assert (shown["recall, another word"], shown["recall, one phone"]) == (100, 100)
+    assert shown["precision"] == pytest.approx(100 * 2 / 3)
+    assert shown["false alarms"] == 50
+    assert [shown[f"{measure}, one phone"][0] for measure in swapped_words.MEASURES] == [0.5, 1.0, 0.5]
 
 
 @pytest.fixture
