@@ -127,7 +127,7 @@ def test_another_kind_is_one_sentence_that_says_what_it_is_for(stored):
     for name, kind, sentence in (
         ("gru.2x64", "separator", "does not separate talkers: it takes noise off; try `unbabble enhance`."),
         ("auxiva.iss", "enhancer", "does not take noise off: it separates talkers; try `unbabble separate`."),
-        ("xvector.8k", "scorer", "does not say how well talkers were separated: it tells speakers apart."),
+        ("xvector.8k", "scorer", "separated: it tells speakers apart; try `unbabble embed`."),
         (stored("meter"), "embedder", "it says how good speech is; try `unbabble enhance --choose`."),
         ("remixit", None, "takes no recordings by itself: `unbabble adapt"),
     ):
