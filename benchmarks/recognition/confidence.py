@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import rankdata
 
 from benchmarks.kit.cards import put
+from benchmarks.kit.ranks import area
 from benchmarks.kit.recognized import spoken
 from benchmarks.kit.table import grid, made_by, page
 from unbabble.pipelines.recognize import BY_PHONES, BY_PIECES, Recognizer, load_recognizer
@@ -61,12 +61,6 @@ def least(items: Recognized, calibration: Calibration) -> float:
     means = [(np.mean([calibration(word) for word in words]), len(words)) for words, _ in items if words]
     allowed = MOST_LOST * sum(count for _, count in means)
     return max(each for each in THRESHOLDS if sum(count for mean, count in means if mean < each) <= allowed)
-
-
-def area(confidences: np.ndarray, right: np.ndarray) -> float:
-    """How probable it is that a right word has a greater confidence than a wrong one."""
-    ranks, count = rankdata(confidences), right.sum()
-    return float((ranks[right].sum() - count * (count + 1) / 2) / (count * (~right).sum()))
 
 
 def row(confidences: np.ndarray, right: np.ndarray) -> dict:

@@ -93,6 +93,31 @@ def test_one_format_with_words(call, tmp_path):
     ]
 
 
+def test_how_many_talkers_there_are_can_be_said(call, tmp_path):
+    samples = [soundfile.read(DEMO_FOLDER / f"reference{number}.flac")[0][: 4 * RATE] for number in (1, 2)]
+    first, second = samples
+    soundfile.write(tmp_path / "two.wav", np.stack([first + 0.4 * second, 0.4 * first + second], 1) / 2, RATE)
+    code, (entry,), _ = call("two.wav", "--separate", "--sources", "2", "--format", "json")
+    assert (code, entry["warnings"]) == (0, []), "nothing was counted"
+    (path,) = (path for path in (tmp_path / "texts" / "two").iterdir() if path.name != "unbabble.json")
+    assert {each["speaker"] for each in json.loads(path.read_text())["segments"]} == {"speaker1", "speaker2"}
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (["--sources", "2"], "--sources is for --separate."),
+        (["--separate", "--sources", "0"], "The number of sources is at least 1."),
+        (["--separate", "--sources", "many"], "--sources"),
+    ],
+)
+def test_talkers_that_make_no_sense(call, tmp_path, given, sentence):
+    code, _, err = call("talk.wav", *given)
+    assert code == 2
+    assert sentence in err
+    assert not (tmp_path / "texts").exists()
+
+
 def test_words_one_by_one(call, tmp_path):
     call("talk.wav", "--format", "vtt", "--words-per-caption", "1")
     spans = read((tmp_path / "texts" / "talk" / "talk.vtt").read_text(), "vtt")

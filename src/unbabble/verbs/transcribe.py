@@ -16,6 +16,7 @@ from unbabble.text.normalise import words as normalised
 from unbabble.verbs.frame import Batch, Task, deciding_files, once
 from unbabble.verbs.options import (
     MORE,
+    NUMBERS,
     AnyPath,
     Assignments,
     Device,
@@ -45,6 +46,7 @@ class Settings:
     words: bool
     words_per_caption: int | None
     separate: bool
+    sources: int | Literal["auto"]
     language_model: str
     hotwords: tuple[str, ...]
     part: Part
@@ -63,6 +65,7 @@ def transcribe(
     words: bool = False,
     words_per_caption: Annotated[int | None, MORE] = None,
     separate: bool = False,
+    sources: Annotated[int | Literal["auto"], MORE] = "auto",
     language_model: str = "auto",
     hotwords: AnyPath | None = None,
     prompt: str = "",
@@ -90,6 +93,7 @@ def transcribe(
         words: In json, also write the time and the confidence of each word.
         words_per_caption: At most so many words in a caption; as many as fit two lines if not given.
         separate: Separate the talkers first, and say who speaks: speaker1 is the loudest.
+        sources: With --separate, how many talkers there are; auto counts them.
         language_model: What is likely to be said: auto for the packaged one, where it fits; none; a file that `unbabble
             language-model` wrote, or one in ARPA's format; or a network that predicts the model's tokens.
         hotwords: A text file of names and phrases that are likely, one a line.
@@ -126,6 +130,10 @@ def transcribe(
     refuse_idle(
         "is for srt and vtt", words_per_caption=bool(words_per_caption) and not {"srt", "vtt"} & {*formats}
     )
+    check_choice("--sources", sources, "auto", number=NUMBERS[int])
+    refuse_idle("is for --separate", sources=sources != "auto" and not separate)
+    if sources != "auto" and sources < 1:
+        raise UsageError("The number of sources is at least 1.")
     batch = Batch(jobs, report, quiet, out, overwrite)
     check_not_read(report, filter(None, [hotwords]))
     check_choice("--runtime", runtime, "torch", "ctranslate2")
@@ -141,6 +149,7 @@ def transcribe(
         words,
         words_per_caption,
         separate,
+        sources,
         language_model,
         likely,
         part,
@@ -183,7 +192,8 @@ def transcribe_one(task: Task, settings: Settings, overwrite: bool) -> FileRepor
         )
         recording = Recording.open(settings.part.of(task.path))
         if settings.separate:
-            separator = choose.load(choose.AUTO, settings.device)
+            talkers: dict[str, Any] = {} if settings.sources == "auto" else {"sources": settings.sources}
+            separator = choose.load(choose.AUTO, settings.device, **talkers)
             made = transcribe_separated(recognizer, recording, separator, report_progress)
         else:
             made = transcribe(recognizer, recording, progress=report_progress)
