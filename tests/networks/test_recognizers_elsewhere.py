@@ -108,7 +108,7 @@ def test_searches_of_ours_look_for_words_in_its_letters(transformers, tmp_path, 
     best = dict(zip(said["text"].tokens.inventory, said["text"].log_probs[:, 1:].max(0), strict=True))
     others = set(best) - {"▁"} - set(own(x)[0].text.lower().split())
     letter = max(others, key=lambda each: best[each])  # a word by itself, which is nearly written
-    with pytest.raises(InputError, match=r"Hotwords cannot be written: the recogniser has no b and no f\."):
+    with pytest.raises(InputError, match=r"'fob' cannot be written: the recogniser has no b and no f\."):
         load_recognizer(str(tmp_path), "cpu", hotwords=("tad", "fob"))
     monkeypatch.setattr(recognize, "Hotwords", partial(recognize.Hotwords, bonus=90.0))
     (said,) = load_recognizer(str(tmp_path), "cpu", hotwords=(letter,))(x)

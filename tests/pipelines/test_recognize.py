@@ -95,6 +95,21 @@ def test_hotwords_that_the_language_model_does_not_know_are_written():
     assert written("Z IH Z IY", model, hotwords=["Xyzzy"]).text == "xyzzy"
 
 
+@pytest.mark.parametrize("hotword", ["Москва", "京"])
+def test_hotwords_that_cannot_be_spoken_are_named(hotword):
+    with pytest.raises(InputError, match=f"Of the hotwords, or of the prompt, '{hotword.lower()}' cannot be"):
+        written("T UW", unigrams(two=0.5), hotwords=["two", hotword])
+
+
+def test_hotwords_keep_the_letters_of_their_language():
+    network: Any = Writes()
+    network.tokens = Pieces(["▁", "ä", "b", "▁ä", "▁b"])
+    assert Recognizer(network, hotwords=["Ä"])(torch.randn(1, 16000))[0].text == "ä"
+    for hotword, reason in (("ba", "has no a"), ("b 3", "numbers have to be in words")):
+        with pytest.raises(InputError, match=f"Of the hotwords, or of the prompt, '{hotword}' .*{reason}"):
+            Recognizer(network, hotwords=[hotword])
+
+
 def test_of_nothing_comes_nothing():
     assert written("", unigrams(two=0.5, toe=0.1)).words == ()
 

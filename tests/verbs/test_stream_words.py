@@ -33,7 +33,11 @@ def call(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(
         recognize,
         "load_recognizer",
-        lambda name, device, language: Recognizer(KnowsTones(), None if language == "none" else model),  # pyright: ignore[reportArgumentType]
+        lambda name, device, language, hotwords: Recognizer(
+            KnowsTones(),  # pyright: ignore[reportArgumentType]
+            None if language == "none" else model,
+            hotwords,
+        ),
     )
     monkeypatch.setattr("unbabble.verbs.stream_words.deciding_files", lambda names, options: {})
     soundfile.write("talk.wav", spoken(TEXT).numpy(), RATE, subtype="FLOAT")
@@ -56,6 +60,16 @@ def test_a_line_for_each_utterance(call, tmp_path):
     assert 0.8 < entry["details"]["settled_after_seconds"] < 2
     assert "after they were said" in err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["r.json", "talk.wav"], "no voices"
+
+
+def test_hotwords_and_a_prompt(call, tmp_path):
+    (tmp_path / "names.txt").write_text("Too\n")
+    assert call("talk.wav", "--transcribe", "--hotwords", "names.txt")[1] == [
+        line.replace("two", "too") for line in LINES
+    ]
+    soundfile.write("talk.wav", spoken("two eat").numpy(), RATE, subtype="FLOAT")
+    _, lines, _, _ = call("talk.wav", "--transcribe", "--prompt", "to")
+    assert lines == ["two eat"], "short words of a prompt are likely without it"
 
 
 def test_json_whenever_something_changes(call):
@@ -180,6 +194,10 @@ def test_each_voice_says_its_own(call, monkeypatch):
     [
         (["--json"], 2, "--json is for words"),
         (["--recognizer", "x"], 2, "--recognizer is for words"),
+        (["--hotwords", "names.txt"], 2, "--hotwords is for words"),
+        (["--prompt", "Cochlear implants"], 2, "--prompt is for words"),
+        (["--transcribe", "--hotwords", "names.txt"], 1, "There is no file 'names.txt'"),
+        (["--transcribe", "--prompt", "Москва"], 1, "or of the prompt, 'москва' cannot be pronounced"),
         (["--transcribe", "--format", "flac"], 2, "--format is for voices"),
         (["--transcribe", "--sources", "2"], 2, "none is named"),
         (["--transcribe", "--out", "folder"], 2, "ends in .txt"),

@@ -151,7 +151,7 @@ def test_hotwords_and_a_prompt(call, tmp_path):
         "none",
     )
     call("talk.wav", *arguments)
-    phrases = ("Siobhan O'Brien", "Kowloon", "about", "cochlear", "implants")
+    phrases = ("Siobhan O'Brien", "Kowloon", "about", "Cochlear", "implants")
     assert call.asked[-1] == ("best.safetensors", "none", phrases, {})
 
 

@@ -1,4 +1,6 @@
-"""Which language model goes with a recogniser: the one that a user names, or the packaged one where it fits.
+"""What is likely to be said: the language model that goes with a recogniser, and phrases that a user names.
+
+The language model is the one that is named, or the packaged one where it fits.
 
 n-grams of words     fit where the recogniser writes the phones with which their words are spoken; else where it
                      has the letters of most of their words
@@ -6,11 +8,14 @@ network of tokens    fits where its tokens are the recogniser's, which are searc
                      phones it chooses among the best texts, and needs letters for them alone
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeAlias
 
-from unbabble.base.errors import UsageError
+from unbabble.base.errors import InputError, UsageError
+from unbabble.base.files import read_text
 from unbabble.base.weights import packaged
 from unbabble.networks import load as networks
 from unbabble.networks.foreign.recognizer import ForeignRecognizer
@@ -25,6 +30,8 @@ AnyRecognizer: TypeAlias = NeuralRecognizer | ForeignRecognizer
 AUTO, NONE, KIND = "auto", "none", "language model"
 LEAST_WRITTEN = 0.5
 """Share of the words of a model that a recogniser has letters for; fewer are those of another writing."""
+PROMPTED_LETTERS = 5
+"""Shorter words of a prompt are likely without it."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,21 @@ def likely(recognizer: AnyRecognizer, name: str = AUTO) -> Likely:
     if why := misfit(recognizer, model):
         raise UsageError(f"The language model '{name}' does not fit the recogniser: {why}.")
     return Likely(model)
+
+
+def phrases(hotwords: Path | None, prompt: str) -> tuple[str, ...]:
+    """Of a file of hotwords each line, and of a prompt each longer word.
+
+    Raises:
+        InputError: the file cannot be read, or is empty.
+    """
+    lines: list[str] = []
+    if hotwords is not None:
+        lines = [" ".join(line.split()) for line in read_text(hotwords).splitlines() if line.strip()]
+        if not lines:
+            raise InputError(f"'{hotwords}' names no hotwords.")
+    lines += [word for word in re.findall(r"[\w'’-]+", prompt) if len(word) >= PROMPTED_LETTERS]
+    return tuple(dict.fromkeys(lines))
 
 
 def by_phones(recognizer: AnyRecognizer, model: NgramModel) -> bool:

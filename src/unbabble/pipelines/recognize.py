@@ -164,7 +164,7 @@ class Recognizer:
         calibrations: by search, what makes probabilities of what it says of words.
 
     Raises:
-        InputError: hotwords with letters that it does not write.
+        InputError: hotwords that it cannot write, or whose sounds nobody knows.
         UsageError: hotwords for a network that has no use of them.
     """
 
@@ -192,15 +192,15 @@ class Recognizer:
                 language_model = None
         self.model, self.pruning, self.prior_share = language_model, Pruning(beam=beam), prior_share
         self.token_model, self.attention_weight, self.joint_beam = token_model, attention_weight, joint_beam
-        phrases = tuple(" ".join(words(phrase)) for phrase in hotwords)
-        if phrases and isinstance(network, ForeignRecognizer) and network.tokens is None:
-            raise UsageError(f"A {network.card.name} of another library has no use of hotwords.")
         self.by_phones = (
             by_phones
             and not isinstance(network, ForeignRecognizer)
             and language_model is not None
             and likely.by_phones(network, language_model)
         )
+        phrases = tuple(" ".join(self._normalised(phrase)) for phrase in hotwords)
+        if phrases and isinstance(network, ForeignRecognizer) and network.tokens is None:
+            raise UsageError(f"A {network.card.name} of another library has no use of hotwords.")
         weight = LANGUAGE_WEIGHT if self.by_phones else PIECES_LANGUAGE_WEIGHT
         bonus = WORD_BONUS if self.by_phones else PIECES_WORD_BONUS if language_model else 0.0
         self.language_weight = weight if language_weight is None else language_weight
@@ -238,15 +238,27 @@ class Recognizer:
         root, alone = model.state([]), self.scores.alone
         return lambda word: alone(word, model.score(root, word)[0])
 
+    def _normalised(self, phrase: str) -> list[str]:
+        """Words of a phrase as the recogniser writes them: without accents in English, else with all letters."""
+        if self.by_phones or all(piece.removeprefix(WORD_START).isascii() for piece in self.inventory):
+            return words(phrase)
+        if any(letter.isdigit() for letter in phrase):
+            raise InputError(
+                f"Of the hotwords, or of the prompt, '{phrase}' cannot be written: numbers have to be in words."
+            )
+        return words(phrase, language="")
+
     def _written(self, model: NgramModel | None, phrases: Sequence[str]) -> PieceScores:
         """Pieces of words; an unfinished one has the price of the best word that it may become."""
         inventory = self.inventory
         letters = sorted({letter for piece in inventory for letter in piece.removeprefix(WORD_START)})
         here = set(letters)
-        if strange := set("".join(phrases)) - here - {" "}:
-            raise InputError(
-                f"Hotwords cannot be written: the recogniser has no {' and no '.join(sorted(strange))}."
-            )
+        for phrase in phrases:
+            if strange := set(phrase) - here - {" "}:
+                raise InputError(
+                    f"Of the hotwords, or of the prompt, '{phrase}' cannot be written: the recogniser has no "
+                    f"{' and no '.join(sorted(strange))}."
+                )
         if model is None:
             return PieceScores(self.scores, inventory)
         spelled = {word: [tuple(word)] for word in model.words if here.issuperset(word)}
@@ -257,9 +269,10 @@ class Recognizer:
         """Of all words that the language model knows how to speak, and of the hotwords."""
         spoken = dict(model.pronunciations)
         pronouncer = Pronouncer({word: list(rows) for word, rows in spoken.items()})
-        spoken |= {
-            word: pronouncer.of(word) for phrase in phrases for word in phrase.split() if word not in spoken
-        }
+        try:
+            spoken |= {word: pronouncer.of(word) for phrase in phrases for word in phrase.split()}
+        except InputError as error:
+            raise InputError(f"Of the hotwords, or of the prompt, {error}") from None
         return Lexicon(spoken, self.network.targets["phones"].inventory, self._ahead(model))
 
     @torch.no_grad()

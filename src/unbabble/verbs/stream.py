@@ -42,6 +42,8 @@ def stream(
     transcribe: bool = False,
     recognizer: Annotated[str | None, MORE] = None,
     language_model: Annotated[str | None, MORE] = None,
+    hotwords: Annotated[AnyPath | None, MORE] = None,
+    prompt: Annotated[str, MORE] = "",
     json: bool = False,
     sources: int | None = None,
     time_constant: float | None = None,
@@ -79,6 +81,8 @@ def stream(
             or folder; the best that is installed if not given.
         language_model: What is likely to be said: a file that `unbabble language-model` wrote, or one in ARPA's format;
             the packaged one if not given.
+        hotwords: A text file of names and phrases that are likely, one a line.
+        prompt: What is talked about, in a few words: its longer words are likely, too.
         json: Print a line of JSON whenever an utterance changes: its words, their times and confidence, and how many of
             them, the first ones, are settled.
         sources: How many talkers there are; as many as microphones, or as the network has outputs, by default.
@@ -108,7 +112,7 @@ def stream(
     from unbabble.pipelines.arrival import arriving
 
     frame = Frame(report=as_path(report), quiet=quiet)
-    check_not_read(frame.report, [input])
+    check_not_read(frame.report, [input, *filter(None, [hotwords])])
     part = Part(start, duration, stream)
     check_format(format)
     check_choice("--subtype", subtype, "pcm_16", "pcm_32", "float")
@@ -130,6 +134,8 @@ def stream(
             options=options,
             recognizer=recognizer or AUTO,
             language_model=language_model or AUTO,
+            hotwords=as_path(hotwords),
+            prompt=prompt,
             seconds=duration,
             out=as_path(out),
             as_json=json,
@@ -138,6 +144,8 @@ def stream(
         "is for words: --transcribe",
         recognizer=recognizer is not None,
         language_model=language_model is not None,
+        hotwords=hotwords is not None,
+        prompt=bool(prompt),
         json=json,
     )
     out = Path("voices") if out is None else Path(out)

@@ -34,6 +34,8 @@ def stream_words(
     options: dict[str, Any],
     recognizer: str,
     language_model: str,
+    hotwords: Path | None,
+    prompt: str,
     seconds: float | None,
     out: Path | None,
     as_json: bool,
@@ -49,17 +51,21 @@ def stream_words(
         options: of the separator.
         recognizer: by name.
         language_model: by name.
+        hotwords: a file of phrases that are likely; None for none.
+        prompt: whose longer words are likely, too.
         seconds: how much is taken; None for all.
         out: also gets the words, in the format of its suffix.
         as_json: print JSON.
 
     Raises:
         UsageError: a request that makes no sense.
+        InputError: hotwords that cannot be read, or not be spoken.
         OutputError: the words cannot be written.
         MissingExtraError: ``mic`` without sounddevice.
     """
     from unbabble.pipelines import stream as pipeline
     from unbabble.pipelines.arrival import arriving
+    from unbabble.pipelines.likely import phrases
     from unbabble.pipelines.recognize import load_recognizer, recognizer_name
 
     if out is not None and out.suffix not in BY_SUFFIX:
@@ -67,14 +73,16 @@ def stream_words(
             f"With --transcribe, --out is a file that ends in {', '.join(BY_SUFFIX)}; not '{out}'."
         )
     check_output(out)
-    check_not_read(out, [input])
+    check_not_read(out, [input, *filter(None, [hotwords])])
     check_apart(out, frame.report)
     name = recognizer_name(recognizer)
-    ready = load_recognizer(name, "cpu", language_model)
+    likely = phrases(hotwords, prompt)
+    ready = load_recognizer(name, "cpu", language_model, likely)
     ready.search()  # says what is wrong, before any work
     model = pipeline.load(separator, **options) if separator else None
     config = {"recognizer": name, "language_model": language_model, "model": separator, "options": options}
     config |= {
+        "hotwords": list(likely),
         "part": vars(part),
         "files": deciding_files([name, *([separator] if separator else [])], options),
     }

@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from unbabble.base.config import parse_assignments
-from unbabble.base.errors import InputError, UsageError
+from unbabble.base.errors import UsageError
 from unbabble.base.excerpt import Part
-from unbabble.base.files import as_utf8, atomic, check_not_read, read_text
+from unbabble.base.files import as_utf8, atomic, check_not_read
 from unbabble.base.inputs import result_name
 from unbabble.base.report import FileReport, Report
 from unbabble.jobs.progress import report_progress
 from unbabble.text.captions import FORMATS, CaptionFormat, written
-from unbabble.text.normalise import words as normalised
 from unbabble.verbs.frame import Batch, Task, deciding_files, once
 from unbabble.verbs.options import (
     MORE,
@@ -31,8 +30,6 @@ from unbabble.verbs.options import (
     refuse_idle,
 )
 
-PROMPTED_LETTERS = 5
-"""Shorter words of a prompt are likely without it."""
 UNSURE = 0.5
 """A word that is less sure is counted as such."""
 
@@ -118,6 +115,7 @@ def transcribe(
         OutputError: the folder cannot be written to.
     """
     from unbabble.base.weights import packaged
+    from unbabble.pipelines.likely import phrases
     from unbabble.pipelines.recognize import load_recognizer, recognizer_name
 
     out = Path(out)
@@ -139,7 +137,7 @@ def transcribe(
     check_choice("--runtime", runtime, "torch", "ctranslate2")
     options = parse_assignments(set or []) | ({} if runtime == "torch" else {"runtime": runtime})
     name = recognizer_name(model)
-    likely = _phrases(as_path(hotwords), prompt)
+    likely = phrases(as_path(hotwords), prompt)
     load_recognizer(name, device, language_model, likely, **options)  # says what is wrong, before any work
     files = deciding_files([name], options | {"language_model": language_model}, packaged())
     part = Part(start, duration, stream)
@@ -158,21 +156,6 @@ def transcribe(
         files,
     )
     return batch.through("transcribe", "Transcribing", inputs, settings, transcribe_one)
-
-
-def _phrases(hotwords: Path | None, prompt: str) -> tuple[str, ...]:
-    """Of a file each line, and of a prompt each longer word.
-
-    Raises:
-        InputError: the file cannot be read, or is empty.
-    """
-    lines: list[str] = []
-    if hotwords is not None:
-        lines = [" ".join(line.split()) for line in read_text(hotwords).splitlines() if line.strip()]
-        if not lines:
-            raise InputError(f"'{hotwords}' names no hotwords.")
-    lines += [word for word in normalised(prompt) if len(word) >= PROMPTED_LETTERS]
-    return tuple(dict.fromkeys(lines))
 
 
 def transcribe_one(task: Task, settings: Settings, overwrite: bool) -> FileReport:
