@@ -83,6 +83,15 @@ touch "$folder/piper/complete"
 environment words jiwer==4.0.0 meeteval==0.4.3 srt==3.5.3 webvtt-py==0.6.0
 touch "$folder/words/complete"
 
+# Who speaks when: errors of turns; a detector of speech and an embedder, whose weights are in their wheels, and the
+# clustering of these
+environment diarization numpy==2.4.6 torch==2.13.0
+if [ ! -e "$folder/diarization/complete" ]; then
+    "$folder/diarization/bin/pip" install --quiet pyannote.metrics==4.2.0 spectralcluster==0.2.22 scipy==1.17.1 librosa==0.11.0
+    "$folder/diarization/bin/pip" install --quiet --no-deps silero-vad==6.2.3 resemblyzer==0.1.4
+    touch "$folder/diarization/complete"
+fi
+
 # Pieces of words
 environment pieces sentencepiece==0.2.1
 touch "$folder/pieces/complete"

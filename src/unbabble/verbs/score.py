@@ -1,4 +1,4 @@
-"""``unbabble score``: how good separated voices are, against the true ones or without, and how good transcripts."""
+"""``unbabble score``: how good separated voices are, against the true ones or without, and transcripts and turns."""
 
 import math
 import time
@@ -106,10 +106,13 @@ def score(
     references: Files = None,
     estimates: Files = None,
     transcripts: Files = None,
+    turns: Files = None,
     metrics: Annotated[list[Metric] | None, Parameter(consume_multiple=True)] = None,
     by: Names = None,
     phones: Annotated[bool, MORE] = False,
     alignments: Annotated[bool, MORE] = False,
+    collar: Annotated[float, MORE] = 0.0,
+    uem: Annotated[AnyPath | None, MORE] = None,
     model: str = "auto",
     plot: AnyPath | None = None,
     channel: int | None = None,
@@ -121,7 +124,7 @@ def score(
     json: AnyPath | None = None,
     quiet: bool = False,
 ) -> Report:
-    """Say how good separated voices are, without the true ones or with --references against them; or transcripts.
+    """Say how good separated voices are, without the true ones or with --references against them; transcripts; turns.
 
     Without references, a network listens to the recording and its voices, and estimates the SI-SNR of each, an interval
     that holds the true one nine times in ten, and a word.
@@ -133,6 +136,8 @@ def score(
     With --transcripts: how many of the words in --references came out wrong, with an interval. Of several talkers in a
     recording each is given the text that fits (cpWER).
 
+    With --turns: how much of the speech in --references nobody, the wrong one, or somebody too many speaks (DER).
+
     Args:
         files: The recording and its voices (files, or their folder); or the folder of recordings and that of voices;
             or a folder that `unbabble separate` wrote; or a manifest (.jsonl: mixture, estimates).
@@ -141,11 +146,15 @@ def score(
         estimates: The separated voices, in any order: files, or a folder.
         transcripts: What was recognised: files or folders, as `unbabble transcribe` and whisper write them, or tables
             (.csv, .tsv: file, text, speaker; .stm, .ctm, .trn, LibriSpeech's). The references are of the same kinds.
+        turns: Who speaks when: RTTM files, or folders of these, as `unbabble diarize` writes them; so are the
+            references.
         metrics: What to score; all but snr if not given, as far as their libraries are installed.
         by: Of transcripts, also show each speaker, or each value of these columns of the references; if not given, each
             speaker.
         phones: The transcripts are phones with blanks between: their error rate (PER), and what became of each phone.
         alignments: Show what was said above what was recognised.
+        collar: Of turns, leave out so many seconds on either side of each true boundary, as NIST does.
+        uem: Of turns, a UEM file that says which stretches are scored; all if not given.
         model: What scores without references: a packaged scorer, its weights, org/name on the Hub; auto for the best.
         plot: Without references, write the spectrograms and their scores to this file (.png), or folder.
         channel: Which microphone, from 1, of files that have several; if not given, the one as which the voices
@@ -181,13 +190,14 @@ def score(
     check_not_read(
         json, filter(None, [*named, *voices, mixture, *several(references), *several(transcripts)])
     )
-    if transcripts:
-        from unbabble.verbs.score_words import score_words
-
+    if transcripts or turns:
+        kind, option = ("turns", "--turns") if turns else ("transcripts", "--transcripts")
+        if transcripts and turns:
+            raise UsageError("Score transcripts and turns one after the other.")
         if not references:
-            raise UsageError("Name what was said with --references.")
+            raise UsageError(f"Name the true {kind} with --references.")
         refuse_idle(
-            "is for voices, not for transcripts",
+            f"is for voices, not for {kind}",
             mixture=mixture is not None,
             estimates=bool(voices),
             metrics=bool(metrics),
@@ -199,7 +209,24 @@ def score(
             stream=stream is not None,
         )
         if named:
-            raise UsageError(f"'{named[0]}' stands by itself: name transcripts with --transcripts.")
+            raise UsageError(f"'{named[0]}' stands by itself: name {kind} with {option}.")
+    if not turns:
+        refuse_idle("is for --turns", collar=collar != 0, uem=uem is not None)
+    if not transcripts:
+        refuse_idle("is for --transcripts", by=bool(by), phones=phones, alignments=alignments)
+    if turns:
+        from unbabble.verbs.score_turns import score_turns
+
+        return score_turns(
+            [Path(file) for file in several(turns)],
+            [Path(file) for file in several(references)],
+            collar=collar,
+            uem=as_path(uem),
+            frame=frame,
+        )
+    if transcripts:
+        from unbabble.verbs.score_words import score_words
+
         return score_words(
             [Path(file) for file in several(transcripts)],
             [Path(file) for file in several(references)],
@@ -208,7 +235,6 @@ def score(
             alignments=alignments,
             frame=frame,
         )
-    refuse_idle("is for --transcripts", by=bool(by), phones=phones, alignments=alignments)
     if not references:
         from unbabble.verbs.score_blind import score_blind
 
