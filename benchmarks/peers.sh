@@ -49,6 +49,7 @@ environment embedders numpy==2.4.6 torch==2.13.0
 if [ ! -e "$folder/embedders/complete" ]; then
     "$folder/embedders/bin/pip" install --quiet scipy==1.17.1 librosa==0.11.0 kaldi-native-fbank==1.23.0
     "$folder/embedders/bin/pip" install --quiet --no-deps resemblyzer==0.1.4
+    "$folder/embedders/bin/pip" install --quiet --no-deps pyannote.audio==3.3.2 asteroid-filterbanks==0.4.0 einops==0.8.1
     git clone --quiet "${UNBABBLE_WESPEAKER:-https://github.com/wenet-e2e/wespeaker}" "$folder/embedders/wespeaker"
     git -C "$folder/embedders/wespeaker" checkout --quiet dfa741957e5c11f477623b6e583d67d0af25ee88
     touch "$folder/embedders/complete"

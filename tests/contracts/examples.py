@@ -30,6 +30,8 @@ SPECIAL: dict[str, dict[str, Any]] = {"nmf": {"rank": 3}}
 """Further options of these by method."""
 BOUNDS = {"quality_net": 0.3}
 """Of methods whose numbers have a scale of their own, in place of their kind's."""
+ELSEWHERE = ("segmenter",)
+"""Kinds whose networks were trained by other toolkits alone: their own tests use them."""
 VARIANTS = {"td_speakerbeam with an embedder": {"embedder_channels": 4, "embedder_dimension": 6}}
 """Further tiny networks: a method's name comes first."""
 

@@ -9,6 +9,7 @@ import torch
 
 from tests.contracts.examples import (
     BOUNDS,
+    ELSEWHERE,
     EXAMPLES,
     MODELS,
     NETWORKS,
@@ -45,7 +46,7 @@ def attempt(model: str, mixture: torch.Tensor, **changes: object) -> torch.Tenso
 
 
 def test_every_kind_has_an_example():
-    assert {*EXAMPLES, "adaptation", "language model"} == set(KINDS)
+    assert {*EXAMPLES, "adaptation", "language model", *ELSEWHERE} == set(KINDS)
     assert {kind.name for kind in MODELS.values()} == set(EXAMPLES)
 
 

@@ -114,6 +114,27 @@ class Embedder(Protocol):
 
 
 @runtime_checkable
+class Segmenter(Protocol):
+    """Says who of a few talks when; talkers have no names, and are numbered anew in each recording.
+
+    Attributes:
+        sample_rate: Hz.
+        seconds: the duration of what it is best given at once.
+        frame_seconds: from one frame to the next.
+        first_seconds: in the middle of the first frame.
+    """
+
+    sample_rate: int
+    seconds: float
+    frame_seconds: float
+    first_seconds: float
+
+    def __call__(self, waveform: Float[Tensor, "batch time"]) -> Float[Tensor, "batch frame talker"]:
+        """How probable it is that each talks."""
+        ...
+
+
+@runtime_checkable
 class Counter(Protocol):
     """Says how many talk."""
 

@@ -24,6 +24,7 @@ from unbabble.nn.kinds.embedder import NeuralEmbedder
 from unbabble.nn.kinds.extractor import NeuralExtractor
 from unbabble.nn.kinds.network import Network
 from unbabble.nn.kinds.scorer import NeuralScorer
+from unbabble.nn.kinds.segmenter import NeuralSegmenter
 from unbabble.nn.kinds.separator import NeuralSeparator
 
 FILE_SUFFIXES = (SUFFIX, ".bin", ".pth", ".pt", ".ckpt")
@@ -112,6 +113,8 @@ def load(name: str, wanted: Literal["scorer"], /, **options: Any) -> Weighted[Ne
 def load(name: str, wanted: Literal["embedder"], /, **options: Any) -> Weighted[NeuralEmbedder]: ...
 @overload
 def load(name: str, wanted: Literal["counter"], /, **options: Any) -> Weighted[NeuralCounter]: ...
+@overload
+def load(name: str, wanted: Literal["segmenter"], /, **options: Any) -> Weighted[NeuralSegmenter]: ...
 @overload
 def load(name: str, wanted: str, /, *others: str, **options: Any) -> Weighted[Any]: ...
 def load(name: str, /, *wanted: str, **options: Any) -> Weighted[Any]:

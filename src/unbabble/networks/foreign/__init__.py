@@ -6,6 +6,7 @@
 - SpeechBrain's embedders, ECAPA-TDNN and x-vector: ``embedding_model.ckpt`` and ``hyperparams.yaml``.
 - Resemblyzer's d-vector: ``pretrained.pt``; WeSpeaker's ResNets: ``avg_model.pt``, or pyannote's ``pytorch_model.bin``;
   or a single such file under any name.
+- pyannote's segmentation networks from version 3 on, which say who talks when: ``pytorch_model.bin``.
 - SpeechBrain's recognisers: ``asr.ckpt``, ``normalizer.ckpt``, ``tokenizer.ckpt`` and ``hyperparams.yaml``.
 - Hugging Face's wav2vec 2.0, HuBERT, WavLM and Whisper, and CTranslate2's Whisper: recognisers that the libraries which
   made them compute (``recognizer``).
@@ -30,6 +31,7 @@ from unbabble.networks.foreign import resemblyzer, wespeaker, whisper
 from unbabble.networks.foreign.asteroid import FILE, open_asteroid
 from unbabble.networks.foreign.by_ctranslate2 import is_ctranslate2, load_faster_whisper
 from unbabble.networks.foreign.hugging_face import CTC, ctc_card, load_ctc, model_type
+from unbabble.networks.foreign.pyannote import PyanNet, is_pyannote, load_pyannote
 from unbabble.networks.foreign.reading import Foreign, read_pickled
 from unbabble.networks.foreign.resemblyzer import Resemblyzer, is_resemblyzer, load_resemblyzer
 from unbabble.networks.foreign.speechbrain import (
@@ -150,7 +152,7 @@ def _computed_elsewhere(path: Path) -> tuple[Card, Loader] | None:
         InputError: a network of Hugging Face's that is no recogniser.
     """
     if not path.is_dir():
-        return _embedder_in(path)
+        return _whole_in(path)
     if is_speechbrain_xvector(path):
         return SpeechBrainXVector.card, partial(load_xvector, path)
     if is_speechbrain_recognizer(path):
@@ -169,13 +171,15 @@ def _computed_elsewhere(path: Path) -> tuple[Card, Loader] | None:
     if is_speechbrain(path) or is_estimator(path) or is_speechbrain_embedder(path):
         return None
     file = _single(path)
-    return _embedder_in(file) if file is not None else None
+    return _whole_in(file) if file is not None else None
 
 
-def _embedder_in(file: Path) -> tuple[Card, Loader] | None:
+def _whole_in(file: Path) -> tuple[Card, Loader] | None:
     content = read_pickled(file, wespeaker.INERT)
     if is_resemblyzer(content):
         return Resemblyzer.card, partial(load_resemblyzer, file)
     if is_wespeaker(content):
         return WeSpeakerResNet.card, partial(load_wespeaker, file)
+    if is_pyannote(content):
+        return PyanNet.card, partial(load_pyannote, file)
     return None
