@@ -1,10 +1,11 @@
-"""SpeechBrain's recognisers, built by its own reader of hyper-parameters: small, with random weights.
+"""SpeechBrain's recognisers and language models, built by its own reader of hyper-parameters: small, random weights.
 
     ~/.cache/unbabble-peers/speechbrain/bin/python benchmarks/peers/recognizers.py tests/fixtures
 
 writes the fixtures of tests/networks/test_speechbrain_recognizers.py: hyper-parameters, tensors, tokens, one utterance,
-and what the library makes of it: log mel, places, log-probabilities of CTC, and logits of the decoder given its tokens.
-Knows no code of this project.
+and what the library makes of it: log mel, places, log-probabilities of CTC, and logits of the decoder given its tokens;
+and those of test_speechbrain_language_models.py: hyper-parameters, tensors, tokens, and logits. Knows no code of this
+project.
 """
 
 import io
@@ -123,6 +124,47 @@ asr_model: !new:torch.nn.ModuleList
     - [!ref <enc>, !ref <emb>, !ref <dec>, !ref <ctc_lin>, !ref <seq_lin>]
 """
 )
+TRANSFORMER_LM = """
+lm_model: !new:speechbrain.lobes.models.transformer.TransformerLM.TransformerLM
+    vocab: 28
+    d_model: 16
+    nhead: 4
+    num_encoder_layers: 2
+    num_decoder_layers: 0
+    d_ffn: 24
+    dropout: 0.0
+    activation: !name:torch.nn.{activation}
+    normalize_before: {before}
+    d_embedding: {embedding}
+lm_weight: 0.60
+temperature_lm: 1.15
+"""
+RNN_LM = """
+lm_model: !new:speechbrain.lobes.models.RNNLM.RNNLM
+    output_neurons: 28
+    embedding_dim: 6
+    activation: !name:torch.nn.LeakyReLU
+    dropout: 0.0
+    rnn_class: !name:speechbrain.nnet.RNN.{recurrent}
+    rnn_layers: 2
+    rnn_neurons: 10
+    dnn_blocks: {blocks}
+    dnn_neurons: 12
+    return_hidden: True
+rnnlm_scorer: !new:speechbrain.decoders.scorer.RNNLMScorer
+    language_model: !ref <lm_model>
+    temperature: 1.25
+scorer: !new:speechbrain.decoders.scorer.ScorerBuilder
+    full_scorers: [!ref <rnnlm_scorer>]
+    weights:
+        rnnlm: 0.5
+"""
+LANGUAGE_MODELS = {
+    "transformer_lm_1": TRANSFORMER_LM.format(activation="GELU", before=False, embedding="null"),
+    "transformer_lm_2": TRANSFORMER_LM.format(activation="ReLU", before=True, embedding=12),
+    "rnn_lm_1": RNN_LM.format(recurrent="LSTM", blocks=1),
+    "rnn_lm_2": RNN_LM.format(recurrent="GRU", blocks=2),
+}
 KINDS = {
     "transformer_1": TRANSFORMER.format(activation="GELU", layers=1, residual=False, before=True),
     "transformer_2": TRANSFORMER.format(activation="ReLU", layers=2, residual=True, before=False),
@@ -175,10 +217,25 @@ def fixture(hyperparameters):
     }
 
 
+@torch.no_grad()
+def language_model(hyperparameters):
+    from hyperpyyaml import load_hyperpyyaml
+
+    network = randomise(load_hyperpyyaml(hyperparameters)["lm_model"], 0)
+    tokens = torch.tensor([[1, 5, 3, 17, 5, 5, 9], [1, 9, 9, 4, 27, 3, 6]])
+    logits = network(tokens)
+    content = {f"lm/{name}": each for name, each in network.state_dict().items() if not name.endswith(".pe")}
+    content |= {"tokens": tokens, "logits": logits[0] if isinstance(logits, tuple) else logits}
+    return {name: each.numpy() for name, each in content.items()} | {
+        "hyperparameters": np.array(hyperparameters)
+    }
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
     without_torchaudio()
-    for name, hyperparameters in KINDS.items():
-        path = Path(sys.argv[1]) / f"speechbrain_{name}.npz"
-        np.savez_compressed(path, **fixture(hyperparameters))
-        print(path, path.stat().st_size)
+    for kinds, make in ((KINDS, fixture), (LANGUAGE_MODELS, language_model)):
+        for name, hyperparameters in kinds.items():
+            path = Path(sys.argv[1]) / f"speechbrain_{name}.npz"
+            np.savez_compressed(path, **make(hyperparameters))
+            print(path, path.stat().st_size)

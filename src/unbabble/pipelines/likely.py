@@ -6,6 +6,7 @@ n-grams of words     fit where the recogniser writes the phones with which their
                      has the letters of most of their words
 network of tokens    fits where its tokens are the recogniser's, which are searched with it; beside a search by
                      phones it chooses among the best texts, and needs letters for them alone
+another library's    goes with recognisers of that library, which search by themselves
 """
 
 import re
@@ -24,6 +25,7 @@ from unbabble.nn.kinds.recognizer import NeuralRecognizer
 from unbabble.text import arpa, language_models
 from unbabble.text.language_models import METHOD
 from unbabble.text.ngram import UNKNOWN, NgramModel
+from unbabble.text.search import TokenModel
 from unbabble.text.tokens import WORD_START
 
 AnyRecognizer: TypeAlias = NeuralRecognizer | ForeignRecognizer
@@ -41,11 +43,13 @@ class Likely:
     Attributes:
         words: n-grams of words; None for none.
         tokens: a network that predicts pieces of words; None for none.
+        own: another library's, for the search of its own recogniser; None for none.
         note: why there is none, in a sentence, where nobody asked for none; else empty.
     """
 
     words: NgramModel | None = None
     tokens: NeuralLanguageModel | None = None
+    own: TokenModel | None = None
     note: str = ""
 
 
@@ -61,13 +65,13 @@ def likely(recognizer: AnyRecognizer, name: str = AUTO) -> Likely:
         InputError: it is missing or damaged.
         UsageError: no such language model, or one that does not fit.
     """
-    if name == NONE or (name == AUTO and isinstance(recognizer, ForeignRecognizer)):
+    if name == NONE:
         return Likely()
-    if recognizer.tokens is None:
-        raise UsageError(
-            f"A {recognizer.card.name} of another library is searched by that, without a language model: leave out "
-            f"'{name}'."
-        )
+    if isinstance(recognizer, ForeignRecognizer):
+        if recognizer.tokens is None:
+            return Likely(own=recognizer.own_language_model(name))
+        if name == AUTO:
+            return Likely()
     if name == AUTO:
         return _packaged(recognizer)
     if not name.endswith(arpa.SUFFIXES) and networks.is_network(name):

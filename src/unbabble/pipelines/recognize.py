@@ -119,6 +119,8 @@ def _kept(
 ) -> "Recognizer":
     network = networks.ready(name, choose_device(device), KIND, **json.loads(options))
     model = likely.likely(network, language_model)
+    if isinstance(network, ForeignRecognizer):
+        network.token_model = model.own
     card = networks.card_of(name)
     recognizer = Recognizer(
         network,

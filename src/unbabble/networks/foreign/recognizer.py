@@ -22,6 +22,8 @@ from unbabble.signal.level import check_samples
 from unbabble.text.search import TokenModel
 from unbabble.text.tokens import Pieces
 
+AUTO = "auto"
+
 
 class ForeignRecognizer(Network):
     """Writes down what one person says, computed by the library that made the network: used as it is, never trained.
@@ -42,6 +44,8 @@ class ForeignRecognizer(Network):
     """That text: words that are likely."""
     tokens: Pieces | None = None
     """What its CTC writes with, where our searches may look for words in it: see ``posteriors``."""
+    token_model: TokenModel | None = None
+    """What says which tokens are likely, where its search asks: see ``own_language_model``."""
 
     def __init__(self, *, card: Card, sample_rate: int, given: Mapping[str, Any]) -> None:
         super().__init__(sources=1, sample_rate=sample_rate)
@@ -91,6 +95,22 @@ class ForeignRecognizer(Network):
     ) -> list[TokenModel]:
         """None: decoders are the library's affair."""
         return []
+
+    def own_language_model(self, name: str) -> TokenModel | None:
+        """A language model of its library, for its own search.
+
+        Args:
+            name: ``auto`` for the one that it is published with; None where there is none.
+
+        Raises:
+            InputError: it is missing or damaged.
+            UsageError: it takes no such language model.
+        """
+        if name == AUTO:
+            return None
+        raise UsageError(
+            f"A {self.card.name} of another library is searched by that, without a language model: leave out '{name}'."
+        )
 
     def cased(self, word: str) -> str:
         """A word as the library writes it; searches have small letters."""

@@ -1,6 +1,7 @@
 """SpeechBrain's SepFormer: ``encoder.ckpt``, ``masknet.ckpt``, ``decoder.ckpt`` and ``hyperparams.yaml``."""
 
 import re
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,37 @@ class Hyperparameters:
         if isinstance(value, list | tuple) and all(isinstance(each, int | float) for each in value):
             return tuple(value)
         return default
+
+    def expect(self, about: Mapping[str, Any], name: str, wanted: Any, default: Any, whose: str) -> None:
+        """Refuse an option with which a network would be another one.
+
+        Args:
+            about: the mapping that it stands in.
+            name: of the option.
+            wanted: the only value that is read.
+            default: SpeechBrain's, where nothing is said.
+            whose: what has it, in the plural.
+
+        Raises:
+            InputError: it has another value.
+        """
+        if (value := self.resolve(about.get(name), default)) != wanted:
+            raise InputError(
+                f"'{self.name}' says {name}: {value}, but Unbabble reads {whose} with {wanted} there."
+            )
+
+    def class_among(self, about: Mapping[str, Any], name: str, default: str, known: Collection[str]) -> str:
+        """The class that an option names.
+
+        Raises:
+            InputError: it is none of those that are known.
+        """
+        kind = self.class_of(self.resolve(about.get(name), default))
+        if kind not in known:
+            raise InputError(
+                f"'{self.name}' says {name}: {kind}, but Unbabble reads networks with {' or '.join(known)} there."
+            )
+        return kind
 
     @staticmethod
     def class_of(value: Any) -> str:

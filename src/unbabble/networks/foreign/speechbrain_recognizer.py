@@ -1,12 +1,11 @@
 """SpeechBrain's recognisers: ``asr.ckpt``, ``normalizer.ckpt``, ``tokenizer.ckpt`` and ``hyperparams.yaml``.
 
-A Transformer or a CRDNN (``speechbrain_parts``) with CTC, a decoder, or both. Numbers are read from the
+A Transformer or a CRDNN (``speechbrain_parts``) with CTC, a decoder, or both; and the language model that it is
+published with, if there is one (``lm.ckpt``, ``speechbrain_language_model``). Numbers are read from the
 hyper-parameters, which build nothing here; shapes from the tensors. ``asr.ckpt`` holds its parts by their place in the
-list of modules (``0.``, ``1.`` ...), the tokenizer is sentencepiece's (extra ``speechbrain``). The language model
-(``lm.ckpt``) is not read.
+list of modules (``0.``, ``1.`` ...), the tokenizer is sentencepiece's (extra ``speechbrain``).
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,18 +17,26 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from unbabble.base.config import check_names
-from unbabble.base.errors import InputError
+from unbabble.base.errors import InputError, UsageError
 from unbabble.base.extras import require
 from unbabble.base.registry import Card
 from unbabble.base.spans import Span, Transcript
 from unbabble.base.weights import describe_difference
 from unbabble.networks.foreign import speechbrain_parts as parts
-from unbabble.networks.foreign.reading import count, need, read_pickled, read_tensors, rename
-from unbabble.networks.foreign.recognizer import ForeignRecognizer, in_one_sentence, need_files
+from unbabble.networks.foreign.reading import read_pickled, read_tensors
+from unbabble.networks.foreign.recognizer import AUTO, ForeignRecognizer, in_one_sentence, need_files
 from unbabble.networks.foreign.speechbrain import YAML, Hyperparameters, read_hyperparameters
+from unbabble.networks.foreign.speechbrain_crdnn import open_crdnn
+from unbabble.networks.foreign.speechbrain_language_model import (
+    FILE,
+    SpeechBrainLanguageModel,
+    load_speechbrain_language_model,
+)
+from unbabble.networks.foreign.speechbrain_marks import Marked
+from unbabble.networks.foreign.speechbrain_transformer import open_transformer
 from unbabble.nn.state import State
 from unbabble.text.hypothesis import place, shares, transcript
-from unbabble.text.search import END, joint_beam
+from unbabble.text.search import joint_beam
 
 WEIGHTS, NORMALIZER, TOKENIZER = "asr.ckpt", "normalizer.ckpt", "tokenizer.ckpt"
 LEAST_SECONDS = 0.3
@@ -51,50 +58,6 @@ CARDS = {
         network=True,
     ),
 }
-_FRONT = (
-    (r"^convblock_", "front."),
-    (r"\.convs\.conv_(\d+)\.", r".convolutions.\1."),
-    (r"\.convs\.norm_(\d+)\.norm\.", r".norms.\1."),
-    (r"\.reduce_conv\.conv\.", ".shortcut."),
-    (r"\.reduce_conv\.norm\.norm\.", ".shortcut_norm."),
-)
-_LAYERS = (
-    (r"\.self_att(n)?\.att\.in_proj_", ".own.ask."),
-    (r"\.self_att(n)?\.att\.out_proj\.", ".own.out."),
-    (r"\.multihead_attn\.att\.in_proj_", ".memory.ask."),
-    (r"\.multihead_attn\.att\.out_proj\.", ".memory.out."),
-    (r"\.pos_ffn\.ffn\.0\.", ".feed_in."),
-    (r"\.pos_ffn\.ffn\.3\.", ".feed_out."),
-    (r"^(encoder\.layers\.\d+|decoder\.layers\.\d+)\.norm1\.norm\.", r"\1.own_norm."),
-    (r"^(encoder\.layers\.\d+)\.norm2\.norm\.", r"\1.feed_norm."),
-    (r"^(decoder\.layers\.\d+)\.norm2\.norm\.", r"\1.memory_norm."),
-    (r"^(decoder\.layers\.\d+)\.norm3\.norm\.", r"\1.feed_norm."),
-    (r"^(encoder|decoder)\.norm\.norm\.", r"\1.norm."),
-    (r"^custom_src_module\.layers\.0\.w\.", "encoder.join."),
-    (r"^custom_tgt_module\.layers\.0\.emb\.Embedding\.", "decoder.embed."),
-)
-_CRDNN = (
-    (r"^CNN\.block_(\d+)\.", r"blocks.\1."),
-    (r"\.conv_1\.", ".first."),
-    (r"\.conv_2\.", ".second."),
-    (r"\.norm_1\.norm\.", ".first_norm."),
-    (r"\.norm_2\.norm\.", ".second_norm."),
-    (r"^projection\.linear\.w\.", "projection."),
-    (r"^projection\.norm\.norm\.", "projection_norm."),
-    (r"^RNN\.rnn\.", "recurrent."),
-    (r"^DNN\.block_(\d+)\.linear\.w\.", r"dense.\1.linear."),
-    (r"^DNN\.block_(\d+)\.norm\.norm\.", r"dense.\1.norm."),
-)
-_RECURRENT_DECODER = (
-    (r"^proj\.", "join."),
-    (r"^attn\.mlp_enc\.", "attention.keys."),
-    (r"^attn\.mlp_dec\.", "attention.query."),
-    (r"^attn\.conv_loc\.", "attention.convolution."),
-    (r"^attn\.mlp_loc\.", "attention.before."),
-    (r"^attn\.mlp_attn\.", "attention.score."),
-    (r"^attn\.mlp_out\.", "attention.out."),
-    (r"^rnn\.rnn_cells\.", "cells."),
-)
 
 
 def is_speechbrain_recognizer(folder: Path) -> bool:
@@ -122,20 +85,20 @@ def load_speechbrain_recognizer(folder: Path, given: Mapping[str, Any]) -> Forei
 
     Args:
         folder: its files.
-        given: ``beam`` and ``ctc_weight``.
+        given: ``beam``, ``ctc_weight`` and ``language_weight``.
 
     Raises:
         InputError: missing or damaged files; a network that is built in another way, and what differs.
         MissingExtraError: without the extra ``speechbrain``.
         UsageError: no such option.
     """
-    check_names(given, ["beam", "ctc_weight"], f"Model '{folder}'")
+    check_names(given, ["beam", "ctc_weight", "language_weight"], f"Model '{folder}'")
     card = card_of(folder)
     need_files(folder, NORMALIZER, TOKENIZER)
     require("speechbrain")
     said = read_hyperparameters(folder / YAML)
     files = _parts(said, read_tensors(folder / WEIGHTS, read_pickled(folder / WEIGHTS)))
-    build = _transformer if card is CARDS["transformer"] else _crdnn
+    build = open_transformer if card is CARDS["transformer"] else open_crdnn
     encoder, decoder, tensors = build(folder, said, files)
     features = _features(said)
     tensors |= {f"features.{name}": each for name, each in _normalizer(folder).items()}
@@ -153,6 +116,8 @@ def load_speechbrain_recognizer(folder: Path, given: Mapping[str, Any]) -> Forei
         sample_rate=int(said.number("sample_rate")),
         beam=int(given.get("beam", BEAM)),
         ctc_weight=float(given.get("ctc_weight", _ctc_weight(said))),
+        language_weight=float(given["language_weight"]) if "language_weight" in given else None,
+        folder=folder,
     )
     shapes = {name: tuple(each.shape) for name, each in network.state_dict().items()}
     theirs = {name: tuple(each.shape) for name, each in tensors.items()}
@@ -176,6 +141,8 @@ class SpeechBrainRecognizer(ForeignRecognizer):
         sample_rate: Hz.
         beam: hypotheses that are kept.
         ctc_weight: of CTC in the search; the rest to one is attention's.
+        language_weight: of the language model; None for what its hyper-parameters say.
+        folder: where its language model may lie; None for nowhere.
     """
 
     def __init__(
@@ -191,10 +158,39 @@ class SpeechBrainRecognizer(ForeignRecognizer):
         sample_rate: int,
         beam: int = BEAM,
         ctc_weight: float = CTC_WEIGHT,
+        language_weight: float | None = None,
+        folder: Path | None = None,
     ) -> None:
-        super().__init__(card=card, sample_rate=sample_rate, given={"beam": beam, "ctc_weight": ctc_weight})
+        given = {"beam": beam, "ctc_weight": ctc_weight}
+        given |= {} if language_weight is None else {"language_weight": language_weight}
+        super().__init__(card=card, sample_rate=sample_rate, given=given)
         self.features, self.encoder, self.decoder, self.ctc = features, encoder, decoder, ctc
         self.inventory, self.marks, self.beam, self.ctc_weight = inventory, marks, beam, ctc_weight
+        self.language_weight, self.folder = language_weight, folder
+
+    def own_language_model(self, name: str) -> SpeechBrainLanguageModel | None:
+        """The one in its folder for ``auto``; else a file of SpeechBrain's, or the folder that has one."""
+        file = Path(name).expanduser()
+        if name == AUTO:
+            if self.folder is None or not (self.folder / FILE).is_file():
+                return None
+            file = self.folder / FILE
+        elif (file / FILE).is_file():
+            file = file / FILE
+        elif file.suffix != Path(FILE).suffix:
+            raise UsageError(
+                f"A {self.card.name} of another library is searched with language models of its own alone, as "
+                f"'{FILE}': leave out '{name}'."
+            )
+        model = load_speechbrain_language_model(file, self.features.mean.device)
+        if model.tokens != len(self.inventory):
+            raise UsageError(
+                f"The language model '{file}' does not fit the recogniser: it has {model.tokens} tokens, not "
+                f"{len(self.inventory)}."
+            )
+        if self.language_weight is not None:
+            model.weight = self.language_weight
+        return model
 
     def transcript(self, samples: Float[np.ndarray, " time"]) -> Transcript:
         """Words by the joint search; without CTC, they share the time of the utterance by their pieces."""
@@ -203,11 +199,14 @@ class SpeechBrainRecognizer(ForeignRecognizer):
         places = self.encoder(self.features(nn.functional.pad(waveform, (0, short))[None]))
         seconds = (len(samples) + short) / self.sample_rate / places.shape[1]
         log_probs = self.ctc(places)[0].log_softmax(-1).double().cpu().numpy() if self.ctc else None
+        model = self.token_model
         found = joint_beam(
             Written(self.decoder, places, self.marks) if self.decoder is not None else None,
             log_probs,
             self.inventory[1:],
             attention_weight=1 - self.ctc_weight,
+            token_language_model=model,
+            token_language_weight=model.weight if isinstance(model, SpeechBrainLanguageModel) else 0.0,
             beam=self.beam,
             end_threshold=END_THRESHOLD,
             longest=places.shape[1],
@@ -229,8 +228,8 @@ class SpeechBrainRecognizer(ForeignRecognizer):
         return transcript(placed, seconds, best.score)
 
 
-class Written:
-    """A decoder with its memory, as the search knows one: tokens of beginning and end are 0.
+class Written(Marked):
+    """A decoder with its memory.
 
     Args:
         decoder: of SpeechBrain.
@@ -241,21 +240,16 @@ class Written:
     def __init__(
         self, decoder: "Decoder", memory: Float[Tensor, "1 place width"], marks: tuple[int, int]
     ) -> None:
-        self.decoder, self.memory, (self.begin, self.end) = decoder, memory, marks
+        super().__init__(marks, memory.device)
+        self.decoder, self.memory = decoder, memory
 
     def start(self, batch: int) -> State:
         """The state before the first token."""
         return self.decoder.start(self.memory.expand(batch, -1, -1))
 
-    def step(self, x: Int[Tensor, " batch"], state: State) -> tuple[Float[Tensor, "batch token"], State]:
-        """Log-probabilities of the tokens after ``x``, and the state then."""
-        x = torch.where(x == END, self.begin, x).to(self.memory.device)
-        logits, state = self.decoder.step(x, state)
-        log_probs = logits.log_softmax(-1)
-        ends = log_probs[:, self.end].clone()
-        log_probs[:, [self.begin, self.end]] = -torch.inf
-        log_probs[:, END] = ends
-        return log_probs, state
+    def logits(self, x: Int[Tensor, " batch"], state: State) -> tuple[Float[Tensor, "batch token"], State]:
+        """What the decoder says."""
+        return self.decoder.step(x, state)
 
 
 Decoder = parts.TransformerDecoder | parts.RecurrentDecoder
@@ -290,169 +284,11 @@ def _kind(said: Hyperparameters, name: str) -> str:
     return name.partition("_")[0] if kind == "Linear" else kind
 
 
-def _transformer(
-    folder: Path, said: Hyperparameters, files: dict[str, dict[str, Tensor]]
-) -> tuple[nn.Module, "Decoder | None", dict[str, Tensor]]:
-    about, front = said.tagged("TransformerASR"), said.tagged("ConvolutionFrontEnd")
-    for name, wanted, default in (
-        ("encoder_module", "transformer", "transformer"),
-        ("attention_type", "regularMHA", "regularMHA"),
-        ("positional_encoding", "fixed_abs_sine", "fixed_abs_sine"),
-        ("causal", False, True),
-    ):
-        if (value := said.resolve(about.get(name), default)) != wanted:
-            raise InputError(
-                f"'{YAML}' says {name}: {value}, but Unbabble reads Transformers with {wanted} there."
-            )
-    ours = {
-        rename(name, _LAYERS): each for name, each in files["TransformerASR"].items() if ".pe" not in name
-    }
-    ours |= {f"encoder.{rename(name, _FRONT)}": each for name, each in files["ConvolutionFrontEnd"].items()}
-    width = len(need(ours, "encoder.norm.weight", folder, 1))
-    heads, before = (
-        int(said.resolve(about.get("nhead"), 8)),
-        said.resolve(about.get("normalize_before"), False),
-    )
-    activation = _activation(said, about, "ReLU")
-
-    def layers(which: str) -> list[parts.Layer]:
-        first = f"{which}.layers.0.feed_in.weight"
-        hidden = len(need(ours, first, folder, 2))
-        decodes = which == "decoder"
-        number = count(ours, f"{which}.layers.")
-        return [parts.Layer(width, heads, hidden, activation, before, decodes) for _ in range(number)]
-
-    blocks = _front(folder, said, front, ours)
-    inputs = need(ours, "encoder.join.weight", folder, 2).shape[1]
-    encoder = parts.TransformerEncoder(blocks, inputs, width, layers("encoder"))
-    seq = files.get("seq")
-    if "decoder.embed.weight" not in ours or not seq:
-        return encoder, None, {name: each for name, each in ours.items() if not name.startswith("decoder.")}
-    ours |= {f"decoder.out.{name.removeprefix('w.')}": each for name, each in seq.items()}
-    return (
-        encoder,
-        parts.TransformerDecoder(len(ours["decoder.embed.weight"]), width, layers("decoder")),
-        ours,
-    )
-
-
-def _front(
-    folder: Path, said: Hyperparameters, front: dict[str, Any], ours: dict[str, Tensor]
-) -> list[parts.FrontBlock]:
-    """The blocks of convolutions, whose strides the hyper-parameters alone know."""
-    if (activation := _activation(said, front, "LeakyReLU")) != "LeakyReLU":
-        raise InputError(f"'{YAML}' has a front with {activation}: Unbabble reads those with LeakyReLU.")
-    strides = said.row(front.get("strides"), (1, 2, 2))
-    bands, blocks = int(said.number("n_mels")), []
-    for number in range(count(ours, "encoder.front.")):
-        prefix = f"encoder.front.{number}."
-        weight = need(ours, f"{prefix}convolutions.0.conv.weight", folder, 4)
-        stride = int(strides[number]) if number < len(strides) else 1
-        blocks.append(
-            parts.FrontBlock(
-                weight.shape[1],
-                len(weight),
-                weight.shape[2],
-                stride,
-                count(ours, f"{prefix}convolutions."),
-                bands,
-                f"{prefix}shortcut.conv.weight" in ours,
-            )
-        )
-        bands = blocks[-1].after
-    return blocks
-
-
-def _crdnn(
-    folder: Path, said: Hyperparameters, files: dict[str, dict[str, Tensor]]
-) -> tuple[nn.Module, "Decoder | None", dict[str, Tensor]]:
-    about = said.tagged("CRDNN")
-    ours = {f"encoder.{rename(name, _CRDNN)}": each for name, each in files["CRDNN"].items()}
-    kind = said.class_of(said.resolve(about.get("rnn_class"), "LiGRU"))
-    if kind not in ("LSTM", "GRU"):
-        raise InputError(
-            f"'{YAML}' says rnn_class: {kind}, but Unbabble reads CRDNNs with LSTM or GRU there."
-        )
-    for name in ("using_2d_pooling", "use_rnnp"):
-        if said.resolve(about.get(name), False):
-            raise InputError(f"'{YAML}' says {name}: True, but Unbabble reads CRDNNs without that.")
-    activation = _activation(said, about, "LeakyReLU")
-    pooled = said.row(about.get("inter_layer_pooling_size"), (2, 2))
-    bands, blocks = int(said.number("n_mels")), []
-    for number in range(count(ours, "encoder.blocks.")):
-        weight = need(ours, f"encoder.blocks.{number}.first.conv.weight", folder, 4)
-        size = int(pooled[number]) if number < len(pooled) else 2
-        blocks.append(
-            parts.ConvolutionalBlock(weight.shape[1], len(weight), weight.shape[2], bands, size, activation)
-        )
-        bands //= size
-    projection = ours.get("encoder.projection.weight")
-    first = need(ours, "encoder.recurrent.weight_ih_l0", folder, 2)
-    recurrent = getattr(nn, kind)(
-        first.shape[1],
-        need(ours, "encoder.recurrent.weight_hh_l0", folder, 2).shape[1],
-        len({name for name in ours if re.fullmatch(r"encoder\.recurrent\.weight_ih_l\d+", name)}),
-        batch_first=True,
-        bidirectional="encoder.recurrent.weight_ih_l0_reverse" in ours,
-    )
-    dense = [
-        parts.Dense(weight.shape[1], len(weight), activation)
-        for number in range(count(ours, "encoder.dense."))
-        for weight in [need(ours, f"encoder.dense.{number}.linear.weight", folder, 2)]
-    ]
-    frames = int(said.resolve(about.get("time_pooling_size"), 2))
-    encoder = parts.CRDNN(
-        blocks,
-        frames if said.resolve(about.get("time_pooling"), False) else 1,
-        None if projection is None else (projection.shape[1], len(projection)),
-        recurrent,
-        dense,
-        activation,
-    )
-    if not {"AttentionalRNNDecoder", "Embedding", "seq"} <= files.keys():
-        return encoder, None, ours
-    return encoder, _recurrent_decoder(folder, said, files, ours), ours
-
-
-def _recurrent_decoder(
-    folder: Path, said: Hyperparameters, files: dict[str, dict[str, Tensor]], ours: dict[str, Tensor]
-) -> parts.RecurrentDecoder:
-    """The decoder of a CRDNN; its tensors are added to ``ours``."""
-    about = said.tagged("AttentionalRNNDecoder")
-    for name, wanted in (("rnn_type", "gru"), ("attn_type", "location")):
-        if (value := said.resolve(about.get(name), wanted)) != wanted:
-            raise InputError(
-                f"'{YAML}' says {name}: {value}, but Unbabble reads decoders with {wanted} there."
-            )
-    theirs = files["AttentionalRNNDecoder"]
-    ours |= {f"decoder.{rename(name, _RECURRENT_DECODER)}": each for name, each in theirs.items()}
-    ours |= {f"decoder.out.{name.removeprefix('w.')}": each for name, each in files["seq"].items()}
-    ours["decoder.embed.weight"] = need(files["Embedding"], "Embedding.weight", folder, 2)
-    keys = need(ours, "decoder.attention.keys.weight", folder, 2)
-    before = need(ours, "decoder.attention.convolution.weight", folder, 3)
-    width = len(need(ours, "decoder.join.weight", folder, 2))
-    attention = parts.PlacesAttention(
-        keys.shape[1],
-        width,
-        len(keys),
-        len(before),
-        before.shape[2] // 2,
-        float(said.resolve(about.get("scaling"), 1.0)),
-    )
-    tokens, embedding = ours["decoder.embed.weight"].shape
-    return parts.RecurrentDecoder(tokens, embedding, width, attention, count(ours, "decoder.cells."))
-
-
 def _features(said: Hyperparameters) -> parts.StandardMel:
     about = said.tagged("Fbank")
     for name, wanted in (("deltas", False), ("context", False), ("f_min", 0), ("filter_shape", "triangular")):
-        if (value := said.resolve(about.get(name), wanted)) != wanted:
-            raise InputError(f"'{YAML}' says {name}: {value}, but Unbabble's log mel has {wanted} there.")
-    norm = said.resolve(said.tagged("InputNormalization").get("norm_type"), "global")
-    if norm != "global":
-        raise InputError(
-            f"'{YAML}' says norm_type: {norm}, but Unbabble reads recognisers with global there."
-        )
+        said.expect(about, name, wanted, wanted, "log mel")
+    said.expect(said.tagged("InputNormalization"), "norm_type", "global", "global", "recognisers")
     return parts.StandardMel(
         int(said.number("n_mels")),
         int(said.number("sample_rate")),
@@ -486,13 +322,6 @@ def _inventory(folder: Path) -> list[str]:
 
         model = SentencePieceProcessor(model_file=str(folder / TOKENIZER))
         return [model.IdToPiece(number) for number in range(model.GetPieceSize())]
-
-
-def _activation(said: Hyperparameters, about: dict[str, Any], default: str) -> str:
-    name = said.class_of(said.resolve(about.get("activation"), default))
-    if name not in parts.ACTIVATIONS:
-        raise InputError(f"'{YAML}' says activation: {name}, which Unbabble does not have there.")
-    return name
 
 
 def _ctc_weight(said: Hyperparameters) -> float:
