@@ -206,7 +206,9 @@ class MixtureSet:
         levels_db = level_rng.uniform(-self.level_spread_db, self.level_spread_db, self.talkers).tolist()
         noise, noises = None, []
         if self.noise and self.snr_db is not None:
-            noise, noises = self._background(noise_rng, responses.background, samples)
+            noise, noises = surround(
+                noise_rng, self.noise, responses.background, self.microphones, samples, self.sample_rate
+            )
         mixed = mix(
             [voice for voice, _ in spoken],
             responses.responses,
@@ -231,9 +233,9 @@ class MixtureSet:
             "noise": [noise.path.name for noise in noises] or ("white" if self.snr_db is not None else None),
             "reference": self.reference,
             "licence": {
-                "speech": _licences(used),
+                "speech": licences(used),
                 "room": room.pop("licence"),
-                "noise": _licences(noises),
+                "noise": licences(noises),
             },
             **room,
             "talkers": [
@@ -275,17 +277,23 @@ class MixtureSet:
             used.append(utterances[index])
         return np.concatenate(parts)[:samples], used
 
-    def _background(
-        self, rng: np.random.Generator, places: Float[np.ndarray, "place microphone tap"], samples: int
-    ) -> tuple[np.ndarray, list[Noise]]:
-        """One noise from all places of noise at once, each with another excerpt: it surrounds the array."""
-        chosen = self.noise[rng.integers(len(self.noise))]
-        recording, rate = read(chosen.path)
-        whole = resample(recording.mean(axis=0), rate, self.sample_rate)
-        if len(places) == 0:  # nowhere to put it: each microphone hears an excerpt of its own
-            return np.stack([_excerpt(rng, whole, samples) for _ in range(self.microphones)]), [chosen]
-        images = [_hear(_excerpt(rng, whole, samples), place, samples) for place in places]
-        return np.sum(images, axis=0), [chosen]
+
+def surround(
+    rng: np.random.Generator,
+    noises: Sequence[Noise],
+    places: Float[np.ndarray, "place microphone tap"],
+    microphones: int,
+    samples: int,
+    sample_rate: int,
+) -> tuple[Float[np.ndarray, "microphone time"], list[Noise]]:
+    """One of the noises from all places of noise at once, each with another excerpt: it surrounds the array."""
+    chosen = noises[rng.integers(len(noises))]
+    recording, rate = read(chosen.path)
+    whole = resample(recording.mean(axis=0), rate, sample_rate)
+    if len(places) == 0:  # nowhere to put it: each microphone hears an excerpt of its own
+        return np.stack([_excerpt(rng, whole, samples) for _ in range(microphones)]), [chosen]
+    images = [_hear(_excerpt(rng, whole, samples), place, samples) for place in places]
+    return np.sum(images, axis=0), [chosen]
 
 
 def _hear(
@@ -308,5 +316,6 @@ def _excerpt(rng: np.random.Generator, noise: np.ndarray, samples: int) -> np.nd
     return np.resize(np.roll(noise, -start), samples)
 
 
-def _licences(recordings: Sequence[Utterance] | Sequence[Noise]) -> list[str]:
+def licences(recordings: Sequence[Utterance] | Sequence[Noise]) -> list[str]:
+    """Of all of them, each once."""
     return sorted({recording.licence or "not stated" for recording in recordings})
