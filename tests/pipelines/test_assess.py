@@ -75,6 +75,17 @@ def test_typical_speakers_stand_beside():
     }  # fmt: skip
 
 
+def test_the_weakest_phones_are_named_with_their_words():
+    result = assessed("TH IY DH AH S AH N")
+    assert result.fits
+    (weakest, *others) = result.weakest()
+    assert (weakest["word"], weakest["phone"], weakest["said"]) == ("see", "S", "TH")
+    assert len(others) == 4
+    assert all(weakest["goodness"] < each["goodness"] for each in others)
+    assert result.to_dict()["weakest"] == [weakest, *others]
+    assert not assessed("K AO K AO K AO K AO K AO K AO").fits
+
+
 def test_every_phone_of_the_prompt_is_there_whatever_was_said():
     for said in ("", "M", "Z UW Z UW Z UW Z UW Z UW Z UW"):
         with_all = [each.expected for each in assessed(said + " S" * 20).phones if each.expected]

@@ -57,6 +57,19 @@ def test_prompts_that_nothing_tells_apart_are_refused(call):
     assert "'y/other'" in err
 
 
+def test_a_prompt_that_does_not_fit_is_doubted(call, monkeypatch):
+    class Refuses(Repeats):
+        def __call__(self, recording, prompt):
+            return Assessment(tuple(prompt.split()), (), (), 7.86, (5.0, 9.0))
+
+    code, _, err = call("other.wav", "--prompt", "of ann")
+    assert (code, "another recording" in err) == (0, False)
+    monkeypatch.setattr(assess, "load_assessor", lambda *_: Refuses())
+    code, _, err = call("other.wav", "--prompt", "of ann")
+    assert code == 0
+    assert "786% of the phones are wrong: the prompt may be that of another recording." in err
+
+
 def test_a_prompt_of_several_rows_is_all_of_them(call):
     Path("p.csv").write_text("file,text\nother.wav,see the sun\nother.wav,and the sea\n")
     assert call("other.wav", "--prompts", "p.csv")[1] == {"other.wav": "see the sun and the sea"}

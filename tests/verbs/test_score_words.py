@@ -57,6 +57,20 @@ def test_rates_of_all_and_of_each_speaker(call, folder):
     assert "lower case" in err
 
 
+@pytest.mark.parametrize("side", ["--references", "--transcripts"])
+def test_what_is_given_twice_is_not_counted_twice(call, folder, side):
+    given = {"--references": "said.csv", "--transcripts": "heard"}
+    other = {"--references": "other.csv", "--transcripts": "heard"}[side]
+    (folder / "other.csv").write_text("file,speaker,text\ntrain/a2.ogg,ann,How are you?\n")
+    code, report, _, err = call(*(part for pair in given.items() for part in pair), side, other)
+    assert (code, report) == (2, {})
+    assert "would be counted twice: it stands in" in err
+    assert err.count("\n") == 1
+    (folder / "other.csv").write_text("file,speaker,text\ntrain/a2.ogg,bob,Fine\n")
+    talkers = ("--transcripts", "heard", "--references", "said.csv", "--references", "other.csv")
+    assert call(*talkers)[0] == 0, "each talker may have a table"
+
+
 def test_rows_of_a_column(call, folder):
     _, report, out, _ = call("--transcripts", "heard", "--references", "said.csv", "--by", "sex", "speaker")
     assert [(row["by"], row["value"], row["recordings"]) for row in report["rows"]] == [

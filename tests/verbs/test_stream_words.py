@@ -98,6 +98,18 @@ def test_raw_samples_from_a_pipe(call, monkeypatch):
         assert call("-", "--transcribe", *shape)[:2] == (0, LINES)
 
 
+def test_bytes_that_are_no_whole_sample_are_named(call, tmp_path):
+    samples = (spoken(TEXT) * 2**15).short().numpy().astype("<i2").tobytes()
+    (tmp_path / "talk.raw").write_bytes(samples + b"x")
+    shape = ("--subtype", "pcm_16", "--rate", str(RATE), "--channels", "1")
+    code, lines, err, entry = call("talk.raw", "--transcribe", *shape)
+    assert (code, lines) == (0, LINES)
+    assert entry["warnings"] == [
+        "The last 1 byte was left out: a sample of 1 channel has 2. Are --subtype and --channels right?"
+    ]
+    assert err.count("left out") == 1
+
+
 @pytest.mark.parametrize("suffix", [".srt", ".json"])
 def test_a_file_gets_the_words_too(call, tmp_path, suffix):
     out = f"said{suffix}"

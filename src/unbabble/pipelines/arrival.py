@@ -17,6 +17,7 @@ from unbabble.base.errors import InputError, UsageError
 from unbabble.base.excerpt import Part
 from unbabble.base.extras import missing_extra
 from unbabble.base.inputs import MICROPHONE, STDIN
+from unbabble.base.words import counted
 
 SampleKind: TypeAlias = Literal["pcm_16", "pcm_32", "float"]
 SAMPLE_KINDS: dict[SampleKind, tuple[str, float]] = {
@@ -72,7 +73,10 @@ def arriving(
             yield arrival
     elif subtype and rate and channels:
         with _binary(input) as file:
-            yield Arrival(rate, channels, _raw_blocks(file, rate, channels, subtype, block_seconds))
+            warnings: list[str] = []
+            yield Arrival(
+                rate, channels, _raw_blocks(file, rate, channels, subtype, block_seconds, warnings), warnings
+            )
     else:
         with _decoded(input, part, block_seconds) as arrival:
             yield arrival
@@ -136,13 +140,26 @@ def _decoded(input: str | Path, part: Part, block_seconds: float) -> Iterator[Ar
 
 
 def _raw_blocks(
-    file: BinaryIO, rate: int, channels: int, subtype: SampleKind, block_seconds: float
+    file: BinaryIO,
+    rate: int,
+    channels: int,
+    subtype: SampleKind,
+    block_seconds: float,
+    warnings: list[str],
 ) -> Iterator[Float[Tensor, "channel time"]]:
     kind, full_scale = SAMPLE_KINDS[subtype]
     frame = channels * np.dtype(kind).itemsize
+    rest = b""  # of a frame that is not whole yet
     while data := file.read(frame * max(1, round(block_seconds * rate))):
+        data = rest + data
         whole = len(data) // frame * frame
-        if not whole:
-            return  # a frame that was cut short
-        samples = np.frombuffer(data[:whole], kind).reshape(-1, channels).T
-        yield torch.from_numpy(np.ascontiguousarray(samples, np.float32) / np.float32(full_scale))
+        rest = data[whole:]
+        if whole:
+            samples = np.frombuffer(data[:whole], kind).reshape(-1, channels).T
+            yield torch.from_numpy(np.ascontiguousarray(samples, np.float32) / np.float32(full_scale))
+    if rest:
+        left = f"{counted(len(rest), 'byte')} {'was' if len(rest) == 1 else 'were'} left out"
+        warnings.append(
+            f"The last {left}: a sample of {counted(channels, 'channel')} has {frame}. Are --subtype and --channels "
+            "right?"
+        )

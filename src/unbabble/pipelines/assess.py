@@ -30,6 +30,11 @@ from unbabble.text.pronounce import Pronouncer, read_dictionary
 
 MOST_SECONDS = 120.0
 """Of a recording: a prompt is a few sentences."""
+UNFIT = 0.75
+"""Share of phones that are wrong, above which a prompt may be that of another recording. (Of 24 utterances of dev
+speakers at most .24 are wrong with their own prompts, and in 99 of 100 cases more than .76 with each other's.)"""
+WEAKEST = 5
+"""Phones that are named."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,20 @@ class Assessment:
     typical_phones: Mapping[str, float] = field(default_factory=dict)
 
     @property
+    def fits(self) -> bool:
+        """Whether it seems to be what was to be said, well or badly."""
+        return self.error_rate <= UNFIT
+
+    def weakest(self, most: int = WEAKEST) -> list[dict[str, Any]]:
+        """The phones of the prompt that were said worst: each with its word, what came out, and its goodness."""
+        rows = [
+            {"word": self.prompt[each.word], "phone": each.expected, "said": each.said, "goodness": good}
+            for each, good in zip(self.phones, self.goodness, strict=True)
+            if good is not None
+        ]
+        return sorted(rows, key=lambda row: row["goodness"])[:most]
+
+    @property
     def inserted(self) -> dict[str, int]:
         """How often each phone was said where nothing was expected."""
         return dict(Counter(each.said for each in self.phones if each.expected is None and each.said))
@@ -115,6 +134,7 @@ class Assessment:
             "phone_error_rate": self.error_rate,
             "interval": list(self.interval),
             "typical_phone_error_rate": self.typical,
+            "weakest": self.weakest(),
             "by_phone": [asdict(row) for row in self.by_phone()],
             "inserted": self.inserted,
             "phones": phones,

@@ -54,6 +54,28 @@ class Said:
     columns: Mapping[str, str] = field(default_factory=dict)
 
 
+def read_all(paths: Iterable[Path]) -> list[Said]:
+    """All that several files or folders say.
+
+    Raises:
+        UsageError: what a talker says in a recording stands in two files, or in one that is given twice; else as of
+            ``read``.
+        InputError: as of ``read``.
+    """
+    said: list[Said] = []
+    sources: dict[tuple[str, str | None], Path] = {}
+    for path in paths:
+        for file, rows in _by_file(path):
+            said += rows
+            names = dict.fromkeys((each.recording, each.speaker) for each in rows)
+            for name in filter(sources.__contains__, names):
+                twice = file == sources[name]
+                where = f"'{file}', which is named twice" if twice else f"'{sources[name]}' and '{file}'"
+                raise UsageError(f"What is said in '{name[0]}' would be counted twice: it stands in {where}.")
+            sources |= dict.fromkeys(names, file)
+    return said
+
+
 def read(path: str | os.PathLike[str]) -> list[Said]:
     """All that a file, or the files in a folder and those below it, say.
 
@@ -61,13 +83,16 @@ def read(path: str | os.PathLike[str]) -> list[Said]:
         UsageError: a folder without transcripts.
         InputError: a file that is missing, or not what its suffix says.
     """
-    path = Path(path)
+    return [each for _, rows in _by_file(Path(path)) for each in rows]
+
+
+def _by_file(path: Path) -> list[tuple[Path, list[Said]]]:
     if not path.is_dir():
-        return list(_file(path, path.name))
-    said = [each for file in files(path) for each in _file(file, file.relative_to(path).as_posix())]
-    if not said:
+        return [(path, list(_file(path, path.name)))]
+    rows = [(file, list(_file(file, file.relative_to(path).as_posix()))) for file in files(path)]
+    if not any(each for _, each in rows):
         raise UsageError(f"Folder '{path}' holds no transcripts.")
-    return said
+    return rows
 
 
 def files(path: Path) -> list[Path]:

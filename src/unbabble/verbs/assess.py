@@ -118,13 +118,18 @@ def assess_one(task: Task, model: str, device: str, dictionary: Path | None, par
         raise InputError(f"There is no prompt for '{task.name}': --prompt, --prompts, or a .txt beside it.")
     recording = Recording.open(part.of(task.path))
     assessment = load_assessor(model, device, dictionary)(recording, prompt)
+    warnings = list(recording.info.warnings)
+    if not assessment.fits:
+        warnings.append(
+            f"{assessment.error_rate:.0%} of the phones are wrong: the prompt may be that of another recording."
+        )
     return FileReport(
         task.name,
         "done",
         model=model,
         seconds=time.perf_counter() - began,
         audio_seconds=recording.seconds,
-        warnings=list(recording.info.warnings),
+        warnings=warnings,
         details=assessment.to_dict(),
     )
 
@@ -157,7 +162,13 @@ def _summary(details: dict[str, Any]) -> str:
     low, high = details["interval"]
     typical = details["typical_phone_error_rate"]
     beside = "" if typical is None else f"; of typical speakers {typical:.0%}"
-    return f"{details['phone_error_rate']:.0%} of the phones wrong (95 times in 100 {low:.0%} to {high:.0%}){beside}."
+    weakest = ", ".join(
+        f"{row['phone']} of '{row['word']}' {row['goodness']:.2f}" for row in details["weakest"]
+    )
+    return (
+        f"{details['phone_error_rate']:.0%} of the phones wrong (95 times in 100 {low:.0%} to {high:.0%}){beside}."
+        + (f" Weakest: {weakest}." if weakest else "")
+    )
 
 
 def _prompted(

@@ -11,7 +11,7 @@ from unbabble.base.files import check_not_read
 from unbabble.base.report import FileReport, Report, plain
 from unbabble.text.errors import Errors, Step, align, by_unit, cp_errors, errors, shown
 from unbabble.text.normalise import words
-from unbabble.text.transcripts import Said, files, read
+from unbabble.text.transcripts import Said, files, read_all
 from unbabble.verbs.frame import Frame, print_files, say, show, stdout
 
 SPEAKER = "speaker"
@@ -110,14 +110,13 @@ def score_words(
     """Score transcripts against what was said; for the arguments see ``score``.
 
     Raises:
-        UsageError: nothing that goes together; a column that no reference has.
+        UsageError: nothing that goes together; a text that is given twice; a column that no reference has.
         InputError: a file that cannot be read.
         OutputError: the report has the name of what is read.
     """
     for path in (*references, *transcripts):
         check_not_read(frame.report, files(path))
-    said = [each for path in references for each in read(path)]
-    recognised = [each for path in transcripts for each in read(path)]
+    said, recognised = read_all(references), read_all(transcripts)
     for side, texts in ((references, said), (transcripts, recognised)):
         if not texts:
             raise UsageError(f"'{side[0]}' holds no transcripts.")
