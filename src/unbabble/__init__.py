@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from unbabble.verbs.adapt import adapt, forget
     from unbabble.verbs.assess import assess
     from unbabble.verbs.bench import bench
+    from unbabble.verbs.diarize import diarize
     from unbabble.verbs.doctor import doctor
     from unbabble.verbs.embed import embed
     from unbabble.verbs.enhance import enhance
@@ -55,6 +56,7 @@ __all__ = [
     "assess",
     "bench",
     "collected",
+    "diarize",
     "doctor",
     "embed",
     "enhance",

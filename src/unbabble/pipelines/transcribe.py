@@ -90,7 +90,7 @@ def transcribe(
         InputError: the recording cannot be read.
     """
     result, rate, least = Transcription([]), recognizer.sample_rate, least_confidence(recognizer)
-    for start, samples in windows(_mono(recording, rate), rate):
+    for start, samples in windows(mono(recording, rate), rate):
         recognized, spoken = of_window(recognizer, samples)
         words = without_loops(recognized) if confidence(recognized) >= least else []
         result.words += [word.later(start) for word in words]
@@ -147,7 +147,7 @@ def _voices(recording: Recording, separator: Any, folder: Path) -> tuple[list[Re
     return [Recording.open(path) for path in long.outputs], long.warnings
 
 
-def _mono(recording: Recording, rate: int) -> Iterator[Float[Tensor, " time"]]:
+def mono(recording: Recording, rate: int) -> Iterator[Float[Tensor, " time"]]:
     """The mean of all channels, resampled, piece by piece."""
     stream = soxr.ResampleStream(recording.sample_rate, rate, 1, dtype="float32")
     for block in recording.blocks(WINDOW_SECONDS):

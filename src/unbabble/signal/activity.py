@@ -63,7 +63,7 @@ def is_speech(samples: Float[Tensor, " time"], sample_rate: int) -> Bool[Tensor,
         samples: of one channel, at any level; up to about half a minute, as they are compared with one another.
         sample_rate: in Hz.
     """
-    count = int(len(samples) / sample_rate / FRAME_SECONDS)
+    count = int(len(samples) / (FRAME_SECONDS * sample_rate) + 1e-6)  # 904 frames are not 903.99
     if not count or samples.min() == samples.max():
         return torch.zeros(count, dtype=torch.bool)
     at_rate = resample(samples, sample_rate, RATE)

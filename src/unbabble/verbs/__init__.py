@@ -38,6 +38,7 @@ VERBS = tuple(
         ("enhance", WORK, "Take the noise off one person's recordings.", ""),
         ("extract", WORK, "Keep one enrolled person's voice of each recording.", ""),
         ("transcribe", WORK, "Write down what is said, as text and captions.", ""),
+        ("diarize", WORK, "Say who speaks when, and write one file per talker.", ""),
         ("stream", WORK, "Separate, or write down, endless input or a microphone while it arrives.", ""),
         ("score", WORK, "Say how good separated voices are, or how many words of transcripts are wrong.", ""),
         ("assess", WORK, "Say which phones of a prompt were said, and how well.", ""),

@@ -1,0 +1,247 @@
+"""``unbabble diarize``: who speaks when in each recording, and a file of each talker's voice."""
+
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from unbabble.base.errors import InputError, UsageError
+from unbabble.base.excerpt import Part
+from unbabble.base.files import as_utf8, atomic, check_not_read, read_text, write_json
+from unbabble.base.formats import Format, check_format
+from unbabble.base.inputs import result_name
+from unbabble.base.report import FileReport, Report
+from unbabble.base.spans import Span
+from unbabble.jobs.progress import report_progress, report_stage
+from unbabble.jobs.records import digests
+from unbabble.text import rttm
+from unbabble.verbs.frame import Batch, Task, deciding_files, once, say
+from unbabble.verbs.options import (
+    MORE,
+    AnyPath,
+    Device,
+    Duration,
+    Jobs,
+    Out,
+    Overwrite,
+    SoundStream,
+    Start,
+    as_path,
+)
+
+if TYPE_CHECKING:
+    from unbabble.pipelines.diarize import Diarization
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What one run does to every recording; its fields are the config stored beside each result."""
+
+    model: str
+    talkers: tuple[int, int | None]
+    """At least and at most."""
+    threshold: float | None
+    voices: bool
+    format: Format
+    reference: str | None
+    part: Part
+    """What is read of each recording."""
+    device: str
+    files: dict[str, str] = field(default_factory=dict)
+    """Those that decide, and their SHA-256."""
+
+
+def diarize(
+    *inputs: str | Path,
+    out: Out = Path("turns"),
+    talkers: int | str = AUTO,
+    model: str = AUTO,
+    reference: AnyPath | None = None,
+    no_voices: bool = False,
+    format: Format = "wav",
+    threshold: Annotated[float | None, MORE] = None,
+    start: Start = 0.0,
+    duration: Duration = None,
+    stream: SoundStream = None,
+    device: Device = "auto",
+    jobs: Jobs = 1,
+    overwrite: Overwrite = False,
+    report: AnyPath | None = None,
+    quiet: bool = False,
+) -> Report:
+    """Say who speaks when: OUT/<recording>/<recording>.rttm and .json, and a file of each talker's voice.
+
+    Talkers are called speaker1, who talks most, speaker2 ... What an earlier run has done is skipped.
+
+    Args:
+        inputs: Recordings: files, folders, patterns, manifests (.txt, .jsonl), or - for standard input.
+        out: Folder for the results.
+        talkers: How many there are: a number, a range as 2-4, or auto to find out.
+        model: What tells talkers apart: a packaged model, a file, a folder, or auto.
+        reference: An RTTM file with the true turns; says how many are wrong.
+        no_voices: Do not write speaker1.wav, speaker2.wav ...: what each says, and silence elsewhere.
+        format: wav holds 32-bit floats, wav16 16 bits, flac 24 bits; what would clip is scaled as a whole.
+        threshold: With talkers auto, how like two voices are at least, from -1 to 1, to be one talker's.
+        start: Seconds to leave out at the beginning of each recording.
+        duration: Seconds to read of each recording from there on; all that follows if not given.
+        stream: Which sound stream of a video, from 1; the first if not given.
+        device: auto, cpu, cuda ...
+        jobs: Recordings to work on at the same time.
+        overwrite: Do again what an earlier run has done.
+        report: Write what happened to each recording to this file, as JSON.
+        quiet: Say nothing but what failed.
+
+    Returns:
+        What happened to each recording.
+
+    Raises:
+        UsageError: a request that makes no sense; no recording was touched.
+        InputError: the reference cannot be read.
+        OutputError: the folder cannot be written to.
+    """
+    from unbabble.pipelines.diarize import load_embedder
+
+    check_format(format)
+    if threshold is not None and not -1 <= threshold <= 1:
+        raise UsageError(f"Likeness lies between -1 and 1: --threshold {threshold:g} does not.")
+    batch = Batch(jobs, as_path(report), quiet, Path(out), overwrite)
+    check_not_read(batch.report, filter(None, [reference]))
+    if reference is not None:
+        true_turns(Path(reference))
+    name, _ = load_embedder(model, device)  # says what is wrong, before any work
+    settings = Settings(
+        name,
+        as_range(talkers),
+        threshold,
+        not no_voices,
+        format,
+        None if reference is None else str(reference),
+        Part(start, duration, stream),
+        device,
+        deciding_files([name], {}) | digests(filter(None, [reference])),
+    )
+    result = batch.through("diarize", "Diarizing", inputs, settings, diarize_one)
+    for file in result.files:
+        if errors := file.details.get("errors"):
+            say(f"{file.input}: {_errors(errors)}", quiet)
+    return result
+
+
+def as_range(talkers: int | str) -> tuple[int, int | None]:
+    """How many talkers there are at least and at most, from what was typed; None for any number.
+
+    >>> as_range("auto"), as_range(3), as_range("2-4")
+    ((1, None), (3, 3), (2, 4))
+
+    Raises:
+        UsageError: it is none of these.
+    """
+    if talkers == AUTO:
+        return 1, None
+    fewest, dash, most = str(talkers).partition("-")
+    if not (fewest.isdecimal() and (most.isdecimal() or not dash)):
+        raise UsageError(f"--talkers is a whole number, a range as 2-4, or auto, not '{talkers}'.")
+    limits = int(fewest), int(most or fewest)
+    if not 1 <= limits[0] <= limits[1]:
+        raise UsageError(f"The number of talkers is at least 1, and a range goes up: '{talkers}' does not.")
+    return limits
+
+
+def true_turns(reference: Path, recording: str = "") -> list[Span]:
+    """What an RTTM file says of a recording; of its only one, if there is only one in it.
+
+    Raises:
+        InputError: the file cannot be read, or has no turns of that recording.
+    """
+    try:
+        turns = rttm.read(read_text(reference))
+    except InputError as error:
+        raise InputError(
+            f"'{reference}' {error}" if "'" + str(reference) not in str(error) else str(error)
+        ) from error
+    if not turns:
+        raise InputError(f"'{reference}' has no turns.")
+    if not recording or len(turns) == 1:
+        return next(iter(turns.values()))
+    if recording not in turns:
+        raise InputError(f"'{reference}' has no turns of '{recording}'.")
+    return turns[recording]
+
+
+def diarize_one(task: Task, settings: Settings, overwrite: bool) -> FileReport:
+    """Resolve, run, write for one recording.
+
+    Raises:
+        UnbabbleError: it cannot be done, in one sentence.
+    """
+    from unbabble.pipelines.diarize import diarize, load_embedder
+    from unbabble.pipelines.recording import Recording
+    from unbabble.pipelines.talker_voices import write_voices
+
+    def make(folder: Path, result: FileReport) -> None:
+        name = result_name(task.path)
+        true = None if settings.reference is None else true_turns(Path(settings.reference), name)
+        embedder = load_embedder(settings.model, settings.device)[1]
+        recording = Recording.open(settings.part.of(task.path))
+        made = diarize(
+            recording,
+            embedder,
+            talkers=settings.talkers,
+            threshold=settings.threshold,
+            progress=report_progress,
+        )
+        voices: list[Path] = []
+        if settings.voices:
+            report_stage("writing voices")
+            voices = write_voices(
+                recording,
+                made.turns,
+                [],
+                folder,
+                speakers=made.speakers,
+                format=settings.format,
+                warnings=made.warnings,
+                progress=report_progress,
+            )
+        result.details = details(made, true)
+        rows, table = folder / f"{name}.rttm", folder / f"{name}.json"
+        with atomic(rows) as temporary:
+            temporary.write_bytes(as_utf8(rttm.written({name: made.turns})))
+        write_json(table, result.details | {"turns": [turn.to_dict() for turn in made.turns]})
+        result.outputs = [str(path) for path in (rows, table, *voices)]
+        result.model, result.audio_seconds, result.warnings = (
+            settings.model,
+            made.audio_seconds,
+            made.warnings,
+        )
+
+    return once("diarize", task, settings, overwrite, make)
+
+
+def details(made: "Diarization", true: list[Span] | None) -> dict[str, Any]:
+    """What is said of a recording besides the turns, plain; ``errors`` where the true turns are known."""
+    from unbabble.signal.diarization import compare, overlap_share
+
+    result: dict[str, Any] = {
+        "sources": len(made.speakers),
+        "speakers": {
+            name: sum(turn.seconds for turn in made.turns if turn.speaker == name) for name in made.speakers
+        },
+        "audio_seconds": made.audio_seconds,
+        "speech_seconds": made.speech_seconds,
+        "overlap_share": overlap_share(made.turns),
+    }
+    if true is not None:
+        errors = compare(true, made.turns).errors
+        result["errors"] = vars(errors) | {"rate": errors.rate}
+    return result
+
+
+def _errors(errors: dict[str, float]) -> str:
+    share = {name: 100 * errors[name] / max(errors["speech"], 1e-9) for name in errors}
+    return (
+        f"DER {100 * errors['rate']:.1f} % (missed {share['missed']:.1f}, false alarm {share['false_alarm']:.1f}, "
+        f"confusion {share['confusion']:.1f})."
+    )

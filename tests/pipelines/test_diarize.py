@@ -1,0 +1,157 @@
+"""Who speaks when: turns, numbers of talkers, long recordings, nobody; with an embedder that knows tones."""
+
+import numpy as np
+import pytest
+import torch
+
+from unbabble.base.audio import read
+from unbabble.base.errors import InputError
+from unbabble.base.spans import Span
+from unbabble.pipelines import diarize as module
+from unbabble.pipelines import transcribe
+from unbabble.pipelines.diarize import Diarization, diarize, likeliest_path, parts
+from unbabble.pipelines.recording import Recording
+from unbabble.pipelines.talker_voices import Separated, gain, write_voices
+from unbabble.signal.activity import FRAME_SECONDS
+from unbabble.signal.diarization import compare
+
+RATE = 8000
+HERTZ = {"anna": 300, "ben": 700, "carl": 1500}
+NAMES = list(HERTZ)
+
+
+class Tones:
+    """What it hears of three tones, and a little of something else, as of any voice."""
+
+    sample_rate = RATE
+
+    def __call__(self, waveform):
+        spectrum = torch.fft.rfft(waveform * torch.hann_window(waveform.shape[1])).abs()
+        bins = [round(hertz * waveform.shape[1] / RATE) for hertz in HERTZ.values()]
+        vectors = spectrum[:, bins].square().float() + 0.05 * spectrum[:, bins].square().sum(1, keepdim=True)
+        return torch.nn.functional.normalize(vectors)
+
+
+@pytest.fixture(autouse=True)
+def speech(monkeypatch):
+    """Stands in for the speech detector: speech is what is not soft."""
+
+    def loud(samples, rate):
+        frame = round(FRAME_SECONDS * rate)
+        return samples[: len(samples) // frame * frame].reshape(-1, frame).square().mean(1) > 1e-4
+
+    monkeypatch.setattr(module, "is_speech", loud)
+    monkeypatch.setattr(transcribe, "is_speech", loud)
+
+
+def recording(turns, seconds, rate=RATE):
+    samples, time = torch.zeros(round(seconds * rate)), torch.arange(round(seconds * rate)) / rate
+    for turn in turns:
+        begin, end = round(turn.start * rate), round(turn.end * rate)
+        samples[begin:end] += 0.1 * torch.sin(2 * torch.pi * HERTZ[turn.speaker] * time[begin:end])
+    return Recording.of(samples, rate)
+
+
+def conversation(seconds, talkers=3, seed=0, pause=0.5):
+    rng, start, turns = np.random.default_rng(seed), 0.3, []
+    while start < seconds - 3:
+        length = float(rng.uniform(1, 5))
+        who = NAMES[int(rng.integers(talkers))]
+        turns.append(Span(start, min(start + length, seconds - 0.3), speaker=who))
+        start = turns[-1].end + float(rng.uniform(0.1, 2 * pause))
+    return turns
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 44100])
+@pytest.mark.parametrize("talkers", [1, 2, 3])
+def test_turns_are_found_and_talkers_counted(talkers, rate):
+    turns = conversation(50, talkers)
+    made = diarize(recording(turns, 50, rate), Tones(), threshold=0.5)
+    assert len(made.speakers) == talkers
+    assert compare(turns, made.turns).errors.rate < 0.04
+    assert made.audio_seconds == pytest.approx(50, abs=0.01)
+    assert made.speech_seconds == pytest.approx(sum(turn.seconds for turn in turns), rel=0.03)
+
+
+def test_who_talks_most_comes_first():
+    turns = [Span(0.5, 5, speaker="ben"), Span(6, 18, speaker="carl"), Span(18.2, 26, speaker="anna")]
+    made = diarize(recording(turns, 27), Tones(), threshold=0.5)
+    assert made.speakers == ["speaker1", "speaker2", "speaker3"]
+    assert compare(turns, made.turns).speakers == {"carl": "speaker1", "anna": "speaker2", "ben": "speaker3"}
+    assert [turn.start for turn in made.turns] == sorted(turn.start for turn in made.turns)
+
+
+def test_as_many_talkers_as_asked():
+    sound = recording(conversation(60, 3), 60)
+    for asked in (1, 2, 3):
+        assert len(diarize(sound, Tones(), talkers=(asked, asked)).speakers) == asked
+    assert len(diarize(sound, Tones(), talkers=(1, 2), threshold=0.99).speakers) == 2
+    assert len(diarize(sound, Tones(), talkers=(2, 5), threshold=-1).speakers) == 2
+
+
+def test_turns_from_one_to_another_without_a_pause():
+    turns = [Span(float(k), k + 3.0, speaker=NAMES[k // 3 % 2]) for k in range(0, 30, 3)]
+    made = diarize(recording(turns, 31), Tones(), threshold=0.5)
+    assert compare(turns, made.turns).errors.rate < 0.05
+
+
+def test_times_do_not_drift_in_a_long_recording():
+    turns = conversation(300, 2, pause=1.0)
+    made = diarize(recording(turns, 300), Tones(), threshold=0.5)
+    late = [[turn for turn in some if turn.start > 280] for some in (turns, made.turns)]
+    assert compare(*late).errors.rate < 0.04
+
+
+@pytest.mark.parametrize("seconds", [0.01, 1.0, 30.0])
+def test_nobody_speaks(seconds):
+    with pytest.raises(InputError, match=r"^Nobody speaks in the recording\.$"):
+        diarize(recording([], seconds), Tones())
+
+
+def test_too_little_speech_for_what_is_asked():
+    with pytest.raises(InputError, match="too little speech for 5 talkers"):
+        diarize(recording([Span(1, 2, speaker="anna")], 3), Tones(), talkers=(5, 5))
+    with pytest.raises(InputError, match="Too little is said"):
+        diarize(recording([Span(1, 1.2, speaker="anna")], 3), Tones())
+
+
+def test_parts_cover_the_speech_and_are_no_longer():
+    for begin, end in ((0, 20), (7, 86), (3, 84), (5, 1000)):
+        found = parts(begin, end)
+        assert {frame for first, last in found for frame in range(first, last)} == set(range(begin, end))
+
+
+def test_the_path_is_the_best_of_all():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        scores = rng.normal(size=(6, 3))
+        every = np.stack(np.meshgrid(*[range(3)] * 6, indexing="ij"), -1).reshape(-1, 6)
+        values = scores[np.arange(6), every].sum(1) - 0.7 * (np.diff(every, axis=1) != 0).sum(1)
+        assert likeliest_path(scores, 0.7).tolist() == every[values.argmax()].tolist()
+
+
+def test_voices_add_up_to_what_is_said(tmp_path):
+    turns = conversation(45, 2)
+    sound = recording(turns, 45, 16000)
+    made = Diarization(turns)
+    warnings: list[str] = []
+    files = write_voices(sound, turns, [], tmp_path, speakers=made.speakers, warnings=warnings)
+    assert sorted(each.name for each in tmp_path.iterdir()) == sorted(f"{name}.wav" for name in made.speakers)
+    voices = [read(file) for file in files]
+    torch.testing.assert_close(sum(voice.samples for voice in voices), sound.samples, atol=1e-6, rtol=0)
+    for name, voice in zip(made.speakers, voices, strict=True):
+        own = gain([turn for turn in turns if turn.speaker == name], 0.0, 45 * 16000, 16000)
+        assert float((voice.samples[0] * (own == 0)).abs().max()) == 0
+    assert warnings == []
+
+
+def test_where_two_talk_at_once_voices_are_what_was_separated(tmp_path):
+    turns = [Span(1, 30, speaker="anna"), Span(19, 22, speaker="ben")]
+    sound, file = recording(turns, 32), tmp_path / "0.npy"
+    alone = [recording([turn], 32).samples[0, 19 * RATE : 22 * RATE] for turn in turns]
+    np.save(file, torch.stack([alone[1], alone[0]]).numpy())
+    part = Separated(19.0, 22.0, file, RATE, ("ben", "anna"))
+    files = write_voices(sound, turns, [part], tmp_path / "out", speakers=["anna", "ben"], warnings=[])
+    for file, turn in zip(files, turns, strict=True):
+        expected = recording([turn], 32).samples
+        assert float((read(file).samples - expected).abs()[:, 100:].mean()) < 1e-3
