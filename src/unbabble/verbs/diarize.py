@@ -1,7 +1,6 @@
 """``unbabble diarize``: who speaks when in each recording, and a file of each talker's voice."""
 
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 

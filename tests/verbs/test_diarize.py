@@ -1,0 +1,110 @@
+"""``unbabble diarize``: the files, numbers of talkers, true turns, what is refused; and the demo recording."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import unbabble
+from unbabble import cli
+from unbabble.base.errors import InputError, UsageError
+from unbabble.base.weights import packaged
+from unbabble.text import rttm
+
+RATE = 16000
+DEMO = Path(unbabble.__file__).parent / "demo"
+pytestmark = pytest.mark.skipif("xvector.8k" not in packaged(), reason="no packaged embedder")
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """Two people of the demo recording by turns, and the true turns."""
+    voices = [soundfile.read(DEMO / f"reference{number}.flac") for number in (1, 2)]
+    rate = voices[0][1]
+    parts = [samples.reshape(len(samples), -1)[:, 0] for samples, _ in voices]
+    parts = [0.05 * part / part.std() for part in parts]
+    pause = np.zeros(rate // 2)
+    samples = np.concatenate([parts[0], pause, parts[1], pause, parts[0], pause])
+    soundfile.write(tmp_path / "talk.wav", samples, rate)
+    edges = np.cumsum([0, *map(len, (parts[0], pause, parts[1], pause, parts[0]))]) / rate
+    turns = [(edges[0], edges[1], "anna"), (edges[2], edges[3], "ben"), (edges[4], edges[5], "anna")]
+    rows = [
+        f"SPEAKER talk 1 {start} {end - start} <NA> <NA> {name} <NA> <NA>\n" for start, end, name in turns
+    ]
+    (tmp_path / "true.rttm").write_text("".join(rows))
+    soundfile.write(tmp_path / "silence.wav", np.zeros(RATE), RATE)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_turns_voices_and_how_many_are_wrong(here, capsys):
+    arguments = ["diarize", "talk.wav", "--talkers", "2", "--reference", "true.rttm", "--model", "xvector.8k"]
+    assert cli.run(arguments) == 0
+    folder = here / "turns" / "talk"
+    names = {"talk.rttm", "talk.json", "speaker1.wav", "speaker2.wav", "unbabble.json"}
+    assert {path.name for path in folder.iterdir()} == names
+    turns = rttm.read((folder / "talk.rttm").read_text())["talk"]
+    table = json.loads((folder / "talk.json").read_text())
+    assert [turn.speaker for turn in turns] == [turn["speaker"] for turn in table["turns"]]
+    assert list(table["speakers"]) == ["speaker1", "speaker2"]
+    assert table["speakers"]["speaker1"] > table["speakers"]["speaker2"]
+    assert table["errors"]["confusion"] == pytest.approx(0, abs=0.5)
+    assert f"DER {100 * table['errors']['rate']:.1f} %" in capsys.readouterr().err
+    assert soundfile.info(folder / "speaker2.wav").frames == soundfile.info("talk.wav").frames
+    assert cli.run(arguments) == 0
+    assert "skipped" in capsys.readouterr().err
+
+
+def test_only_turns_and_other_formats(here):
+    assert unbabble.diarize("talk.wav", no_voices=True, out="a", quiet=True).exit_code == 0
+    assert not list((here / "a" / "talk").glob("*.wav"))
+    report = unbabble.diarize("talk.wav", talkers=1, format="flac", out="b", quiet=True)
+    assert [Path(each).name for each in report.files[0].outputs] == [
+        "talk.rttm",
+        "talk.json",
+        "speaker1.flac",
+    ]
+    ranged = unbabble.diarize("talk.wav", talkers="2-3", no_voices=True, out="c", quiet=True)
+    assert ranged.files[0].details["sources"] in (2, 3)
+
+
+def test_where_nobody_speaks_nothing_is_written(here):
+    report = unbabble.diarize("silence.wav", "talk.wav", no_voices=True, quiet=True)
+    assert [file.outcome for file in report.files] == ["failed", "done"]
+    assert report.files[0].error == "Nobody speaks in the recording."
+    assert not (here / "turns" / "silence").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"talkers": 0}, "at least 1"),
+        ({"talkers": "4-2"}, "goes up"),
+        ({"talkers": "many"}, "a range as 2-4, or auto, not 'many'"),
+        ({"talkers": "2-"}, "not '2-'"),
+        ({"threshold": 1.5}, "between -1 and 1"),
+        ({"model": "gru.2x32"}, "does not tell speakers apart"),
+        ({"format": "mp4"}, "mp4"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_any_work(here, options, said):
+    with pytest.raises(UsageError, match=said):
+        unbabble.diarize("talk.wav", quiet=True, **options)
+    assert not (here / "turns").exists()
+
+
+def test_references_that_do_not_fit(here):
+    (here / "none.rttm").write_text("")
+    with pytest.raises(InputError, match=r"'none\.rttm' has no turns"):
+        unbabble.diarize("talk.wav", reference="none.rttm", quiet=True)
+    with pytest.raises(InputError, match=r"absent\.rttm"):
+        unbabble.diarize("talk.wav", reference="absent.rttm", quiet=True)
+    (here / "bad.rttm").write_text("SPEAKER talk 1 soon 2 <NA> <NA> anna <NA> <NA>\n")
+    with pytest.raises(InputError, match=r"'bad\.rttm' has a row that begins at 'soon' in line 1"):
+        unbabble.diarize("talk.wav", reference="bad.rttm", quiet=True)
+    rows = [f"SPEAKER {name} 1 0 2 <NA> <NA> anna <NA> <NA>\n" for name in ("one", "two")]
+    (here / "others.rttm").write_text("".join(rows))
+    report = unbabble.diarize("talk.wav", reference="others.rttm", quiet=True)
+    assert report.files[0].error == "'others.rttm' has no turns of 'talk'."
