@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from unbabble.verbs.enhance import enhance
     from unbabble.verbs.export import export
     from unbabble.verbs.extract import extract
+    from unbabble.verbs.identify import identify
     from unbabble.verbs.language_model import language_model
     from unbabble.verbs.prepare import prepare
     from unbabble.verbs.pull import pull
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from unbabble.verbs.stream import stream
     from unbabble.verbs.train import train
     from unbabble.verbs.transcribe import transcribe
+    from unbabble.verbs.verify import verify
     from unbabble.web.collected import collected
     from unbabble.web.fill import fill
     from unbabble.web.serve import administrator, serve
@@ -64,6 +66,7 @@ __all__ = [
     "extract",
     "fill",
     "forget",
+    "identify",
     "language_model",
     "load",
     "models",
@@ -77,6 +80,7 @@ __all__ = [
     "stream",
     "train",
     "transcribe",
+    "verify",
 ]
 
 # Threads that wait for one another sleep. Spinning gains nothing on an idle machine, and takes many times the work on a

@@ -1,18 +1,14 @@
-"""Verification: closed forms of normal scores, invariances, and scipy's optimiser as a second opinion."""
+"""Verification: closed forms of normal scores, and invariances."""
 
 import numpy as np
 import pytest
-from scipy.optimize import minimize
 from scipy.stats import norm
 
-from unbabble.base.errors import InputError
 from unbabble.signal.verification import (
     Application,
-    Calibration,
     Cohort,
     actual_cost,
     bootstrap_by_speaker,
-    calibrate,
     equal_error_rate,
     error_rates,
     least_cost,
@@ -85,49 +81,8 @@ def test_one_kind_of_pairs_has_no_error_rate():
     for figure in (equal_error_rate, ratio_cost):
         with pytest.raises(ValueError, match="pairs of one person and pairs of two"):
             figure(np.arange(3.0), np.ones(3, bool))
-    with pytest.raises(InputError, match="pairs of one person and pairs of two"):
-        calibrate(np.arange(3.0), np.zeros(3, bool))
     with pytest.raises(ValueError, match="prior"):
         Application(prior=1.0)
-
-
-def test_calibration_finds_the_line_of_normal_scores():
-    """Of N(d, 1) and N(0, 1) the log-likelihood ratio is d s - d² / 2; unequal numbers of pairs are made up for."""
-    scores, same = quantiles()
-    keep = same | (np.arange(len(scores)) % 5 == 0)
-    found = calibrate(scores[keep], same[keep])
-    assert (found.scale, found.shift) == pytest.approx((APART, -(APART**2) / 2), rel=0.01)
-    assert found.probabilities(np.array([APART / 2])) == pytest.approx(0.5, abs=0.01)
-    assert found.probabilities(np.array([APART / 2]), prior=0.01) == pytest.approx(0.01, rel=0.02)
-
-
-def test_calibration_is_scipys_least_cost():
-    rng = np.random.default_rng(2)
-    same = rng.random(300) < 0.3
-    scores = np.where(same, rng.gamma(4, size=300), rng.gamma(2, size=300))
-    best = minimize(lambda line: ratio_cost(line[0] * scores + line[1], same), [0.0, 0.0], tol=1e-12)
-    found = calibrate(scores, same)
-    np.testing.assert_allclose([found.scale, found.shift], best.x, rtol=1e-3)
-    assert ratio_cost(found.ratios(scores), same) < ratio_cost(scores, same)
-
-
-def test_units_of_scores_do_not_change_what_they_mean():
-    scores, same = quantiles(300)
-    expected = calibrate(scores, same).probabilities(scores)
-    np.testing.assert_allclose(
-        calibrate(1e4 * scores - 3, same).probabilities(1e4 * scores - 3), expected, rtol=1e-6
-    )
-
-
-def test_pairs_that_a_threshold_parts_are_calibrated_to_finite_ratios():
-    found = calibrate(np.array([0.0, 0.1, 0.9, 1.0]), np.array([False, False, True, True]))
-    assert np.isfinite([found.scale, found.shift]).all()
-    assert (found.probabilities(np.array([0.0, 0.5, 1.0])).round(2) == [0, 0.5, 1]).all()
-
-
-def test_probabilities_stay_within_bounds():
-    found = Calibration(1e6, 0.0).probabilities(np.array([-1.0, 1.0]))
-    assert ((found >= 0) & (found <= 1)).all()
 
 
 def cohort_scores(recordings=6, others=40):

@@ -84,7 +84,7 @@ KINDS = {
         ),
         Kind(
             "embedder", contracts.Embedder, "embed", "tells speakers apart", "feature-extraction",
-            given="anna.wav ben.wav",
+            given="anna.wav ben.wav", also=("verify", "identify"),
         ),
         Kind(
             "language model", contracts.LanguageModel, "transcribe", "says which words are likely", "text-generation",

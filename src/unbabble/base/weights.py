@@ -44,6 +44,8 @@ class WeightsCard:
             ``all`` together.
         confidence: of a recogniser: by search (``pipelines.recognize``), what makes a probability of what that search
             knows of a word (``text.confidence.Calibration``).
+        verification: of an embedder: ``calibration``, what makes a probability of a likeness
+            (``signal.calibration.Calibration``), and ``errors``, how often answers by it were wrong.
         limits: what it cannot do.
         training: steps, hours of audio, machine, anything else worth knowing.
     """
@@ -58,6 +60,7 @@ class WeightsCard:
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
     typical_errors: dict[str, float] = field(default_factory=dict)
     confidence: dict[str, dict[str, float]] = field(default_factory=dict)
+    verification: dict[str, dict[str, Any]] = field(default_factory=dict)
     limits: str = ""
     training: dict[str, Any] = field(default_factory=dict)
 

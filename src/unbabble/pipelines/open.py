@@ -18,6 +18,7 @@ from unbabble.networks.device import choose_device
 from unbabble.nn.kinds.network import Network
 from unbabble.pipelines import choose, enhance, extract, recognize
 from unbabble.pipelines.choose import AutoModel
+from unbabble.pipelines.embed import Embedder, load_embedder
 from unbabble.pipelines.extract import Extractor
 from unbabble.pipelines.recognize import Recognizer, load_recognizer
 from unbabble.pipelines.recording import Recording
@@ -44,6 +45,8 @@ def load(name: Name, kind: Literal["extractor"], device: str = "auto", **options
 def load(name: Name, kind: Literal["scorer"], device: str = "auto", **options: Any) -> BlindScorer: ...
 @overload
 def load(name: Name, kind: Literal["recognizer"], device: str = "auto", **options: Any) -> "Transcriber": ...
+@overload
+def load(name: Name, kind: Literal["embedder"], device: str = "auto", **options: Any) -> Embedder: ...
 @overload
 def load(name: Name, kind: str | None = None, device: str = "auto", **options: Any) -> Any: ...
 def load(name: Name = AUTO, kind: str | None = None, device: str = "auto", **options: Any) -> Any:
@@ -83,7 +86,7 @@ def load(name: Name = AUTO, kind: str | None = None, device: str = "auto", **opt
 
 @dataclass(frozen=True)
 class OneMicrophone:
-    """A network that says something of what one microphone heard: how many talk, how good it sounds, who it is.
+    """A network that says something of what one microphone heard: how many talk, how good it sounds.
 
     Attributes:
         network: (batch, time) to (batch, ...).
@@ -174,6 +177,6 @@ OPENERS: dict[str, Callable[..., Any]] = {
     "scorer": _scorer,
     "counter": _one_microphone("counter", "countnet.3talkers_8k"),
     "meter": _one_microphone("meter", "quality_net.16k"),
-    "embedder": _one_microphone("embedder", "xvector.8k"),
+    "embedder": load_embedder,
 }
 """By kind: from a name, a device and options to what takes recordings."""

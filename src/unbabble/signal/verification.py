@@ -1,4 +1,4 @@
-"""How well scores tell pairs of recordings of one person from pairs of two, and what a score means.
+"""How well scores tell pairs of recordings of one person from pairs of two (what a score means: ``calibration``).
 
 A trial is a pair of recordings: its score is high where one person seems to speak in both, and ``same`` says whether
 that is so. Scores above a threshold t are accepted; equal scores fare alike.
@@ -18,13 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
-from unbabble.base.errors import InputError
 from unbabble.signal.statistics import Estimate, interval
-
-STEPS, PENALTY = 40, 1e-6
-"""Of calibration: Newton's steps, and what bounds weights where a threshold makes no error."""
-BOUND = 30.0
-"""Log-odds beyond which a probability is 0 or 1 for all purposes."""
 
 
 class ErrorRates(NamedTuple):
@@ -154,7 +148,7 @@ def actual_cost(
     Raises:
         ValueError: pairs of one kind alone.
     """
-    ratios, same = _of_both_kinds(ratios, same)
+    ratios, same = of_both_kinds(ratios, same)
     taken = ratios > application.threshold
     return float(application.cost(1 - taken[same].mean(), taken[~same].mean()))
 
@@ -168,7 +162,7 @@ def ratio_cost(ratios: Float[np.ndarray, " trial"], same: Bool[np.ndarray, " tri
     >>> ratio_cost(np.zeros(4), np.array([True, True, False, False]))
     1.0
     """
-    ratios, same = _of_both_kinds(ratios, same)
+    ratios, same = of_both_kinds(ratios, same)
     bits = np.logaddexp(0, np.where(same, -ratios, ratios)) / np.log(2)
     return float((bits[same].mean() + bits[~same].mean()) / 2)
 
@@ -218,55 +212,6 @@ def symmetric_norm(
     return (cohort.standard(scores, one) + cohort.standard(scores, other)) / 2
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """From scores to what they mean: log-likelihood ratios, scale · score + shift, and probabilities.
-
-    Attributes:
-        scale: positive where scores are better than chance.
-        shift: added.
-    """
-
-    scale: float
-    shift: float
-
-    def ratios(self, scores: Float[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:
-        """How much more probable a score is where one person speaks than where two do: the log of that ratio."""
-        return self.scale * np.asarray(scores, float) + self.shift
-
-    def probabilities(
-        self, scores: Float[np.ndarray, "*any"], prior: float = 0.5
-    ) -> Float[np.ndarray, "*any"]:
-        """How probable it is that one person speaks, if it was ``prior`` before anything was heard."""
-        odds = self.ratios(scores) + np.log(prior / (1 - prior))
-        return 1 / (1 + np.exp(-odds.clip(-BOUND, BOUND)))
-
-
-def calibrate(scores: Float[np.ndarray, " trial"], same: Bool[np.ndarray, " trial"]) -> Calibration:
-    """The line that makes log-likelihood ratios of scores: logistic regression, both kinds of pairs of equal weight.
-
-    Args:
-        scores: of people whom the embedder has not learnt from.
-        same: which pairs are of one person.
-
-    Raises:
-        InputError: pairs of one kind alone.
-    """
-    scores, same = np.asarray(scores, float), np.asarray(same, bool)
-    if same.all() or not same.any():
-        raise InputError("Scores are calibrated with pairs of one person and pairs of two.")
-    centre, spread = scores.mean(), max(scores.std(), 1e-12)
-    figures = np.stack([np.ones(len(scores)), (scores - centre) / spread], 1)
-    weights = np.where(same, 0.5 / same.sum(), 0.5 / (~same).sum())
-    line = np.zeros(2)
-    for _ in range(STEPS):  # Newton's
-        probable = 1 / (1 + np.exp(-(figures @ line).clip(-BOUND, BOUND)))
-        slope = figures.T @ (weights * (same - probable)) - PENALTY * line
-        curvature = (figures * (weights * probable * (1 - probable))[:, None]).T @ figures
-        line += np.linalg.solve(curvature + PENALTY * np.eye(2), slope)
-    return Calibration(float(line[1] / spread), float(line[0] - line[1] * centre / spread))
-
-
 def bootstrap_by_speaker(
     statistic: Callable[[np.ndarray, np.ndarray, np.ndarray], float],
     scores: Float[np.ndarray, " trial"],
@@ -304,7 +249,12 @@ def bootstrap_by_speaker(
     return Estimate(value, *interval(np.array(drawn)))
 
 
-def _of_both_kinds(ratios: np.ndarray, same: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def of_both_kinds(ratios: np.ndarray, same: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """As arrays.
+
+    Raises:
+        ValueError: pairs of one kind alone.
+    """
     ratios, same = np.asarray(ratios, float), np.asarray(same, bool)
     if same.all() or not same.any():
         raise ValueError("Error rates need pairs of one person and pairs of two.")

@@ -43,6 +43,8 @@ VERBS = tuple(
         ("score", WORK, "Say how good separated voices are, or how many words of transcripts are wrong.", ""),
         ("assess", WORK, "Say which phones of a prompt were said, and how well.", ""),
         ("embed", WORK, "Turn each recording of one person into a vector that says who it is.", ""),
+        ("verify", WORK, "Say whether one person speaks in two recordings, and how sure that is.", ""),
+        ("identify", WORK, "Say who of several known people speaks, or that it is nobody of them.", ""),
         ("bench", WORK, "Rank models on real recordings, without the true voices.", ""),
         ("simulate", WORK, "Make mixtures whose true voices are known.", ""),
         ("prepare", WORK, "Write manifests for a corpus on disk; alone, list the layouts.", ""),

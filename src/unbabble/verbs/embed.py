@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unbabble.base.errors import UsageError
+from unbabble.base.errors import InputError, UsageError
 from unbabble.base.excerpt import Part
 from unbabble.base.files import atomic, check_apart, check_not_read, check_output
 from unbabble.base.inputs import Input, expand
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 SUFFIX = ".npz"
-EMBEDDER = "embedder"
 MOST_SHOWN = 10
 """Recordings, beyond which no table compares each with each."""
 
@@ -43,6 +42,8 @@ class Settings:
     model: str
     part: Part
     device: str
+    only_speech: bool = False
+    """Whether a recording in which nobody speaks is refused."""
 
 
 def embed(
@@ -82,7 +83,7 @@ def embed(
         UsageError: a request that makes no sense; no recording was touched.
         OutputError: the vectors cannot be written.
     """
-    from unbabble.pipelines.open import load
+    from unbabble.pipelines.embed import load_embedder
 
     frame, out = Frame(jobs, as_path(report), quiet), Path(out)
     if out.suffix != SUFFIX:
@@ -91,7 +92,7 @@ def embed(
         raise UsageError(f"'{out}' is there already: --overwrite replaces it.")
     check_output(out)
     check_apart(out, frame.report)
-    load(model, EMBEDDER, device)  # what is wrong with the request is said before any work
+    model = load_embedder(model, device).name  # what is wrong with the request is said before any work
     settings = Settings(model, Part(start, duration, stream), device)
     result = Report("embed", config={"model": model, "out": str(out)})
     with TemporaryDirectory(prefix="unbabble-") as spool:
@@ -113,20 +114,22 @@ def embed_one(task: Input, settings: Settings) -> FileReport:
     Raises:
         UnbabbleError: it cannot be done, in one sentence.
     """
-    from unbabble.pipelines.open import load
+    from unbabble.pipelines.embed import load_embedder
     from unbabble.pipelines.recording import Recording
 
     began = time.perf_counter()
     recording = Recording.open(settings.part.of(task.path))
-    vector = load(settings.model, EMBEDDER, settings.device)(recording)
+    voice = load_embedder(settings.model, settings.device).voice(recording)
+    if settings.only_speech and not voice.speech_seconds:
+        raise InputError("Nobody seems to speak in it.")
     return FileReport(
         task.name,
         "done",
         model=settings.model,
         seconds=time.perf_counter() - began,
         audio_seconds=recording.seconds,
-        warnings=list(recording.info.warnings),
-        details={"vector": vector.tolist()},
+        warnings=[*recording.info.warnings, *voice.warnings],
+        details={"vector": voice.vector.tolist(), "speech_seconds": voice.speech_seconds},
     )
 
 
