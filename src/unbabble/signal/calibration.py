@@ -173,8 +173,10 @@ class Errors:
             TypeError: other fields.
             ValueError: what is no table of numbers.
         """
-        fields = {name: np.array(value, float).tolist() for name, value in stated.items()}
-        read = cls(**{n: tuple(tuple(e) if isinstance(e, list) else e for e in v) for n, v in fields.items()})
+        lists = {name: np.array(value, float).tolist() for name, value in stated.items()}
+        for name in ("refused", "accepted"):
+            lists[name] = [tuple(row) for row in lists.get(name, [])]
+        read = cls(**{name: tuple(value) for name, value in lists.items()})
         shape = (len(read.seconds), len(read.thresholds))
         if np.shape(read.refused) != shape or np.shape(read.accepted) != shape or 0 in shape:
             raise ValueError("A table of errors has a row for each duration, a column for each threshold.")
