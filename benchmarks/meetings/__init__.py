@@ -1,0 +1,1 @@
+"""Several talkers in one recording: who speaks when, and who says what."""
