@@ -11,6 +11,8 @@ from unbabble.base import audio
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.report import Report
 from unbabble.cli import run
+from unbabble.signal.diarization import overlap_share
+from unbabble.text import rttm, transcripts
 from unbabble.verbs.simulate import simulate
 
 RATE = 16000
@@ -195,3 +197,52 @@ def test_development_recordings(data_folder: Path, tmp_path: Path):
     item = json.loads((tmp_path / "metadata.jsonl").read_text())
     assert 0.35 < item["rt60_seconds"] < 0.75
     assert item["licence"]["speech"] == ["CC BY 4.0"]
+
+
+def test_a_conversation_and_who_says_what_when_in_it(tmp_path: Path):
+    rng = np.random.default_rng(2)
+    rows = ["file,speaker,text"]
+    for speaker in ("ann", "ben"):
+        for number in range(12):
+            name = f"{speaker}{number}.wav"
+            soundfile.write(tmp_path / name, 0.1 * rng.standard_normal(2 * RATE), RATE)
+            rows.append(f"{name},{speaker},{speaker} says {number}")
+    (tmp_path / "speech.csv").write_text("\n".join(rows))
+    soundfile.write(tmp_path / "h.wav", np.eye(200, 1) + 1e-4 * rng.standard_normal((200, 1)), RATE)
+    soundfile.write(tmp_path / "i.wav", np.eye(200, 1) + 1e-4 * rng.standard_normal((200, 1)), RATE)
+    (tmp_path / "rir.csv").write_text("file,gain\nh.wav,1\ni.wav,1\n")
+    given = {"speech": tmp_path / "speech.csv", "rir": tmp_path / "rir.csv", "out": tmp_path / "out"}
+    report = simulate(
+        **given,
+        conversation=True,
+        talkers=2,
+        microphones=1,
+        duration=20.0,
+        turn=(1.0, 4.0),
+        count=1,
+        quiet=True,
+    )
+    assert report.exit_code == 0
+    folder = tmp_path / "out/0000"
+    turns = rttm.read((folder / "turns.rttm").read_text())["0000"]
+    assert {turn.speaker for turn in turns} == {"ann", "ben"}
+    assert 0.1 < overlap_share(turns) < 0.3, "a fifth, if nothing else is asked"
+    said = transcripts.read(folder / "words.stm")
+    assert {each.recording for each in said} == {"0000"}
+    assert all(each.text.startswith(f"{each.speaker} says") for each in said)
+    item = json.loads((tmp_path / "out/metadata.jsonl").read_text())
+    assert sorted(each.text for each in said) == sorted(text for t in item["talkers"] for text in t["texts"])
+    assert item["turns"] == "0000/turns.rttm"
+    again = simulate(
+        **given,
+        conversation=True,
+        talkers=2,
+        microphones=1,
+        duration=20.0,
+        turn=(1.0, 4.0),
+        count=1,
+        quiet=True,
+    )
+    assert [file.outcome for file in again.files] == ["skipped"]
+    with pytest.raises(UsageError, match="--turn is for a conversation"):
+        simulate(**given, turn=(1.0, 2.0))

@@ -19,7 +19,7 @@ from unbabble.base.errors import InputError, UsageError
 from unbabble.base.spans import Span
 from unbabble.base.words import counted
 from unbabble.data.corpora import Noise, Utterance, read, resample
-from unbabble.data.mixing import Mixture, Reference, licences, mix, surround
+from unbabble.data.mixing import Mixture, Reference, check_numbers, licences, mix, surround
 from unbabble.data.rooms import Room
 from unbabble.signal.diarization import overlap_share
 
@@ -120,13 +120,12 @@ class ConversationSet:
             raise UsageError("A conversation has at least 2 talkers.")
         if self.count < 1 or self.microphones < 1:
             raise UsageError("The number of conversations and microphones is at least 1.")
-        if self.seed < 0:
-            raise UsageError("The seed must not be negative.")
+        check_numbers(self.sample_rate, self.seconds, self.level_spread_db, self.snr_db, self.seed)
         if not self.overlaps or not all(0 <= share <= MOST_OVERLAP for share in self.overlaps):
             raise UsageError(f"The overlap of a conversation must lie between 0 and {MOST_OVERLAP:g}.")
         if not 0 < self.turn_seconds[0] <= self.turn_seconds[1] < np.inf:
             raise UsageError("The length of turns goes from short to long, in seconds.")
-        if not self.turn_seconds[0] * max(self.talkers) < self.seconds < np.inf:
+        if not self.turn_seconds[0] * max(self.talkers) < self.seconds:
             raise UsageError(f"In {self.seconds:g} s not all {max(self.talkers)} talkers have a turn.")
         for talkers in set(self.talkers):
             if len(self._able(talkers)) < talkers:

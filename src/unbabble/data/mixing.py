@@ -163,18 +163,9 @@ class MixtureSet:
         for name in ("talkers", "microphones", "mixtures"):
             if getattr(self, "count" if name == "mixtures" else name) < 1:
                 raise UsageError(f"The number of {name} is at least 1.")
-        if self.sample_rate < 1:
-            raise UsageError("The sample rate is at least 1 Hz.")
-        if not 0 < self.seconds < np.inf:
-            raise UsageError("The duration must be a positive number of seconds.")
         if not 0 <= self.overlap <= 1:
             raise UsageError("The overlap must lie between 0 and 1.")
-        if not 0 <= self.level_spread_db < np.inf:
-            raise UsageError("The spread of levels must not be negative.")
-        if self.snr_db is not None and (np.isnan(self.snr_db) or self.snr_db < -100):
-            raise UsageError(f"An SNR of {self.snr_db:g} dB makes no sense.")
-        if self.seed < 0:
-            raise UsageError("The seed must not be negative.")
+        check_numbers(self.sample_rate, self.seconds, self.level_spread_db, self.snr_db, self.seed)
         if len(self._speakers) < self.talkers:
             raise InputError(
                 f"Mixtures of {counted(self.talkers, 'talker')} are asked for, of "
@@ -276,6 +267,22 @@ class MixtureSet:
             parts.append(resample(recording.mean(axis=0), rate, self.sample_rate))
             used.append(utterances[index])
         return np.concatenate(parts)[:samples], used
+
+
+def check_numbers(
+    sample_rate: int, seconds: float, level_spread_db: float, snr_db: float | None, seed: int
+) -> None:
+    """Raise UsageError where one of those that every set has makes no sense."""
+    if sample_rate < 1:
+        raise UsageError("The sample rate is at least 1 Hz.")
+    if not 0 < seconds < np.inf:
+        raise UsageError("The duration must be a positive number of seconds.")
+    if not 0 <= level_spread_db < np.inf:
+        raise UsageError("The spread of levels must not be negative.")
+    if snr_db is not None and (np.isnan(snr_db) or snr_db < -100):
+        raise UsageError(f"An SNR of {snr_db:g} dB makes no sense.")
+    if seed < 0:
+        raise UsageError("The seed must not be negative.")
 
 
 def surround(

@@ -14,13 +14,14 @@ import csv
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.files import read_text
 from unbabble.base.inputs import RECORD_NAME, SUFFIXES
+from unbabble.base.spans import Span
 from unbabble.text import captions
 
 FILE_COLUMNS = ("file", "path", "audio", "audio_filepath", "recording", "id")
@@ -226,6 +227,24 @@ def _stm(text: str) -> Iterator[Said]:
         words = re.sub(r"^<[^>]*>\s*", "", said[0]) if said else ""  # of categories, as <o,f0,male>
         if float(end) >= float(start) and LEFT_OUT not in words.lower():
             yield Said(_recording(recording), words, speaker, float(start))
+
+
+def stm(recording: str, said: Sequence[Span]) -> str:
+    """The content of a file of SCTK's that says what is said in a recording.
+
+    Args:
+        recording: its name; what stands for a space is "_", as fields end at spaces.
+        said: stretches with their texts and speakers.
+
+    >>> stm("a", [Span(0.5, 1.5, "good day", "ann")])
+    'a 1 ann 0.500 1.500 good day\\n'
+    """
+    names = ("_".join((name or "unknown").split()) for name in (recording, *(each.speaker for each in said)))
+    recording, *speakers = names
+    return "".join(
+        f"{recording} 1 {speaker} {each.start:.3f} {each.end:.3f} {' '.join(each.text.split())}\n"
+        for speaker, each in zip(speakers, said, strict=True)
+    )
 
 
 def _ctm(text: str) -> Iterator[Said]:

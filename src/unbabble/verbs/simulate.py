@@ -3,6 +3,7 @@
 OUT/0000/mixture.wav                 what the microphones recorded, M channels
 OUT/0000/image1.wav, image2.wav ...  each talker alone at every microphone, M channels
 OUT/0000/reference1.wav ...          each talker alone at the first microphone: what separators are scored by
+OUT/0000/turns.rttm, words.stm       of a conversation: who speaks when, and what is said
 OUT/0000/metadata.json               how it was made
 OUT/metadata.jsonl                   the same of all mixtures, one line each, with paths relative to OUT
 """
@@ -26,8 +27,11 @@ from unbabble.base.files import atomic, partial_name, remove_partial, writable_f
 from unbabble.base.inputs import SIMULATED
 from unbabble.base.report import FileReport, Report, plain
 from unbabble.data import corpora
+from unbabble.data.conversations import TURN_SECONDS, Conversation, ConversationSet
 from unbabble.data.mixing import Mixture, MixtureSet, Reference
 from unbabble.data.rooms import Array, MeasuredRooms, Room, SimulatedRooms
+from unbabble.text import rttm
+from unbabble.text.transcripts import stm
 from unbabble.verbs.frame import Frame, print_summary
 from unbabble.verbs.options import (
     MORE,
@@ -68,9 +72,11 @@ def simulate(
     microphones: int = 2,
     noise: AnyPath | None = None,
     snr: float = 30.0,
-    overlap: float = 1.0,
+    overlap: float | None = None,
+    conversation: bool = False,
+    turn: Annotated[tuple[float, float] | None, MORE] = None,
     level_spread: Annotated[float, MORE] = 2.5,
-    duration: float = 12.0,
+    duration: float | None = None,
     reference: Annotated[Reference, MORE] = "image",
     split: Annotated[str | None, MORE] = None,
     sample_rate: int = 16000,
@@ -101,9 +107,12 @@ def simulate(
         microphones: Microphones per mixture.
         noise: Noise to play in the room: a table with the column file, or a folder. White noise if not given.
         snr: Level of all talkers over the noise, in dB; inf for no noise.
-        overlap: 1 where all talk all the time, 0 where one talks after another.
+        overlap: 1 where all talk all the time, 0 where one talks after another; of a conversation, the share of the
+            time with speech in which two talk, .2 if not given.
+        conversation: Talkers take turns, pause and interrupt one another; also writes turns.rttm and words.stm.
+        turn: Of a conversation, shortest and longest turn in seconds, 2 12 if not given.
         level_spread: Talkers are up to this many dB louder or softer than their common level.
-        duration: Length of each mixture in seconds.
+        duration: Length of each mixture in seconds: 12 if not given, 120 of a conversation.
         reference: What references hold: the whole image, its first 50 ms (early), or the direct sound.
         split: Use rows of this split only: train, dev, test.
         sample_rate: Rate of the mixtures in Hz.
@@ -132,7 +141,14 @@ def simulate(
     check_choice("--reference", reference, *get_args(Reference))
     if (rir is None) == (room is None):
         raise UsageError("Say which room: either --rir with measured impulse responses, or --room 6x5x3.")
-    request: dict[str, Any] = plain({name: value for name, value in locals().items() if name not in SETTLED})
+    overlap = (0.2 if conversation else 1.0) if overlap is None else overlap
+    duration = (120.0 if conversation else 12.0) if duration is None else duration
+    if not conversation:
+        refuse_idle("is for a conversation: --conversation", turn=turn is not None)
+    asked = {name: value for name, value in locals().items() if name not in SETTLED}
+    for name in () if conversation else OF_CONVERSATIONS:
+        del asked[name]
+    request: dict[str, Any] = plain(asked)
     frame = Frame(jobs, report, quiet)
     if distance is not None and not 0 < distance[0] <= distance[1]:
         raise UsageError("The distance of talkers goes from near to far, in metres.")
@@ -149,21 +165,25 @@ def simulate(
     else:
         refuse_idle("chooses among measured microphones: --rir", channels=channels is not None)
         space = SimulatedRooms(_size(str(room)), rt60, array, spacing, distance or SimulatedRooms.distance_m)
-    mixtures = MixtureSet(
-        speech=tuple(corpora.speech(speech, split)),
-        room=space,
-        talkers=talkers,
-        microphones=microphones,
-        seconds=duration,
-        count=count,
-        seed=seed,
-        noise=() if noise is None else tuple(corpora.noises(noise, split)),
-        snr_db=snr,
-        overlap=overlap,
-        level_spread_db=level_spread,
-        sample_rate=sample_rate,
-        reference=reference,
-    )
+    common: dict[str, Any] = {
+        "speech": tuple(corpora.speech(speech, split)),
+        "room": space,
+        "microphones": microphones,
+        "seconds": duration,
+        "count": count,
+        "seed": seed,
+        "noise": () if noise is None else tuple(corpora.noises(noise, split)),
+        "snr_db": snr,
+        "level_spread_db": level_spread,
+        "sample_rate": sample_rate,
+        "reference": reference,
+    }
+    mixtures: MixtureSet | ConversationSet
+    if conversation:
+        turns = {"turn_seconds": turn or TURN_SECONDS, "overlaps": (overlap,)}
+        mixtures = ConversationSet(talkers=(talkers,), **turns, **common)
+    else:
+        mixtures = MixtureSet(talkers=talkers, overlap=overlap, **common)
     space.draw(
         np.random.default_rng(0), talkers, microphones, sample_rate
     )  # says what is wrong before any work
@@ -187,9 +207,13 @@ def simulate(
 
 SETTLED = ("count", "out", "jobs", "overwrite", "report", "quiet")
 """Options that do not decide what a mixture is."""
+OF_CONVERSATIONS = ("conversation", "turn")
+"""Options that do so of conversations alone."""
 
 
-def make(task: Item, out: Path, mixtures: MixtureSet, digest: str, overwrite: bool) -> FileReport:
+def make(
+    task: Item, out: Path, mixtures: MixtureSet | ConversationSet, digest: str, overwrite: bool
+) -> FileReport:
     """Make and write one mixture; its folder appears when it is complete.
 
     Raises:
@@ -225,6 +249,14 @@ def _write(folder: Path, task: Item, mixture: Mixture, digest: str) -> None:
         "images": [write(f"image{k}.wav", image) for k, image in enumerate(mixture.images, 1)],
         "references": [write(f"reference{k}.wav", voice) for k, voice in enumerate(mixture.references, 1)],
     }
+    if isinstance(mixture, Conversation):
+        texts = {
+            "turns.rttm": rttm.written({task.name: mixture.turns}),
+            "words.stm": stm(task.name, mixture.said),
+        }
+        for name, text in texts.items():
+            (folder / name).write_text(text, encoding="utf-8")
+        files |= {"turns": f"{task.name}/turns.rttm", "words": f"{task.name}/words.stm"}
     write_json(folder / SIMULATED, {"id": task.name, **files, **plain(mixture.metadata), "request": digest})
 
 
