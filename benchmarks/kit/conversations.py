@@ -1,6 +1,7 @@
 """Made conversations that claims share: speakers of a split take turns in the measured room of ``kit.scenes``."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 
@@ -22,14 +23,10 @@ def conversations(
     split: str, microphones: int = 1, long_turns: bool = False, seed: int = SEED
 ) -> ConversationSet:
     """Of two to four talkers, with no to 40 % overlap; or of long turns by turns, without any."""
-    options = (
-        {"turn_seconds": LONG_SECONDS, "overlaps": (0.0,), "count": LONG_COUNT}
-        if long_turns
-        else {"count": COUNT}
+    made = ConversationSet(
+        speech(split), room(split), microphones=microphones, seconds=SECONDS, count=COUNT, seed=seed
     )
-    return ConversationSet(
-        speech(split), room(split), microphones=microphones, seconds=SECONDS, seed=seed, **options
-    )
+    return replace(made, turn_seconds=LONG_SECONDS, overlaps=(0.0,), count=LONG_COUNT) if long_turns else made
 
 
 def condition(made: ConversationSet, number: int) -> str:

@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,8 @@ from unbabble.base.weights import packaged
 from unbabble.data.conversations import Conversation
 from unbabble.networks import load as networks
 from unbabble.nn.kinds.embedder import NeuralEmbedder
+from unbabble.pipelines.diarize import diarize, load_embedder
+from unbabble.pipelines.recording import Recording
 from unbabble.signal.diarization import TurnErrors, compare
 from unbabble.signal.statistics import ratio
 
@@ -52,6 +55,7 @@ PEER = "diarization"
 CONDITIONS = ("0%", "10%", "20%", "40%", LONG)
 PARTS = ("missed", "false_alarm", "confusion")
 TRUE = "true speech"
+ARRAYS = (1, 7)
 
 
 class Heard:
@@ -68,13 +72,12 @@ class Heard:
     def asked(self, peer: peers.Process) -> dict:
         """What other toolkits make of it."""
         if not self._answer:
-            times = {
-                name: [(each.start, each.end) for each in spans]
-                for name, spans in (("speech", self.speech), ("windows", self.windows))
-            }
+            speech, parts = (
+                [(each.start, each.end) for each in some] for some in (self.speech, self.windows)
+            )
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "given.npz"
-                np.savez(path, sound=self.made.mixture[0], talkers=self.talkers, **times)
+                np.savez(path, sound=self.made.mixture[0], talkers=self.talkers, speech=speech, windows=parts)
                 self._answer = peer.request(data=str(path))
         return self._answer
 
@@ -138,8 +141,25 @@ def by_peer(peer: peers.Process, thresholds: Sequence[float]) -> dict[str, Way]:
     }
 
 
+def by_diarize(models: Mapping[str, str]) -> dict[str, Way]:
+    """``unbabble diarize``, which is told the recording alone, or how many talkers there are."""
+    ways: dict[str, Way] = {}
+    for name, model in models.items():
+        _, embedder = load_embedder(model, "cpu")
+        for known, microphones in product((False, True), ARRAYS):
+            way = f"diarize, {name}" + ", known" * known + f", {microphones} microphones" * (microphones > 1)
+            ways[way] = lambda heard, embedder=embedder, known=known, microphones=microphones: (
+                diarize(
+                    Recording.of(heard.sound[:microphones], heard.made.sample_rate),
+                    embedder,
+                    talkers=(heard.talkers, heard.talkers) if known else (1, None),
+                ).turns
+            )
+    return ways
+
+
 def by_embedders(models: Mapping[str, str], thresholds: Sequence[float]) -> dict[str, Way]:
-    """Of the packaged ones, and those that are named."""
+    """Clustered vectors of networks."""
     names = {name: name for name in packaged() if networks.kinds_of(name)[0].name == "embedder"} | dict(
         models
     )
@@ -177,12 +197,15 @@ def measure(
     result = before or {}
     result["split"] = split
     done = result.setdefault("ways", {})
-    ways = baselines() | by_embedders(models or {}, thresholds)
+    named = {name: name for name in packaged() if networks.kinds_of(name)[0].name == "embedder"} | dict(
+        models or {}
+    )
+    ways = baselines() | by_embedders(named, thresholds) | by_diarize(named)
     with ExitStack() as stack:
         if peer and peers.present([PEER]):
             ways |= by_peer(stack.enter_context(peers.Process(PEER, "run_diarization.py")), thresholds)
         for long_turns in (False, True):
-            made = conversations(split, 1, long_turns, seed)
+            made = conversations(split, max(ARRAYS), long_turns, seed)
             for number in range(min(count, len(made))):
                 kind = condition(made, number)
                 left = [way for way in ways if str(number) not in done.get(way, {}).get(kind, {})]
@@ -220,8 +243,8 @@ def table(result: dict) -> str:
     kinds = [kind for kind in CONDITIONS if any(kind in line for line in lines)]
     count = len({(k, n) for by_kind in result["ways"].values() for k, rows in by_kind.items() for n in rows})
     return page(
-        f"DER in per cent (95 % interval by conversation), split {result['split']}, one microphone, by the share of "
-        f"the time with speech in which two speak; {LONG}: turns of 20 to 40 s, without overlap.",
+        f"DER in per cent (95 % interval by conversation), split {result['split']}, one microphone if not said, by the "
+        f"share of the time with speech in which two speak; {LONG}: turns of 20 to 40 s, without overlap.",
         grid(
             ["", *kinds],
             lines,

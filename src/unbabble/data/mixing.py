@@ -294,7 +294,7 @@ def surround(
     sample_rate: int,
 ) -> tuple[Float[np.ndarray, "microphone time"], list[Noise]]:
     """One of the noises from all places of noise at once, each with another excerpt: it surrounds the array."""
-    chosen = noises[rng.integers(len(noises))]
+    chosen = noises[int(rng.integers(len(noises)))]
     recording, rate = read(chosen.path)
     whole = resample(recording.mean(axis=0), rate, sample_rate)
     if len(places) == 0:  # nowhere to put it: each microphone hears an excerpt of its own
