@@ -30,7 +30,7 @@ def lexicon(folder):
 
 
 class Unbabble:
-    """``text.ctc_search``."""
+    """``text.lexicon_search``."""
 
     def __init__(self, folder):
         from unbabble.text.arpa import read
@@ -39,8 +39,9 @@ class Unbabble:
         self.rows, self.symbols = lexicon(folder)
 
     def decoder(self, beam, tokens, margin, language_weight, word_bonus):
-        from unbabble.text.ctc_search import Pruning, lexicon_beam
+        from unbabble.text.ctc_search import Pruning
         from unbabble.text.lexicon import Lexicon
+        from unbabble.text.lexicon_search import lexicon_beam
         from unbabble.text.word_scores import WordScores
 
         words = WordScores(self.model, language_weight, word_bonus)

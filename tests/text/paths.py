@@ -29,3 +29,10 @@ def rows(log_probs: np.ndarray) -> dict[tuple[int, ...], float]:
     """Log-probability of every row that has a path."""
     every = rows_by_path(log_probs)
     return {row: float(np.logaddexp.reduce(scores)) for row, scores in every.items()}
+
+
+def impossible(log_probs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The same with some that never happen."""
+    log_probs = log_probs.copy()
+    log_probs[rng.random(log_probs.shape) < 0.2] = -np.inf
+    return log_probs

@@ -28,8 +28,8 @@ from unbabble.pipelines.recognize import Recognizer
 from unbabble.pipelines.transcribe import confidence, least_confidence
 from unbabble.signal.activity import FRAME_SECONDS, is_speech
 from unbabble.signal.rumble import without_rumble
-from unbabble.text.ctc_search import LexiconSearch
 from unbabble.text.hypothesis import place, transcript
+from unbabble.text.lexicon_search import LexiconSearch
 
 
 @dataclass(frozen=True)

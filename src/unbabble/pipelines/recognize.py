@@ -1,6 +1,6 @@
 """A recogniser with its search: what the network says of a few seconds, and which words those are.
 
-    phones   phones -> words of a lexicon, by a language model (``text.ctc_search``)    networks that write phones
+    phones   phones -> words of a lexicon, by a language model (``text.lexicon_search``) networks that write phones
     pieces   pieces of words -> words, by a language model where there is one           networks with CTC
              the same, by CTC and attention together (``text.search``)                  networks with both
              the same, by attention                                                     with attention, if there is one
@@ -44,10 +44,11 @@ from unbabble.nn.kinds.recognizer import NeuralRecognizer, Posteriors, words_of
 from unbabble.pipelines import likely
 from unbabble.signal.level import check_samples
 from unbabble.text.confidence import Calibration
-from unbabble.text.ctc_search import LexiconSearch, Pruning, lexicon_beam, prefix_beam
+from unbabble.text.ctc_search import Pruning, prefix_beam
 from unbabble.text.hotwords import Hotwords
 from unbabble.text.hypothesis import Hypothesis, Word, place, transcript
 from unbabble.text.lexicon import Lexicon
+from unbabble.text.lexicon_search import LexiconSearch, lexicon_beam
 from unbabble.text.ngram import NgramModel
 from unbabble.text.normalise import words
 from unbabble.text.pronounce import Pronouncer

@@ -18,7 +18,7 @@ tokens) chooses the ``pre_beam`` best tokens of each, and what scores words is a
 attention from repeating and from skipping what was said; without it attention, and a language model even more, prefers
 short texts.
 
-Searches of CTC alone, frame by frame, are in ``ctc_search``.
+Searches of CTC alone, frame by frame, are in ``ctc_search`` and ``lexicon_search``.
 """
 
 from collections.abc import Mapping, Sequence

@@ -24,7 +24,7 @@ the gradient (section 4.2). The arithmetic is written out in logs in ``text.ctc`
 ``forward``, ``backward``, ``occupation``, ``gradient``); for learning ``nn.ctc`` calls PyTorch's, which is equal.
 
 Neither alignments are needed nor a decoder that can repeat itself; but as no frame knows what the others write, it
-spells by ear, and wants a language model (``text.ctc_search``). ``joint_ctc_attention`` has both.
+spells by ear, and wants a language model (``text.lexicon_search``). ``joint_ctc_attention`` has both.
 
 Different from the paper: characters or pieces of words in place of TIMIT's phonemes; more and larger layers, with
 dropout in place of noise on the input; frames joined by fours; frames are masked while it learns.
