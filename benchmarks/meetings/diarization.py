@@ -49,7 +49,8 @@ from unbabble.signal.statistics import ratio
 
 DIGITS = 5
 QUICK = {"count": 2, "peer": False}
-THRESHOLDS = {"xvector.8k": 0.6, "resemblyzer": 0.3}
+NAMES = ("diarization", "diarization_dev")
+THRESHOLDS = {"xvector.8k": 0.5, "resemblyzer": 0.4}
 """Cosine distances above which clusters are two talkers, by embedder; best on dev."""
 PEER = "diarization"
 CONDITIONS = ("0%", "10%", "20%", "40%", LONG)

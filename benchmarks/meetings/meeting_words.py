@@ -26,8 +26,8 @@ import torch
 from benchmarks.kit import peers
 from benchmarks.kit.conversations import COUNT, SEED, condition, conversations
 from benchmarks.kit.kept import kept as kept_in
+from benchmarks.kit.recognisers import OURS, PEERS, RECOGNISERS, recognised
 from benchmarks.kit.table import grid, made_by, page
-from benchmarks.recognition.crowd import OURS, PEERS, RECOGNISERS, recognised
 from unbabble.base.audio import Audio
 from unbabble.base.spans import Span
 from unbabble.data.conversations import Conversation

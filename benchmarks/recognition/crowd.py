@@ -17,44 +17,27 @@ with one microphone or with seven, that one is taken whose voices have the best 
     python -m benchmarks crowd --kept runs/crowd                                              # five minutes
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import torch
 
 from benchmarks.kit import peers
 from benchmarks.kit.ranks import grouped, spearman
+from benchmarks.kit.recognisers import OURS, PEERS, RECOGNISERS, recognised
 from benchmarks.kit.table import grid, made_by, page
 from benchmarks.recognition._talking import recordings, scene
-from unbabble.pipelines.recognize import load_recognizer
 from unbabble.signal.statistics import ratio
 from unbabble.text.errors import cp_errors, word_errors
-from unbabble.text.normalise import words
 
 SEED, DIGITS = 0, 3
 TALKERS, ARRAYS = (1, 2, 4, 8), (1, 7)
-OURS = "ours"
-PEERS = {"PocketSphinx": ("recogniser", "run_recogniser.py"), "hama": ("hama", "run_hama.py")}
-"""By name: environment and runner."""
-RECOGNISERS = (OURS, *PEERS)
 QUICK = {"each": 1, "talkers": [2], "arrays": [1]}
 LEAST_SCENES = 5
 """Of a correlation."""
 CHOSEN, BEST = "chosen by the blind score", "best, known afterwards"
-
-
-def recognised(recogniser: str, given: dict[str, np.ndarray], model: str) -> dict[str, list[str]]:
-    """Words of each recording."""
-    if recogniser == OURS:
-        call = load_recognizer(model, "cpu")
-        tensors = {name: torch.from_numpy(samples)[None].float() for name, samples in given.items()}
-        return {name: words(call(tensor)[0].text) for name, tensor in tensors.items()}
-    texts = peers.run(*PEERS[recogniser], given, (), lambda path: json.loads(path.read_text()))
-    return {name: words(text) for name, text in texts.items()}
 
 
 def read(
