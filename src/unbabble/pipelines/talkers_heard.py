@@ -1,0 +1,215 @@
+"""What is kept of a recording to tell its talkers apart: where somebody speaks, whether two do, vectors of who it is.
+
+    window of at most 20 s -> speech -> vectors of 1.6 s of it
+                                     -> log-odds that two or more speak, by a network that counts (``pipelines.count``)
+                                     -> where two may speak: two voices -> vectors of each
+
+That is some kilobytes a minute, whatever the recording; separated voices go to files.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from unbabble.base.audio import resample
+from unbabble.base.contracts import Counter, Embedder, Separator
+from unbabble.base.weights import packaged
+from unbabble.networks import load as networks
+from unbabble.pipelines.choose import DEFAULT_SINGLE
+from unbabble.pipelines.count import COUNTER
+from unbabble.signal.activity import FRAME_SECONDS, is_speech, runs
+
+VECTOR_SECONDS, HOP_SECONDS, LEAST_VECTOR_SECONDS = 1.6, 0.4, 0.4
+"""What a vector is of, from one to the next, and the shortest speech of which there is one."""
+COUNTED_SECONDS, COUNTED_HOP_SECONDS = 1.5, 0.25
+"""What the talkers are counted in, and from one to the next."""
+POSSIBLE = -2.0
+"""Log-odds from which somewhere in its stretch two may speak."""
+NOT_COUNTED = -20.0
+"""Log-odds where nothing was counted."""
+AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class Ears:
+    """The networks that listen.
+
+    Attributes:
+        embedder: says who speaks.
+        counter: says how many do; None to take it that one does.
+        separator: gives two voices; None likewise.
+    """
+
+    embedder: Embedder
+    counter: Counter | None = None
+    separator: Separator | None = None
+
+    @classmethod
+    def of(cls, embedder: Embedder, device: torch.device) -> "Ears":
+        """An embedder with the packaged networks that hear two talkers at once, where they are installed."""
+        separator = DEFAULT_SINGLE[2]
+        if not {COUNTER, separator} <= packaged().keys():
+            return cls(embedder)
+        return cls(
+            embedder,
+            networks.ready(COUNTER, device, "counter"),
+            networks.ready(separator, device, "separator"),
+        )
+
+
+class Heard:
+    """What was heard of a recording so far, window by window; frames are those of ``signal.activity``.
+
+    Args:
+        ears: the networks.
+        folder: for the voices of windows that were separated, as they are needed afterwards; None where they are not.
+    """
+
+    def __init__(self, ears: Ears, folder: Path | None = None) -> None:
+        self.ears, self.folder = ears, folder
+        self.frames = 0
+        self.files: list[tuple[int, Path]] = []
+        """The first frame of windows that were separated, and their voices (voice, time) at the separator's rate."""
+        self._speech: list[Tensor] = []
+        self._odds: list[Tensor] = []
+        self._vectors: list[np.ndarray] = []
+        self._places: list[tuple[int, int]] = []
+        self._pairs: list[int] = []
+        self._voices: list[np.ndarray] = []
+
+    @property
+    def speech(self) -> Bool[np.ndarray, " frame"]:
+        """Of each frame whether somebody speaks."""
+        return torch.cat(self._speech).numpy() if self._speech else np.zeros(0, bool)
+
+    @property
+    def odds(self) -> Float[np.ndarray, " frame"]:
+        """Of each frame the log-odds that two or more speak."""
+        return torch.cat(self._odds).numpy() if self._odds else np.zeros(0)
+
+    @property
+    def vectors(self) -> Float[np.ndarray, "vector dimension"]:
+        """Who speaks, as if one did, of unit norm."""
+        return np.concatenate(self._vectors) if self._vectors else np.zeros((0, 1))
+
+    @property
+    def places(self) -> Int[np.ndarray, "vector 2"]:
+        """At which frames what the vectors are of begins and ends."""
+        return np.array(self._places, int).reshape(-1, 2)
+
+    @property
+    def pairs(self) -> Int[np.ndarray, " pair"]:
+        """Numbers of the vectors in whose stretch two may speak."""
+        return np.array(self._pairs, int)
+
+    @property
+    def voices(self) -> Float[np.ndarray, "pair 2 dimension"]:
+        """Vectors of the two voices there."""
+        return np.concatenate(self._voices) if self._voices else np.zeros((0, 2, 1))
+
+    @torch.no_grad()
+    def add(self, samples: Float[Tensor, " time"]) -> None:
+        """Listen to the next window, at the embedder's rate."""
+        embedder = self.ears.embedder
+        speech = is_speech(samples, embedder.sample_rate)
+        odds = self._counted(samples, speech)
+        places = sorted((place for begin, end in runs(speech) for place in parts(begin, end)), key=_length)
+        first = len(self._places)
+        self._vectors += _embedded(embedder, samples, places)
+        possible = [place for place, (begin, end) in enumerate(places) if odds[begin:end].max() > POSSIBLE]
+        if possible:
+            voices, rate = self._separated(samples)
+            if self.folder is not None:
+                self.files.append((self.frames, self.folder / f"{len(self.files)}.npy"))
+                np.save(self.files[-1][1], voices.numpy().astype(np.float16))
+            voices = resample(voices, rate, embedder.sample_rate)
+            each = [_embedded(embedder, voice, [places[place] for place in possible]) for voice in voices]
+            self._voices.append(np.stack([np.concatenate(vectors) for vectors in each], 1))
+            self._pairs += [first + place for place in possible]
+        self._places += [(begin + self.frames, end + self.frames) for begin, end in places]
+        self._speech.append(speech)
+        self._odds.append(odds)
+        self.frames += len(speech)
+
+    def _counted(
+        self, samples: Float[Tensor, " time"], speech: Bool[Tensor, " frame"]
+    ) -> Float[Tensor, " frame"]:
+        """Log-odds that two or more speak: the mean over what was counted, what is near its middle counting more."""
+        counter = self.ears.counter
+        if counter is None or self.ears.separator is None or not speech.any():
+            return torch.full((len(speech),), NOT_COUNTED)
+        length, hop = (round(each / FRAME_SECONDS) for each in (COUNTED_SECONDS, COUNTED_HOP_SECONDS))
+        length = min(length, len(speech))
+        starts = [*range(0, len(speech) - length, hop), len(speech) - length]
+        starts = [start for start in starts if speech[start : start + length].any()]
+        samples = resample(samples, self.ears.embedder.sample_rate, counter.sample_rate)
+        total, weight = torch.zeros(len(speech)), torch.zeros(len(speech))
+        near = torch.hann_window(length + 2, periodic=False)[1:-1]
+        for some in (starts[place : place + AT_ONCE] for place in range(0, len(starts), AT_ONCE)):
+            batch = [_cut(samples, start, start + length, counter.sample_rate) for start in some]
+            likely = counter(torch.stack(batch)).cpu().clamp(min=1e-6)
+            for start, value in zip(some, (likely[:, 1:].sum(1) / likely[:, 0]).log(), strict=True):
+                total[start : start + length] += value * near
+                weight[start : start + length] += near
+        return torch.where(weight > 0, total / weight.clamp(min=1e-9), NOT_COUNTED)
+
+    def _separated(self, samples: Float[Tensor, " time"]) -> tuple[Float[Tensor, "2 time"], int]:
+        separator = self.ears.separator
+        assert separator is not None
+        rate = separator.sample_rate
+        mixture = resample(samples, self.ears.embedder.sample_rate, rate)
+        return separator(mixture[None, None], sample_rate=rate)[0].cpu(), rate
+
+
+def parts(begin: int, end: int) -> list[tuple[int, int]]:
+    """What vectors are made of in a stretch of speech, in frames: pieces of one length, the last up to its end.
+
+    >>> parts(0, 130)
+    [(0, 80), (20, 100), (40, 120), (50, 130)]
+    >>> parts(0, 30), parts(0, 10)
+    ([(0, 30)], [])
+    """
+    length, hop = round(VECTOR_SECONDS / FRAME_SECONDS), round(HOP_SECONDS / FRAME_SECONDS)
+    if end - begin < round(LEAST_VECTOR_SECONDS / FRAME_SECONDS):
+        return []
+    if end - begin <= length:
+        return [(begin, end)]
+    starts = [*range(begin, end - length, hop), end - length]
+    return [(start, start + length) for start in starts]
+
+
+def _length(place: tuple[int, int]) -> int:
+    return place[1] - place[0]
+
+
+def _cut(samples: Float[Tensor, " time"], begin: int, end: int, rate: int) -> Float[Tensor, " time"]:
+    """What is between two frames; never silent, so that networks have something to hear."""
+    start = round(begin * FRAME_SECONDS * rate)
+    length = round((end - begin) * FRAME_SECONDS * rate)
+    piece = torch.nn.functional.pad(
+        samples[start : start + length], (0, max(0, start + length - len(samples)))
+    )
+    return (
+        piece
+        if piece.any()
+        else piece + 1e-6 * torch.randn(length, generator=torch.Generator().manual_seed(0))
+    )
+
+
+def _embedded(
+    embedder: Embedder, samples: Float[Tensor, " time"], places: list[tuple[int, int]]
+) -> list[Float[np.ndarray, "vector dimension"]]:
+    """Vectors of these places, which come in the order of their lengths, those of one length some at once."""
+    vectors, start = [], 0
+    while start < len(places):
+        some = [
+            place for place in places[start : start + AT_ONCE] if _length(place) == _length(places[start])
+        ]
+        batch = torch.stack([_cut(samples, begin, end, embedder.sample_rate) for begin, end in some])
+        vectors.append(embedder(batch).cpu().numpy())
+        start += len(some)
+    return vectors
