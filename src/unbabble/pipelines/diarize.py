@@ -11,8 +11,8 @@ begins and who ends. So who interrupts is likely somebody who spoke just before,
 Talkers are called ``speaker1``, who talks most, ``speaker2`` ...
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from unbabble.base.errors import InputError
 from unbabble.base.spans import Span
 from unbabble.base.words import counted
 from unbabble.pipelines.recording import Recording
+from unbabble.pipelines.talker_voices import Separated
 from unbabble.pipelines.talkers_heard import Ears, Heard
 from unbabble.pipelines.transcribe import mono, windows
 from unbabble.signal.activity import FRAME_SECONDS, runs
@@ -38,9 +39,9 @@ LEAST_VECTORS = 6
 """Who has fewer, about four seconds of speech, is taken for one of the others."""
 ALONE = 0.0
 """Mean log-odds that two speak in a vector's stretch, below which it says something of one talker."""
-CHANGE_COST = 2.0
+CHANGE_COST = 1.0
 """Of each talker who begins and each who ends, in the mean difference of likeness to the right talker and to others."""
-ODDS_WEIGHT, ODDS_BIAS = 0.3, 0.0
+ODDS_WEIGHT, ODDS_BIAS = 1.0, -0.5
 """What the log-odds that two speak count for, in the same unit, and from where on they do."""
 MOST_IN_PAIRS = 12
 """Of more talkers, only those who talk most speak two at once."""
@@ -56,12 +57,14 @@ class Diarization:
         turns: in the order of their beginnings; ``speaker`` is whose each is, ``score`` how sure that is.
         audio_seconds: duration of the recording.
         speech_seconds: of it in which somebody speaks.
+        separated: stretches in which two speak at once, where their voices were kept.
         warnings: what the user should know.
     """
 
     turns: list[Span]
     audio_seconds: float = 0.0
     speech_seconds: float = 0.0
+    separated: list[Separated] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -80,6 +83,7 @@ def diarize(
     recording: Recording,
     ears: Ears,
     *,
+    speech: Sequence[Span] | None = None,
     talkers: tuple[int, int | None] = (1, None),
     threshold: float | None = None,
     folder: Path | None = None,
@@ -90,6 +94,7 @@ def diarize(
     Args:
         recording: of any length.
         ears: the networks that listen.
+        speech: where somebody speaks, if that is known.
         talkers: how many there are at least and at most; None for any number.
         threshold: mean cosine of two clusters below which they are two talkers; ``THRESHOLD`` if not given.
         folder: for the voices where two speak at once; None where they are not needed.
@@ -101,7 +106,7 @@ def diarize(
     result, heard = Diarization([]), Heard(ears, folder)
     rate = ears.embedder.sample_rate
     for start, samples in windows(mono(recording, rate), rate):
-        heard.add(samples)
+        heard.add(samples, None if speech is None else [span.later(-start) for span in speech])
         result.audio_seconds = start + len(samples) / rate
         if progress is not None:
             progress(result.audio_seconds, recording.info.seconds)
@@ -114,7 +119,8 @@ def diarize(
         raise InputError(f"The recording has too little speech for {counted(fewest, 'talker')}.")
     centroids = told_apart(heard, THRESHOLD if threshold is None else threshold, fewest, most)
     decided = decide(heard, centroids)
-    result.turns = _named(_turns(decided))
+    result.turns, names = _named(_turns(decided))
+    result.separated = separated(heard, decided, centroids, names)
     if len(result.speakers) < fewest:
         result.warnings.append(f"Turns of {counted(len(result.speakers), 'talker')} are left of {fewest}.")
     return result
@@ -137,11 +143,13 @@ def decide(
 ) -> Bool[np.ndarray, "frame talker"]:
     """Of each frame with speech who speaks, one or two."""
     talkers, frames = len(centroids), len(heard.speech)
+    if talkers == 1:
+        return heard.speech[:, None]
     states = [(talker,) for talker in range(talkers)]
     likeness = heard.vectors @ centroids.T
     unit = _unit(likeness)
     scores = _by_cell(likeness / unit, heard.places, frames)
-    if len(heard.pairs) and talkers > 1:
+    if len(heard.pairs):
         pairs = list(combinations(range(min(talkers, MOST_IN_PAIRS)), 2))
         one, other = (np.array(each) for each in zip(*pairs, strict=True))
         first, second = (heard.voices @ centroids.T).transpose(1, 0, 2)
@@ -224,10 +232,34 @@ def _turns(decided: Bool[np.ndarray, "frame talker"]) -> list[Span]:
     return sorted(turns, key=lambda turn: turn.start)
 
 
-def _named(turns: list[Span]) -> list[Span]:
-    """The same with names, ``speaker1`` for who talks most."""
+def _named(turns: list[Span]) -> tuple[list[Span], dict[int, str]]:
+    """The same with names, ``speaker1`` for who talks most, and the name of each number."""
     order = Diarization(turns).speakers
-    return [
-        Span(turn.start, turn.end, turn.text, f"speaker{order.index(turn.speaker or '') + 1}", turn.score)
-        for turn in turns
-    ]
+    names = {int(number): f"speaker{place}" for place, number in enumerate(order, 1)}
+    return [replace(turn, speaker=names[int(turn.speaker or 0)]) for turn in turns], names
+
+
+def separated(
+    heard: Heard,
+    decided: Bool[np.ndarray, "frame talker"],
+    centroids: Float[np.ndarray, "talker dimension"],
+    names: Mapping[int, str],
+) -> list[Separated]:
+    """Stretches of two talkers, and which of the voices that were separated there is whose."""
+    parts: list[Separated] = []
+    together = decided.sum(1) > 1
+    for first, last, file, rate in heard.files:
+        for begin, end in runs(torch.from_numpy(together[first:last])):
+            talkers = np.flatnonzero(decided[first + begin : first + end].sum(0) * 2 > end - begin)[:2]
+            starts, ends = heard.places[heard.pairs].T
+            near = (starts < first + end) & (ends > first + begin)
+            if len(talkers) < 2 or not near.any():
+                continue
+            # (voice, talker); each voice goes to another one
+            alike = heard.voices[near].mean(0) @ centroids[talkers].T
+            swapped = alike[0, 1] + alike[1, 0] > alike[0, 0] + alike[1, 1]
+            whose = talkers[::-1] if swapped else talkers
+            speakers = tuple(names.get(int(each)) for each in whose)
+            start, stop, file_start = (frame * FRAME_SECONDS for frame in (first + begin, first + end, first))
+            parts.append(Separated(start, stop, file_start, file, rate, speakers))
+    return parts

@@ -35,6 +35,7 @@ class Separated:
     Attributes:
         start: seconds from the recording's beginning.
         end: seconds.
+        file_start: seconds at which the file begins, before the stretch.
         file: of NumPy, the voices (voice, time).
         sample_rate: of the file, in Hz.
         speakers: whose the voices are; None of what is nobody's.
@@ -42,6 +43,7 @@ class Separated:
 
     start: float
     end: float
+    file_start: float
     file: Path
     sample_rate: int
     speakers: tuple[str | None, ...]
@@ -140,9 +142,13 @@ def _replaced(
     voice = voice * (1 - inside)
     if speaker not in part.speakers:
         return voice
-    samples = torch.from_numpy(np.load(part.file)[part.speakers.index(speaker)]).float()
+    voices, own = np.load(part.file, mmap_mode="r"), part.speakers.index(speaker)
+    # what is faded lies outside of the stretch
+    first = max(0, round((part.start - FADE_SECONDS - part.file_start) * part.sample_rate))
+    last = round((part.end + FADE_SECONDS - part.file_start) * part.sample_rate)
+    samples = torch.from_numpy(voices[own, first:last].copy())
     samples = resample(samples[None], part.sample_rate, rate)[0]
-    begin = round((part.start - start) * rate)
+    begin = round((part.file_start + first / part.sample_rate - start) * rate)
     first, last = max(0, begin), min(len(voice), begin + len(samples))
     voice[first:last] += samples[first - begin : last - begin] * inside[first:last]
     return voice

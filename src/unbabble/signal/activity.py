@@ -56,12 +56,15 @@ FEATURES = {
 BIAS = -0.9059
 
 
-def is_speech(samples: Float[Tensor, " time"], sample_rate: int) -> Bool[Tensor, " frame"]:
+def is_speech(
+    samples: Float[Tensor, " time"], sample_rate: int, possible: float = POSSIBLE
+) -> Bool[Tensor, " frame"]:
     """Of each 20 ms of a recording whether somebody speaks; none where it is too short, or constant.
 
     Args:
         samples: of one channel, at any level; up to about half a minute, as they are compared with one another.
         sample_rate: in Hz.
+        possible: probability of every frame of a stretch of speech.
     """
     count = int(len(samples) / (FRAME_SECONDS * sample_rate) + 1e-6)  # 904 frames are not 903.99
     if not count or samples.min() == samples.max():
@@ -70,7 +73,7 @@ def is_speech(samples: Float[Tensor, " time"], sample_rate: int) -> Bool[Tensor,
     likely = _mean(speech_probability(at_rate), NEAR)[:count]
     result = torch.zeros(count, dtype=torch.bool)
     sure = likely > SURE
-    for begin, end in runs(likely > POSSIBLE):
+    for begin, end in runs(likely > possible):
         if any((stop - start) * FRAME_SECONDS >= LEAST_SURE_SECONDS for start, stop in runs(sure[begin:end])):
             result[begin:end] = True
     return result

@@ -171,7 +171,7 @@ def _reduced(items: _Items) -> _Items:
         np.linspace(0, count, -(-count // BLOCK) + 1).round().astype(int)
     )  # none is much shorter than others
     for start, end in pairwise(edges):
-        block = _Items(*(each[start:end] for each in items))
+        block = _Items(items.sums[start:end], items.sizes[start:end], items.groups[start:end])
         steps = merges(block.sums, block.sizes, _apart(block.groups))
         wanted = len(block.sizes) - max(1, len(block.sizes) // REDUCED)
         for part in _parts(len(block.sizes), steps[:wanted]):

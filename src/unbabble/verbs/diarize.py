@@ -1,5 +1,6 @@
 """``unbabble diarize``: who speaks when in each recording, and a file of each talker's voice."""
 
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -100,7 +101,9 @@ def diarize(
         InputError: the reference cannot be read.
         OutputError: the folder cannot be written to.
     """
-    from unbabble.pipelines.diarize import load_embedder
+    from unbabble.pipelines.choose import DEFAULT_SINGLE
+    from unbabble.pipelines.count import COUNTER
+    from unbabble.pipelines.embed import load_embedder
 
     check_format(format)
     if threshold is not None and not -1 <= threshold <= 1:
@@ -109,7 +112,7 @@ def diarize(
     check_not_read(batch.report, filter(None, [reference]))
     if reference is not None:
         true_turns(Path(reference))
-    name, _ = load_embedder(model, device)  # says what is wrong, before any work
+    name = load_embedder(model, device).name  # says what is wrong, before any work
     settings = Settings(
         name,
         as_range(talkers),
@@ -119,7 +122,7 @@ def diarize(
         None if reference is None else str(reference),
         Part(start, duration, stream),
         device,
-        deciding_files([name], {}) | digests(filter(None, [reference])),
+        deciding_files([name], {}, [COUNTER, DEFAULT_SINGLE[2]]) | digests(filter(None, [reference])),
     )
     result = batch.through("diarize", "Diarizing", inputs, settings, diarize_one)
     for file in result.files:
@@ -175,35 +178,41 @@ def diarize_one(task: Task, settings: Settings, overwrite: bool) -> FileReport:
     Raises:
         UnbabbleError: it cannot be done, in one sentence.
     """
-    from unbabble.pipelines.diarize import diarize, load_embedder
+    from unbabble.networks.device import choose_device
+    from unbabble.pipelines.diarize import diarize
+    from unbabble.pipelines.embed import load_embedder
     from unbabble.pipelines.recording import Recording
     from unbabble.pipelines.talker_voices import write_voices
+    from unbabble.pipelines.talkers_heard import Ears
 
     def make(folder: Path, result: FileReport) -> None:
         name = result_name(task.path)
         true = None if settings.reference is None else true_turns(Path(settings.reference), name)
-        embedder = load_embedder(settings.model, settings.device)[1]
+        embedder = load_embedder(settings.model, settings.device).network
+        ears = Ears.of(embedder, choose_device(settings.device))
         recording = Recording.open(settings.part.of(task.path))
-        made = diarize(
-            recording,
-            embedder,
-            talkers=settings.talkers,
-            threshold=settings.threshold,
-            progress=report_progress,
-        )
         voices: list[Path] = []
-        if settings.voices:
-            report_stage("writing voices")
-            voices = write_voices(
+        with tempfile.TemporaryDirectory(prefix="unbabble-") as kept:
+            made = diarize(
                 recording,
-                made.turns,
-                [],
-                folder,
-                speakers=made.speakers,
-                format=settings.format,
-                warnings=made.warnings,
+                ears,
+                talkers=settings.talkers,
+                threshold=settings.threshold,
+                folder=Path(kept) if settings.voices else None,
                 progress=report_progress,
             )
+            if settings.voices:
+                report_stage("writing voices")
+                voices = write_voices(
+                    recording,
+                    made.turns,
+                    made.separated,
+                    folder,
+                    speakers=made.speakers,
+                    format=settings.format,
+                    warnings=made.warnings,
+                    progress=report_progress,
+                )
         result.details = details(made, true)
         rows, table = folder / f"{name}.rttm", folder / f"{name}.json"
         with atomic(rows) as temporary:
