@@ -109,7 +109,8 @@ def measure(
         minutes = sum(each.seconds for each in learnt.utterances) / 60
         about = {"language": language, "recordings": len(learnt.utterances), "minutes": minutes}
         for start in starts:
-            if any((row["language"], row["start"]) == (language, start) for row in result["rows"]):
+            this = language, start, steps
+            if any((row["language"], row["start"], row["steps"]) == this for row in result["rows"]):
                 continue
             out = runs / f"{language}_{start.lower()}_{steps}"
             after = networks.ready(
