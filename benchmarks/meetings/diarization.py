@@ -4,8 +4,8 @@ Two to four speakers of a split take turns for two minutes in a measured room, t
 with speech; or turns are long. DER: missed, false and confused speech over all speech, no collar, overlap counted;
 intervals are bootstrapped by conversation. *True speech*: it is known where anybody speaks; vectors of 1.6 s, one every
 .4 s, are clustered, and each tenth of a second is theirs whose vector is nearest. *Known*: so is the number of talkers.
-*The right talker, one at a time*: what is lost where only one can be named at any time. Thresholds of clusterings are
-chosen with `--split dev` (`--thresholds`).
+*One at a time*: `diarize` without ears for two at once; or the right talker, where only one can be named. Thresholds of
+clusterings are chosen with `--split dev` (`--thresholds`).
 
     bash benchmarks/peers.sh
     python -m benchmarks diarization --split dev --name diarization_dev --thresholds .2 .3 .4 .5 .6 .7 .8
@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from scipy.cluster.hierarchy import fcluster, linkage
+from unbabble.pipelines.talkers_heard import Ears
 
 from benchmarks.kit import peers
 from benchmarks.kit.conversations import (
@@ -42,7 +43,8 @@ from unbabble.base.weights import packaged
 from unbabble.data.conversations import Conversation
 from unbabble.networks import load as networks
 from unbabble.nn.kinds.embedder import NeuralEmbedder
-from unbabble.pipelines.diarize import diarize, load_embedder
+from unbabble.pipelines.diarize import diarize
+from unbabble.pipelines.embed import load_embedder
 from unbabble.pipelines.recording import Recording
 from unbabble.signal.diarization import TurnErrors, compare
 from unbabble.signal.statistics import ratio
@@ -143,20 +145,30 @@ def by_peer(peer: peers.Process, thresholds: Sequence[float]) -> dict[str, Way]:
 
 
 def by_diarize(models: Mapping[str, str]) -> dict[str, Way]:
-    """``unbabble diarize``, which is told the recording alone, or how many talkers there are."""
+    """``unbabble diarize``: with ears for two at once and without, and with more and more that is known."""
     ways: dict[str, Way] = {}
     for name, model in models.items():
-        _, embedder = load_embedder(model, "cpu")
-        for known, microphones in product((False, True), ARRAYS):
-            way = f"diarize, {name}" + ", known" * known + f", {microphones} microphones" * (microphones > 1)
-            ways[way] = lambda heard, embedder=embedder, known=known, microphones=microphones: (
-                diarize(
-                    Recording.of(heard.sound[:microphones], heard.made.sample_rate),
-                    embedder,
-                    talkers=(heard.talkers, heard.talkers) if known else (1, None),
-                ).turns
-            )
+        embedder = load_embedder(model, "cpu").network
+        both = {"": Ears.of(embedder, torch.device("cpu")), ", one at a time": Ears(embedder)}
+        for (what, ears), true, known, microphones in product(
+            both.items(), (True, False), (True, False), ARRAYS
+        ):
+            if microphones > 1 and (true or known):
+                continue
+            way = f"diarize, {name}{what}" + f", {TRUE}" * true + ", known" * known
+            way += f", {microphones} microphones" * (microphones > 1)
+            ways[way] = partial(diarized, ears=ears, true=true, known=known, microphones=microphones)
     return ways
+
+
+def diarized(heard: Heard, ears: Ears, true: bool, known: bool, microphones: int) -> list[Span]:
+    """The turns that the pipeline says."""
+    return diarize(
+        Recording.of(heard.sound[:microphones], heard.made.sample_rate),
+        ears,
+        speech=heard.speech if true else None,
+        talkers=(heard.talkers, heard.talkers) if known else (1, None),
+    ).turns
 
 
 def by_embedders(models: Mapping[str, str], thresholds: Sequence[float]) -> dict[str, Way]:

@@ -9,7 +9,8 @@ on ours, by PocketSphinx and by hama. Recognised is, turn by turn,
 - *true turns*: the recording there, so that of two at once each is given what both say;
 - *true turns, separated*: the same, but where two speak a network takes them apart, and each is given the voice that is
   more like the true one;
-- *turns*: the recording where `diarize` says that somebody speaks.
+- *turns*: the recording where `diarize` says that somebody speaks;
+- *turns, separated*: each talker's voice, as `diarize` writes it.
 
     bash benchmarks/peers.sh
     python -m benchmarks meeting_words --count 12 --recognisers ours PocketSphinx --kept runs/conversations
@@ -18,10 +19,12 @@ on ours, by PocketSphinx and by hama. Recognised is, turn by turn,
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import numpy as np
 import torch
+from unbabble.pipelines.talkers_heard import Ears
 
 from benchmarks.kit import peers
 from benchmarks.kit.conversations import COUNT, SEED, condition, conversations
@@ -29,11 +32,14 @@ from benchmarks.kit.kept import kept as kept_in
 from benchmarks.kit.recognisers import OURS, PEERS, RECOGNISERS, recognised
 from benchmarks.kit.table import grid, made_by, page
 from unbabble.base.audio import Audio
+from unbabble.base.audio import read as read_audio
 from unbabble.base.spans import Span
 from unbabble.data.conversations import Conversation
 from unbabble.pipelines import choose
-from unbabble.pipelines.diarize import diarize, load_embedder
+from unbabble.pipelines.diarize import diarize
+from unbabble.pipelines.embed import load_embedder
 from unbabble.pipelines.recording import Recording
+from unbabble.pipelines.talker_voices import write_voices
 from unbabble.signal.metrics import si_sdr_matrix
 from unbabble.signal.permutation import best_permutation
 from unbabble.signal.statistics import ratio
@@ -92,18 +98,37 @@ def separated(made: Conversation, model: str) -> dict[str, np.ndarray]:
     return sounds
 
 
-def recordings(made: Conversation, diarized: Sequence[Span], folder: Path | None) -> dict[str, Pieces]:
+def diarized(made: Conversation, ears: Ears) -> tuple[list[Span], dict[str, np.ndarray]]:
+    """Turns, and the voice of each talker, all as `unbabble diarize` has them."""
+    recording = Recording.of(torch.from_numpy(made.mixture), made.sample_rate)
+    with TemporaryDirectory() as folder:
+        result = diarize(recording, ears, folder=Path(folder))
+        files = write_voices(
+            recording,
+            result.turns,
+            result.separated,
+            Path(folder) / "voices",
+            speakers=result.speakers,
+            warnings=[],
+        )
+        voices = [read_audio(file).samples[0].numpy() for file in files]
+    return result.turns, dict(zip(result.speakers, voices, strict=True))
+
+
+def recordings(made: Conversation, ears: Ears, folder: Path | None) -> dict[str, Pieces]:
     """What is recognised, by way."""
     rate = made.sample_rate
     names = [talker["speaker"] for talker in made.metadata["talkers"]]
     key = f"{made.metadata['seed']}_{made.metadata['index']}_{SEPARATOR}"
     apart = kept_in(folder, key, lambda: separated(made, SEPARATOR))
-    mixture = {turn.speaker or "": made.mixture[0] for turn in (*made.turns, *diarized)}
+    turns, voices = diarized(made, ears)
+    mixture = {turn.speaker or "": made.mixture[0] for turn in (*made.turns, *turns)}
     return {
         "true voices": cut(dict(zip(names, made.references, strict=True)), made.turns, rate),
         "true turns": cut(mixture, made.turns, rate),
         "true turns, separated": cut(apart, made.turns, rate),
-        "turns": cut(mixture, diarized, rate),
+        "turns": cut(mixture, turns, rate),
+        "turns, separated": cut(voices, turns, rate),
     }
 
 
@@ -155,15 +180,14 @@ def measure(
     done = result.setdefault("words", {})
     there = [name for name in recognisers if name == OURS or peers.present([PEERS[name][0]])]
     made = conversations(split, seed=seed)
-    _, by_ear = load_embedder(embedder, "cpu")
+    ears = Ears.of(load_embedder(embedder, "cpu").network, torch.device("cpu"))
     for number in range(min(count, len(made))):
         kind = condition(made, number)
         left = [name for name in there if str(number) not in done.get(name, {}).get(kind, {})]
         if not left:
             continue
         heard = made[number]
-        turns = diarize(Recording.of(torch.from_numpy(heard.mixture), heard.sample_rate), by_ear).turns
-        given = recordings(heard, turns, kept)
+        given = recordings(heard, ears, kept)
         for name in left:
             done.setdefault(name, {}).setdefault(kind, {})[str(number)] = read(
                 name, model, said(heard), given
