@@ -22,7 +22,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from scipy.cluster.hierarchy import fcluster, linkage
-from unbabble.pipelines.talkers_heard import Ears
 
 from benchmarks.kit import peers
 from benchmarks.kit.conversations import (
@@ -46,6 +45,7 @@ from unbabble.nn.kinds.embedder import NeuralEmbedder
 from unbabble.pipelines.diarize import diarize
 from unbabble.pipelines.embed import load_embedder
 from unbabble.pipelines.recording import Recording
+from unbabble.pipelines.talkers_heard import Ears
 from unbabble.signal.diarization import TurnErrors, compare
 from unbabble.signal.statistics import ratio
 

@@ -24,7 +24,6 @@ from typing import Annotated
 
 import numpy as np
 import torch
-from unbabble.pipelines.talkers_heard import Ears
 
 from benchmarks.kit import peers
 from benchmarks.kit.conversations import COUNT, SEED, condition, conversations
@@ -40,6 +39,7 @@ from unbabble.pipelines.diarize import diarize
 from unbabble.pipelines.embed import load_embedder
 from unbabble.pipelines.recording import Recording
 from unbabble.pipelines.talker_voices import write_voices
+from unbabble.pipelines.talkers_heard import Ears
 from unbabble.signal.metrics import si_sdr_matrix
 from unbabble.signal.permutation import best_permutation
 from unbabble.signal.statistics import ratio
