@@ -7,6 +7,7 @@ import threading
 import zipfile
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import pytest
 import soundfile
 
@@ -281,3 +282,93 @@ def test_words_of_long_recordings_play_their_voice_too(studio, chromium):
     begins = [word for line in lines for word in line][2]["start"]
     page.wait_for_function("begins => document.querySelector('audio').currentTime >= begins", arg=begins)
     expect(said.locator(".word.now")).to_have_count(1)
+
+
+def test_a_meeting_is_read_named_merged_and_heard_talker_by_talker(studio, chromium, tmp_path):
+    """On a phone in the dark, by keyboard where there is something to play."""
+    voices = [soundfile.read(DEMO / f"reference{number}.flac")[0] for number in (1, 2, 1)]
+    rate = soundfile.info(DEMO / "reference1.flac").samplerate
+    soundfile.write(tmp_path / "board.flac", np.concatenate(voices), rate)
+    context = chromium(
+        viewport={"width": 360, "height": 780}, color_scheme="dark", accept_downloads=True, locale="en-GB"
+    )
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    errors: list[str] = []
+    asked: list[str] = []
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    address = studio()
+    page.goto(f"{address}/studio")
+    page.get_by_role("radio", name="Who speaks when").check()
+    page.get_by_label("Choose a file").first.set_input_files(tmp_path / "board.flac")
+    page.get_by_text("Options").click()
+    page.get_by_role("combobox", name="Talkers").select_option("2")
+    page.get_by_role("button", name="Say who speaks when").click()
+    page.wait_for_url(re.compile("/studio/jobs/"))
+    expect(page.locator("#meeting[data-ready]")).to_be_visible(timeout=PATIENCE)
+    is_accessible(page, errors)
+    said = page.get_by_role("group", name="What is said")
+    blocks = said.locator(".by b")
+    expect(blocks).to_have_text(["speaker1", "speaker2", "speaker1"])
+
+    page.get_by_role("button", name="Rename speaker2").press("Enter")
+    expect(page.get_by_role("textbox", name="Another name for speaker2")).to_be_focused()
+    page.keyboard.type("speaker1")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Another talker is called speaker1: merge the two")).to_be_visible()
+    errors.clear()  # Chromium's own line about the refusal
+    page.get_by_role("textbox", name="Another name for speaker2").fill("Ben <b>")
+    is_accessible(page, errors)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Rename Ben <b>")).to_be_focused()
+    expect(blocks).to_have_text(["speaker1", "Ben <b>", "speaker1"])
+
+    turn = page.get_by_role("group", name="Turns of Ben <b>").get_by_role("button").first
+    turn.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    expect(page.locator(".talker.speaking")).to_contain_text("Ben <b>")
+    expect(said.locator(".word.now")).to_have_count(1)
+    assert not any("/files/speaker" in each for each in asked)  # everybody is heard
+    page.keyboard.press("2")
+    expect(page.get_by_role("button", name="Hear Ben <b> alone")).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("p")
+    expect(page.get_by_role("button", name="Play")).to_be_visible()
+    assert any(each.endswith("/files/speaker2.flac") for each in asked)
+    position = page.get_by_role("slider", name="Position")
+    begins = json.loads(page.locator("#known-meeting").text_content())["turns"]
+    ben = [each for each in begins if each["person"] == 1]
+    assert float(position.input_value()) >= ben[0]["start"] - 0.2
+    said.locator(".word").last.click()  # of whom is silent now: so they are heard
+    expect(page.get_by_role("button", name="Hear speaker1 alone")).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="Closer").click()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+    page.get_by_role("button", name="Merge speaker1 with another talker").click()
+    page.get_by_role("combobox", name="With whom speaker1 is one person").select_option("Ben <b>")
+    is_accessible(page, errors)
+    page.get_by_role("button", name="Merge", exact=True).click()
+    expect(page.get_by_text("speaker1 and Ben <b> are one talker now.")).to_be_visible()
+    expect(blocks).to_have_text(["Ben <b>"])
+    page.reload()
+    expect(blocks).to_have_text(["Ben <b>"])
+    page.get_by_role("button", name="speaker1 is somebody else").click()
+    expect(blocks).to_have_text(["speaker1", "Ben <b>", "speaker1"])
+
+    with page.expect_download() as waiting:
+        page.get_by_role("link", name="HTML").click()
+    waiting.value.save_as(tmp_path / "minutes.html")
+    minutes = context.new_page()
+    minutes.on("pageerror", lambda error: errors.append(str(error)))
+    minutes.goto((tmp_path / "minutes.html").as_uri())
+    is_accessible(minutes)
+    expect(minutes.locator("dt")).to_have_text(
+        [re.compile("^speaker1"), re.compile("^Ben <b>"), re.compile("^speaker1")]
+    )
+    minutes.get_by_label("To listen, open the recording").set_input_files(tmp_path / "board.flac")
+    minutes.locator("[data-at]").nth(1).press("Enter")
+    expect(minutes.locator(".now")).to_have_count(1)
+    assert {each.split("/")[2] for each in asked if each.startswith("http")} == {address.split("/")[2]}
+    assert errors == []

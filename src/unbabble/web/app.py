@@ -36,6 +36,7 @@ ROOMS = (
     "accounts",
     "studio",
     "words",
+    "meeting",
     "campaigns",
     "collect",
     "recordings",

@@ -22,7 +22,7 @@ from unbabble.base.files import DEMO_FOLDER
 from unbabble.web.pages import page, stored_file
 from unbabble.web.queue import expiry
 from unbabble.web.queue.disposal import sweep
-from unbabble.web.studio import words
+from unbabble.web.studio import meeting, talkers, words
 from unbabble.web.studio.studio_jobs import (
     NO_INDEX,
     OF_STUDIO,
@@ -94,7 +94,11 @@ def job_page(request: Request, visit: Visitor, key: Key) -> Response:
     state = _state(request, job)
     adapted = _adapted(_own_jobs(request, visit))
     kind = STUDIO_KINDS[job.kind]
-    shown = {"words": words.shown(request, job), **_shown(job)}
+    shown = {
+        "words": words.shown(request, job),
+        "meeting": meeting.shown(request, job),
+        **_shown(job),
+    }
     return page(request, "studio/job.html", job=state, kind=kind, mine=True, adapted=adapted, **shown)
 
 
@@ -103,7 +107,11 @@ def shared_page(request: Request, token: Key) -> Response:
     """The same, for everybody who has the link."""
     job = shared_job(request, token)
     state = _state(request, job, f"/studio/shared/{token}", mine=False)
-    known = {"words": words.shown(request, job), "kind": STUDIO_KINDS[job.kind]}
+    known = {
+        "words": words.shown(request, job),
+        "meeting": meeting.shown(request, job),
+        "kind": STUDIO_KINDS[job.kind],
+    }
     answer = page(request, "studio/job.html", job=state, mine=False, **known)
     answer.headers.update(NO_INDEX)
     return answer
@@ -253,8 +261,13 @@ def _input(request: Request, job: Job, number: int, mine: bool) -> Response:
 def _output(request: Request, job: Job, name: str) -> Response:
     for each in job.outputs:
         if each["name"] == name:
-            return _sent(request, each["key"], name)
+            return _sent(request, each["key"], _names(request, job).get(name, name))
     raise HTTPException(404, "There is no such file.")
+
+
+def _names(request: Request, job: Job) -> dict[str, str]:
+    with request.app.state.database.reading() as session:
+        return talkers.file_names(session, job)
 
 
 def _sent(request: Request, key: str, name: str) -> Response:
@@ -269,9 +282,9 @@ def _sent(request: Request, key: str, name: str) -> Response:
 def _archive(request: Request, job: Job) -> Response:
     if not job.outputs:
         raise HTTPException(404, "There are no voices yet.")
-    texts = words.texts(request, job, stem(job))
+    texts = words.texts(request, job, stem(job)) | meeting.texts(request, job, stem(job))
     headers = {"content-disposition": f'attachment; filename="{stem(job)}-{job.kind}.zip"', **NO_INDEX}
-    content = archive(request.app.state.storage, job, texts)
+    content = archive(request.app.state.storage, job, texts, _names(request, job))
     return StreamingResponse(content, media_type="application/zip", headers=headers)
 
 

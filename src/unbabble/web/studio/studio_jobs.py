@@ -4,7 +4,7 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
@@ -19,6 +19,7 @@ from unbabble.web.tables.jobs import Job
 from unbabble.web.tables.people import Visit
 from unbabble.web.tables.uploads import Upload
 from unbabble.web.work import STUDIO_KINDS
+from unbabble.web.work.diarize import TURNS
 from unbabble.web.work.kind import Asked
 from unbabble.web.work.transcribe import WORDS
 
@@ -26,11 +27,14 @@ MOST_WAITING = 20
 """Jobs of one visitor that are not yet done."""
 SHARED = ("mixture",)
 """Inputs that everybody who has the link may hear; nobody's enrollment."""
+TABLES = {WORDS: "words", TURNS: "turns"}
+"""Outputs that are no voices, and what they are."""
 BLOCK_BYTES = 1 << 18
 LATEST_RATES = 20
 """Jobs by which the duration of the next is estimated."""
 OF_STUDIO = (Job.expires.is_not(None), Job.of_id.is_(None), Job.kind.in_(STUDIO_KINDS))
 """Jobs that the studio shows by themselves."""
+NO_NAMES: Mapping[str, str] = {}
 NO_INDEX = {"x-robots-tag": "noindex", "cache-control": "private, no-store"}
 
 Upload_ID = Field(min_length=1, max_length=32)
@@ -172,7 +176,7 @@ def state(session: Session, job: Job, address: str, mine: bool = True) -> JobSta
     files += [
         JobFile(
             name=each["name"],
-            role="words" if each["name"] == WORDS else "voice",
+            role=TABLES.get(each["name"], "voice"),
             address=f"{address}/files/{each['name']}",
             bytes=each["bytes"],
         )
@@ -197,6 +201,11 @@ def state(session: Session, job: Job, address: str, mine: bool = True) -> JobSta
         created=job.created,
         expires=job.expires,
     )
+
+
+def voice_files(job: Job) -> list[dict[str, Any]]:
+    """Its outputs that can be heard."""
+    return [each for each in job.outputs if each["name"] not in TABLES]
 
 
 def title(job: Job) -> str:
@@ -229,14 +238,22 @@ def stem(job: Job) -> str:
     return plain[:80]
 
 
-def archive(storage: Any, job: Job, texts: dict[str, bytes]) -> Iterator[bytes]:
+def archive(
+    storage: Any, job: Job, texts: dict[str, bytes], names: Mapping[str, str] = NO_NAMES
+) -> Iterator[bytes]:
     """A zip of all voices, of texts by their names, and of what is known of them (``unbabble.json``); made while it is
     sent.
+
+    Args:
+        storage: where the voices are.
+        job: whose they are.
+        texts: by the names of their files.
+        names: of voices that are called otherwise in the zip.
 
     Raises:
         InputError: an output is no longer there.
     """
-    outputs = [each for each in job.outputs if each["name"] != WORDS]
+    outputs = [each | {"name": names.get(each["name"], each["name"])} for each in voice_files(job)]
     first = storage.open(outputs[0]["key"]) if outputs else None  # what has begun cannot turn into a sentence
     return _zipped(storage, job, outputs, first, texts)
 

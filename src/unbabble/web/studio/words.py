@@ -1,7 +1,7 @@
 """What is said in a job's voices: asked for, shown by voices and lines, corrected by hand, and written as captions.
 
-A recording that was only to be written down has its words from its own job; the voices of any other job from a job
-about that one (``Job.of_id``). What was recognised is a file and never changes; what people make of it stands in
+A recording that was to be written down has its words from its own job; the voices of any other job from a job about
+that one (``Job.of_id``). What was recognised is a file and never changes; what people make of it stands in
 ``Correction``, a row for each word, so that it can be taken back word by word.
 """
 
@@ -18,6 +18,8 @@ from unbabble.base.files import as_utf8
 from unbabble.base.spans import Span
 from unbabble.text import captions
 from unbabble.web.queue import queue
+from unbabble.web.studio import talkers
+from unbabble.web.studio.studio_jobs import voice_files
 from unbabble.web.tables.jobs import Job
 from unbabble.web.tables.words import Correction
 from unbabble.web.work import STUDIO_KINDS
@@ -78,7 +80,7 @@ def ask(request: Request, job: Job) -> None:
             queue.remove(session, writer.id)
         names = ("seconds", "sample_rate", "channels")
         known = {"model": "auto"} | {name: job.parameters[name] for name in names}
-        inputs = [{"role": "voice", "name": each["name"], "key": each["key"]} for each in job.outputs]
+        inputs = [{"role": "voice", "name": each["name"], "key": each["key"]} for each in voice_files(job)]
         queue.enqueue(session, KIND, job.visit_id, known, inputs, job.expires, of=job)
 
 
@@ -98,7 +100,8 @@ def shown(request: Request, job: Job) -> Words:
         for voice, words in enumerate(_recognised(request, writer))
     ]
     result = writer.result
-    return Words(state="done", model=result["model"], left_out=result["left_out"], voices=voices)
+    model = result.get("recognizer", result["model"])
+    return Words(state="done", model=model, left_out=result["left_out"], voices=voices)
 
 
 def correct(request: Request, job: Job, voice: int, word: int, text: str | None) -> Word:
@@ -121,7 +124,7 @@ def correct(request: Request, job: Job, voice: int, word: int, text: str | None)
         raise HTTPException(404, "There is no such word.")
     recognised = voices[voice][word]
     if text is not None:
-        text = "".join(letter for letter in " ".join(text.split()) if letter.isprintable())
+        text = talkers.one_line(text)
         if len(text) > MOST_LETTERS:
             raise HTTPException(422, f"A word is corrected by at most {MOST_LETTERS} letters.")
         text = None if text == recognised.text else text
@@ -157,27 +160,38 @@ def texts(
         stem: of the names.
         formats: of the files.
     """
-    with request.app.state.database.reading() as session:
-        writer = _writer(session, job)
-        if writer is None or writer.state != "done":
-            return {}
-        corrections = _corrections(session, writer)
-    voices = _recognised(request, writer)
-    spans = [
-        part
-        for voice, words in enumerate(voices)
-        for number, span in enumerate(words)
-        for part in _corrected(
-            span,
-            corrections.get((voice, number), span.text),
-            f"Voice {voice + 1}" if len(voices) > 1 else None,
-        )
-    ]
-    language = writer.result["language"]
+    if (spoken := said(request, job)) is None:
+        return {}
+    language, spans = spoken
     return {
         f"{stem}.{each}": as_utf8(captions.written(spans, each, language=language, word_times=True))
         for each in formats
     }
+
+
+def said(request: Request, job: Job) -> tuple[str | None, list[Span]] | None:
+    """The language of a job's words, and the words as they were corrected, in the order of their beginnings.
+
+    Talkers of a meeting have their names, several voices of any other job their numbers, and one has none.
+
+    Returns:
+        None where the words are not there.
+    """
+    with request.app.state.database.reading() as session:
+        writer = _writer(session, job)
+        if writer is None or writer.state != "done":
+            return None
+        corrections, names = _corrections(session, writer), talkers.names(session, job)
+    voices = _recognised(request, writer)
+    if not names:
+        names = [f"Voice {voice + 1}" for voice in range(len(voices))] if len(voices) > 1 else [None]
+    spans = [
+        part
+        for voice, (words, name) in enumerate(zip(voices, names, strict=True))
+        for number, span in enumerate(words)
+        for part in _corrected(span, corrections.get((voice, number), span.text), name)
+    ]
+    return writer.result["language"], sorted(spans, key=lambda span: span.start)
 
 
 def _again(session: Session, key: str) -> Job:
@@ -189,7 +203,9 @@ def _again(session: Session, key: str) -> Job:
 
 def _writer(session: Session, job: Job) -> Job | None:
     """The job that writes down what is said in another's voices."""
-    return job if job.kind == KIND else session.scalar(select(Job).where(Job.of_id == job.id))
+    if job.kind == KIND or any(each["name"] == WORDS for each in job.outputs):
+        return job
+    return session.scalar(select(Job).where(Job.of_id == job.id))
 
 
 def _recognised(request: Request, writer: Job) -> list[list[Span]]:

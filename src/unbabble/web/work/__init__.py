@@ -2,6 +2,7 @@
 
 from unbabble.web.work.adapt import Adapt
 from unbabble.web.work.board import Board
+from unbabble.web.work.diarize import Diarize
 from unbabble.web.work.enhance import Enhance
 from unbabble.web.work.export import Export
 from unbabble.web.work.extract import Extract
@@ -11,6 +12,17 @@ from unbabble.web.work.score import Score
 from unbabble.web.work.separate import Separate
 from unbabble.web.work.transcribe import Transcribe
 
-_KINDS: tuple[type[Kind], ...] = (Separate, Enhance, Extract, Transcribe, Adapt, Score, Read, Export, Board)
+_KINDS: tuple[type[Kind], ...] = (
+    Separate,
+    Enhance,
+    Extract,
+    Transcribe,
+    Diarize,
+    Adapt,
+    Score,
+    Read,
+    Export,
+    Board,
+)
 KINDS: dict[str, Kind] = {kind.name: kind() for kind in _KINDS}
 STUDIO_KINDS = {name: kind for name, kind in KINDS.items() if isinstance(kind, StudioKind)}

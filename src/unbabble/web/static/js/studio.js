@@ -9,7 +9,7 @@ const POLL_MS = 1000;
 const PATIENT_SHARE = 0.95; // where an estimate of the duration stops
 const MEMORY_SHARE = 1 / 8; // of the device's, for decoded tracks; what needs more is streamed
 const MEMORY_GB = 4; // where the browser does not tell
-const GO = { separate: 'Separate', enhance: 'Take off noise', extract: 'Find the voice', transcribe: 'Write it down', adapt: 'Adapt' };
+const GO = { separate: 'Separate', enhance: 'Take off noise', extract: 'Find the voice', transcribe: 'Write it down', diarize: 'Say who speaks when', adapt: 'Adapt' };
 const GOOD = { excellent: 'good', good: 'good', fair: 'warn', poor: 'bad', bad: 'bad' };
 const $ = (selector, root = document) => root.querySelector(selector);
 
@@ -363,4 +363,5 @@ $('#again')?.addEventListener('submit', async (event) => {
 if ($('#ask')) ask($('#ask'));
 if ($('#again')) for (const each of $('#again').querySelectorAll('[data-for]')) each.hidden = !each.dataset.for.split(' ').includes($('#again').dataset.kind);
 if ($('#progress')) follow($('#progress'));
+if ($('#meeting')) import('./meeting.js').then(({ meet }) => meet()).catch(wrong);
 if ($('#player')) listen($('#player')).catch(() => {}); // the player says what is wrong

@@ -14,14 +14,17 @@ import { clock } from './player.js';
 const POLL_MS = 1000;
 const UNSURE = 0.5; // less than this, a word is marked
 const LINGER_SECONDS = 0.25; // that a word stays marked in a short pause
-const FORMATS = { txt: 'Text', srt: 'SRT captions', vtt: 'WebVTT captions', tsv: 'Table', json: 'JSON' };
+export const FORMATS = { txt: 'Text', srt: 'SRT captions', vtt: 'WebVTT captions', tsv: 'Table', json: 'JSON' };
 const unseen = (text) => make('span', { className: 'unseen', textContent: text });
 
-/** The words of one voice, as they are shown. */
-class Voice {
-  constructor(transcript, number, lines) {
-    Object.assign(this, { transcript, number, words: lines.flat(), current: -1 });
-    this.root = make('div', { className: 'said', role: 'group', 'aria-label': `What ${transcript.labels[number]} says` });
+const when = (line) => make('span', { className: 'when', 'aria-hidden': 'true', textContent: clock(line[0].start) });
+
+/** Words, as they are shown: those of one voice, or of several in lines; `head` gives what stands before a line. */
+export class Lines {
+  constructor(transcript, lines, label, head = when) {
+    Object.assign(this, { transcript, words: lines.flat(), current: -1 });
+    this.order = this.words.map((_, index) => index).sort((one, other) => this.words[one].start - this.words[other].start);
+    this.root = make('div', { className: 'said', role: 'group', 'aria-label': label });
     this.places = [];
     for (const line of lines) {
       const text = make('p', {});
@@ -30,7 +33,7 @@ class Voice {
         place.dataset.place = this.places.push(place) - 1;
         text.append(place, ' ');
       }
-      this.root.append(make('span', { className: 'when', 'aria-hidden': 'true', textContent: clock(line[0].start) }), text);
+      this.root.append(head(line), text);
     }
     this.words.forEach((_, place) => this.draw(place));
     if (this.places.length) this.places[0].tabIndex = 0;
@@ -51,13 +54,13 @@ class Voice {
 
   /** Mark the word that is spoken, if one is; of what is longer than its box, that word is kept in sight. */
   at(seconds) {
-    let low = 0, high = this.words.length; // the first word that begins later
+    let low = 0, high = this.order.length; // the first word that begins later
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (this.words[middle].start <= seconds) low = middle + 1; else high = middle;
+      if (this.words[this.order[middle]].start <= seconds) low = middle + 1; else high = middle;
     }
-    const last = this.words[low - 1];
-    const now = last && seconds < last.end + LINGER_SECONDS ? low - 1 : -1;
+    const last = this.order[low - 1] ?? -1;
+    const now = last >= 0 && seconds < this.words[last].end + LINGER_SECONDS ? last : -1;
     if (now === this.current) return;
     this.places[this.current]?.classList.remove('now');
     this.current = now;
@@ -75,7 +78,7 @@ class Voice {
     const index = Number(place.dataset.place);
     this.go(index);
     if (this.transcript.correcting) this.edit(index);
-    else this.transcript.onPlay(this.number, this.words[index].start);
+    else this.transcript.onPlay(this.words[index].voice, this.words[index].start);
   }
 
   /** The word that has the keyboard. */
@@ -145,8 +148,8 @@ class Voice {
 }
 
 export class Transcript {
-  constructor(section, words, job, labels) {
-    Object.assign(this, { section, words, labels, voices: [], rows: null, correcting: false, onPlay: () => {} });
+  constructor(section, words, job, labels, formats = FORMATS) {
+    Object.assign(this, { section, words, labels, formats, voices: [], rows: null, correcting: false, onPlay: () => {} });
     this.mine = job.id !== '';
     this.address = `/api/studio/jobs/${job.id}/words`;
     this.said = make('p', { className: 'small', role: 'status' });
@@ -158,9 +161,14 @@ export class Transcript {
   show(rows) {
     this.rows = rows;
     if (this.words.state !== 'done') return;
-    this.voices = this.words.voices.map((lines, number) => new Voice(this, number, lines));
-    this.voices.forEach((voice, number) => rows[number].append(voice.root));
+    this.words.voices.forEach((lines, voice) => { for (const word of lines.flat()) word.voice = voice; });
+    this.lay(rows);
     this.draw();
+  }
+
+  lay(rows) {
+    this.voices = this.words.voices.map((lines, number) => new Lines(this, lines, `What ${this.labels[number]} says`));
+    this.voices.forEach((voice, number) => rows[number].append(voice.root));
   }
 
   at(seconds) { for (const voice of this.voices) voice.at(seconds); }
@@ -195,7 +203,7 @@ export class Transcript {
     if (some) about.append('Choose a word to hear it. A ', make('span', { className: 'word unsure', textContent: 'wavy line' }), ' marks what the recogniser is unsure of.');
     if (left) about.append(` ${left} ${left === 1 ? 'word that was' : 'words that were'} too unsure ${left === 1 ? 'is' : 'are'} left out.`);
     if (!some) return [make('p', { textContent: 'There are no words: nobody speaks, or not clearly enough.' }), about];
-    const links = Object.entries(FORMATS).map(([format, title]) => make('a', { className: 'button', href: `${location.pathname}/words.${format}`, title }, format.toUpperCase(), unseen(`: download the words as ${title}`)));
+    const links = Object.entries(this.formats).map(([format, title]) => make('a', { className: 'button', href: `${location.pathname}/words.${format}`, title }, format.toUpperCase(), unseen(`: download the words as ${title}`)));
     const tools = make('div', { className: 'row' });
     if (this.mine) {
       this.how = make('p', { id: 'words-how', className: 'small', hidden: true, textContent: 'Choose a word and type what is really said. Enter keeps it, Escape does not; an empty word is left out.' });
@@ -238,11 +246,11 @@ export class Transcript {
 
   /** Keep a correction, or take it back (null); what could not be kept is said, and not shown. */
   async save(voice, index, text) {
-    const word = voice.words[index], address = `${this.address}/${voice.number}/${word.number}`;
+    const word = voice.words[index], address = `${this.address}/${word.voice}/${word.number}`;
     try {
-      voice.words[index] = text === null ? await call('DELETE', address) : await call('PUT', address, { text });
+      Object.assign(word, text === null ? await call('DELETE', address) : await call('PUT', address, { text }));
       voice.draw(index);
-      this.say(text === null ? `“${voice.words[index].text}” is there again.` : 'The correction is kept.');
+      this.say(text === null ? `“${word.text}” is there again.` : 'The correction is kept.');
     } catch (error) {
       this.say(error.message || 'The correction could not be kept: try again.');
     }
