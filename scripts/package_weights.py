@@ -14,7 +14,7 @@ from pathlib import Path
 
 from unbabble.base import weights
 
-MOST_BYTES = 40e6
+MOST_BYTES = 72e6
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
-"""Who speaks in a recording of one person, as a vector: where somebody speaks, half a minute at a time.
+"""Who speaks in a recording of one person, as a vector: where somebody speaks and just around it.
 
-Vectors are of unit norm, and near to each other where the same person speaks. A long recording is embedded piece by
-piece, so that its memory is that of one; its vector is the mean of those of its pieces, weighed by how much is said.
+Vectors are of unit norm, and near to each other where the same person speaks. A long recording is embedded by the half
+minute, so that its memory is that of one; its vector is the mean of those, weighed by how much is said in each.
 """
 
 from collections.abc import Iterable
@@ -30,8 +30,12 @@ PIECE_SECONDS = 30.0
 DETECTABLE_SECONDS = 1.5
 """In shorter recordings speech is not looked for: in one of twelve seconds of dev speakers none would be detected, and
 in 37 of 60 half seconds."""
+MARGIN_SECONDS = 0.3
+"""Before and behind what is said, which is heard too. Equal error rates of dev speakers by a trained ECAPA-TDNN: 16.6 %
+so, 17.7 by speech alone, 16.4 by whole utterances; with four seconds of near silence on either side of most of them
+17.7 so, 20.6 by all of it."""
 ENOUGH_SECONDS = 2.0
-"""Of speech; with less, half as many errors again (benchmark ``verification``)."""
+"""Of speech; with 1.5 s there are up to half as many errors again as with 3 (benchmark ``verification``)."""
 
 
 @dataclass(frozen=True)
@@ -114,8 +118,12 @@ class Embedder:
             if not samples.any():
                 continue
             samples = resample(samples, recording.sample_rate, rate)
-            speech = samples if short else samples[_by_sample(is_speech(samples, rate), len(samples), rate)]
-            (spoken if len(speech) else other).append(self._of_piece(speech if len(speech) else samples))
+            speech = is_speech(samples, rate)
+            if short or not speech.any():
+                (spoken if short else other).append((self._vector(samples), len(samples) / rate))
+            else:
+                kept = samples[_with_margins(speech, len(samples), rate)]
+                spoken.append((self._vector(kept), float(speech.sum()) * FRAME_SECONDS))
         if not spoken and not other:
             raise InputError("The recording is silent.")
         pieces = spoken or other
@@ -123,23 +131,21 @@ class Embedder:
         return Voice(_unit(total), sum(seconds for _, seconds in spoken))
 
     @torch.no_grad()
-    def _of_piece(self, samples: Float[Tensor, " time"]) -> tuple[Float[np.ndarray, " dimension"], float]:
-        """Its vector and its duration."""
+    def _vector(self, samples: Float[Tensor, " time"]) -> Float[np.ndarray, " dimension"]:
         device = next(self.network.parameters()).device
-        vector = self.network(samples[None].to(device))[0]
-        return vector.cpu().numpy(), len(samples) / self.network.sample_rate
+        return self.network(samples[None].to(device))[0].cpu().numpy()
 
 
 def _unit(vector: Float[np.ndarray, " dimension"]) -> Float[np.ndarray, " dimension"]:
     return (vector / max(float(np.linalg.norm(vector)), 1e-12)).astype(np.float32)
 
 
-def _by_sample(frames: Bool[Tensor, " frame"], samples: int, rate: int) -> Bool[Tensor, " sample"]:
-    """Of each sample, what its frame of ``FRAME_SECONDS`` is; what is left at the end is as the last frame."""
-    if not len(frames):
-        return torch.zeros(samples, dtype=torch.bool)
-    place = (torch.arange(samples) / (rate * FRAME_SECONDS)).long().clamp(max=len(frames) - 1)
-    return frames[place]
+def _with_margins(speech: Bool[Tensor, " frame"], samples: int, rate: int) -> Bool[Tensor, " sample"]:
+    """Of each sample, whether it is in a frame of speech, or near one; what is left at the end is as the last frame."""
+    reach = round(MARGIN_SECONDS / FRAME_SECONDS)
+    near = torch.nn.functional.max_pool1d(speech.float()[None], 2 * reach + 1, 1, reach)[0] > 0
+    place = (torch.arange(samples) / (rate * FRAME_SECONDS)).long().clamp(max=len(speech) - 1)
+    return near[place]
 
 
 def embedder_name(name: str = AUTO) -> str:
