@@ -10,6 +10,7 @@ import unbabble
 from unbabble import cli
 from unbabble.base.errors import OutputError, UsageError
 from unbabble.base.weights import packaged
+from unbabble.pipelines.embed import DEFAULTS
 
 RATE = 8000
 pytestmark = pytest.mark.skipif("xvector.8k" not in packaged(), reason="no packaged embedder")
@@ -32,7 +33,7 @@ def here(tmp_path, monkeypatch):
 
 def test_vectors_by_recording(here, capsys):
     command = ["embed", "dark1.wav", "bright.wav", "dark2.wav", "--out", "v.npz", "--report", "r.json"]
-    assert cli.run(command) == 0
+    assert cli.run([*command, "--model", "xvector.8k"]) == 0
     with np.load("v.npz") as file:
         names, vectors = file["names"].tolist(), file["vectors"]
     assert names == ["dark1.wav", "bright.wav", "dark2.wav"]
@@ -81,3 +82,13 @@ def test_what_makes_no_sense_is_refused_before_any_work(here):
     with pytest.raises(OutputError, match="two results have this name"):
         unbabble.embed("dark1.wav", out="both.npz", report="both.npz", quiet=True)
     assert not (here / "both.npz").exists()
+
+
+def test_auto_is_the_first_that_is_installed_of_the_list(here, capsys):
+    report = unbabble.embed("dark1.wav", out="a.npz")
+    named = next(name for name in DEFAULTS if name in packaged())
+    assert (report.config["model"], report.files[0].model) == (named, named)
+    np.testing.assert_allclose(
+        unbabble.load(named)("dark1.wav").numpy(), report.files[0].details["vector"], atol=1e-6
+    )
+    assert "Nobody seems to speak in it" in capsys.readouterr().err
