@@ -23,9 +23,19 @@ def recognised(recogniser: str, given: dict[str, np.ndarray], model: str) -> dic
         given: samples at 16 kHz, by name.
         model: ours.
     """
+    return {name: said for name, (said, _) in with_confidence(recogniser, given, model).items()}
+
+
+def with_confidence(
+    recogniser: str, given: dict[str, np.ndarray], model: str
+) -> dict[str, tuple[list[str], list[float]]]:
+    """Words of each recording, and how sure ours is of what it says; of others nothing is known. As ``recognised``."""
     if recogniser == OURS:
         call = load_recognizer(model, "cpu")
-        tensors = {name: torch.from_numpy(samples)[None].float() for name, samples in given.items()}
-        return {name: words(call(tensor)[0].text) for name, tensor in tensors.items()}
+        said = {name: call(torch.from_numpy(each)[None].float())[0] for name, each in given.items()}
+        return {
+            name: (words(each.text), [word.score or 0.0 for word in each.words])
+            for name, each in said.items()
+        }
     texts = peers.run(*PEERS[recogniser], given, (), lambda path: json.loads(path.read_text()))
-    return {name: words(text) for name, text in texts.items()}
+    return {name: (words(text), []) for name, text in texts.items()}

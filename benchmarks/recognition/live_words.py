@@ -46,6 +46,8 @@ OTHERS = {
     "16 s of context": Timing(context=16.0),
     "0.4 s ahead": Timing(ahead=0.4),
     "1.2 s ahead": Timing(ahead=1.2),
+    "shown at once": Timing(unripe=0.0),
+    "shown 0.6 s later": Timing(unripe=0.6),
     "no first seconds": Timing(first=0.0),
     "a pause of 0.8 s": Timing(pause=0.8),
 }

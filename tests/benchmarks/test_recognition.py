@@ -58,6 +58,9 @@ def test_the_best_scores_choose_a_separator_and_the_fewest_errors_are_known_afte
     assert (row[crowd.CHOSEN], row[crowd.BEST]) == (ways["ilrma"], ways["auxiva"])
     alone = {"mixture": ways["mixture"]}
     assert crowd.with_choices(alone) == alone
+    assert crowd.SUREST not in row, "nobody said how sure"
+    ways["auxiva"]["sure"], ways["ilrma"]["sure"] = 0.4, 0.6
+    assert crowd.with_choices(ways)[crowd.SUREST] == ways["ilrma"]
 
 
 @pytest.fixture

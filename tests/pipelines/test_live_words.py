@@ -128,6 +128,21 @@ def test_settled_words_stay_as_they_are(recognizer):
     assert starts == pytest.approx(0.5 + 0.32 * np.arange(40), abs=0.05)
 
 
+@pytest.mark.parametrize("unripe", [0.0, 0.6])
+def test_what_was_said_just_now_is_not_shown_yet(recognizer, unripe):
+    live, samples, youngest = (
+        LiveTranscriber(recognizer, RATE, timing=Timing(unripe=unripe)),
+        spoken(TEXT),
+        [],
+    )
+    for place in range(1600, len(samples) + 1600, 1600):
+        changes = live.push(samples[place - 1600 : place])
+        youngest += [place / RATE - each.words[-1].end for each in changes if each.words and not each.ended]
+    assert youngest
+    assert (min(youngest) >= 0.6 - 1e-6) == bool(unripe)
+    assert live.flush()[-1].text == TEXT.split(" | ")[-1], "at the end all are"
+
+
 def test_an_utterance_without_end_ends(recognizer):
     text = random_text(75)
     changes = listened(recognizer, spoken(text), [1600], long=4.0, most=6.0)

@@ -13,6 +13,7 @@ remembered is no more than an utterance.
 """
 
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -36,14 +37,15 @@ from unbabble.text.lexicon_search import LexiconSearch
 class Timing:
     """When what is computed, in seconds.
 
-    Of dev speakers, twelve utterances do not tell these from others that were tried, but by how late words come
-    (``benchmarks/results/live_words_dev.md``).
+    Of dev speakers, twelve utterances do not tell these from others that were tried, but by how late words come and how
+    many of those that are shown change (``benchmarks/results/live_words_dev.md``).
 
     Attributes:
         step: from one look to the next; a multiple of what a network has one row of phones for.
         detector: of the recording, which the speech detector compares with one another.
         context: what the network takes with every step.
         ahead: what must have arrived behind a phone that counts.
+        unripe: what must have arrived behind a word that is shown: what was said just now is mistaken more often.
         first: of an utterance, until which none of its phones counts.
         lead: of an utterance, before the detector has somebody speak.
         pause: ends an utterance.
@@ -56,6 +58,7 @@ class Timing:
     detector: float = 20.0
     context: float = 8.0
     ahead: float = 0.8
+    unripe: float = 0.3
     first: float = 3.0
     lead: float = 0.5
     pause: float = 1.2
@@ -215,7 +218,7 @@ class _Speech:
         self.settled: list[Span] = []
 
     def words(self, samples: Float[Tensor, " time"], end: int, ended: bool) -> list[Span]:
-        """Take a step, and say what has been said so far: those words first that are settled.
+        """Take a step, and say what has been said so far: those words first that are settled, without unripe ones.
 
         Args:
             samples: the last ones of the recording, ``context`` at least where there are so many.
@@ -230,7 +233,8 @@ class _Speech:
             return []
         stay = len(words) if ended else len(search.settled())
         self.settled += words[len(self.settled) : stay]
-        return [*self.settled, *words[len(self.settled) :]]
+        ripe = end / self._recognizer.sample_rate - self._timing.unripe
+        return [*self.settled, *takewhile(lambda word: ended or word.end <= ripe, words[len(self.settled) :])]
 
     @torch.no_grad()
     def _search_on(
