@@ -1,5 +1,6 @@
 """Commands as processes of their own: how long they take, and how much of the processors."""
 
+import json
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import soundfile
 import yaml
 
 from benchmarks.kit.scenes import RATE, load_mixtures
+from unbabble.base.errors import InputError
 
 UNBABBLE = [sys.executable, "-m", "unbabble.cli"]
 
@@ -71,6 +73,19 @@ def train(
     command = [*UNBABBLE, "train", *map(str, configs), str(file), *options, "--out", str(out)]
     changes = (word for change in set for word in ("--set", change))
     subprocess.run([*command, "--resume", "--device", "cpu", *changes], check=True)
+
+
+def validations(run: Path) -> list[dict[str, float]]:
+    """What a training run measured on the way, from first to last: the lines of its ``metrics.jsonl``.
+
+    Raises:
+        InputError: the folder is not that of a run.
+    """
+    try:
+        lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        raise InputError(f"'{run}' is not the folder of a run: there is no metrics.jsonl.") from None
+    return [json.loads(line) for line in lines]
 
 
 @contextmanager

@@ -19,10 +19,9 @@ import torch
 
 from benchmarks.kit import plot as figures
 from benchmarks.kit.claim import FOLDER
-from benchmarks.kit.process import train
+from benchmarks.kit.process import train, validations
 from benchmarks.kit.recognized import error_rate, gain, recognized, spoken
 from benchmarks.kit.table import grid, made_by, page
-from benchmarks.recognition.learning_curve import validations
 from unbabble.base.config import load_yaml
 from unbabble.networks import load as networks
 

@@ -11,27 +11,13 @@ two runs, the second from the weights of the first:
     python -m benchmarks learning_curve runs/first --then runs/second
 """
 
-import json
 from pathlib import Path
 
 from benchmarks.kit import plot as figures
+from benchmarks.kit.process import validations
 from benchmarks.kit.table import grid, made_by, page
-from unbabble.base.errors import InputError
 
 RATES = {"phones": "phone_error_rate", "characters": "character_error_rate", "words": "word_error_rate"}
-
-
-def validations(run: Path) -> list[dict[str, float]]:
-    """Of one run, from first to last.
-
-    Raises:
-        InputError: the folder is not that of a run.
-    """
-    try:
-        lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        raise InputError(f"'{run}' is not the folder of a run: there is no metrics.jsonl.") from None
-    return [json.loads(line) for line in lines]
 
 
 def measure(run: str, /, then: str = "") -> dict:
