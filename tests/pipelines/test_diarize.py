@@ -6,13 +6,16 @@ import torch
 
 from unbabble.base.audio import read
 from unbabble.base.errors import InputError
-from unbabble.base.spans import Span
+from unbabble.base.spans import Span, Transcript
 from unbabble.pipelines import talkers_heard, transcribe
 from unbabble.pipelines.diarize import Diarization, diarize, likeliest_path
+from unbabble.pipelines.embed import Voice
 from unbabble.pipelines.recording import Recording
 from unbabble.pipelines.talker_voices import Separated, gain, write_voices
 from unbabble.pipelines.talkers_heard import Ears, parts
-from unbabble.signal.activity import FRAME_SECONDS
+from unbabble.pipelines.verify import Verifier
+from unbabble.pipelines.who_said_what import transcribe_talkers, widened
+from unbabble.signal.activity import FRAME_SECONDS, runs
 from unbabble.signal.diarization import compare
 
 RATE = 8000
@@ -107,8 +110,8 @@ def test_turns_are_found_and_talkers_counted(talkers, rate):
 
 
 def test_who_talks_most_comes_first():
-    turns = [Span(0.5, 5, speaker="ben"), Span(6, 18, speaker="carl"), Span(18.2, 26, speaker="anna")]
-    made = diarize(recording(turns, 27), Ears(Tones()), threshold=0.5)
+    turns = [Span(0.5, 11, speaker="ben"), Span(12, 27, speaker="carl"), Span(27.2, 39, speaker="anna")]
+    made = diarize(recording(turns, 40), Ears(Tones()), threshold=0.5)
     assert made.speakers == ["speaker1", "speaker2", "speaker3"]
     assert compare(turns, made.turns).speakers == {"carl": "speaker1", "anna": "speaker2", "ben": "speaker3"}
     assert [turn.start for turn in made.turns] == sorted(turn.start for turn in made.turns)
@@ -229,3 +232,57 @@ def test_where_two_talk_at_once_voices_are_what_was_separated(tmp_path):
     for file, turn in zip(files, turns, strict=True):
         expected = recording([turn], 32).samples
         assert float((read(file).samples - expected).abs()[:, 100:].mean()) < 1e-3
+
+
+class Names:
+    """Writes whose tone is loudest, for each stretch of sound."""
+
+    sample_rate = RATE
+
+    def __call__(self, waveform, lengths=None):
+        words = []
+        for begin, end in runs(transcribe.is_speech(waveform[0], RATE)):
+            spectrum = torch.fft.rfft(waveform[0, begin * RATE // 50 : end * RATE // 50]).abs()
+            hertz = float(spectrum.argmax()) / (end - begin) / FRAME_SECONDS
+            name = min(HERTZ, key=lambda each: abs(HERTZ[each] - hertz))
+            words.append(Span(begin * FRAME_SECONDS, end * FRAME_SECONDS, name, score=0.9))
+        return [Transcript(tuple(words))]
+
+
+def voice(name):
+    return Voice(Tones()(recording([Span(0, 2, speaker=name)], 2).samples)[0].numpy(), 2.0)
+
+
+def right_share(words, **expected):
+    """Of the time of all words, how much is of those that their speaker says."""
+    right = [each.seconds for each in words if expected[each.speaker] == each.text]
+    return sum(right) / sum(each.seconds for each in words)
+
+
+def test_words_are_those_of_each_talker_also_where_two_speak():
+    sound, ears = recording(OVERLAPPING, 38), Ears(Tones(), Counts(), Splits())
+    result = transcribe_talkers(Names(), sound, ears, talkers=(2, 2))
+    assert right_share(result.words, speaker1="anna", speaker2="ben") > 0.95
+    said = [Span(word.start, word.end, speaker=word.text) for word in result.words]
+    assert compare(OVERLAPPING, said).errors.rate < 0.1
+    assert result.audio_seconds == pytest.approx(38)
+
+
+def test_who_is_enrolled_has_a_name_and_nobody_else():
+    sound, ears = recording(OVERLAPPING, 38), Ears(Tones(), Counts(), Splits())
+    people = {"Ben Smith/2": voice("ben"), "carl": voice("carl")}
+    result = transcribe_talkers(
+        Names(),
+        sound,
+        ears,
+        talkers=(2, 2),
+        enrolled=(people, Verifier(None)),  # type: ignore[arg-type]
+    )
+    assert right_share(result.words, **{"speaker1": "anna", "Ben Smith/2": "ben"}) > 0.95
+
+
+def test_turns_grow_into_silence_alone():
+    turns = [Span(1.0, 2.0), Span(2.1, 3.0), Span(2.5, 5.0)]
+    grown = widened(turns, 0.2)
+    assert [each.start for each in grown] == pytest.approx([0.8, 2.05, 2.3])
+    assert [each.end for each in grown] == pytest.approx([2.05, 3.2, 5.2])

@@ -70,6 +70,19 @@ def test_only_turns_and_other_formats(here):
     assert ranged.files[0].details["sources"] in (2, 3)
 
 
+def test_who_is_enrolled_has_a_name(here):
+    samples, rate = soundfile.read(DEMO / "reference1.flac")
+    soundfile.write(here / "anna.wav", samples, rate)
+    report = unbabble.diarize("talk.wav", talkers=2, enroll="anna.wav", model="xvector.8k", quiet=True)
+    assert report.exit_code == 0
+    assert next(iter(report.files[0].details["speakers"])) == "anna"
+    assert (here / "turns" / "talk" / "anna.wav").exists()
+    with pytest.raises(UsageError, match="Two recordings of --enroll are called 'anna'"):
+        unbabble.diarize("talk.wav", enroll=["anna.wav", "./anna.wav"], quiet=True)
+    with pytest.raises(InputError, match="absent"):
+        unbabble.diarize("talk.wav", enroll="absent.wav", quiet=True)
+
+
 def test_where_nobody_speaks_nothing_is_written(here):
     report = unbabble.diarize("silence.wav", "talk.wav", no_voices=True, quiet=True)
     assert [file.outcome for file in report.files] == ["failed", "done"]

@@ -1,6 +1,7 @@
 """``unbabble diarize``: who speaks when in each recording, and a file of each talker's voice."""
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,13 +25,17 @@ from unbabble.verbs.options import (
     Jobs,
     Out,
     Overwrite,
+    Paths,
     SoundStream,
     Start,
     as_path,
+    several,
 )
 
 if TYPE_CHECKING:
     from unbabble.pipelines.diarize import Diarization
+    from unbabble.pipelines.embed import Voice
+    from unbabble.pipelines.verify import Verifier
 
 AUTO = "auto"
 
@@ -43,6 +48,8 @@ class Settings:
     talkers: tuple[int, int | None]
     """At least and at most."""
     threshold: float | None
+    enroll: dict[str, str]
+    """Recordings of people, and their SHA-256."""
     voices: bool
     format: Format
     reference: str | None
@@ -58,6 +65,7 @@ def diarize(
     out: Out = Path("turns"),
     talkers: int | str = AUTO,
     model: str = AUTO,
+    enroll: Paths = (),
     reference: AnyPath | None = None,
     no_voices: bool = False,
     format: Format = "wav",
@@ -80,6 +88,8 @@ def diarize(
         out: Folder for the results.
         talkers: How many there are: a number, a range as 2-4, or auto to find out.
         model: What tells talkers apart: a packaged model, a file, a folder, or auto.
+        enroll: A recording of somebody alone, called by name: anna.wav; repeat for more. Who is nobody of them keeps a
+            number.
         reference: An RTTM file with the true turns; says how many are wrong.
         no_voices: Do not write speaker1.wav, speaker2.wav ...: what each says, and silence elsewhere.
         format: wav holds 32-bit floats, wav16 16 bits, flac 24 bits; what would clip is scaled as a whole.
@@ -112,11 +122,15 @@ def diarize(
     check_not_read(batch.report, filter(None, [reference]))
     if reference is not None:
         true_turns(Path(reference))
+    enroll = several(enroll)
+    check_not_read(batch.report, enroll)
     name = load_embedder(model, device).name  # says what is wrong, before any work
+    people_of(enroll, name, device)
     settings = Settings(
         name,
         as_range(talkers),
         threshold,
+        digests(enroll),
         not no_voices,
         format,
         None if reference is None else str(reference),
@@ -131,8 +145,8 @@ def diarize(
     return result
 
 
-def as_range(talkers: int | str) -> tuple[int, int | None]:
-    """How many talkers there are at least and at most, from what was typed; None for any number.
+def as_range(talkers: int | str, option: str = "--talkers") -> tuple[int, int | None]:
+    """How many talkers there are at least and at most, from what was typed for ``option``; None for any number.
 
     >>> as_range("auto"), as_range(3), as_range("2-4")
     ((1, None), (3, 3), (2, 4))
@@ -144,11 +158,33 @@ def as_range(talkers: int | str) -> tuple[int, int | None]:
         return 1, None
     fewest, dash, most = str(talkers).partition("-")
     if not (fewest.isdecimal() and (most.isdecimal() or not dash)):
-        raise UsageError(f"--talkers is a whole number, a range as 2-4, or auto, not '{talkers}'.")
+        raise UsageError(f"{option} is a whole number, a range as 2-4, or auto, not '{talkers}'.")
     limits = int(fewest), int(most or fewest)
     if not 1 <= limits[0] <= limits[1]:
         raise UsageError(f"The number of talkers is at least 1, and a range goes up: '{talkers}' does not.")
     return limits
+
+
+def people_of(enroll: Sequence[AnyPath], model: str, device: str) -> "tuple[dict[str, Voice], Verifier]":
+    """Voices by the names of their recordings, and what compares them.
+
+    Raises:
+        InputError: a recording that cannot be used.
+        UsageError: two recordings of one name.
+    """
+    from unbabble.pipelines.recording import Recording
+    from unbabble.pipelines.verify import load_verifier
+
+    verifier = load_verifier(model, device)
+    people: dict[str, Voice] = {}
+    for path in map(Path, enroll):
+        name = result_name(path)
+        if name in people:
+            raise UsageError(
+                f"Two recordings of --enroll are called '{name}': each is called by who speaks in it."
+            )
+        people[name] = verifier.embedder.voice(Recording.open(path))
+    return people, verifier
 
 
 def true_turns(reference: Path, recording: str = "") -> list[Span]:
@@ -179,11 +215,12 @@ def diarize_one(task: Task, settings: Settings, overwrite: bool) -> FileReport:
         UnbabbleError: it cannot be done, in one sentence.
     """
     from unbabble.networks.device import choose_device
-    from unbabble.pipelines.diarize import diarize
+    from unbabble.pipelines.diarize import THRESHOLDS, diarize
     from unbabble.pipelines.embed import load_embedder
     from unbabble.pipelines.recording import Recording
     from unbabble.pipelines.talker_voices import write_voices
     from unbabble.pipelines.talkers_heard import Ears
+    from unbabble.pipelines.who_said_what import named
 
     def make(folder: Path, result: FileReport) -> None:
         name = result_name(task.path)
@@ -197,10 +234,14 @@ def diarize_one(task: Task, settings: Settings, overwrite: bool) -> FileReport:
                 recording,
                 ears,
                 talkers=settings.talkers,
-                threshold=settings.threshold,
+                threshold=THRESHOLDS.get(settings.model)
+                if settings.threshold is None
+                else settings.threshold,
                 folder=Path(kept) if settings.voices else None,
                 progress=report_progress,
             )
+            if settings.enroll:
+                made = named(made, *people_of(list(settings.enroll), settings.model, settings.device))
             if settings.voices:
                 report_stage("writing voices")
                 voices = write_voices(

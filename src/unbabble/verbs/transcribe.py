@@ -11,7 +11,9 @@ from unbabble.base.files import as_utf8, atomic, check_not_read
 from unbabble.base.inputs import result_name
 from unbabble.base.report import FileReport, Report
 from unbabble.jobs.progress import report_progress
+from unbabble.jobs.records import digests
 from unbabble.text.captions import FORMATS, CaptionFormat, written
+from unbabble.verbs.diarize import as_range, people_of
 from unbabble.verbs.frame import Batch, Task, deciding_files, once
 from unbabble.verbs.options import (
     MORE,
@@ -23,11 +25,13 @@ from unbabble.verbs.options import (
     Jobs,
     Out,
     Overwrite,
+    Paths,
     SoundStream,
     Start,
     as_path,
     check_choice,
     refuse_idle,
+    several,
 )
 
 UNSURE = 0.5
@@ -44,6 +48,11 @@ class Settings:
     words_per_caption: int | None
     separate: bool
     sources: int | Literal["auto"]
+    talkers: tuple[int, int | None] | None
+    """At least and at most, where talkers are told apart."""
+    enroll: dict[str, str]
+    """Recordings of people, and their SHA-256."""
+    embedder: str
     language_model: str
     hotwords: tuple[str, ...]
     part: Part
@@ -63,6 +72,8 @@ def transcribe(
     words_per_caption: Annotated[int | None, MORE] = None,
     separate: bool = False,
     sources: Annotated[int | Literal["auto"], MORE] = "auto",
+    speakers: int | str | None = None,
+    enroll: Paths = (),
     language_model: str = "auto",
     hotwords: AnyPath | None = None,
     prompt: str = "",
@@ -91,6 +102,9 @@ def transcribe(
         words_per_caption: At most so many words in a caption; as many as fit two lines if not given.
         separate: Separate the talkers first, and say who speaks: speaker1 is the loudest.
         sources: With --separate, how many talkers there are; auto counts them.
+        speakers: Say who says what in a meeting, also where two talk at once (see `unbabble diarize`): how many talkers
+            there are, a range as 2-4, or auto to find out. speaker1 talks most.
+        enroll: With --speakers, a recording of somebody alone, called by name: anna.wav; repeat for more.
         language_model: What is likely to be said: auto for the packaged one, where it fits; none; a file that `unbabble
             language-model` wrote, or one in ARPA's format; or a network that predicts the model's tokens.
         hotwords: A text file of names and phrases that are likely, one a line.
@@ -115,6 +129,7 @@ def transcribe(
         OutputError: the folder cannot be written to.
     """
     from unbabble.base.weights import packaged
+    from unbabble.pipelines.embed import load_embedder
     from unbabble.pipelines.likely import phrases
     from unbabble.pipelines.recognize import load_recognizer, recognizer_name
 
@@ -132,14 +147,23 @@ def transcribe(
     refuse_idle("is for --separate", sources=sources != "auto" and not separate)
     if sources != "auto" and sources < 1:
         raise UsageError("The number of sources is at least 1.")
+    if speakers is not None and separate:
+        raise UsageError("--speakers separates where two talk at once: it takes the place of --separate.")
+    enroll = several(enroll)
+    refuse_idle("is for --speakers", enroll=bool(enroll) and speakers is None)
+    talkers = None if speakers is None else as_range(speakers, "--speakers")
     batch = Batch(jobs, report, quiet, out, overwrite)
-    check_not_read(report, filter(None, [hotwords]))
+    check_not_read(report, filter(None, [hotwords, *enroll]))
     check_choice("--runtime", runtime, "torch", "ctranslate2")
     options = parse_assignments(set or []) | ({} if runtime == "torch" else {"runtime": runtime})
     name = recognizer_name(model)
     likely = phrases(as_path(hotwords), prompt)
     load_recognizer(name, device, language_model, likely, **options)  # says what is wrong, before any work
-    files = deciding_files([name], options | {"language_model": language_model}, packaged())
+    embedder = "" if talkers is None else load_embedder(device=device).name
+    if enroll:
+        people_of(enroll, embedder, device)
+    listening = [name, *filter(None, [embedder])]
+    files = deciding_files(listening, options | {"language_model": language_model}, packaged())
     part = Part(start, duration, stream)
     settings = Settings(
         name,
@@ -148,6 +172,9 @@ def transcribe(
         words_per_caption,
         separate,
         sources,
+        talkers,
+        digests(enroll),
+        embedder,
         language_model,
         likely,
         part,
@@ -164,10 +191,14 @@ def transcribe_one(task: Task, settings: Settings, overwrite: bool) -> FileRepor
     Raises:
         UnbabbleError: it cannot be done, in one sentence.
     """
+    from unbabble.networks.device import choose_device
     from unbabble.pipelines import choose
+    from unbabble.pipelines.embed import load_embedder
     from unbabble.pipelines.recognize import load_recognizer
     from unbabble.pipelines.recording import Recording
+    from unbabble.pipelines.talkers_heard import Ears
     from unbabble.pipelines.transcribe import transcribe, transcribe_separated
+    from unbabble.pipelines.who_said_what import transcribe_talkers
 
     def make(folder: Path, result: FileReport) -> None:
         recognizer = load_recognizer(
@@ -178,6 +209,17 @@ def transcribe_one(task: Task, settings: Settings, overwrite: bool) -> FileRepor
             talkers: dict[str, Any] = {} if settings.sources == "auto" else {"sources": settings.sources}
             separator = choose.load(choose.AUTO, settings.device, **talkers)
             made = transcribe_separated(recognizer, recording, separator, report_progress)
+        elif settings.talkers is not None:
+            network = load_embedder(settings.embedder, settings.device).network
+            people = list(settings.enroll)
+            made = transcribe_talkers(
+                recognizer,
+                recording,
+                Ears.of(network, choose_device(settings.device)),
+                talkers=settings.talkers,
+                enrolled=people_of(people, settings.embedder, settings.device) if people else None,
+                progress=report_progress,
+            )
         else:
             made = transcribe(recognizer, recording, progress=report_progress)
         language = getattr(recognizer, "language", None)

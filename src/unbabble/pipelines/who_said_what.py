@@ -1,0 +1,129 @@
+"""Who says what: the talkers of a recording told apart, named where they are enrolled, and each recognised by itself.
+
+    recording -> turns (``diarize``) -> names of who is enrolled -> a voice of each (``talker_voices``) -> words of each
+
+Where one talks alone, words are recognised from the recording; where two do, from the voices that were separated there.
+"""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from unbabble.base.contracts import Recognizer
+from unbabble.base.spans import Span
+from unbabble.pipelines.diarize import Diarization, Progress, diarize
+from unbabble.pipelines.embed import Voice
+from unbabble.pipelines.recording import Recording
+from unbabble.pipelines.talker_voices import write_voices
+from unbabble.pipelines.talkers_heard import Ears
+from unbabble.pipelines.transcribe import Transcription, transcribe
+from unbabble.pipelines.verify import LIKELY, Verifier
+
+WIDENED_SECONDS = 0.2
+"""Before and after a turn that a recogniser hears, too, as far as nobody else speaks there."""
+LIKE = 0.5
+"""Likeness from which a talker is somebody who is enrolled, by an embedder that nobody has calibrated."""
+
+
+def named(made: Diarization, people: Mapping[str, Voice], verifier: Verifier) -> Diarization:
+    """The same with the names of those who are enrolled; who is none of them keeps a number.
+
+    Each talker is one of them at most, so that all together are likest.
+
+    Args:
+        made: whose ``voices`` are compared.
+        people: voices by name.
+        verifier: the embedder that made both, and what likeness means.
+    """
+    talkers, names = list(made.voices), list(people)
+    likeness = np.array(
+        [[float(made.voices[talker].vector @ people[name].vector) for name in names] for talker in talkers]
+    ).reshape(len(talkers), len(names))
+    new = {talker: talker for talker in talkers}
+    for row, column in zip(*linear_sum_assignment(likeness, maximize=True), strict=True):
+        one, other = made.voices[talkers[row]], people[names[column]]
+        compared = verifier.compare(one, other)
+        probable = compared.probability
+        if likeness[row, column] >= LIKE if probable is None else probable >= LIKELY:
+            new[talkers[row]] = names[column]
+    return replace(
+        made,
+        turns=[replace(turn, speaker=new.get(turn.speaker or "", turn.speaker)) for turn in made.turns],
+        separated=[
+            replace(part, speakers=tuple(new.get(each or "", each) for each in part.speakers))
+            for part in made.separated
+        ],
+        voices={new[talker]: voice for talker, voice in made.voices.items()},
+    )
+
+
+def transcribe_talkers(
+    recognizer: Recognizer,
+    recording: Recording,
+    ears: Ears,
+    *,
+    talkers: tuple[int, int | None] = (1, None),
+    enrolled: tuple[Mapping[str, Voice], Verifier] | None = None,
+    progress: Progress | None = None,
+) -> Transcription:
+    """What each talker of a recording says; nothing where nobody speaks.
+
+    Args:
+        recognizer: a network that is ready, or whatever keeps the contract.
+        recording: of any length.
+        ears: the networks that tell talkers apart.
+        talkers: how many there are at least and at most; None for any number.
+        enrolled: voices by name, and what compares them.
+        progress: called after each window with the seconds that are done, and those of the recording if known.
+
+    Returns:
+        The words of ``speaker1``, who talks most, or of whoever that is by name, then those of ``speaker2`` ...
+
+    Raises:
+        InputError: the recording cannot be read; nobody speaks in it, or too little for so many talkers.
+    """
+    with tempfile.TemporaryDirectory(prefix="unbabble-") as kept:
+        folder = Path(kept)
+        made = diarize(recording, ears, talkers=talkers, folder=folder, progress=progress)
+        if enrolled is not None:
+            made = named(made, *enrolled)
+        # names of people may be no names of files
+        numbers = {name: str(number) for number, name in enumerate(made.speakers)}
+        files = write_voices(
+            recording,
+            [replace(turn, speaker=numbers[turn.speaker or ""]) for turn in widened(made.turns)],
+            [
+                replace(part, speakers=tuple(numbers.get(each or "") for each in part.speakers))
+                for part in made.separated
+            ],
+            folder / "voices",
+            speakers=list(numbers.values()),
+            warnings=[],
+        )
+        said = [
+            transcribe(recognizer, Recording.open(file), speaker=name, progress=progress)
+            for name, file in zip(numbers, files, strict=True)
+        ]
+    result = Transcription([word for each in said for word in each.words], made.audio_seconds)
+    result.speech_seconds, result.warnings = made.speech_seconds, made.warnings
+    result.left_out = sum(each.left_out for each in said)
+    return result
+
+
+def widened(turns: Sequence[Span], seconds: float = WIDENED_SECONDS) -> list[Span]:
+    """Turns with some of what is before and after them, at most half of the way to another one.
+
+    >>> widened([Span(1.0, 2.0), Span(2.1, 3.0), Span(2.5, 5.0)])[0]
+    Span(start=0.8, end=2.05, text='', speaker=None, score=None)
+    """
+    result = []
+    for turn in turns:
+        before = max((each.end for each in turns if each.end <= turn.start), default=-np.inf)
+        after = min((each.start for each in turns if each.start >= turn.end), default=np.inf)
+        start = max(0.0, turn.start - min(seconds, (turn.start - before) / 2))
+        result.append(replace(turn, start=start, end=turn.end + min(seconds, (after - turn.end) / 2)))
+    return result
