@@ -101,11 +101,11 @@ def conversation(seconds, talkers=3, seed=0, pause=0.5):
 @pytest.mark.parametrize("rate", [8000, 16000, 44100])
 @pytest.mark.parametrize("talkers", [1, 2, 3])
 def test_turns_are_found_and_talkers_counted(talkers, rate):
-    turns = conversation(50, talkers)
-    made = diarize(recording(turns, 50, rate), Ears(Tones()), threshold=0.5)
+    turns = conversation(90, talkers)
+    made = diarize(recording(turns, 90, rate), Ears(Tones()), threshold=0.5)
     assert len(made.speakers) == talkers
     assert compare(turns, made.turns).errors.rate < 0.04
-    assert made.audio_seconds == pytest.approx(50, abs=0.01)
+    assert made.audio_seconds == pytest.approx(90, abs=0.01)
     assert made.speech_seconds == pytest.approx(sum(turn.seconds for turn in turns), rel=0.03)
 
 
