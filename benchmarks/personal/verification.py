@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import cache, partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -125,7 +125,7 @@ class Trials(NamedTuple):
     def same_sex(self) -> "Trials":
         return self.where(self.voices.sex[self.one] == self.voices.sex[self.other])
 
-    def drawn(self, statistic, draws: int) -> tuple[float, float, float]:
+    def drawn(self, statistic, draws: int) -> tuple[float, ...]:
         """A figure and its interval."""
         who = self.voices.speaker
         return tuple(
@@ -262,7 +262,7 @@ def costs(
     return least_cost(scores, same, application, weights)
 
 
-def trials_ratio_cost(ratios: Trials, draws: int) -> tuple[float, float, float]:
+def trials_ratio_cost(ratios: Trials, draws: int) -> tuple[float, ...]:
     """Cllr; pairs of a speaker who was drawn twice count twice."""
 
     def cost(scores: np.ndarray, same: np.ndarray, weights: np.ndarray) -> float:
@@ -346,7 +346,8 @@ def measure(
     """
     rows = dict((before or {}).get("models", {}))
     for name, embedder in embedders(models):
-        row = in_conditions(embedder.network, each, split) | {"parameters": parameter_count(embedder.network)}
+        row: dict[str, Any] = {**in_conditions(embedder.network, each, split)}
+        row["parameters"] = parameter_count(embedder.network)
         row |= of_utterances(embedder, split, draws)
         if cards and name in packaged():
             path = packaged()[name]

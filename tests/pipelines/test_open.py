@@ -42,7 +42,7 @@ def meeting(tmp_path):
 
 
 def test_every_kind_that_takes_recordings_can_be_opened():
-    assert {*OPENERS, "adaptation", "language model"} == set(KINDS)
+    assert {*OPENERS, "adaptation", "language model", "segmenter"} == set(KINDS)
 
 
 def test_what_writes_down_what_is_said(stored, meeting):
