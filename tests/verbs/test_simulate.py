@@ -2,6 +2,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -211,7 +212,11 @@ def test_a_conversation_and_who_says_what_when_in_it(tmp_path: Path):
     soundfile.write(tmp_path / "h.wav", np.eye(200, 1) + 1e-4 * rng.standard_normal((200, 1)), RATE)
     soundfile.write(tmp_path / "i.wav", np.eye(200, 1) + 1e-4 * rng.standard_normal((200, 1)), RATE)
     (tmp_path / "rir.csv").write_text("file,gain\nh.wav,1\ni.wav,1\n")
-    given = {"speech": tmp_path / "speech.csv", "rir": tmp_path / "rir.csv", "out": tmp_path / "out"}
+    given: dict[str, Any] = {
+        "speech": tmp_path / "speech.csv",
+        "rir": tmp_path / "rir.csv",
+        "out": tmp_path / "out",
+    }
     report = simulate(
         **given,
         conversation=True,
