@@ -56,6 +56,24 @@ def test_utterances_of_an_item_are_of_as_many_speakers(mixing):
     assert np.array_equal(found, SpeakerItems(items.data, 5)[7].utterances)
 
 
+def test_speakers_are_drawn_as_often_as_they_say_something(mixing, tmp_path):
+    """Ann has 16 utterances in a second table, the others one each: 4 to 1 by the square root."""
+    more = tmp_path / "more.csv"
+    more.write_text("file,speaker\n" + 16 * "speech/ann/0.wav,ann\n")
+    mixing = replace(mixing, more_speech=(more,))
+    counts = dict.fromkeys(PITCHES, 0)
+    items = SpeakerItems(SpeakerGroups(replace(mixing, seconds=0.1), speakers=2, prolific=0.5), 0)
+    assert items.people == 4
+    for number in range(300):
+        for who in items[number].person:
+            counts[sorted(PITCHES)[who]] += 1
+    # the first drawn is ann with 17**.5 / (17**.5 + 3), the second where the first is not
+    first = 17**0.5 / (17**0.5 + 3)
+    likely = first + (1 - first) * 17**0.5 / (17**0.5 + 2)
+    assert counts["ann"] / 300 == pytest.approx(likely, abs=4 * (likely * (1 - likely) / 300) ** 0.5)
+    assert min(counts.values()) > 0
+
+
 def test_each_speaker_of_an_item_talks_at_one_speed(mixing):
     voices = (0.8, 1.25)
     items = SpeakerItems(SpeakerGroups(mixing, utterances=3, speakers=3, voices=voices), 0)

@@ -67,6 +67,7 @@ class DynamicMixing(Data):
 
     Args:
         speech: table or folder of clean utterances (see ``data.corpora.speech``).
+        more_speech: tables or folders of more utterances, of these speakers or of others.
         split: of the tables.
         talkers: how many speak, each number equally often.
         seconds: duration of an item.
@@ -122,6 +123,7 @@ class DynamicMixing(Data):
     reference: Reference = "image"
     held_out: bool | None = None
     cache: Path | None = None
+    more_speech: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         for name, (low, high), least, most in (
@@ -172,7 +174,9 @@ class DynamicMixtures:
 
     def __init__(self, mixing: DynamicMixing, seed: int = 0) -> None:
         self.mixing, self.seed = mixing, seed
-        utterances = _part(corpora.speech(mixing.speech, mixing.split), mixing.held_out)
+        tables = (mixing.speech, *mixing.more_speech)
+        utterances = [each for table in tables for each in corpora.speech(table, mixing.split)]
+        utterances = _part(utterances, mixing.held_out)
         self.speech = Store([each.path for each in utterances], mixing.sample_rate, folder=mixing.cache)
         usable = [i for i in range(len(utterances)) if self.speech.length(i)]
         self.speakers = np.array([utterances[i].speaker for i in usable])

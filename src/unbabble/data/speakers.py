@@ -49,6 +49,8 @@ class SpeakerGroups(Data):
     Args:
         utterances: of each speaker.
         speakers: of an item.
+        prolific: speakers are drawn in proportion to the number of their utterances to this power: 0 for all alike; .5
+            where most have one, which teaches nothing of what changes from one recording of somebody to another.
         mixing: how an utterance is recorded: its one talker, its noise, its room, its duration.
         voices: everything that a speaker of an item says is played at one of these speeds, drawn: who is faster and
             higher is somebody else (H. Yamamoto et al., "Speaker augmentation and bandwidth extension for deep speaker
@@ -66,10 +68,13 @@ class SpeakerGroups(Data):
     voices: tuple[float, ...] = (1.0,)
     leak_share: float = 0.0
     leak_db: tuple[float, float] = (3.0, 20.0)
+    prolific: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.leak_share <= 1:
             raise UsageError("Speakers: leak_share lies between 0 and 1.")
+        if self.prolific < 0:
+            raise UsageError("Speakers: prolific is 0 or more.")
         if not self.voices or min(self.voices) <= 0:
             raise UsageError("Speakers: the speeds of voices are above 0.")
         if min(self.utterances, self.speakers) < 2 or self.mixing.talkers != (1,):
@@ -104,10 +109,12 @@ class SpeakerItems:
                 f"{len(self.mixtures.names)}."
             )
         self.people = len(self.mixtures.names) * len(data.voices)
+        counts = np.unique(self.mixtures.speakers, return_counts=True)[1] ** data.prolific
+        self.shares = counts / counts.sum() if data.prolific else None
 
     def __getitem__(self, index: int) -> Utterances:
         rng = np.random.default_rng([self.seed, index])
-        chosen = rng.choice(self.mixtures.names, self.data.speakers, replace=False)
+        chosen = rng.choice(self.mixtures.names, self.data.speakers, replace=False, p=self.shares)
         drawn = [self._said_by(rng, str(speaker)) for speaker in chosen]
         utterances = np.stack([said for said, _ in drawn])
         known = np.searchsorted(self.mixtures.names, chosen)

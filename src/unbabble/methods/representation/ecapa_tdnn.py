@@ -57,6 +57,8 @@ class EcapaTDNN(NeuralEmbedder):
         attention: units that weigh frames.
         dimension: numbers of an embedding.
         sample_rate: Hz, that of its training data.
+        unit_db: decibels of the mel bands that are one unit of what the first layer hears. 1 as published; where little
+            is learnt from, biases of the first layer stay too small for numbers of that size, and 13 learns more.
 
     Raises:
         UsageError: sizes that make no sense.
@@ -77,12 +79,14 @@ class EcapaTDNN(NeuralEmbedder):
         attention: int = 128,
         dimension: int = 192,
         sample_rate: int = 16000,
+        unit_db: float = 1.0,
     ) -> None:
         super().__init__(sample_rate=sample_rate)
-        if min(bands, channels, squeeze, aggregated, attention, dimension) < 1:
+        if min(bands, channels, squeeze, aggregated, attention, dimension) < 1 or unit_db <= 0:
             raise UsageError("An ECAPA-TDNN has at least one of everything.")
         if scale < 2 or channels % scale:
             raise UsageError(f"ECAPA-TDNN: {channels} channels do not fall into {scale} groups, 2 or more.")
+        self.unit_db = unit_db
         self.mel = CentredMel(bands, sample_rate, max(SPACINGS) + 1)
         blocks = (Block(channels, scale, squeeze, spacing) for spacing in SPACINGS)
         self.blocks = nn.ModuleList([Layer(bands, channels, 5), *blocks])
@@ -93,7 +97,7 @@ class EcapaTDNN(NeuralEmbedder):
 
     def embed(self, waveform: Float[Tensor, "batch time"]) -> Float[Tensor, "batch dimension"]:
         """From the whole recording."""
-        bands = self.mel(waveform).mT
+        bands = self.mel(waveform).mT / self.unit_db
         return nn.functional.normalize(self.vectors(masked(bands) if self.training else bands), dim=-1)
 
     def vectors(self, bands: Float[Tensor, "batch band frame"]) -> Float[Tensor, "batch dimension"]:
