@@ -101,15 +101,26 @@ class Minutes extends Transcript {
       if (blocks.at(-1)?.person === person) blocks.at(-1).words.push(...line);
       else blocks.push({ person, words: [...line] });
     }
+    this.names = []; // who, and where it stands
     const all = new Lines(this, blocks.map(({ words }) => words), 'What is said', ([first]) => {
       const { person } = talkers[first.voice];
-      return make('p', { className: `by ${this.meeting.colour(person)}` }, make('b', { textContent: talkers[person].name }), ' ', make('span', { className: 'when', textContent: clock(first.start) }));
+      const name = make('b', { textContent: talkers[person].name });
+      this.names.push([person, name]);
+      return make('p', { className: `by ${this.meeting.colour(person)}` }, name, ' ', make('span', { className: 'when', textContent: clock(first.start) }));
     });
     all.root.classList.add('minutes');
     this.voices = [all];
     box.replaceChildren(all.root);
   }
+
+  /** Nothing but names has changed: of a long meeting, the words stay where they are. */
+  rename() {
+    for (const [person, name] of this.names ?? []) name.textContent = this.meeting.known.talkers[person].name;
+  }
 }
+
+/** Who is the same person as whom. */
+const persons = ({ talkers }) => String(talkers.map(({ person }) => person));
 
 class Meeting {
   constructor(root, known, job, words) {
@@ -247,7 +258,6 @@ class Meeting {
     this.zoom = Math.max(1, zoom);
     this.wide.style.width = `${100 * this.zoom}%`;
     this.box.scrollLeft = middle * this.wide.clientWidth - this.box.clientWidth / 2;
-    this.drawRuler();
   }
 
   /** Show where it is. */
@@ -362,6 +372,7 @@ class Meeting {
 
   /** Change something; what could not be changed is said. */
   async change(method, place, body, words) {
+    const before = persons(this.known);
     try {
       this.known = await call(method, `${this.address}${place}`, body);
     } catch (error) {
@@ -370,7 +381,8 @@ class Meeting {
     }
     if (this.alone !== null) this.listen(this.known.talkers[this.alone].person);
     this.draw();
-    if (this.minutes.words.state === 'done') this.minutes.show(this.minutes.rows);
+    if (persons(this.known) === before) this.minutes.rename();
+    else if (this.minutes.words.state === 'done') this.minutes.show(this.minutes.rows);
     this.say(words());
     return true;
   }

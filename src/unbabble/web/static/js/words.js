@@ -162,6 +162,7 @@ export class Transcript {
     this.rows = rows;
     if (this.words.state !== 'done') return;
     this.words.voices.forEach((lines, voice) => { for (const word of lines.flat()) word.voice = voice; });
+    this.correcting = false;
     this.lay(rows);
     this.draw();
   }
