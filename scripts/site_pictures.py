@@ -18,6 +18,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
+import numpy as np  # noqa: E402
 import soundfile  # noqa: E402
 import uvicorn  # noqa: E402
 from PIL import Image  # noqa: E402
@@ -60,7 +61,7 @@ def main() -> None:
             flags = [*FLAGS.split(), f"--use-file-for-fake-audio-capture={two_voices(folder)}"]
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
             try:
-                look(browser, address)
+                look(browser, address, folder)
             finally:
                 browser.close()
         server.should_exit = True
@@ -158,7 +159,7 @@ def wait(done) -> None:
     raise TimeoutError("the worker does not come to an end")
 
 
-def look(browser, address: str) -> None:
+def look(browser, address: str, folder: Path) -> None:
     """Take all pictures."""
     page = browser.new_context(viewport=WIDE).new_page()
     shoot(page, f"{address}/", "home")
@@ -175,6 +176,7 @@ def look(browser, address: str) -> None:
     page.wait_for_selector(".said", timeout=300_000)
     page.wait_for_timeout(1500)
     save(page, "studio")
+    meet(page, address, folder)
     shoot(page, f"{address}/rate", "rate-door")
     shoot(page, f"{address}/leaderboard", "leaderboard-door")
     page.goto(f"{address}/leaderboard")
@@ -228,6 +230,25 @@ def answer(page: Page) -> None:
     for box in page.get_by_role("checkbox").all():
         box.check()
     page.get_by_role("button", name="We both agree").click()
+
+
+def meet(page: Page, address: str, folder: Path) -> None:
+    """Two people of the demo, who take turns, are a meeting."""
+    turns = [soundfile.read(DEMO / f"reference{number}.flac") for number in (1, 2, 1, 2)]
+    soundfile.write(folder / "board.flac", np.concatenate([voice for voice, _ in turns]), turns[0][1])
+    page.goto(f"{address}/studio")
+    page.get_by_role("radio", name="Who speaks when").check()
+    page.get_by_label("Choose a file").first.set_input_files(folder / "board.flac")
+    page.click("summary")
+    page.select_option("select[name=talkers-diarize]", "2")
+    page.click("#go")
+    page.wait_for_selector("#meeting[data-ready]", timeout=300_000)
+    for talker, name in (("speaker1", "Anna"), ("speaker2", "Ben")):
+        page.get_by_role("button", name=f"Rename {talker}").click()
+        page.get_by_role("textbox", name=f"Another name for {talker}").fill(name)
+        page.keyboard.press("Enter")
+        page.wait_for_selector(f"text=is called {name} now")
+    save(page, "meeting")
 
 
 def shoot(page: Page, address: str, name: str) -> None:
