@@ -43,7 +43,6 @@ from unbabble.data.conversations import Conversation
 from unbabble.networks import load as networks
 from unbabble.nn.kinds.embedder import NeuralEmbedder
 from unbabble.pipelines.diarize import diarize
-from unbabble.pipelines.embed import load_embedder
 from unbabble.pipelines.recording import Recording
 from unbabble.pipelines.talkers_heard import Ears
 from unbabble.signal.diarization import TurnErrors, compare
@@ -148,8 +147,7 @@ def by_diarize(models: Mapping[str, str]) -> dict[str, Way]:
     """``unbabble diarize``: with ears for two at once and without, and with more and more that is known."""
     ways: dict[str, Way] = {}
     for name, model in models.items():
-        embedder = load_embedder(model, "cpu").network
-        both = {"": Ears.of(embedder, torch.device("cpu")), ", one at a time": Ears(embedder)}
+        both = {"": Ears.load(model, "cpu"), ", one at a time": Ears.load(model, "cpu", together=False)}
         for (what, ears), true, known, microphones in product(
             both.items(), (True, False), (True, False), ARRAYS
         ):

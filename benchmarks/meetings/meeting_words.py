@@ -36,7 +36,6 @@ from unbabble.base.spans import Span
 from unbabble.data.conversations import Conversation
 from unbabble.pipelines import choose
 from unbabble.pipelines.diarize import diarize
-from unbabble.pipelines.embed import load_embedder
 from unbabble.pipelines.recording import Recording
 from unbabble.pipelines.talker_voices import write_voices
 from unbabble.pipelines.talkers_heard import Ears
@@ -180,7 +179,7 @@ def measure(
     done = result.setdefault("words", {})
     there = [name for name in recognisers if name == OURS or peers.present([PEERS[name][0]])]
     made = conversations(split, seed=seed)
-    ears = Ears.of(load_embedder(embedder, "cpu").network, torch.device("cpu"))
+    ears = Ears.load(embedder, "cpu")
     for number in range(min(count, len(made))):
         kind = condition(made, number)
         left = [name for name in there if str(number) not in done.get(name, {}).get(kind, {})]

@@ -117,6 +117,20 @@ def test_who_talks_most_comes_first():
     assert [turn.start for turn in made.turns] == sorted(turn.start for turn in made.turns)
 
 
+def test_turns_are_as_sure_as_vectors_are_near():
+    pure = [Span(0.5, 10, speaker="anna"), Span(10.8, 20, speaker="ben"), Span(20.8, 30, speaker="anna")]
+    vectors = [voice(name).vector for name in ("anna", "ben")]
+    for scale in (1.0, 4.0):
+        expected = 1 / (1 + np.exp(-scale * (1 - vectors[0] @ vectors[1])))
+        scores = [turn.score for turn in diarize(recording(pure, 31), Ears(Tones(), scale=scale)).turns]
+        assert scores == pytest.approx([expected] * 3, abs=0.02)
+    # the longer somebody else sounds, too, the less sure
+    beside = [*pure, Span(21, 22.5, speaker="ben"), Span(2, 2.5, speaker="ben")]
+    first, _, last = diarize(recording(beside, 31), Ears(Tones()), talkers=(2, 2)).turns
+    assert 0.5 < last.score < first.score < 1
+    assert {turn.score for turn in diarize(recording(pure[:1], 11), Ears(Tones())).turns} == {None}
+
+
 def test_as_many_talkers_as_asked():
     sound = recording(conversation(60, 3), 60)
     for asked in (1, 2, 3):

@@ -48,6 +48,7 @@ def test_turns_voices_and_how_many_are_wrong(here, capsys):
     turns = rttm.read((folder / "talk.rttm").read_text())["talk"]
     table = json.loads((folder / "talk.json").read_text())
     assert [turn.speaker for turn in turns] == [turn["speaker"] for turn in table["turns"]]
+    assert all(0.5 < turn.score <= 1 for turn in turns)
     assert list(table["speakers"]) == ["speaker1", "speaker2"]
     assert table["speakers"]["speaker1"] > table["speakers"]["speaker2"]
     assert table["errors"]["confusion"] == pytest.approx(0, abs=0.5)
@@ -66,6 +67,9 @@ def test_only_turns_and_other_formats(here):
         "talk.json",
         "speaker1.flac",
     ]
+    assert {turn.score for turn in rttm.read((here / "b" / "talk" / "talk.rttm").read_text())["talk"]} == {
+        None
+    }
     ranged = unbabble.diarize("talk.wav", talkers="2-3", no_voices=True, out="c", quiet=True)
     assert ranged.files[0].details["sources"] in (2, 3)
 

@@ -34,12 +34,9 @@ from unbabble.signal.clustering import cluster
 
 CELL_FRAMES = 5
 """Frames that are decided about at once: a tenth of a second."""
-THRESHOLD, THRESHOLDS = 0.21, {"xvector.8k": 0.4}
-"""Mean cosine of two clusters below which they are two talkers; of embedders by name that need another. Chosen, as all
-that follows, on made conversations of dev speakers (benchmark ``diarization``)."""
 LEAST_VECTORS = 20
 """Who has fewer, about nine seconds of speech, is taken for one of the others: smaller clusters are mostly of talkers
-who have a larger one."""
+who have a larger one. As all that follows, chosen on made conversations of dev speakers (benchmark ``diarization``)."""
 ALONE = 0.0
 """Mean log-odds that two speak in a vector's stretch, below which it says something of one talker."""
 CHANGE_COST = 1.0
@@ -57,7 +54,8 @@ class Diarization:
     """Who speaks when in a recording.
 
     Attributes:
-        turns: in the order of their beginnings; ``speaker`` is whose each is, ``score`` how sure that is.
+        turns: in the order of their beginnings; ``speaker`` is whose each is, ``score`` how sure that is, from 0 to 1;
+            None where there is one talker alone.
         audio_seconds: duration of the recording.
         speech_seconds: of it in which somebody speaks.
         separated: stretches in which two speak at once, where their voices were kept.
@@ -101,7 +99,7 @@ def diarize(
         ears: the networks that listen.
         speech: where somebody speaks, if that is known.
         talkers: how many there are at least and at most; None for any number.
-        threshold: mean cosine of two clusters below which they are two talkers; ``THRESHOLD`` if not given.
+        threshold: mean cosine of two clusters below which they are two talkers; that of ``ears`` if not given.
         folder: for the voices where two speak at once; None where they are not needed.
         progress: called after each window with the seconds that are done, and those of the recording if known.
 
@@ -122,9 +120,9 @@ def diarize(
     fewest, most = talkers
     if len(heard.vectors) < fewest:
         raise InputError(f"The recording has too little speech for {counted(fewest, 'talker')}.")
-    centroids = told_apart(heard, THRESHOLD if threshold is None else threshold, fewest, most)
-    decided = decide(heard, centroids)
-    result.turns, names = _named(_turns(decided))
+    centroids = told_apart(heard, ears.threshold if threshold is None else threshold, fewest, most)
+    decided, sure = decide(heard, centroids)
+    result.turns, names = _named(_turns(decided, sure))
     result.separated = separated(heard, decided, centroids, names)
     seconds = decided.sum(0) * FRAME_SECONDS
     result.voices = {
@@ -150,11 +148,11 @@ def told_apart(
 
 def decide(
     heard: Heard, centroids: Float[np.ndarray, "talker dimension"]
-) -> Bool[np.ndarray, "frame talker"]:
-    """Of each frame with speech who speaks, one or two."""
+) -> tuple[Bool[np.ndarray, "frame talker"], Float[np.ndarray, "frame talker"] | None]:
+    """Of each frame with speech who speaks, one or two; and how sure each talker's is, None where there is one."""
     talkers, frames = len(centroids), len(heard.speech)
     if talkers == 1:
-        return heard.speech[:, None]
+        return heard.speech[:, None], None
     states = [(talker,) for talker in range(talkers)]
     likeness = heard.vectors @ centroids.T
     unit = _unit(likeness)
@@ -174,7 +172,24 @@ def decide(
         member[state, list(some)] = 1
     cost = CHANGE_COST * np.abs(member[:, None] - member[None]).sum(-1)
     path = np.repeat(likeliest_path(scores, cost), CELL_FRAMES)[:frames]
-    return (member[path] > 0) & heard.speech[:, None]
+    sure = np.repeat(sureness(scores * unit * heard.ears.scale, member), CELL_FRAMES, 0)[:frames]
+    return (member[path] > 0) & heard.speech[:, None], sure
+
+
+def sureness(
+    ratios: Float[np.ndarray, "cell state"], member: Float[np.ndarray, "state talker"]
+) -> Float[np.ndarray, "cell talker"]:
+    """How probable it is that each talker speaks in a cell, by that cell alone.
+
+    Args:
+        ratios: log-likelihoods of the states, but for a constant.
+        member: 1 where a talker speaks in a state.
+
+    >>> sureness(np.log([[3.0, 1.0, 4.0]]), np.array([[1, 0], [0, 1], [1, 1]]))
+    array([[0.875, 0.625]])
+    """
+    shares = np.exp(ratios - ratios.max(1, keepdims=True))
+    return shares @ member / shares.sum(1, keepdims=True)
 
 
 def _unit(likeness: Float[np.ndarray, "vector talker"]) -> float:
@@ -224,8 +239,13 @@ def likeliest_path(
     return path
 
 
-def _turns(decided: Bool[np.ndarray, "frame talker"]) -> list[Span]:
-    """Stretches of each talker, numbered from 0, without short pauses in them and without those that are short."""
+def _turns(
+    decided: Bool[np.ndarray, "frame talker"], sure: Float[np.ndarray, "frame talker"] | None
+) -> list[Span]:
+    """Stretches of each talker, numbered from 0, without short pauses in them and without those that are short.
+
+    A turn is as sure as its frames are on average.
+    """
     turns = []
     for talker, flags in enumerate(decided.T):
         joined: list[list[int]] = []
@@ -235,7 +255,12 @@ def _turns(decided: Bool[np.ndarray, "frame talker"]) -> list[Span]:
             else:
                 joined.append([begin, end])
         turns += [
-            Span(begin * FRAME_SECONDS, end * FRAME_SECONDS, speaker=str(talker))
+            Span(
+                begin * FRAME_SECONDS,
+                end * FRAME_SECONDS,
+                speaker=str(talker),
+                score=None if sure is None else float(sure[begin:end, talker][flags[begin:end]].mean()),
+            )
             for begin, end in joined
             if (end - begin) * FRAME_SECONDS >= LEAST_TURN_SECONDS
         ]

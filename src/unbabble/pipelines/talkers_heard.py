@@ -8,7 +8,7 @@ That is some kilobytes a minute, whatever the recording; separated voices go to 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +21,11 @@ from unbabble.base.contracts import Counter, Embedder, Separator
 from unbabble.base.spans import Span
 from unbabble.base.weights import packaged
 from unbabble.networks import load as networks
+from unbabble.networks.device import choose_device
 from unbabble.pipelines.choose import DEFAULT_SINGLE
 from unbabble.pipelines.count import COUNTER
+from unbabble.pipelines.embed import AUTO
+from unbabble.pipelines.verify import load_verifier
 from unbabble.signal.activity import FRAME_SECONDS, is_speech, runs
 
 VECTOR_SECONDS, HOP_SECONDS, LEAST_VECTOR_SECONDS = 1.6, 0.4, 0.4
@@ -37,6 +40,11 @@ POSSIBLE = -2.0
 NOT_COUNTED = -20.0
 """Log-odds where nothing was counted."""
 AT_ONCE = 16
+THRESHOLD, THRESHOLDS = 0.21, {"xvector.8k": 0.4}
+"""Mean cosine of two clusters below which they are two talkers; of embedders by name that need another. Chosen on made
+conversations of dev speakers (benchmark ``diarization``)."""
+SCALE = 10.0
+"""What a difference of cosines of 1 means as log-likelihood ratio, of embedders that nobody has calibrated."""
 
 
 @dataclass(frozen=True)
@@ -47,22 +55,43 @@ class Ears:
         embedder: says who speaks.
         counter: says how many do; None to take it that one does.
         separator: gives two voices; None likewise.
+        threshold: mean cosine of two clusters of vectors below which they are two talkers.
+        scale: what a difference of cosines of 1 means as log-likelihood ratio.
     """
 
     embedder: Embedder
     counter: Counter | None = None
     separator: Separator | None = None
+    threshold: float = THRESHOLD
+    scale: float = SCALE
 
     @classmethod
-    def of(cls, embedder: Embedder, device: torch.device) -> "Ears":
-        """An embedder with the packaged networks that hear two talkers at once, where they are installed."""
+    def load(cls, name: str = AUTO, device: str = "auto", together: bool = True) -> "Ears":
+        """An embedder with what is known of it.
+
+        Args:
+            name: as for ``pipelines.embed.load_embedder``.
+            device: where the networks compute.
+            together: with the packaged networks that hear two talkers at once, where they are installed.
+
+        Raises:
+            InputError: weights that are missing or damaged; nothing installed for ``auto``.
+            UsageError: no such model or device, or one that does something else.
+        """
+        verifier = load_verifier(name, device)
+        name, line = verifier.embedder.name, verifier.calibration
+        scale = (
+            SCALE if line is None else float(np.diff(line.ratios(np.array([0.0, 1.0]), VECTOR_SECONDS))[0])
+        )
+        ears = cls(verifier.embedder.network, threshold=THRESHOLDS.get(name, THRESHOLD), scale=scale)
         separator = DEFAULT_SINGLE[2]
-        if not {COUNTER, separator} <= packaged().keys():
-            return cls(embedder)
-        return cls(
-            embedder,
-            networks.ready(COUNTER, device, "counter"),
-            networks.ready(separator, device, "separator"),
+        if not together or not {COUNTER, separator} <= packaged().keys():
+            return ears
+        chosen = choose_device(device)
+        return replace(
+            ears,
+            counter=networks.ready(COUNTER, chosen, "counter"),
+            separator=networks.ready(separator, chosen, "separator"),
         )
 
 

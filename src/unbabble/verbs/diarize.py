@@ -214,9 +214,7 @@ def diarize_one(task: Task, settings: Settings, overwrite: bool) -> FileReport:
     Raises:
         UnbabbleError: it cannot be done, in one sentence.
     """
-    from unbabble.networks.device import choose_device
-    from unbabble.pipelines.diarize import THRESHOLDS, diarize
-    from unbabble.pipelines.embed import load_embedder
+    from unbabble.pipelines.diarize import diarize
     from unbabble.pipelines.recording import Recording
     from unbabble.pipelines.talker_voices import write_voices
     from unbabble.pipelines.talkers_heard import Ears
@@ -225,8 +223,7 @@ def diarize_one(task: Task, settings: Settings, overwrite: bool) -> FileReport:
     def make(folder: Path, result: FileReport) -> None:
         name = result_name(task.path)
         true = None if settings.reference is None else true_turns(Path(settings.reference), name)
-        embedder = load_embedder(settings.model, settings.device).network
-        ears = Ears.of(embedder, choose_device(settings.device))
+        ears = Ears.load(settings.model, settings.device)
         recording = Recording.open(settings.part.of(task.path))
         voices: list[Path] = []
         with tempfile.TemporaryDirectory(prefix="unbabble-") as kept:
@@ -234,9 +231,7 @@ def diarize_one(task: Task, settings: Settings, overwrite: bool) -> FileReport:
                 recording,
                 ears,
                 talkers=settings.talkers,
-                threshold=THRESHOLDS.get(settings.model)
-                if settings.threshold is None
-                else settings.threshold,
+                threshold=settings.threshold,
                 folder=Path(kept) if settings.voices else None,
                 progress=report_progress,
             )

@@ -191,9 +191,7 @@ def transcribe_one(task: Task, settings: Settings, overwrite: bool) -> FileRepor
     Raises:
         UnbabbleError: it cannot be done, in one sentence.
     """
-    from unbabble.networks.device import choose_device
     from unbabble.pipelines import choose
-    from unbabble.pipelines.embed import load_embedder
     from unbabble.pipelines.recognize import load_recognizer
     from unbabble.pipelines.recording import Recording
     from unbabble.pipelines.talkers_heard import Ears
@@ -210,12 +208,11 @@ def transcribe_one(task: Task, settings: Settings, overwrite: bool) -> FileRepor
             separator = choose.load(choose.AUTO, settings.device, **talkers)
             made = transcribe_separated(recognizer, recording, separator, report_progress)
         elif settings.talkers is not None:
-            network = load_embedder(settings.embedder, settings.device).network
             people = list(settings.enroll)
             made = transcribe_talkers(
                 recognizer,
                 recording,
-                Ears.of(network, choose_device(settings.device)),
+                Ears.load(settings.embedder, settings.device),
                 talkers=settings.talkers,
                 enrolled=people_of(people, settings.embedder, settings.device) if people else None,
                 progress=report_progress,
