@@ -64,6 +64,15 @@ def test_a_collar_and_what_is_scored(call, tmp_path):
     assert "does not say what is scored of 'two'" in err
 
 
+@pytest.mark.parametrize(("stretch", "collar"), [("100 200", 0), ("1 2", 1)])
+def test_speech_that_is_left_out_as_a_whole_is_no_success_without_a_word(call, tmp_path, stretch, collar):
+    (tmp_path / "some.uem").write_text(f"one 1 0 8\ntwo 1 {stretch}\n")
+    options = ("--uem", "some.uem", "--collar", collar)
+    _, report, _, err = call("--turns", "given", "--references", "true.rttm", *options)
+    assert [bool(file["warnings"]) for file in report["files"]] == [False, True]
+    assert "two: None of its speech is scored" in err
+
+
 def test_recordings_without_a_partner_are_named(call, tmp_path):
     (tmp_path / "given" / "two.rttm").unlink()
     (tmp_path / "given" / "three.rttm").write_text("SPEAKER three 1 0 2 <NA> <NA> x\n")

@@ -149,7 +149,11 @@ def _score_task(task: TurnTask, collar: float) -> FileReport:
             for name, jer in compared.jaccard.items()
         },
     }
-    return FileReport(task.name, "done", details=details)
+    left_out = any(turn.end > turn.start for turn in task.reference) and not compared.errors.speech
+    warnings = (
+        ["None of its speech is scored: the collar or the UEM leaves all of it out."] if left_out else []
+    )
+    return FileReport(task.name, "done", warnings=warnings, details=details)
 
 
 def _row(errors: TurnErrors, jaccard: Sequence[float]) -> dict[str, Any]:
