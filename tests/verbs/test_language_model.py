@@ -154,6 +154,7 @@ def test_from_python(call, tmp_path):
             "--dictionary is for English",
         ),
         ("prose.txt --out m.safetensors --held-out absent.txt", 1, "Cannot read 'absent.txt'"),
+        ("prose.txt --out m.safetensors --held-out empty.txt", 1, "no words in 'empty.txt'"),
         ("prose.txt --out model.arpa --held-out model.arpa --overwrite", 2, "would be lost"),
     ],
 )

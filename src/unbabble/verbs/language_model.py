@@ -107,6 +107,8 @@ def language_model(
     _check(out, paths, words, size, overwrite)
     check_not_read(out, filter(None, [*paths, dictionary, held_out]))
     judged = None if held_out is None else list(read_texts([Path(held_out)], language))
+    if judged is not None and not any(judged):
+        raise InputError(f"There are no words in '{held_out}', which is held out.")
     pronouncer = _pronouncer(dictionary, language)
     if converts:
         reason = "is for texts, not for a model in the format of ARPA."
