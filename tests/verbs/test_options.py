@@ -109,6 +109,7 @@ GIVEN = {
     "extract": ([MIXTURE], {"enroll": MIXTURE}),
     "transcribe": ([MIXTURE], {}),
     "stream": ([MIXTURE], {}),
+    "diarize": ([MIXTURE], {}),
     "score": ([], {"references": MIXTURE, "estimates": MIXTURE}),
     "bench": ([], {"data": str(DEMO_FOLDER)}),
     "adapt": ([MIXTURE], {"out": "me"}),

@@ -95,19 +95,17 @@ def transcribe(
     Args:
         inputs: Recordings: files, folders, patterns, manifests (.txt, .jsonl), or - for standard input.
         out: Folder for the results.
-        model: What recognises: a name that `unbabble models` lists, weights (a .safetensors file or a folder, as
-            `unbabble train` makes them), or auto for the best that is installed.
+        model: What recognises: a name that `unbabble models` lists, weights (a .safetensors file or a folder), or auto.
         format: txt, captions as srt or vtt, a table as tsv, json, or all of them.
-        words: In json, also write the time and the confidence of each word.
+        words: In json, also write when each word is, and how sure.
         words_per_caption: At most so many words in a caption; as many as fit two lines if not given.
-        separate: Separate the talkers first, and say who speaks: speaker1 is the loudest.
+        separate: Separate the talkers first: speaker1 is the loudest.
         sources: With --separate, how many talkers there are; auto counts them.
-        speakers: Say who says what in a meeting, also where two talk at once (see `unbabble diarize`): how many talkers
-            there are, a range as 2-4, or auto to find out. speaker1 talks most.
-        enroll: With --speakers, a recording of somebody alone, called by name: anna.wav; repeat for more.
+        speakers: Say who says what: 3 talkers, 2-4, or auto.
+        enroll: With --speakers, somebody alone, named by the file; repeat for more.
         language_model: What is likely to be said: auto for the packaged one, where it fits; none; a file that `unbabble
-            language-model` wrote, or one in ARPA's format; or a network that predicts the model's tokens.
-        hotwords: A text file of names and phrases that are likely, one a line.
+            language-model` wrote, or in ARPA's format; or a network.
+        hotwords: A text file of likely names and phrases, one a line.
         prompt: What is talked about, in a few words: its longer words are likely, too.
         runtime: What computes a Whisper in Hugging Face's layout: torch, or ctranslate2, whose file is made at the
             first time, in the user's cache.
