@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+import unbabble
 from unbabble.base.contracts import Segmenter
 from unbabble.base.errors import InputError, UsageError
 from unbabble.networks import load as networks
@@ -53,6 +54,13 @@ def test_pyannotes_network_gives_the_same_probabilities(tmp_path):
     torch.testing.assert_close(activity[..., 0], first, rtol=0, atol=TOLERANCE)
     assert (network.seconds, network.frame_seconds) == (10.0, 270 / 16000)
     assert network(waveform[:, :5]).isfinite().all()
+
+
+def test_a_recording_is_opened_with_it(tmp_path):
+    waveform, _ = published(tmp_path)
+    activity = unbabble.load(tmp_path, "segmenter", "cpu")(waveform[0].numpy(), 16000)
+    assert activity.shape[1] == 3
+    assert ((activity >= 0) & (activity <= 1 + 1e-6)).all()
 
 
 def test_a_frame_is_where_the_network_says(tmp_path):

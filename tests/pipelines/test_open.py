@@ -6,7 +6,7 @@ import soundfile
 import torch
 
 import unbabble
-from tests.contracts.examples import of_kind, talkers
+from tests.contracts.examples import ELSEWHERE, of_kind, talkers
 from unbabble.base import weights
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.kinds import KINDS
@@ -42,7 +42,7 @@ def meeting(tmp_path):
 
 
 def test_every_kind_that_takes_recordings_can_be_opened():
-    assert {*OPENERS, "adaptation", "language model", "segmenter"} == set(KINDS)
+    assert {*OPENERS, "adaptation", "language model"} == set(KINDS)
 
 
 def test_what_writes_down_what_is_said(stored, meeting):
@@ -98,9 +98,15 @@ def test_a_file_is_no_model_unless_it_holds_weights(tmp_path, monkeypatch):
         unbabble.load("in/x.wav")
 
 
-@pytest.mark.parametrize("kind", OPENERS)
+@pytest.mark.parametrize("kind", [kind for kind in OPENERS if kind not in ELSEWHERE])
 def test_auto_is_something_packaged(kind):
     assert callable(unbabble.load("auto", kind, "cpu"))
+
+
+@pytest.mark.parametrize("kind", ELSEWHERE)
+def test_what_others_alone_have_is_said_to_need_a_file(kind):
+    with pytest.raises(UsageError, match=f"No {kind} is packaged: name a file"):
+        unbabble.load("auto", kind, "cpu")
 
 
 def test_what_scores(stored):

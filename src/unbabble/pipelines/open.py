@@ -159,11 +159,13 @@ def _scorer(name: str, device: str, **options: Any) -> BlindScorer:
     return BlindScorer(name, str(choose_device(device)))
 
 
-def _one_microphone(kind: str, packaged: str) -> Callable[..., OneMicrophone]:
+def _one_microphone(kind: str, packaged: str | None) -> Callable[..., OneMicrophone]:
     """What opens networks of a kind; ``packaged`` is the one that ``auto`` means."""
 
     def opened(name: str, device: str, **options: Any) -> OneMicrophone:
-        name = packaged if name == AUTO else name
+        if name == AUTO and packaged is None:
+            raise UsageError(f"No {kind} is packaged: name a file or a folder.")
+        name = packaged if packaged and name == AUTO else name
         return OneMicrophone(networks.ready(name, choose_device(device), kind, **options))
 
     return opened
@@ -177,6 +179,7 @@ OPENERS: dict[str, Callable[..., Any]] = {
     "scorer": _scorer,
     "counter": _one_microphone("counter", "countnet.3talkers_8k"),
     "meter": _one_microphone("meter", "quality_net.16k"),
+    "segmenter": _one_microphone("segmenter", None),
     "embedder": load_embedder,
 }
 """By kind: from a name, a device and options to what takes recordings."""
