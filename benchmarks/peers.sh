@@ -43,8 +43,8 @@ environment asteroid numpy==2.4.6 torch==2.13.0
 "$folder/asteroid/bin/pip" install --quiet --no-deps asteroid==0.7.0 asteroid-filterbanks==0.4.0 julius
 touch "$folder/asteroid/complete"
 
-# Embedders: Resemblyzer without its detector of speech, WeSpeaker's networks and Kaldi's features. UNBABBLE_WESPEAKER may
-# name a local clone.
+# Embedders: Resemblyzer without its detector of speech, the networks of WeSpeaker and 3D-Speaker, and Kaldi's features.
+# UNBABBLE_WESPEAKER and UNBABBLE_3D_SPEAKER may name local clones.
 environment embedders numpy==2.4.6 torch==2.13.0
 if [ ! -e "$folder/embedders/complete" ]; then
     "$folder/embedders/bin/pip" install --quiet scipy==1.17.1 librosa==0.11.0 kaldi-native-fbank==1.23.0
@@ -52,6 +52,8 @@ if [ ! -e "$folder/embedders/complete" ]; then
     "$folder/embedders/bin/pip" install --quiet --no-deps pyannote.audio==3.3.2 asteroid-filterbanks==0.4.0 einops==0.8.1
     git clone --quiet "${UNBABBLE_WESPEAKER:-https://github.com/wenet-e2e/wespeaker}" "$folder/embedders/wespeaker"
     git -C "$folder/embedders/wespeaker" checkout --quiet dfa741957e5c11f477623b6e583d67d0af25ee88
+    git clone --quiet "${UNBABBLE_3D_SPEAKER:-https://github.com/modelscope/3D-Speaker}" "$folder/embedders/3D-Speaker"
+    git -C "$folder/embedders/3D-Speaker" checkout --quiet 09e7806729ed412d3f216316a552a30c8e9e37fa
     touch "$folder/embedders/complete"
 fi
 

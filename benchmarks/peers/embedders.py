@@ -1,15 +1,16 @@
 r"""Other toolkits' embedders, built inside their own environments: small, with random weights.
 
     ~/.cache/unbabble-peers/speechbrain/bin/python benchmarks/peers/embedders.py tests/fixtures
-    PYTHONPATH=~/.cache/unbabble-peers/embedders/wespeaker ~/.cache/unbabble-peers/embedders/bin/python \
-        benchmarks/peers/embedders.py tests/fixtures
+    PYTHONPATH=~/.cache/unbabble-peers/embedders/wespeaker:~/.cache/unbabble-peers/embedders/3D-Speaker \
+        ~/.cache/unbabble-peers/embedders/bin/python benchmarks/peers/embedders.py tests/fixtures
 
 writes the fixtures of tests/networks/test_embedders_elsewhere.py: hyper-parameters, tensors, two recordings, and the
-vector that the toolkit makes of each. The second environment has Resemblyzer and WeSpeaker. Knows no code of this
-project.
+vector that the toolkit makes of each. The second environment has Resemblyzer, WeSpeaker and 3D-Speaker. Knows
+no code of this project.
 """
 
 import importlib.util
+import json
 import sys
 import tempfile
 import types
@@ -124,25 +125,47 @@ def resemblyzer(folder):
     write(folder / "resemblyzer.npz", network, vectors)
 
 
-def wespeaker(folder):
-    """With the log mel bands of kaldi-native-fbank in place of torchaudio's, which copies the same of Kaldi's."""
+def kaldi_bands(length, window, bands, full_scale):
+    """kaldi-native-fbank's in place of torchaudio's, which copies the same of Kaldi's."""
     import kaldi_native_fbank
-    from wespeaker.models import resnet
 
     options = kaldi_native_fbank.FbankOptions()
-    options.frame_opts.dither, options.frame_opts.window_type = 0, "hamming"
-    options.mel_opts.num_bins = 16
+    options.frame_opts.dither, options.frame_opts.window_type = 0, window
+    options.mel_opts.num_bins = bands
+    made = kaldi_native_fbank.OnlineFbank(options)
+    made.accept_waveform(16000, (full_scale * recording(length)).tolist())
+    features = torch.from_numpy(np.stack([made.get_frame(each) for each in range(made.num_frames_ready)]))[
+        None
+    ]
+    return features - features.mean(1, keepdim=True)
+
+
+def wespeaker(folder):
+    from wespeaker.models import resnet
+
     network = resnet.ResNet(resnet.BasicBlock, [1, 2, 1, 1], m_channels=4, feat_dim=16, embed_dim=12)
     network = measured_before(randomise(network, 0), 0)
-    vectors = []
-    for length in LENGTHS:
-        bands = kaldi_native_fbank.OnlineFbank(options)
-        bands.accept_waveform(16000, (32768 * recording(length)).tolist())
-        frames = [bands.get_frame(number) for number in range(bands.num_frames_ready)]
-        features = torch.from_numpy(np.stack(frames))[None]
-        with torch.no_grad():
-            vectors.append(network(features - features.mean(1, keepdim=True))[-1][0].numpy())
+    with torch.no_grad():
+        vectors = [network(kaldi_bands(length, "hamming", 16, 32768))[-1][0].numpy() for length in LENGTHS]
     write(folder / "wespeaker.npz", network, vectors)
+
+
+def campplus(folder):
+    """All of its many small tensors in one row, so that the file is small."""
+    from speakerlab.models.campplus import DTDNN
+
+    DTDNN.FCM.__init__.__defaults__ = (DTDNN.BasicResBlock, [2, 2], 4, 16)  # 4 channels in place of 32
+    network = DTDNN.CAMPPlus(feat_dim=16, embedding_size=12, growth_rate=2, bn_size=2, init_channels=6)
+    network = measured_before(randomise(network, 0), 0)
+    with torch.no_grad():
+        vectors = [network(kaldi_bands(length, "povey", 16, 1))[0].numpy() for length in LENGTHS]
+    state = network.state_dict()
+    content = {f"found/{length}": vector for length, vector in zip(LENGTHS, vectors, strict=True)}
+    content["shapes"] = np.array(json.dumps({name: list(each.shape) for name, each in state.items()}))
+    content["row"] = torch.cat([each.flatten().float() for each in state.values()]).numpy()
+    path = folder / "campplus.npz"
+    np.savez_compressed(path, **content)
+    print(path, path.stat().st_size)
 
 
 if __name__ == "__main__":
@@ -152,3 +175,4 @@ if __name__ == "__main__":
     else:
         resemblyzer(Path(sys.argv[1]))
         wespeaker(Path(sys.argv[1]))
+        campplus(Path(sys.argv[1]))

@@ -1,5 +1,7 @@
 """Embedders of other toolkits; the fixtures are described in tests/fixtures/README.md."""
 
+import json
+import math
 import sys
 from enum import Enum
 from pathlib import Path
@@ -116,13 +118,16 @@ def recording(samples):
 def single_file(name):
     """Tensors by name, and the vector of each recording by its length, of unit norm."""
     with np.load(FIXTURES / f"{name}.npz") as file:
-        content = {key: torch.from_numpy(file[key]) for key in file.files}
+        shapes = json.loads(str(file["shapes"])) if "shapes" in file else {}
+        content = {key: torch.from_numpy(file[key]) for key in file.files if key != "shapes"}
+    parts = content.pop("row", torch.zeros(0)).split([math.prod(shape) for shape in shapes.values()])
     found = {
         int(key.removeprefix("found/")): each for key, each in content.items() if key.startswith("found/")
     }
     tensors = {
         key.removeprefix("tensor/"): each for key, each in content.items() if key.startswith("tensor/")
     }
+    tensors |= {key: each.reshape(shapes[key]) for key, each in zip(shapes, parts, strict=True)}
     return tensors, {length: each / each.norm() for length, each in found.items()}
 
 
@@ -139,6 +144,12 @@ def wespeaker_file(path, **changes):
     return found
 
 
+def campplus_file(path, **changes):
+    tensors, found = single_file("campplus")
+    torch.save(tensors | changes, path)
+    return found
+
+
 def check_vectors(place, found):
     assert is_foreign(place)
     assert kinds_in(place)[0].name == "embedder"
@@ -152,7 +163,12 @@ def check_vectors(place, found):
 
 
 @pytest.mark.parametrize(
-    ("name", "write"), [("pretrained.pt", resemblyzer_file), ("avg_model.pt", wespeaker_file)]
+    ("name", "write"),
+    [
+        ("pretrained.pt", resemblyzer_file),
+        ("avg_model.pt", wespeaker_file),
+        ("campplus_cn_en_common.pt", campplus_file),
+    ],
 )
 def test_single_files_give_the_same_vectors_alone_and_in_their_folder(tmp_path, name, write):
     check_vectors(tmp_path, write(tmp_path / name))
@@ -210,3 +226,16 @@ def test_other_residual_networks_are_refused(tmp_path):
     wespeaker_file(tmp_path / "avg_model.pt")
     with pytest.raises(UsageError, match="channels"):
         load_foreign(tmp_path, channels=3)
+
+
+def test_what_differs_from_campplus_is_said(tmp_path):
+    path = tmp_path / "campplus_cn_en_common.pt"
+    campplus_file(path, **{"xvector.dense.linear.weight": torch.zeros(12, 5, 1)})
+    with pytest.raises(InputError, match=r"xvector\.dense\.linear\.weight"):
+        load_foreign(path)
+    campplus_file(path, **{"xvector.dense.nonlinear.batchnorm.weight": torch.ones(12)})
+    with pytest.raises(InputError, match=r"which the network lacks"):
+        load_foreign(path)
+    campplus_file(path)
+    with pytest.raises(UsageError, match="channels"):
+        load_foreign(path, channels=3)

@@ -5,7 +5,7 @@
 - Asteroid's ConvTasNet and DPRNNTasNet: ``pytorch_model.bin``, or a single such file under any name.
 - SpeechBrain's embedders, ECAPA-TDNN and x-vector: ``embedding_model.ckpt`` and ``hyperparams.yaml``.
 - Resemblyzer's d-vector: ``pretrained.pt``; WeSpeaker's ResNets: ``avg_model.pt``, or pyannote's ``pytorch_model.bin``;
-  or a single such file under any name.
+  3D-Speaker's CAM++: ``campplus_cn_en_common.pt``; or a single such file under any name.
 - pyannote's segmentation networks from version 3 on, which say who talks when: ``pytorch_model.bin``.
 - SpeechBrain's recognisers: ``asr.ckpt``, ``normalizer.ckpt``, ``tokenizer.ckpt`` and ``hyperparams.yaml``, with
   their language model, ``lm.ckpt``.
@@ -28,9 +28,10 @@ from unbabble.base.errors import InputError
 from unbabble.base.kinds import Kind
 from unbabble.base.registry import Card
 from unbabble.base.weights import describe_difference
-from unbabble.networks.foreign import resemblyzer, wespeaker, whisper
+from unbabble.networks.foreign import campplus, resemblyzer, wespeaker, whisper
 from unbabble.networks.foreign.asteroid import FILE, open_asteroid
 from unbabble.networks.foreign.by_ctranslate2 import is_ctranslate2, load_faster_whisper
+from unbabble.networks.foreign.campplus import CAMPlusPlus, is_campplus, load_campplus
 from unbabble.networks.foreign.hugging_face import CTC, ctc_card, load_ctc, model_type
 from unbabble.networks.foreign.pyannote import PyanNet, is_pyannote, load_pyannote
 from unbabble.networks.foreign.reading import Foreign, read_pickled
@@ -132,7 +133,7 @@ def open_foreign(place: str | os.PathLike[str]) -> Foreign:
     return open_asteroid(path / FILE if path.is_dir() else path)
 
 
-SINGLE = (resemblyzer.FILE, wespeaker.FILE, FILE)
+SINGLE = (resemblyzer.FILE, wespeaker.FILE, campplus.FILE, FILE)
 """Files that hold a whole network."""
 
 
@@ -181,6 +182,8 @@ def _whole_in(file: Path) -> tuple[Card, Loader] | None:
         return Resemblyzer.card, partial(load_resemblyzer, file)
     if is_wespeaker(content):
         return WeSpeakerResNet.card, partial(load_wespeaker, file)
+    if is_campplus(content):
+        return CAMPlusPlus.card, partial(load_campplus, file)
     if is_pyannote(content):
         return PyanNet.card, partial(load_pyannote, file)
     return None

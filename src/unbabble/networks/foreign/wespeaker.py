@@ -6,7 +6,6 @@ mean over the recording; convolutions over bands and frames, with half as many o
 deviation over what frames are left; a matrix. What only training needs, the names of its speakers, is left out.
 """
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,15 +18,14 @@ from unbabble.base.config import check_names
 from unbabble.base.errors import InputError
 from unbabble.base.registry import Card
 from unbabble.base.weights import describe_difference
+from unbabble.networks.foreign.kaldi import SAMPLE_RATE, KaldiMel, hamming_window
 from unbabble.networks.foreign.reading import count, need, read_pickled, read_tensors
 from unbabble.nn.kinds.embedder import NeuralEmbedder
 
 FILE = "avg_model.pt"
 INERT = ("pyannote.", "pytorch_lightning.", "lightning.", "omegaconf.")
 """Objects that pyannote's copy holds beside tensors, of which nothing is needed."""
-SAMPLE_RATE, FRAME_LENGTH, HOP, POINTS = 16000, 400, 160, 512
 FULL_SCALE = 32768.0
-EMPHASIS, LOWEST_HERTZ = 0.97, 20.0
 LEAST_FRAMES = 16
 """A shorter recording is repeated: two frames have to be left behind all stages."""
 POOLING_EPS = 1e-7
@@ -49,42 +47,6 @@ def _state(content: Any) -> dict[str, Any]:
     if not isinstance(state, dict):
         return {}
     return {str(name).removeprefix(_PREFIX): each for name, each in state.items() if torch.is_tensor(each)}
-
-
-class KaldiMel(nn.Module):
-    """Kaldi's log mel bands, of whole frames alone, less the mean of each over the recording.
-
-    Args:
-        bands: of the mel scale.
-    """
-
-    window: Tensor
-    filters: Tensor
-
-    def __init__(self, bands: int) -> None:
-        super().__init__()
-        self.register_buffer("window", torch.hamming_window(FRAME_LENGTH, periodic=False), persistent=False)
-        corners = torch.linspace(_mel(LOWEST_HERTZ), _mel(SAMPLE_RATE / 2), bands + 2)
-        places = torch.tensor([_mel(each * SAMPLE_RATE / POINTS) for each in range(POINTS // 2 + 1)])
-        rising = (places - corners[:-2, None]) / corners.diff()[:-1, None]
-        falling = (corners[2:, None] - places) / corners.diff()[1:, None]
-        self.register_buffer("filters", torch.minimum(rising, falling).clamp(min=0).mT, persistent=False)
-
-    def forward(self, waveform: Float[Tensor, "batch time"]) -> Float[Tensor, "batch frame band"]:
-        """Frames of waveforms whose full scale is 1."""
-        least = FRAME_LENGTH + (LEAST_FRAMES - 1) * HOP
-        if waveform.shape[1] < least:
-            waveform = waveform.repeat(1, -(-least // waveform.shape[1]))[:, :least]
-        frames = (FULL_SCALE * waveform.float()).unfold(1, FRAME_LENGTH, HOP)
-        frames = frames - frames.mean(2, keepdim=True)
-        frames = frames - EMPHASIS * torch.cat([frames[..., :1], frames[..., :-1]], 2)
-        power = torch.fft.rfft(frames * self.window, POINTS).abs().square()
-        bands = (power @ self.filters).clamp(min=torch.finfo(torch.float32).eps).log()
-        return bands - bands.mean(1, keepdim=True)
-
-
-def _mel(hertz: float) -> float:
-    return 1127 * math.log(1 + hertz / 700)
 
 
 class Block(nn.Module):
@@ -136,7 +98,7 @@ class WeSpeakerResNet(NeuralEmbedder):
         dimension: int,
     ) -> None:
         super().__init__(sample_rate=SAMPLE_RATE)
-        self.mel = KaldiMel(bands)
+        self.mel = KaldiMel(bands, hamming_window(), full_scale=FULL_SCALE, least_frames=LEAST_FRAMES)
         self.conv1, self.bn1 = nn.Conv2d(1, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
         self.layer1 = self._stage(channels, channels, blocks[0], 1)
         self.layer2 = self._stage(channels, 2 * channels, blocks[1], 2)
