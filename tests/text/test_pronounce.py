@@ -58,8 +58,8 @@ def test_a_dictionary_is_read_without_stress_comments_and_duplicates(dictionary)
     [
         (b"", "empty"),
         (b";;; nothing\n", "empty"),
-        (b"two T UW\nodd Q\n", "Line 2 .* Q,"),
-        (b"two\n", "no phones"),
+        (b"two T UW\nodd Q\n", "Line 2 .* 'Q', which is no phone"),
+        (b"two\n", "Line 1 .* has a word without phones"),
     ],
 )
 def test_a_bad_dictionary_is_refused_in_a_sentence(content, message, tmp_path):

@@ -60,6 +60,14 @@ def test_names_have_no_spaces():
         ("SPEAKER a 1 x 1 <NA> <NA> x", "has a row that begins at 'x' in line 2: that is no number of seconds."),
         ("SPEAKER a 1 -1 1 <NA> <NA> x", "has a row that begins at '-1' in line 2: that is no number of seconds."),
         ("SPEAKER a 1 0 nan <NA> <NA> x", "has a row that lasts 'nan' in line 2: that is no number of seconds."),
+        (
+            "SPEAKER a 1 1e300 1 <NA> <NA> x",
+            "has a row that begins at '1e300' in line 2: no recording is as long as that.",
+        ),
+        (
+            "SPEAKER a 1 0 1e308 <NA> <NA> x",
+            "has a row that lasts '1e308' in line 2: no recording is as long as that.",
+        ),
         ("SPEAKER a 1 0 -2 <NA> <NA> x", "has a row that lasts '-2' in line 2: that is no number of seconds."),
         ("SPEAKER a 1 0 1 <NA> <NA> <NA>", "does not say whose turn it is in line 2."),
         ("SPEAKER a 1 0 1 <NA> <NA> x 3", "has a confidence of '3' in line 2: it lies between 0 and 1."),

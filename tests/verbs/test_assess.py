@@ -67,7 +67,7 @@ def test_a_prompt_that_does_not_fit_is_doubted(call, monkeypatch):
     monkeypatch.setattr(assess, "load_assessor", lambda *_: Refuses())
     code, _, err = call("other.wav", "--prompt", "of ann")
     assert code == 0
-    assert "786% of the phones are wrong: the prompt may be that of another recording." in err
+    assert "786 % of the phones are wrong: the prompt may be that of another recording." in err
 
 
 def test_a_prompt_of_several_rows_is_all_of_them(call):

@@ -87,11 +87,33 @@ def test_who_is_enrolled_has_a_name(here):
         unbabble.diarize("talk.wav", enroll="absent.wav", quiet=True)
 
 
-def test_where_nobody_speaks_nothing_is_written(here):
-    report = unbabble.diarize("silence.wav", "talk.wav", no_voices=True, quiet=True)
-    assert [file.outcome for file in report.files] == ["failed", "done"]
-    assert report.files[0].error == "Nobody speaks in the recording."
-    assert not (here / "turns" / "silence").exists()
+def test_enrollments_that_tell_nobody_are_refused_by_their_names(here):
+    soundfile.write(here / "hiss.wav", 0.1 * np.random.default_rng(0).standard_normal(2 * RATE), RATE)
+    soundfile.write(here / "blink.wav", np.ones(100), RATE)
+    for file, sentence in (
+        ("silence.wav", r"^'silence\.wav': The recording is silent\.$"),
+        ("blink.wav", r"^'blink\.wav': The recording is 0\.00625 s long"),
+        ("hiss.wav", r"^Nobody seems to speak in 'hiss\.wav', which --enroll names\.$"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            unbabble.diarize("talk.wav", enroll=file, model="xvector.8k", quiet=True)
+    (here / "Speaker2.wav").write_bytes((here / "talk.wav").read_bytes())
+    with pytest.raises(UsageError, match=r"called speaker1, speaker2 \.\.\.: give 'Speaker2\.wav' the name"):
+        unbabble.diarize("talk.wav", enroll="Speaker2.wav", model="xvector.8k", quiet=True)
+    assert not (here / "turns").exists()
+
+
+def test_where_nobody_speaks_there_are_no_turns(here, capsys):
+    assert cli.run(["diarize", "silence.wav"]) == 0
+    assert "silence.wav: Nobody speaks in the recording." in capsys.readouterr().err
+    folder = here / "turns" / "silence"
+    assert {path.name for path in folder.iterdir()} == {"silence.rttm", "silence.json", "unbabble.json"}
+    assert (folder / "silence.rttm").read_text() == ""
+    table = json.loads((folder / "silence.json").read_text())
+    assert (table["turns"], table["speakers"], table["sources"]) == ([], {}, 0)
+    (here / "true.rttm").write_text("SPEAKER silence 1 0 0.5 <NA> <NA> anna <NA> <NA>\n")
+    scored = unbabble.score(turns=folder, references="true.rttm", quiet=True)
+    assert scored.files[0].details["missed"] == 0.5
 
 
 @pytest.mark.parametrize(
@@ -110,6 +132,26 @@ def test_what_makes_no_sense_is_refused_before_any_work(here, options, said):
     with pytest.raises(UsageError, match=said):
         unbabble.diarize("talk.wav", quiet=True, **options)
     assert not (here / "turns").exists()
+
+
+def test_true_turns_are_those_of_the_part_that_is_read(here):
+    whole = rttm.read((here / "true.rttm").read_text())["talk"]
+    begin, end = whole[1].start, whole[1].end
+    report = unbabble.diarize(
+        "talk.wav", reference="true.rttm", start=begin, duration=end - begin, no_voices=True, quiet=True
+    )
+    errors = report.files[0].details["errors"]
+    assert errors["speech"] == pytest.approx(end - begin, abs=0.01)
+    assert (errors["confusion"], errors["missed"]) == pytest.approx((0, 0), abs=0.5)
+    assert report.files[0].warnings == []
+
+
+def test_true_turns_behind_the_end_are_reported(here):
+    rows = (here / "true.rttm").read_text() + "SPEAKER talk 1 100 20 <NA> <NA> ben <NA> <NA>\n"
+    (here / "long.rttm").write_text(rows)
+    report = unbabble.diarize("talk.wav", reference="long.rttm", no_voices=True, quiet=True)
+    assert any("true turns ends at 120.0 s" in warning for warning in report.files[0].warnings)
+    assert report.files[0].details["errors"]["missed"] >= 20
 
 
 def test_references_that_do_not_fit(here):

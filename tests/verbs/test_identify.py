@@ -100,9 +100,12 @@ def test_what_makes_no_sense_is_refused(here):
     (here / "empty").mkdir()
     (here / "silence").mkdir()
     soundfile.write("silence/dave.wav", np.zeros(16000), 16000)
+    (here / "taken").mkdir()
+    (here / "taken" / "Nobody.wav").write_bytes((here / "anna.wav").read_bytes())
     for voices, kind, sentence in (
         ("none", UsageError, "There is no folder 'none'"),
         ("empty", UsageError, "no recordings in 'empty'"),
+        ("taken", UsageError, "Somebody in 'taken' is called 'Nobody'"),
         ("silence", InputError, "can be used: The recording is silent"),
     ):
         with pytest.raises(kind, match=sentence):

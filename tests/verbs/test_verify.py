@@ -116,8 +116,8 @@ def test_what_cannot_be_compared_is_left_out(here, capsys):
     assert unbabble.verify("anna1.wav", enroll="silent.wav", model=MODEL, quiet=True).pairs == []
 
 
-def trials(here, labels=True):
-    names = [f"{name}{part}.wav" for name in ("anna", "ben", "carol") for part in (1, 2)]
+def trials(here, labels=True, parts=2):
+    names = [f"{name}{part}.wav" for name in ("anna", "ben", "carol") for part in range(1, parts + 1)]
     lines = [
         f"{int(one[:3] == other[:3])} {one} {other}" if labels else f"{one} {other}"
         for place, one in enumerate(names)
@@ -127,7 +127,11 @@ def trials(here, labels=True):
 
 
 def test_labelled_trials_have_error_rates_and_calibrate(here, capsys):
-    trials(here)
+    for number, name in enumerate(("anna", "ben", "carol"), 1):
+        samples, rate = soundfile.read(DEMO / f"reference{number}.flac")
+        for part, piece in enumerate(np.array_split(samples, 5), 1):
+            soundfile.write(here / f"{name}{part}.wav", piece, rate)
+    trials(here, parts=5)
     command = [
         "verify",
         "--trials",
@@ -142,7 +146,7 @@ def test_labelled_trials_have_error_rates_and_calibrate(here, capsys):
     assert cli.run(command) == 0
     content = json.loads((here / "r.json").read_text())
     figures = content["trials"]
-    assert (figures["same"], figures["different"]) == (3, 12)
+    assert (figures["same"], figures["different"]) == (30, 75)
     assert 0 <= figures["equal_error_rate"]["low"] <= figures["equal_error_rate"]["value"] <= 1
     assert "ratio_cost" not in figures
     assert "Equal error rate" in capsys.readouterr().err
@@ -153,6 +157,13 @@ def test_labelled_trials_have_error_rates_and_calibrate(here, capsys):
     assert (np.diff(probable[likeness.argsort()]) >= 0).all()
     assert probable[same].mean() > 0.5 > probable[~same].mean()
     assert 0 <= report.trials["ratio_cost"] < 1
+
+
+def test_few_pairs_calibrate_nothing(here):
+    (here / "few.txt").write_text("1 anna1.wav anna2.wav\n1 anna2.wav anna1.wav\n0 anna1.wav ben1.wav\n")
+    with pytest.raises(UsageError, match=r"30 pairs of one person and 30 of two: here are 1 and 1\.$"):
+        unbabble.verify(trials="few.txt", calibrate="c.json", model=MODEL, quiet=True)
+    assert not (here / "c.json").exists()
 
 
 def test_trials_without_labels_are_pairs(here):

@@ -28,7 +28,7 @@ from unbabble.pipelines.embed import Voice
 from unbabble.pipelines.recording import Recording
 from unbabble.pipelines.talker_voices import Separated
 from unbabble.pipelines.talkers_heard import Ears, Heard
-from unbabble.pipelines.transcribe import mono, windows
+from unbabble.pipelines.transcribe import NOBODY_SPEAKS, mono, windows
 from unbabble.signal.activity import FRAME_SECONDS, runs
 from unbabble.signal.clustering import cluster
 
@@ -54,12 +54,12 @@ class Diarization:
     """Who speaks when in a recording.
 
     Attributes:
-        turns: in the order of their beginnings; ``speaker`` is whose each is, ``score`` how sure that is, from 0 to 1;
-            None where there is one talker alone.
+        turns: in the order of their beginnings, none where nobody speaks; ``speaker`` is whose each is, ``score`` how
+            sure that is, from 0 to 1; None where there is one talker alone.
         audio_seconds: duration of the recording.
         speech_seconds: of it in which somebody speaks.
         separated: stretches in which two speak at once, where their voices were kept.
-        voices: of each talker, by name.
+        voices: of each talker, by name; none of who says too little for a vector.
         warnings: what the user should know.
     """
 
@@ -104,7 +104,7 @@ def diarize(
         progress: called after each window with the seconds that are done, and those of the recording if known.
 
     Raises:
-        InputError: the recording cannot be read; nobody speaks in it, or too little for so many talkers.
+        InputError: the recording cannot be read, or has too little speech for so many talkers.
     """
     result, heard = Diarization([]), Heard(ears, folder)
     rate = ears.embedder.sample_rate
@@ -116,10 +116,14 @@ def diarize(
     notes.add(result.warnings, recording.info.warnings)
     result.speech_seconds = float(heard.speech.sum()) * FRAME_SECONDS
     if not heard.speech.any():
-        raise InputError("Nobody speaks in the recording.")
+        result.warnings.append(NOBODY_SPEAKS)
+        return result
     fewest, most = talkers
-    if len(heard.vectors) < fewest:
+    if len(heard.vectors) < fewest > 1:
         raise InputError(f"The recording has too little speech for {counted(fewest, 'talker')}.")
+    if not len(heard.vectors):
+        result.turns, _ = _named(_turns(heard.speech[:, None], None))
+        return result
     centroids = told_apart(heard, ears.threshold if threshold is None else threshold, fewest, most)
     decided, sure = decide(heard, centroids)
     result.turns, names = _named(_turns(decided, sure))

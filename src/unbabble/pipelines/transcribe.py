@@ -37,6 +37,7 @@ MARGIN_SECONDS = 0.3
 LEAST_CONFIDENCE = 0.4
 """Mean over the words of a window, below which it is no speech, for recognisers whose confidences are not calibrated.
 Others bring their own (``text.confidence.Calibration.least``)."""
+NOBODY_SPEAKS = "Nobody speaks in the recording."
 MOST_REPEATS = {1: 8}
 OTHERS_REPEATED = 4
 """How often one word, and how often a phrase of several, is written in a row."""
@@ -102,6 +103,8 @@ def transcribe(
     if speaker is not None:
         result.words = [Span(each.start, each.end, each.text, speaker, each.score) for each in result.words]
     notes.add(result.warnings, recording.info.warnings)
+    if not result.speech_seconds:
+        result.warnings.append(NOBODY_SPEAKS)
     return result
 
 

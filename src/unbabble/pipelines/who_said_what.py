@@ -84,7 +84,7 @@ def transcribe_talkers(
         The words of ``speaker1``, who talks most, or of whoever that is by name, then those of ``speaker2`` ...
 
     Raises:
-        InputError: the recording cannot be read; nobody speaks in it, or too little for so many talkers.
+        InputError: the recording cannot be read, or has too little speech for so many talkers.
     """
     with tempfile.TemporaryDirectory(prefix="unbabble-") as kept:
         folder = Path(kept)

@@ -106,10 +106,11 @@ def read_dictionary(path: str | os.PathLike[str]) -> dict[str, list[Pronunciatio
             continue
         said = tuple(phone.rstrip("012").upper() for phone in phones)
         if not said or not known.issuperset(said):
-            wrong = next((phone for phone in said if phone not in known), "no phones")
-            raise InputError(
-                f"Line {number} of the dictionary '{name}' has {wrong}, which is none of CMUdict's."
+            strange = next((phone for phone in said if phone not in known), "")
+            why = (
+                f"has '{strange}', which is no phone of CMUdict's" if strange else "has a word without phones"
             )
+            raise InputError(f"Line {number} of the dictionary '{name}' {why}.")
         variants = entries.setdefault(re.sub(r"\(\d+\)$", "", word).lower(), [])
         if said not in variants:
             variants.append(said)

@@ -33,6 +33,8 @@ OTHERS = frozenset(
 LEAST_FIELDS, MOST_FIELDS, UEM_FIELDS = 8, 10, 4
 """The last two fields, confidence and how far ahead a decision looked, are left out by some programs."""
 DIGITS = 3
+MOST_SECONDS = 1e7
+"""About four months; a time beyond it is a slip, and no time of a recording."""
 
 
 def read(text: str) -> dict[str, list[Span]]:
@@ -122,6 +124,8 @@ def _seconds(what: str, field: str, place: str) -> float:
     value = _number(field)
     if value is None or not 0 <= value < math.inf:
         raise InputError(f"has a row that {what} '{field}' {place}: that is no number of seconds.")
+    if value > MOST_SECONDS:
+        raise InputError(f"has a row that {what} '{field}' {place}: no recording is as long as that.")
     return value
 
 

@@ -121,7 +121,7 @@ def assess_one(task: Task, model: str, device: str, dictionary: Path | None, par
     warnings = list(recording.info.warnings)
     if not assessment.fits:
         warnings.append(
-            f"{assessment.error_rate:.0%} of the phones are wrong: the prompt may be that of another recording."
+            f"{_share(assessment.error_rate)} of the phones are wrong: the prompt may be that of another recording."
         )
     return FileReport(
         task.name,
@@ -145,7 +145,7 @@ def phone_table(name: str, details: dict[str, Any]) -> "Table":
         )
     for row in details["by_phone"][:MOST_PHONES]:
         others = ", ".join(f"{phone} {count}" for phone, count in row["substituted"].items())
-        typical = "" if row["typical"] is None else f"{row['typical']:.0%}"
+        typical = "" if row["typical"] is None else _share(row["typical"])
         table.add_row(
             row["phone"],
             str(row["count"]),
@@ -161,14 +161,19 @@ def phone_table(name: str, details: dict[str, Any]) -> "Table":
 def _summary(details: dict[str, Any]) -> str:
     low, high = details["interval"]
     typical = details["typical_phone_error_rate"]
-    beside = "" if typical is None else f"; of typical speakers {typical:.0%}"
+    beside = "" if typical is None else f"; of typical speakers {_share(typical)}"
     weakest = ", ".join(
         f"{row['phone']} of '{row['word']}' {row['goodness']:.2f}" for row in details["weakest"]
     )
     return (
-        f"{details['phone_error_rate']:.0%} of the phones wrong (95 times in 100 {low:.0%} to {high:.0%}){beside}."
+        f"{_share(details['phone_error_rate'])} of the phones wrong "
+        f"(95 times in 100 {_share(low)} to {_share(high)}){beside}."
         + (f" Weakest: {weakest}." if weakest else "")
     )
+
+
+def _share(share: float) -> str:
+    return f"{100 * share:.0f} %"
 
 
 def _prompted(

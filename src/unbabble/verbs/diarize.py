@@ -1,8 +1,10 @@
 """``unbabble diarize``: who speaks when in each recording, and a file of each talker's voice."""
 
+import math
+import re
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     from unbabble.pipelines.verify import Verifier
 
 AUTO = "auto"
+NUMBERED = re.compile(r"speaker\d+", re.IGNORECASE)
+"""Names of talkers who are not enrolled, also where a file system takes capitals for small letters."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,10 @@ class Settings:
     device: str
     files: dict[str, str] = field(default_factory=dict)
     """Those that decide, and their SHA-256."""
+
+
+LATE_SECONDS = 1.0
+"""By which true turns may end behind the recording: people place them by hand."""
 
 
 def diarize(
@@ -169,8 +177,8 @@ def people_of(enroll: Sequence[AnyPath], model: str, device: str) -> "tuple[dict
     """Voices by the names of their recordings, and what compares them.
 
     Raises:
-        InputError: a recording that cannot be used.
-        UsageError: two recordings of one name.
+        InputError: a recording that cannot be used, or in which nobody speaks.
+        UsageError: two recordings of one name, or one that is called as talkers without a name are.
     """
     from unbabble.pipelines.recording import Recording
     from unbabble.pipelines.verify import load_verifier
@@ -183,7 +191,17 @@ def people_of(enroll: Sequence[AnyPath], model: str, device: str) -> "tuple[dict
             raise UsageError(
                 f"Two recordings of --enroll are called '{name}': each is called by who speaks in it."
             )
-        people[name] = verifier.embedder.voice(Recording.open(path))
+        if NUMBERED.fullmatch(name):
+            raise UsageError(
+                f"Talkers without a name are called speaker1, speaker2 ...: give '{path}' the name of who speaks in it."
+            )
+        try:
+            voice = verifier.embedder.voice(Recording.open(path))
+        except InputError as error:
+            raise InputError(str(error) if f"'{path}'" in str(error) else f"'{path}': {error}") from error
+        if not voice.speech_seconds:
+            raise InputError(f"Nobody seems to speak in '{path}', which --enroll names.")
+        people[name] = voice
     return people, verifier
 
 
@@ -208,6 +226,22 @@ def true_turns(reference: Path, recording: str = "") -> list[Span]:
     return turns[recording]
 
 
+def of_part(turns: Sequence[Span], part: Part) -> list[Span]:
+    """The turns in a part of a recording, by its own times.
+
+    >>> turns = [Span(0.0, 4.0, speaker="anna"), Span(5.0, 8.0, speaker="ben")]
+    >>> [(turn.start, turn.end) for turn in of_part(turns, Part(start=3.0, duration=2.5))]
+    [(0.0, 1.0), (2.0, 2.5)]
+    """
+    seconds = math.inf if part.duration is None else part.duration
+    moved = [turn.later(-part.start) for turn in turns]
+    return [
+        replace(turn, start=max(turn.start, 0.0), end=min(turn.end, seconds))
+        for turn in moved
+        if turn.end > 0 and turn.start < seconds
+    ]
+
+
 def diarize_one(task: Task, settings: Settings, overwrite: bool) -> FileReport:
     """Resolve, run, write for one recording.
 
@@ -222,7 +256,11 @@ def diarize_one(task: Task, settings: Settings, overwrite: bool) -> FileReport:
 
     def make(folder: Path, result: FileReport) -> None:
         name = result_name(task.path)
-        true = None if settings.reference is None else true_turns(Path(settings.reference), name)
+        true = (
+            None
+            if settings.reference is None
+            else of_part(true_turns(Path(settings.reference), name), settings.part)
+        )
         ears = Ears.load(settings.model, settings.device)
         recording = Recording.open(settings.part.of(task.path))
         voices: list[Path] = []
@@ -237,6 +275,12 @@ def diarize_one(task: Task, settings: Settings, overwrite: bool) -> FileReport:
             )
             if settings.enroll:
                 made = named(made, *people_of(list(settings.enroll), settings.model, settings.device))
+            late = max((turn.end for turn in true or ()), default=0.0)
+            if late > made.audio_seconds + LATE_SECONDS:
+                made.warnings.append(
+                    f"The last of its true turns ends at {late:.1f} s, the recording at {made.audio_seconds:.1f} s: "
+                    "they may be those of another."
+                )
             if settings.voices:
                 report_stage("writing voices")
                 voices = write_voices(

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from unbabble.base import notes
-from unbabble.base.files import check_not_read, check_output, remove_partial, writable_folder
-from unbabble.base.inputs import STDIN, Input, expand
+from unbabble.base.files import check_apart, check_not_read, check_output, remove_partial, writable_folder
+from unbabble.base.inputs import STDIN, SUFFIXES, Input, expand
 from unbabble.base.report import FileReport, Report, Result, timestamp
 from unbabble.jobs.attempt import Named
 from unbabble.jobs.records import ResultFolders, digest, digests, done_before, in_the_making, keep
@@ -124,6 +124,7 @@ class Batch(Frame):
         with tempfile.TemporaryDirectory(prefix="unbabble-") as spool:
             given = expand(inputs, spool)
             check_not_read(self.report, [*inputs, *(each.path for each in given)])
+            check_apart(self.report, self.out)
             remove_partial(writable_folder(self.out))
             folders = ResultFolders(self.out, verb)
             tasks = [
@@ -249,7 +250,7 @@ def print_summary(report: Report, quiet: bool = False) -> None:
     listen = [file.outputs[0] for file in finished if file.outputs]
     if listen and not quiet:
         say(
-            f"{'Read' if texts else 'Listen'}: {listen[0]}"
+            f"{'Listen' if Path(listen[0]).suffix in SUFFIXES else 'Read'}: {listen[0]}"
             + (f" and {len(listen) - 1} more" if len(listen) > 1 else "")
         )
     failed = len(report.files) - len(finished)

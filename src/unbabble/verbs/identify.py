@@ -122,9 +122,11 @@ def people_in(folder: Path) -> dict[str, list[Path]]:
     """Who is known by a folder, and their recordings: files and folders in it, called by name.
 
     Raises:
-        UsageError: no folder, or nobody in it.
+        UsageError: no folder, nobody in it, or somebody whose name is an answer of its own.
         InputError: a folder that cannot be searched.
     """
+    from unbabble.pipelines.verify import NOBODY, UNSURE
+
     if not folder.is_dir():
         raise UsageError(
             f"There is no folder '{folder}': --voices names one with a recording, or a folder, for each person."
@@ -138,6 +140,10 @@ def people_in(folder: Path) -> dict[str, list[Path]]:
         elif path.suffix.lower() in SUFFIXES:
             people.setdefault(path.stem, []).append(path)
     people = {name: paths for name, paths in people.items() if paths}
+    if taken := next((name for name in people if name.lower() in (NOBODY, UNSURE)), None):
+        raise UsageError(
+            f"Somebody in '{folder}' is called '{taken}', which is an answer of its own: give them another name."
+        )
     if not people:
         raise UsageError(
             f"There are no recordings in '{folder}': it holds a recording, or a folder, for each person."

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 MOST_SHOWN = 40
 """Pairs; of more the report has all."""
+LEAST_PAIRS = 30
+"""Of one person, and of two, for a calibration: of fewer a line may part all, and then seems sure."""
 PRIORS = (0.01, 0.05)
 """How probable it is that one person speaks, where costs are told."""
 FIGURES = (
@@ -122,8 +124,8 @@ def verify(
         raise UsageError("Either recordings or --trials.")
     verifier = load_verifier(model, device, calibration=as_path(calibration))
     pairs = read_trials(wanted) if wanted is not None else []
-    if written is not None and pairs[0].same is None:
-        raise UsageError("--calibrate is for --trials with labels, 1 or 0, before each pair.")
+    if written is not None:
+        check_enough(pairs)
     speakers = speakers_of(pairs) if pairs and pairs[0].same is not None else {}
     name = verifier.embedder.name
     result = VerifyReport("verify", config={"model": name, "prior": prior})
@@ -153,6 +155,24 @@ def verify(
         write_json(written, calibrated(result.pairs, name))
     frame.conclude(result, partial(_print, result, written, quiet))
     return result
+
+
+def check_enough(trials: Sequence[Trial]) -> None:
+    """Refuse lists that cannot tell what likenesses mean.
+
+    Raises:
+        UsageError: no labels, or fewer than ``LEAST_PAIRS`` different pairs of either kind.
+    """
+    if trials[0].same is None:
+        raise UsageError("--calibrate is for --trials with labels, 1 or 0, before each pair.")
+    same, different = (
+        len({frozenset(trial[:2]) for trial in trials if trial.same is kind}) for kind in (True, False)
+    )
+    if min(same, different) < LEAST_PAIRS:
+        raise UsageError(
+            f"--calibrate needs {LEAST_PAIRS} pairs of one person and {LEAST_PAIRS} of two: here are {same} and "
+            f"{different}."
+        )
 
 
 class Named(NamedTuple):

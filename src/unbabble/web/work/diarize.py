@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
+from unbabble.base.errors import InputError
 from unbabble.web.work.choices import AUTO
 from unbabble.web.work.kind import Asked, Files, Result, StudioKind, between, option, reported
 from unbabble.web.work.transcribe import Transcribe
@@ -62,6 +63,8 @@ class Diarize(StudioKind):
         del result["speakers"]
         (table,) = [path for path in outputs if path.suffix == ".json"]
         voices = [path for path in outputs if path.suffix == ".flac"]
+        if not voices:
+            raise InputError("Nobody speaks in the recording.")
         turns = folder / TURNS
         known = {name: json.loads(table.read_text())[name] for name in ("turns", "audio_seconds")}
         turns.write_text(json.dumps(known | {"levels": levels(mixture)}))
