@@ -56,6 +56,54 @@ def test_utterances_of_an_item_are_of_as_many_speakers(mixing):
     assert np.array_equal(found, SpeakerItems(items.data, 5)[7].utterances)
 
 
+def test_utterances_have_what_a_teacher_thinks_of_their_recordings(mixing, tmp_path):
+    """Less the mean of all, of unit norm; whatever folder the teacher found them in."""
+    vectors = np.arange(8.0).reshape(4, 2) ** 2
+    names = [f"elsewhere/{name}/0.wav" for name in sorted(PITCHES)]
+    np.savez(tmp_path / "teacher.npz", names=names, vectors=vectors)
+    groups = SpeakerGroups(mixing, speakers=3, teacher=tmp_path / "teacher.npz")
+    items = SpeakerItems(groups, 5)
+    found, centred = items[7], vectors - vectors.mean(0)
+    assert items.directions == pytest.approx(
+        centred / np.linalg.norm(centred, axis=1, keepdims=True), abs=1e-6
+    )
+    for who, said, taught in zip(found.person, found.utterances, found.vectors, strict=True):
+        assert speaker(said[0]) == sorted(PITCHES)[who]
+        assert taught == pytest.approx(np.tile(centred[who] / np.linalg.norm(centred[who]), (2, 1)), abs=1e-6)
+    assert np.array_equal(found.utterances, SpeakerItems(SpeakerGroups(mixing, speakers=3), 5)[7].utterances)
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["ann/0.wav", "bob/0.wav", "cat/0.wav"], "no vector of"),
+        (["ann/0.wav", "a/ann/0.wav", "bob/0.wav"], "which is which"),
+    ],
+)
+def test_a_teacher_has_heard_all(mixing, tmp_path, names, words):
+    np.savez(tmp_path / "teacher.npz", names=names, vectors=np.eye(len(names)))
+    with pytest.raises(InputError, match=words):
+        SpeakerItems(SpeakerGroups(mixing, speakers=4, teacher=tmp_path / "teacher.npz"))
+
+
+def test_a_teacher_is_a_file_of_vectors(mixing, tmp_path):
+    (tmp_path / "teacher.npz").write_text("no archive")
+    with pytest.raises(InputError, match="holds no vectors"):
+        SpeakerItems(SpeakerGroups(mixing, speakers=4, teacher=tmp_path / "teacher.npz"))
+    with pytest.raises(UsageError, match="own speed"):
+        SpeakerGroups(mixing, voices=(0.9, 1.0), teacher=tmp_path / "teacher.npz")
+
+
+def test_narrow_utterances_have_the_lower_half_of_the_spectrum(mixing, tmp_path):
+    """Dan's 2300 Hz are lost of 4000; the others' tones stay what they were."""
+    whole = SpeakerItems(SpeakerGroups(mixing, speakers=4), 5)[7]
+    narrow = SpeakerItems(SpeakerGroups(mixing, speakers=4, narrow_share=1.0), 5)[7]
+    dan = sorted(PITCHES).index("dan")
+    for who, before, after in zip(whole.person, whole.utterances, narrow.utterances, strict=True):
+        kept = np.square(after).mean() / np.square(before).mean()
+        assert kept == pytest.approx(0.0 if who == dan else 1.0, abs=0.01)
+
+
 def test_speakers_are_drawn_as_often_as_they_say_something(mixing, tmp_path):
     """Ann has 16 utterances in a second table, the others one each: 4 to 1 by the square root."""
     more = tmp_path / "more.csv"

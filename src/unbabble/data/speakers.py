@@ -3,6 +3,8 @@
 All of it is drawn as ``data.dynamic`` draws mixtures: item ``i`` depends on the seed and on ``i`` alone.
 """
 
+import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -23,6 +25,14 @@ class Utterances(NamedTuple):
 
     utterances: Float[np.ndarray, "speaker utterance time"]
     person: Int[np.ndarray, " speaker"]
+
+
+class TaughtUtterances(NamedTuple):
+    """Utterances, their speakers' numbers, and the vector that a teacher gives the recording each is taken from."""
+
+    utterances: Float[np.ndarray, "speaker utterance time"]
+    person: Int[np.ndarray, " speaker"]
+    vectors: Float[np.ndarray, "speaker utterance dimension"]
 
 
 class EnrolledItem(NamedTuple):
@@ -57,9 +67,14 @@ class SpeakerGroups(Data):
             embedding", Interspeech 2019).
         leak_share: share of the utterances into which another speaker of the item leaks, as a separator leaves it.
         leak_db: bounds of how much softer that is.
+        narrow_share: share of the utterances whose upper half of the spectrum is missing, as telephones and separators
+            at half the rate leave them.
+        teacher: vectors of all these recordings by another embedder, as ``unbabble embed`` writes them, known by
+            their files' and folders' names: what the task ``speakers`` learns by its loss ``distillation``.
 
     Raises:
-        UsageError: fewer than two speakers or utterances, several talkers, speeds that are none, a share beyond 0 to 1.
+        UsageError: fewer than two speakers or utterances, several talkers, speeds that are none, a share beyond 0 to 1,
+            a teacher of voices that are played at other speeds.
     """
 
     mixing: DynamicMixing
@@ -69,10 +84,14 @@ class SpeakerGroups(Data):
     leak_share: float = 0.0
     leak_db: tuple[float, float] = (3.0, 20.0)
     prolific: float = 0.0
+    narrow_share: float = 0.0
+    teacher: Path | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.leak_share <= 1:
-            raise UsageError("Speakers: leak_share lies between 0 and 1.")
+        if not (0 <= self.leak_share <= 1 and 0 <= self.narrow_share <= 1):
+            raise UsageError("Speakers: leak_share and narrow_share lie between 0 and 1.")
+        if self.teacher is not None and self.voices != (1.0,):
+            raise UsageError("Speakers: a teacher has heard voices at their own speed alone (voices: [1]).")
         if self.prolific < 0:
             raise UsageError("Speakers: prolific is 0 or more.")
         if not self.voices or min(self.voices) <= 0:
@@ -97,6 +116,10 @@ class SpeakerItems:
 
     Attributes:
         people: how many there are; a speaker at another speed is another one.
+        vectors: of a teacher by the utterance's number, less their mean and of unit norm; none without a teacher.
+
+    Raises:
+        InputError: too few speakers, or a teacher that has not heard all that they say.
     """
 
     def __init__(self, data: SpeakerGroups, seed: int = 0) -> None:
@@ -111,14 +134,28 @@ class SpeakerItems:
         self.people = len(self.mixtures.names) * len(data.voices)
         counts = np.unique(self.mixtures.speakers, return_counts=True)[1] ** data.prolific
         self.shares = counts / counts.sum() if data.prolific else None
+        self.vectors: dict[int, Float[np.ndarray, " dimension"]] = {}
+        if data.teacher is not None:
+            numbers = self.mixtures.utterances.tolist()
+            heard = [self.mixtures.speech.files[number] for number in numbers]
+            self.vectors = dict(zip(numbers, _taught(data.teacher, heard), strict=True))
 
-    def __getitem__(self, index: int) -> Utterances:
+    @property
+    def directions(self) -> Float[np.ndarray, "person dimension"]:
+        """The mean of the teacher's vectors of each person, of unit norm; of no numbers without a teacher."""
+        if not self.vectors:
+            return np.zeros((self.people, 0), np.float32)
+        vectors = np.stack([self.vectors[number] for number in self.mixtures.utterances.tolist()])
+        means = np.stack([vectors[self.mixtures.speakers == name].mean(0) for name in self.mixtures.names])
+        return means / np.linalg.norm(means, axis=1, keepdims=True)
+
+    def __getitem__(self, index: int) -> Utterances | TaughtUtterances:
         rng = np.random.default_rng([self.seed, index])
         chosen = rng.choice(self.mixtures.names, self.data.speakers, replace=False, p=self.shares)
         drawn = [self._said_by(rng, str(speaker)) for speaker in chosen]
-        utterances = np.stack([said for said, _ in drawn])
+        utterances = np.stack([said for said, _, _ in drawn])
         known = np.searchsorted(self.mixtures.names, chosen)
-        person = known * len(self.data.voices) + [voice for _, voice in drawn]
+        person = known * len(self.data.voices) + [voice for _, voice, _ in drawn]
         leaking = rng.random(utterances.shape[:2]) < self.data.leak_share
         if leaking.any():
             gains = 10 ** (-rng.uniform(*self.data.leak_db, utterances.shape[:2]) / 20) * leaking
@@ -126,12 +163,18 @@ class SpeakerItems:
             utterances = utterances + (gains[..., None] * np.roll(utterances, shift, 0)).astype(
                 utterances.dtype
             )
-        return Utterances(utterances, person)
+        narrow = rng.random(utterances.shape[:2]) < self.data.narrow_share
+        if narrow.any():
+            utterances[narrow] = _narrowed(utterances[narrow])
+        if not self.vectors:
+            return Utterances(utterances, person)
+        vectors = [[self.vectors[each] for each in said] for _, _, said in drawn]
+        return TaughtUtterances(utterances, person, np.array(vectors))
 
     def _said_by(
         self, rng: np.random.Generator, speaker: str
-    ) -> tuple[Float[np.ndarray, "utterance time"], int]:
-        """Utterances, and the number of the speed at which they are played."""
+    ) -> tuple[Float[np.ndarray, "utterance time"], int, list[int]]:
+        """Utterances, the number of the speed at which they are played, and theirs in the set."""
         utterances, taken = [], []
         voice, rate = int(rng.integers(len(self.data.voices))), self.data.sample_rate
         speed = self.data.voices[voice]
@@ -140,7 +183,39 @@ class SpeakerItems:
             drawn = self.mixtures.drawn(rng, [speaker], taken)
             utterances.append(_played(drawn.item.mixture, speed, rate, samples))
             taken += drawn.excerpts
-        return np.stack(utterances), voice
+        return np.stack(utterances), voice, [each.utterance for each in taken]
+
+
+def _taught(file: Path, recordings: Sequence[Path]) -> Float[np.ndarray, "recording dimension"]:
+    """What a teacher thinks of each recording: less the mean of all, which tells nobody apart; of unit norm."""
+    if not file.is_file():
+        raise InputError(f"'{file}' does not exist.")
+    try:
+        with np.load(file) as kept:
+            names, vectors = [_short(Path(str(name))) for name in kept["names"]], kept["vectors"]
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise InputError(f"'{file}' holds no vectors as 'unbabble embed' writes them.") from error
+    rows = {name: row for row, name in enumerate(names)}
+    if len(rows) < len(names):
+        raise InputError(f"'{file}' has two recordings of one name in folders of one name: which is which?")
+    if unknown := [each for each in recordings if _short(each) not in rows]:
+        raise InputError(
+            f"'{file}' has no vector of '{unknown[0]}' and {counted(len(unknown) - 1, 'other')}."
+        )
+    vectors = vectors[[rows[_short(each)] for each in recordings]].astype(np.float32)
+    vectors = vectors - vectors.mean(0)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def _short(path: Path) -> tuple[str, str]:
+    """What a recording is known by wherever its corpus lies."""
+    return path.parent.name, path.name
+
+
+def _narrowed(sounds: Float[np.ndarray, "sound time"]) -> Float[np.ndarray, "sound time"]:
+    """The lower half of their spectrum."""
+    halved = soxr.resample(sounds.T, 2, 1, quality="MQ")
+    return soxr.resample(halved, 1, 2, quality="MQ").T[:, : sounds.shape[1]]
 
 
 def _played(

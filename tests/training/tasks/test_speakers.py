@@ -75,6 +75,34 @@ def test_each_speaker_at_each_speed_has_a_direction(speech, tmp_path):
     assert run(speech, tmp_path).task.network.head.directions.shape == (3 * 2, 6)
 
 
+def test_it_learns_a_teachers_vectors(speech, tmp_path):
+    """Of three people, a direction each: those that the teacher gives, less their mean."""
+    names = [f"{who}/{take}.wav" for who in ("ann", "bob", "cat") for take in range(4)]
+    np.savez(tmp_path / "teacher.npz", names=names, vectors=np.eye(6)[np.repeat(np.arange(3), 4)])
+    section = {"kind": "speakers", "speakers": 3, "teacher": str(tmp_path / "teacher.npz")}
+    section["mixing"] = {
+        "speech": str(speech),
+        "talkers": [1],
+        "seconds": 0.3,
+        "cache": str(speech / "cache"),
+    }
+    options = registry.method("ecapa_tdnn").TINY | {"sample_rate": RATE}
+    changes = {"task": {"kind": "speakers", "loss": "distillation"}, "train": section, "validation": section}
+    changes |= {"steps": 40, "learning_rate": 0.02, "average": 0.5, "validate_every": 40, "save_every": 40}
+    job = run(speech, tmp_path / "run", **changes)
+    batch = job.task.collate([job.items[number] for number in range(8)])
+    with torch.no_grad():
+        before = float(job.task.losses("network", batch, 0)["loss"])
+    job.train(lambda words: None)
+    with torch.no_grad():
+        after = float(job.task.losses("network", batch, 0)["loss"])
+    assert after < 0.5 * before
+    with pytest.raises(UsageError, match=r"have 6 numbers and the embedder's 5: set options\.dimension"):
+        run(speech, tmp_path / "other", **changes, options=options | {"dimension": 5})
+    with pytest.raises(UsageError, match="needs the vectors of a teacher"):
+        run(speech, tmp_path / "none", task={"kind": "speakers", "loss": "distillation"})
+
+
 def test_it_learns_to_name_people(speech, tmp_path):
     job = run(speech, tmp_path, steps=40, learning_rate=0.02, average=0.5, validate_every=40, save_every=40)
     batch = job.task.collate([job.items[number] for number in range(8)])

@@ -6,6 +6,7 @@ What only training needs, as the direction of each of its people, lies beside th
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -16,6 +17,11 @@ from unbabble.data.speakers import SpeakerGroups
 from unbabble.nn.kinds.embedder import NeuralEmbedder
 from unbabble.nn.speaker_losses import AngularMargin, EndToEnd, Prototypes
 from unbabble.training.tasks.plain import Plain
+
+NEEDS = {"margin": ("person",), "distillation": ("person", "vectors")}
+"""Fields of items that a loss takes beside the utterances."""
+TAUGHT_WEIGHT = 5.0
+"""Of 1 - cosine to the teacher's vector of the very recording, beside a cross-entropy as steep as ``scale`` at most."""
 
 
 class Taught(nn.Module):
@@ -31,10 +37,12 @@ class Speakers(Plain):
 
     Args:
         network: to be trained.
-        loss: ``margin`` names people (AAM-softmax); ``end_to_end`` (GE2E) and ``prototypes`` (angular) compare.
-        margin: of ``margin``, radians.
+        loss: ``margin`` names people (AAM-softmax); ``end_to_end`` (GE2E) and ``prototypes`` (angular) compare;
+            ``distillation`` learns the vectors of a teacher, which has heard each recording clean: AAM-softmax whose
+            directions are the teacher's mean vectors of people, and do not move, and 1 - cosine to its very vector.
+        margin: of AAM-softmax, radians.
         margin_steps: until the first of these there is no margin, which then rises and is whole from the second on.
-        scale: of the cosines of ``margin``.
+        scale: of the cosines of AAM-softmax.
 
     Raises:
         UsageError: a network that is no embedder, or a margin and a scale that make no sense.
@@ -44,7 +52,7 @@ class Speakers(Plain):
         self,
         network: NeuralEmbedder,
         *,
-        loss: Literal["margin", "end_to_end", "prototypes"] = "margin",
+        loss: Literal["margin", "end_to_end", "prototypes", "distillation"] = "margin",
         margin: float = 0.2,
         margin_steps: tuple[int, int] = (0, 0),
         scale: float = 30.0,
@@ -61,8 +69,7 @@ class Speakers(Plain):
         super().__init__(network)
         self.loss, self.margin, self.margin_steps, self.scale = loss, margin, margin_steps, scale
         self.networks = {"network": Taught(network, Prototypes() if loss == "prototypes" else EndToEnd())}
-        if loss == "margin":
-            self.needs = (*self.needs, "person")
+        self.needs = (*self.needs, *NEEDS.get(loss, ()))
 
     @property
     def embedder(self) -> NeuralEmbedder:
@@ -74,14 +81,28 @@ class Speakers(Plain):
 
         Raises:
             InputError: its recordings cannot be used.
-            UsageError: it does not say who speaks.
+            UsageError: it does not say who speaks, or its teacher's vectors are not as long as the embedder's.
         """
         if not isinstance(described, SpeakerGroups):
             raise UsageError("The task 'speakers' learns from utterances by speaker (train.kind: speakers).")
         if self.loss == "margin":
             people = described.open(0).people
             self.network.head = AngularMargin(dimension_of(self.embedder), people, self.scale)
+        if self.loss == "distillation":
+            self.network.head = self._directions_of_teacher(described.open(0).directions)
         return described
+
+    def _directions_of_teacher(self, directions: Float[np.ndarray, "person dimension"]) -> AngularMargin:
+        people, taught = directions.shape
+        if not taught:
+            raise UsageError("Distillation needs the vectors of a teacher (train.teacher).")
+        if taught != (dimension := dimension_of(self.embedder)):
+            raise UsageError(
+                f"The teacher's vectors have {taught} numbers and the embedder's {dimension}: set options.dimension."
+            )
+        head = AngularMargin(taught, people, self.scale)
+        head.directions.data = torch.from_numpy(directions)
+        return head.requires_grad_(False)
 
     def check(self, item: Any, section: str) -> None:
         """Fields."""
@@ -89,12 +110,15 @@ class Speakers(Plain):
 
     def losses(self, player: str, batch: Any, step: int) -> dict[str, Tensor]:
         """The mean over the utterances of all items, or over items."""
-        utterances, *person = batch
+        utterances, *known = batch
         vectors = self.embedder.embeddings(utterances)
-        if not person:
+        if not known:
             return {"loss": self.network.head(vectors).mean()}
-        who = person[0][..., None].expand(vectors.shape[:-1])
-        return {"loss": self.network.head(vectors, who, self.margin_at(step)).mean()}
+        who = known[0][..., None].expand(vectors.shape[:-1])
+        losses = {"loss": self.network.head(vectors, who, self.margin_at(step)).mean()}
+        if self.loss == "distillation":
+            losses["taught"] = TAUGHT_WEIGHT * (1 - (vectors * known[1]).sum(-1)).mean()
+        return losses
 
     def margin_at(self, step: int) -> float:
         """The margin after so many steps."""
