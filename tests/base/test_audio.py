@@ -4,6 +4,7 @@ import errno
 import io
 import os
 import resource
+import struct
 
 import av
 import numpy as np
@@ -292,6 +293,14 @@ def test_recordings_beyond_4_gib_get_the_64_bit_header(tmp_path, noise):
     audio = read(tmp_path / "x.wav")
     assert audio.format == "RF64"
     assert torch.equal(audio.samples, noise)
+
+
+def test_the_same_samples_are_the_same_file_whenever_they_are_written(tmp_path, noise):
+    write(tmp_path / "x.wav", noise, RATE)
+    content = (tmp_path / "x.wav").read_bytes()
+    _, date, peak = struct.unpack_from("<IIf", content, content.index(b"PEAK") + 8)
+    assert date == 0
+    assert peak == noise[0].abs().max()
 
 
 def test_what_the_system_refuses_is_called_by_its_name(tmp_path):

@@ -36,6 +36,8 @@ MOST_CHANNELS = 1024
 """That libsndfile writes."""
 WAV_BYTES = 2**32 - 2**16
 """More samples than this need the 64-bit kind of wav file (RF64)."""
+HEADER_BYTES, DATE_BYTE = 4096, 12
+"""Of a WAV file what stands before its samples, at most, and where the date is in its chunk of peaks."""
 ROUNDING = 1e-6
 """Of products in single precision, relatively."""
 CONVERTED_SECONDS = 60.0
@@ -304,7 +306,18 @@ class AudioWriter:
             self._file.close()
         except soundfile.LibsndfileError as closing:
             kind, error = OSError, OSError(_reason(closing, self.path))
+        if kind is None:
+            _without_date(self._temporary)
         self._atomic.__exit__(kind, error, trace)
+
+
+def _without_date(path: Path) -> None:
+    """Take out of a WAV file when it was written, which libsndfile puts beside the peak: same samples, same file."""
+    with path.open("r+b") as file:
+        header, peak, _ = file.read(HEADER_BYTES).partition(b"data")[0].partition(b"PEAK")
+        if peak:
+            file.seek(len(header) + DATE_BYTE)
+            file.write(bytes(4))
 
 
 def _reason(error: BaseException, path: Path) -> str:

@@ -47,20 +47,22 @@ def report_stage(stage: str) -> None:
 
 @contextmanager
 def progress_bar(total: int, title: str, quiet: bool) -> Iterator[Callable[[FileReport], None]]:
-    """A bar on stderr with the speed so far; nothing where stderr is no terminal."""
+    """A bar on stderr with the speed so far, within a task that of its stage; nothing where stderr is no terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     speed = TextColumn("{task.fields[speed]}")
-    started, audio = time.perf_counter(), 0.0
+    started = begun = time.perf_counter()
+    audio = 0.0
     bar = Progress(*columns, speed, console=console, disable=quiet or not console.is_terminal, transient=True)
     with bar:
         line = bar.add_task(title, total=total, speed="")
 
         def advance(report: FileReport) -> None:
-            nonlocal audio
+            nonlocal audio, begun
+            begun = time.perf_counter()
             if report.outcome == "done":
                 audio += report.audio_seconds or 0.0
             factor = audio / (time.perf_counter() - started)
@@ -68,13 +70,15 @@ def progress_bar(total: int, title: str, quiet: bool) -> Iterator[Callable[[File
             bar.update(line, description=title)
 
         def show_part(done: float, whole: float | None) -> None:
-            factor = (audio + done) / (time.perf_counter() - started)
+            factor = done / max(time.perf_counter() - begun, 1e-3)
             of = f" of {_clock(whole)}" if whole else ""
             speed = f"{_clock(done)}{of} of sound, {factor:.1f} x real time"
             bar.update(line, speed=speed, refresh=True)
 
         def show_stage(stage: str) -> None:
-            bar.update(line, description=f"{title}: {stage}", refresh=True)
+            nonlocal begun
+            begun = time.perf_counter()
+            bar.update(line, description=f"{title}: {stage}", speed="", refresh=True)
 
         with listening(show_part), watching_stages(show_stage):
             yield advance

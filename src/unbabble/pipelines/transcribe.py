@@ -23,6 +23,7 @@ from torch import Tensor
 from unbabble.base import notes
 from unbabble.base.contracts import Recognizer
 from unbabble.base.spans import Span
+from unbabble.jobs.progress import report_stage
 from unbabble.pipelines import choose, pieces, separate
 from unbabble.pipelines.recording import Recording
 from unbabble.pipelines.tracks import separate_long
@@ -125,11 +126,12 @@ def transcribe_separated(
     if not recording.live:
         return transcribe(recognizer, recording)
     with tempfile.TemporaryDirectory(prefix="unbabble-") as folder:
+        report_stage("separating")
         voices, warnings = _voices(recording, separator, Path(folder))
-        parts = [
-            transcribe(recognizer, voice, speaker=f"speaker{number}", progress=progress)
-            for number, voice in enumerate(voices, 1)
-        ]
+        parts = []
+        for number, voice in enumerate(voices, 1):
+            report_stage(f"speaker{number} of {len(voices)}")
+            parts.append(transcribe(recognizer, voice, speaker=f"speaker{number}", progress=progress))
     result = Transcription([word for part in parts for word in part.words], warnings=warnings)
     result.audio_seconds = max(part.audio_seconds for part in parts)
     result.speech_seconds = sum(part.speech_seconds for part in parts)

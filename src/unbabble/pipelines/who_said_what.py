@@ -15,6 +15,7 @@ from scipy.optimize import linear_sum_assignment
 
 from unbabble.base.contracts import Recognizer
 from unbabble.base.spans import Span
+from unbabble.jobs.progress import report_stage
 from unbabble.pipelines.diarize import Diarization, Progress, diarize
 from unbabble.pipelines.embed import Voice
 from unbabble.pipelines.recording import Recording
@@ -88,6 +89,7 @@ def transcribe_talkers(
     """
     with tempfile.TemporaryDirectory(prefix="unbabble-") as kept:
         folder = Path(kept)
+        report_stage("who speaks when")
         made = diarize(recording, ears, talkers=talkers, folder=folder, progress=progress)
         if enrolled is not None:
             made = named(made, *enrolled)
@@ -104,10 +106,10 @@ def transcribe_talkers(
             speakers=list(numbers.values()),
             warnings=[],
         )
-        said = [
-            transcribe(recognizer, Recording.open(file), speaker=name, progress=progress)
-            for name, file in zip(numbers, files, strict=True)
-        ]
+        said = []
+        for name, file in zip(numbers, files, strict=True):
+            report_stage(f"{name}, {len(said) + 1} of {len(files)}")
+            said.append(transcribe(recognizer, Recording.open(file), speaker=name, progress=progress))
     result = Transcription([word for each in said for word in each.words], made.audio_seconds)
     result.speech_seconds, result.warnings = made.speech_seconds, made.warnings
     result.left_out = sum(each.left_out for each in said)

@@ -265,6 +265,7 @@ def diarize_one(task: Task, settings: Settings, overwrite: bool) -> FileReport:
         recording = Recording.open(settings.part.of(task.path))
         voices: list[Path] = []
         with tempfile.TemporaryDirectory(prefix="unbabble-") as kept:
+            report_stage("listening")
             made = diarize(
                 recording,
                 ears,
