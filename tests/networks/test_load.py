@@ -119,6 +119,8 @@ def test_options_in_place_of_those_of_the_training(tmp_path, save):
         networks.load(name, blocks=3)
     with pytest.raises(UsageError, match=r"no option 'block'. Did you mean 'blocks'"):
         networks.load(name, block=3)
+    with pytest.raises(UsageError, match=r"^Model '.*' cannot be built with hidden=1000000000000000\.$"):
+        networks.load(name, hidden=10**15)
 
 
 def test_damaged_folders(folder):

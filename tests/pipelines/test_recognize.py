@@ -101,6 +101,11 @@ def test_hotwords_that_cannot_be_spoken_are_named(hotword):
         written("T UW", unigrams(two=0.5), hotwords=["two", hotword])
 
 
+def test_hotwords_without_letters_are_named():
+    with pytest.raises(InputError, match=r"^Of the hotwords, '#' has no letters\.$"):
+        written("T UW", unigrams(two=0.5), hotwords=["two", "#"])
+
+
 def test_hotwords_keep_the_letters_of_their_language():
     network: Any = Writes()
     network.tokens = Pieces(["▁", "ä", "b", "▁ä", "▁b"])

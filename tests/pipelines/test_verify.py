@@ -121,7 +121,13 @@ def test_cards_and_files_say_what_likenesses_mean(tmp_path):
     save(path, tensors, WeightsCard(**content | {"verification": {"calibration": {"slope": 1.0}}}))
     with pytest.raises(InputError, match=r"The card of .* cannot be read"):
         load_verifier(str(path), "cpu")
-    for text, sentence in (("{", "no JSON"), ("{}", "is no calibration"), ("[]", "cannot be read")):
+    for text, sentence in (
+        ("{", "no JSON"),
+        ("{}", "is no calibration"),
+        ("[]", "cannot be read"),
+        ('{"calibration": {"scale": NaN, "shift": 1.0}}', "cannot be read"),
+        ('{"calibration": {"scale": "3", "shift": 1.0}}', "cannot be read"),
+    ):
         (tmp_path / "own.json").write_text(text)
         with pytest.raises(InputError, match=sentence):
             load_verifier(str(path), "cpu", tmp_path / "own.json")

@@ -146,7 +146,7 @@ def test_hotwords_and_a_prompt(call, tmp_path):
         "--hotwords",
         "names.txt",
         "--prompt",
-        "A talk about Cochlear implants",
+        "A talk about Cochlear implants ----- (2026)",
         "--language-model",
         "none",
     )

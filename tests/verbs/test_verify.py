@@ -12,6 +12,7 @@ from unbabble import cli
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.weights import packaged
 from unbabble.verbs.trials import Trial, read_trials, speakers_of
+from unbabble.verbs.verify import calibrated as calibrated_by
 from unbabble.verbs.voices import percent
 
 DEMO = Path(unbabble.__file__).parent / "demo"
@@ -164,6 +165,12 @@ def test_few_pairs_calibrate_nothing(here):
     with pytest.raises(UsageError, match=r"30 pairs of one person and 30 of two: here are 1 and 1\.$"):
         unbabble.verify(trials="few.txt", calibrate="c.json", model=MODEL, quiet=True)
     assert not (here / "c.json").exists()
+
+
+def test_labels_the_wrong_way_round_calibrate_nothing():
+    pairs = [{"likeness": likeness, "same": likeness < 0} for likeness in np.linspace(-1, 1, 60)]
+    with pytest.raises(InputError, match=r"no more alike .* are labels 1 for one person\?$"):
+        calibrated_by(pairs, MODEL)
 
 
 def test_trials_without_labels_are_pairs(here):

@@ -150,6 +150,11 @@ def load(name: str, /, *wanted: str, **options: Any) -> Weighted[Any]:
         if given:
             raise
         raise InputError(str(error)) from None
+    except (RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, AssertionError) as error:
+        if not given:
+            raise
+        changed = ", ".join(f"{option}={value}" for option, value in given.items())
+        raise UsageError(f"Model '{name}' cannot be built with {changed}.") from error
     if difference := describe_mismatch(place, network.state_dict()):
         changed = f" with {', '.join(given)} changed" if given else ""
         raise InputError(f"The weights do not fit {card.method}{changed}: {difference}")

@@ -96,7 +96,9 @@ def phrases(hotwords: Path | None, prompt: str) -> tuple[str, ...]:
         lines = [" ".join(line.split()) for line in read_text(hotwords).splitlines() if line.strip()]
         if not lines:
             raise InputError(f"'{hotwords}' names no hotwords.")
-    lines += [word for word in re.findall(r"[\w'’-]+", prompt) if len(word) >= PROMPTED_LETTERS]
+    lines += [
+        word for word in re.findall(r"\w[\w'’-]*", prompt) if sum(map(str.isalnum, word)) >= PROMPTED_LETTERS
+    ]
     return tuple(dict.fromkeys(lines))
 
 

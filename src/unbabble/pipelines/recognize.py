@@ -201,7 +201,10 @@ class Recognizer:
             and language_model is not None
             and likely.by_phones(network, language_model)
         )
+        hotwords = tuple(hotwords)
         phrases = tuple(" ".join(self._normalised(phrase)) for phrase in hotwords)
+        if "" in phrases:
+            raise InputError(f"Of the hotwords, '{hotwords[phrases.index('')]}' has no letters.")
         if phrases and isinstance(network, ForeignRecognizer) and network.tokens is None:
             raise UsageError(f"A {network.card.name} of another library has no use of hotwords.")
         weight = LANGUAGE_WEIGHT if self.by_phones else PIECES_LANGUAGE_WEIGHT

@@ -201,6 +201,6 @@ def read_verification(stated: Mapping[str, Any], whose: str) -> tuple[Calibratio
     """
     try:
         line, errors = stated.get("calibration"), stated.get("errors")
-        return Calibration(**line) if line else None, Errors.read(errors) if errors else None
+        return Calibration.read(line) if line else None, Errors.read(errors) if errors else None
     except (TypeError, ValueError, AttributeError):
         raise InputError(f"{whose} says of verification what cannot be read.") from None

@@ -9,6 +9,7 @@ M. I. Mandasari et al., "Quality measure functions for calibration of speaker re
 conditions", IEEE Transactions on Audio, Speech, and Language Processing 21, 2013 (that duration plays a part).
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -47,6 +48,18 @@ class Calibration:
     shift: float
     scale_growth: float = 0.0
     shift_growth: float = 0.0
+
+    @classmethod
+    def read(cls, stated: Mapping[str, Any]) -> "Calibration":
+        """As a card has it.
+
+        Raises:
+            TypeError: other fields, or what is no number.
+            ValueError: a number that is not finite.
+        """
+        if not all(math.isfinite(value) for value in stated.values()):
+            raise ValueError("A calibration is of finite numbers.")
+        return cls(**stated)
 
     def ratios(
         self, scores: Float[np.ndarray, "*any"], seconds: Float[np.ndarray, "*any"] | float = 1.0

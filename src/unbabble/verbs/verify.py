@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import numpy as np
 from cyclopts import Parameter
 
-from unbabble.base.errors import UsageError
+from unbabble.base.errors import InputError, UsageError
 from unbabble.base.excerpt import Part
 from unbabble.base.files import check_apart, check_not_read, check_output, write_json
 from unbabble.base.inputs import Input, expand
@@ -246,12 +246,17 @@ def calibrated(pairs: Sequence[Mapping[str, Any]], model: str) -> dict[str, Any]
     """What ``--calibration`` reads.
 
     Raises:
-        InputError: pairs of one kind alone.
+        InputError: pairs of one kind alone, or those of one person are no more alike than those of two.
     """
     from unbabble.signal.calibration import calibrate
 
     scores, same = (np.array([pair[key] for pair in pairs]) for key in ("likeness", "same"))
-    return {"model": model, "calibration": asdict(calibrate(scores, same)), "pairs": len(pairs)}
+    line = calibrate(scores, same)
+    if line.scale <= 0:
+        raise InputError(
+            f"Pairs of one person are no more alike than pairs of two, for '{model}': are labels 1 for one person?"
+        )
+    return {"model": model, "calibration": asdict(line), "pairs": len(pairs)}
 
 
 def _print(report: VerifyReport, written: Path | None, quiet: bool) -> None:
