@@ -14,7 +14,7 @@ from unbabble.web.tables import all_tables
 from unbabble.web.visitors import SAFE_METHODS
 
 PUBLIC = {
-    "/", "/health", "/login", "/studio", "/collect", "/rate", "/leaderboard",
+    "/", "/health", "/login", "/studio", "/studio/voices", "/collect", "/rate", "/leaderboard",
 }  # fmt: skip
 """Pages for everybody; other pages lead to what belongs to somebody, and are tried with keys that nobody has."""
 NOBODY = "nobody-has-this"

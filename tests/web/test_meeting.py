@@ -222,7 +222,7 @@ def test_words_can_come_later_and_be_corrected(light_site):
     browser = visit(light_site)
     address = meeting(light_site, browser, said=None)
     assert browser.get(f"{address}/words").json()["state"] == "none"
-    assert json.loads(file(browser, address, "meeting.json")).keys() == {"speakers", "turns"}
+    assert json.loads(file(browser, address, "meeting.json")).keys() == {"speakers", "recognised", "turns"}
     assert browser.post(f"{address}/words").json()["state"] == "waiting"
     claimed = queue.claim(light_site.state.database, "test")
     assert claimed

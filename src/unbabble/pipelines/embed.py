@@ -129,7 +129,7 @@ class Embedder:
             if short or not speech.any():
                 (spoken if short else other).append((self._vector(samples), len(samples) / rate))
             else:
-                kept = samples[_with_margins(speech, len(samples), rate)]
+                kept = samples[with_margins(speech, len(samples), rate)]
                 spoken.append((self._vector(kept), float(speech.sum()) * FRAME_SECONDS))
         if not spoken and not other:
             raise InputError("The recording is silent.")
@@ -147,7 +147,7 @@ def _unit(vector: Float[np.ndarray, " dimension"]) -> Float[np.ndarray, " dimens
     return (vector / max(float(np.linalg.norm(vector)), 1e-12)).astype(np.float32)
 
 
-def _with_margins(speech: Bool[Tensor, " frame"], samples: int, rate: int) -> Bool[Tensor, " sample"]:
+def with_margins(speech: Bool[Tensor, " frame"], samples: int, rate: int) -> Bool[Tensor, " sample"]:
     """Of each sample, whether it is in a frame of speech, or near one; what is left at the end is as the last frame."""
     reach = round(MARGIN_SECONDS / FRAME_SECONDS)
     near = torch.nn.functional.max_pool1d(speech.float()[None], 2 * reach + 1, 1, reach)[0] > 0

@@ -22,7 +22,7 @@ from unbabble.pipelines.recording import Recording
 from unbabble.pipelines.talker_voices import write_voices
 from unbabble.pipelines.talkers_heard import Ears
 from unbabble.pipelines.transcribe import Transcription, transcribe
-from unbabble.pipelines.verify import LIKELY, Verifier
+from unbabble.pipelines.verify import LIKELY, Comparison, Verifier
 
 WIDENED_SECONDS = 0.2
 """Before and after a turn that a recogniser hears, too, as far as nobody else speaks there."""
@@ -33,24 +33,13 @@ LIKE = 0.5
 def named(made: Diarization, people: Mapping[str, Voice], verifier: Verifier) -> Diarization:
     """The same with the names of those who are enrolled; who is none of them keeps a number.
 
-    Each talker is one of them at most, so that all together are likest.
-
     Args:
         made: whose ``voices`` are compared.
         people: voices by name.
         verifier: the embedder that made both, and what likeness means.
     """
-    talkers, names = list(made.voices), list(people)
-    likeness = np.array(
-        [[float(made.voices[talker].vector @ people[name].vector) for name in names] for talker in talkers]
-    ).reshape(len(talkers), len(names))
-    new = {talker: talker for talker in talkers}
-    for row, column in zip(*linear_sum_assignment(likeness, maximize=True), strict=True):
-        one, other = made.voices[talkers[row]], people[names[column]]
-        compared = verifier.compare(one, other)
-        probable = compared.probability
-        if likeness[row, column] >= LIKE if probable is None else probable >= LIKELY:
-            new[talkers[row]] = names[column]
+    names = {talker: name for talker, (name, _) in matched(made.voices, people, verifier).items()}
+    new = {talker: names.get(talker, talker) for talker in made.voices}
     return replace(
         made,
         turns=[replace(turn, speaker=new.get(turn.speaker or "", turn.speaker)) for turn in made.turns],
@@ -60,6 +49,31 @@ def named(made: Diarization, people: Mapping[str, Voice], verifier: Verifier) ->
         ],
         voices={new[talker]: voice for talker, voice in made.voices.items()},
     )
+
+
+def matched(
+    voices: Mapping[str, Voice], people: Mapping[str, Voice], verifier: Verifier
+) -> dict[str, tuple[str, Comparison]]:
+    """Which talkers are somebody who is enrolled: by talker that person's name, and how alike the two voices are.
+
+    Each talker is one person at most and each person one talker, so that all together are likest; who is likely to be
+    nobody of them is left out.
+
+    Args:
+        voices: of the talkers, by name.
+        people: voices by name.
+        verifier: the embedder that made both, and what likeness means.
+    """
+    if not voices or not people:
+        return {}
+    talkers, names, result = list(voices), list(people), {}
+    compared = [[verifier.compare(voices[talker], people[name]) for name in names] for talker in talkers]
+    likeness = np.array([[each.likeness for each in row] for row in compared])
+    for row, column in zip(*linear_sum_assignment(likeness, maximize=True), strict=True):
+        one = compared[row][column]
+        if one.likeness >= LIKE if one.probability is None else one.probability >= LIKELY:
+            result[talkers[row]] = names[column], one
+    return result
 
 
 def transcribe_talkers(

@@ -37,6 +37,7 @@ ROOMS = (
     "studio",
     "words",
     "meeting",
+    "voices",
     "campaigns",
     "collect",
     "recordings",

@@ -35,6 +35,7 @@ from unbabble.web.queue.queue import Claim
 from unbabble.web.review import judging
 from unbabble.web.settings import UNTIL_INPUT_ENDS, Settings
 from unbabble.web.storage import Storage
+from unbabble.web.studio import enrolled
 from unbabble.web.work import KINDS
 
 logger = logging.getLogger(__name__)
@@ -213,6 +214,7 @@ class Worker:
             self._next_sweep = at + SWEEP_SECONDS
             judging.settle(self.database)
             reading.settle(self.database)
+            enrolled.settle(self.database)
             sweep(self.database, self.storage)
 
 

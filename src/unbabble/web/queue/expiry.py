@@ -58,6 +58,11 @@ def remove_upload(session: Session, key: str) -> None:
 def remove_job(session: Session, job: Job) -> None:
     """Delete a job, and the studio's uploads that no other job of the same visitor is about."""
     queue.remove(session, job.id)
+    remove_inputs(session, job)
+
+
+def remove_inputs(session: Session, job: Job) -> None:
+    """Delete the studio's uploads that a job is about, and no other job of the same visitor."""
     others = session.scalars(select(Job).where(Job.visit_id == job.visit_id, Job.id != job.id)).all()
     used = {each.get("upload") for other in others for each in other.inputs}
     for key in {each.get("upload") for each in job.inputs} - used - {None}:

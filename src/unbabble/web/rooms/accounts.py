@@ -12,7 +12,9 @@ from sqlalchemy.exc import IntegrityError
 from unbabble.base.errors import UsageError
 from unbabble.web.database import Database
 from unbabble.web.pages import page
+from unbabble.web.queue.disposal import sweep
 from unbabble.web.queue.expiry import hand_over
+from unbabble.web.studio import enrolled
 from unbabble.web.tables.people import Event, User, Visit
 from unbabble.web.visitors import Administrator, Visitor, begin_visit, limited, log, visitor
 
@@ -38,7 +40,7 @@ def login(
     password: Annotated[str, Form(max_length=1000)],
     next: Annotated[str, Form()] = "/",
 ) -> Response:
-    """Log in; the visit of before is over, and what it has in the studio belongs to the new one."""
+    """Log in; the visit of before is over, and what it has in the studio belongs to the new one, or the account."""
     with request.app.state.database.reading() as session:
         user = session.scalar(select(User).where(User.name == name))
     try:
@@ -51,6 +53,7 @@ def login(
     after = begin_visit(request, user)
     with request.app.state.database.writing() as session:
         hand_over(session, before.id, after.id)
+        enrolled.hand_over(session, before, after, user)
     return RedirectResponse(_inside(next), 303)
 
 
@@ -59,6 +62,7 @@ def logout(request: Request, visit: Visitor) -> Response:
     """End the visit."""
     with request.app.state.database.writing() as session:
         session.execute(delete(Visit).where(Visit.id == visit.id))
+    _forget(request)
     begin_visit(request)
     return RedirectResponse("/", 303)
 
@@ -90,7 +94,7 @@ def add_account(
 
 @router.post("/accounts/{key}/remove")
 def remove_account(request: Request, user: Administrator, key: str) -> Response:
-    """Remove an account, and end its visits."""
+    """Remove an account with the voices that it has enrolled, and end its visits."""
     if key == user.id:
         raise HTTPException(409, "Nobody removes their own account.")
     with request.app.state.database.writing() as session:
@@ -100,6 +104,7 @@ def remove_account(request: Request, user: Administrator, key: str) -> Response:
         session.execute(delete(Visit).where(Visit.user_id == key))
         session.delete(gone)
         log(session, user, "removed account", gone.name)
+    _forget(request)
     return RedirectResponse("/accounts", 303)
 
 
@@ -130,6 +135,12 @@ def add_user(database: Database, name: str, password: str, role: str, by: User |
             )
     except IntegrityError:
         raise UsageError(f"There is an account '{name}' already.") from None
+
+
+def _forget(request: Request) -> None:
+    """Voices that were enrolled by who is no longer there."""
+    enrolled.settle(request.app.state.database)
+    sweep(request.app.state.database, request.app.state.storage)
 
 
 def _inside(address: str) -> str:

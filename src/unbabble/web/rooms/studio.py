@@ -22,8 +22,9 @@ from unbabble.base.files import DEMO_FOLDER
 from unbabble.web.pages import page, stored_file
 from unbabble.web.queue import expiry
 from unbabble.web.queue.disposal import sweep
-from unbabble.web.studio import meeting, talkers, words
+from unbabble.web.studio import enrolled, meeting, talkers, words
 from unbabble.web.studio.studio_jobs import (
+    INNER,
     NO_INDEX,
     OF_STUDIO,
     SHARED,
@@ -76,6 +77,7 @@ def studio(request: Request, visit: Visitor) -> Response:
         "studio/studio.html",
         jobs=(jobs := _own_jobs(request, visit)),
         adapted=_adapted(jobs),
+        enrolled=_enrolled(request, visit),
         kinds=STUDIO_KINDS,
         settings=request.app.state.settings,
     )
@@ -97,6 +99,7 @@ def job_page(request: Request, visit: Visitor, key: Key) -> Response:
     shown = {
         "words": words.shown(request, job),
         "meeting": meeting.shown(request, job),
+        "enrolled": _enrolled(request, visit),
         **_shown(job),
     }
     return page(request, "studio/job.html", job=state, kind=kind, mine=True, adapted=adapted, **shown)
@@ -191,9 +194,10 @@ def delete_job(request: Request, visit: Visitor, key: Key) -> Response:
 
 @api.delete("/everything", status_code=204)
 def delete_everything(request: Request, visit: Visitor) -> Response:
-    """Delete all that this visitor has in the studio."""
+    """Delete all that this visitor has in the studio, and all voices that they have enrolled."""
     with request.app.state.database.writing() as session:
         expiry.remove_everything(session, visit.id)
+        enrolled.remove_all(session, visit)
     sweep(request.app.state.database, request.app.state.storage)
     return Response(status_code=204)
 
@@ -249,11 +253,17 @@ def _adapted(jobs: list[JobState]) -> list[JobState]:
     return [job for job in jobs if job.kind == "adapt" and job.state == "done" and job.result["kept"]]
 
 
+def _enrolled(request: Request, visit: Visit) -> int:
+    """How many voices can be named in a meeting."""
+    with request.app.state.database.reading() as session:
+        return len(enrolled.people(enrolled.as_inputs(session, visit)))
+
+
 def _input(request: Request, job: Job, number: int, mine: bool) -> Response:
     if not 0 <= number < len(job.inputs):
         raise HTTPException(404, "There is no such recording.")
     entry = job.inputs[number]
-    if entry["role"] == "model" or not (mine or entry["role"] in SHARED):
+    if entry["role"] in INNER or not (mine or entry["role"] in SHARED):
         raise HTTPException(404, "There is no such recording.")
     return _sent(request, entry["key"], f"{entry['role']}{number + 1}.flac")
 

@@ -34,6 +34,8 @@ class Talker(BaseModel):
         original: what the job calls them.
         person: the number of the talker with whom they are one person, in the end; their own for most.
         same_as: with whom they were merged, None for nobody.
+        probability: that they are whom their name says, by an enrolled voice; None where nobody was recognised, or
+            where they are called otherwise.
         seconds: how long that person talks.
         voice: the file of their voice.
     """
@@ -43,6 +45,7 @@ class Talker(BaseModel):
     original: str
     person: int
     same_as: int | None
+    probability: float | None = None
     seconds: float
     voice: str
 
@@ -92,6 +95,7 @@ def shown(request: Request, job: Job) -> Meeting | None:
     with request.app.state.database.reading() as session:
         names, persons = talkers.names(session, job), talkers.persons(session, job)
         same_as = talkers.merged(session, job)
+    identities = talkers.identities(job)
     numbers = {name: number for number, name in enumerate(original)}
     turns = _joined(
         Turn(
@@ -112,6 +116,9 @@ def shown(request: Request, job: Job) -> Meeting | None:
             original=original[number],
             person=person,
             same_as=same_as.get(number),
+            probability=known_as.probability
+            if (known_as := identities.get(person)) and known_as.name == names[number]
+            else None,
             seconds=seconds[person],
             voice=file["name"],
         )
@@ -166,10 +173,16 @@ def _rttm(job: Job, meeting: Meeting, said: Said) -> str:
 
 
 def _json(job: Job, meeting: Meeting, said: Said) -> str:
-    """As the words alone have it, with ``speakers``, the seconds that each talks, and ``turns``."""
+    """As the words alone have it, with ``speakers``, the seconds that each talks, ``recognised``, how probable the names
+    are that enrolled voices gave, and ``turns``."""
     content = {} if said is None else captions.to_dict(said[1], said[0], word_times=True)
     content |= {
         "speakers": {each.name: round(each.seconds, 3) for each in _persons(meeting)},
+        "recognised": {
+            each.name: round(each.probability, 3)
+            for each in _persons(meeting)
+            if each.probability is not None
+        },
         "turns": [
             each.to_dict() | {"start": round(each.start, 3), "end": round(each.end, 3)}
             for each in _spans(meeting)

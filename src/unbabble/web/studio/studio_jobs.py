@@ -15,11 +15,13 @@ from sqlalchemy.orm import Session
 
 from unbabble.web.database import now
 from unbabble.web.queue import queue
+from unbabble.web.studio import enrolled
 from unbabble.web.tables.jobs import Job
 from unbabble.web.tables.people import Visit
 from unbabble.web.tables.uploads import Upload
 from unbabble.web.work import STUDIO_KINDS
-from unbabble.web.work.diarize import TURNS
+from unbabble.web.work.diarize import NAMED, TURNS
+from unbabble.web.work.enroll import PERSON
 from unbabble.web.work.kind import Asked
 from unbabble.web.work.transcribe import WORDS
 
@@ -27,6 +29,8 @@ MOST_WAITING = 20
 """Jobs of one visitor that are not yet done."""
 SHARED = ("mixture",)
 """Inputs that everybody who has the link may hear; nobody's enrollment."""
+INNER = ("model", PERSON)
+"""Inputs that nobody fetches."""
 TABLES = {WORDS: "words", TURNS: "turns"}
 """Outputs that are no voices, and what they are."""
 BLOCK_BYTES = 1 << 18
@@ -88,7 +92,8 @@ def ask(request: Request, visit: Visit, new: NewJob) -> Job:
     """Put a job in the queue.
 
     Raises:
-        HTTPException: 404 for uploads that are not this visitor's; 429 for too many jobs.
+        HTTPException: 404 for uploads that are not this visitor's; 409 where nobody is enrolled who is to be named;
+            429 for too many jobs.
         InputError: what makes no sense.
     """
     kind = STUDIO_KINDS[new.kind]
@@ -103,6 +108,12 @@ def ask(request: Request, visit: Visit, new: NewJob) -> Job:
         if new.adapted is not None:
             inputs.append(_adapted(session, visit, new.adapted))
             parameters["adapted"] = new.adapted
+        if new.enrolled:
+            persons = enrolled.as_inputs(session, visit)
+            if not persons:
+                raise HTTPException(409, "No voice is enrolled yet: enroll one first.")
+            inputs += persons
+            parameters["people"] = enrolled.people(persons)
         parameters |= _known(session, new.recordings)
         return queue.enqueue(session, new.kind, visit.id, parameters, inputs, expires)
 
@@ -135,13 +146,25 @@ def shared_job(request: Request, token: str) -> Job:
 
 def _own_upload(session: Session, visit: Visit, key: str, expires: datetime) -> Upload:
     """This visitor's upload, which stays as long as the job does."""
+    upload = own_stored_upload(session, visit, key)
+    if upload.expires is not None:
+        upload.expires = max(upload.expires, expires)
+    return upload
+
+
+def own_stored_upload(session: Session, visit: Visit, key: str) -> Upload:
+    """This visitor's upload that has finished.
+
+    Raises:
+        HTTPException: 404, also for somebody else's; 409, it has not finished, was refused, or is no recording.
+    """
     upload = session.get(Upload, key)
     if upload is None or upload.visit_id != visit.id:
         raise HTTPException(404, "There is no such upload.")
     if upload.state != "stored":
         raise HTTPException(409, upload.error or "This upload has not finished.")
-    if upload.expires is not None:
-        upload.expires = max(upload.expires, expires)
+    if upload.heard_key is None:
+        raise HTTPException(409, "This upload is no recording.")
     return upload
 
 
@@ -171,7 +194,7 @@ def state(session: Session, job: Job, address: str, mine: bool = True) -> JobSta
     files = [
         JobFile(name=each["name"], role=each["role"], address=f"{address}/inputs/{number}")
         for number, each in enumerate(job.inputs)
-        if each["role"] in SHARED or (mine and each["role"] != "model")
+        if each["role"] in SHARED or (mine and each["role"] not in INNER)
     ]
     files += [
         JobFile(
@@ -192,7 +215,7 @@ def state(session: Session, job: Job, address: str, mine: bool = True) -> JobSta
         stage=job.stage,
         expected_seconds=_expected(session, job) if job.state in ("waiting", "running") else None,
         error=job.error,
-        result=job.result,
+        result=told(job),
         files=files,
         archive=f"{address}/all.zip" if job.outputs else None,
         shared=f"/studio/shared/{job.share}" if mine and job.share else None,
@@ -201,6 +224,11 @@ def state(session: Session, job: Job, address: str, mine: bool = True) -> JobSta
         created=job.created,
         expires=job.expires,
     )
+
+
+def told(job: Job) -> dict[str, Any]:
+    """What came of it; whom a voice was recognised as is told as the name of a talker, which its owner may change."""
+    return {name: value for name, value in job.result.items() if name != NAMED}
 
 
 def voice_files(job: Job) -> list[dict[str, Any]]:
@@ -269,7 +297,7 @@ def _zipped(
                 while block := file.read(BLOCK_BYTES):
                     into.write(block)
                     yield pipe.taken()
-        known = {"recording": title(job), "kind": job.kind, **job.result}
+        known = {"recording": title(job), "kind": job.kind, **told(job)}
         known_file = {"unbabble.json": (json.dumps(known, indent=2, ensure_ascii=False) + "\n").encode()}
         for name, content in (texts | known_file).items():
             packed.writestr(zipfile.ZipInfo(name, job.created.timetuple()[:6]), content)

@@ -1,27 +1,46 @@
 """The talkers of a meeting: what they are called, and who of them are one person.
 
-The job gave each a number, a voice and a name (``speaker1`` ...); these never change. What people say about them
-stands in ``Talker``, so that it can be taken back, and holds wherever a talker is named: on the page, in the words and
-in every file. Talkers who are one person are called as the one with whom the others were merged.
+The job gave each a number, a voice and a name (``speaker1`` ..., or that of an enrolled voice); these never change.
+What people say about them stands in ``Talker``, so that it can be taken back, and holds wherever a talker is named: on
+the page, in the words and in every file. Talkers who are one person are called as the one with whom the others were
+merged.
 """
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import PurePath
 
 from fastapi import HTTPException, Request
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from unbabble.web.studio.enrolled import folded
 from unbabble.web.studio.studio_jobs import voice_files
 from unbabble.web.tables.jobs import Job
 from unbabble.web.tables.talkers import Talker
-from unbabble.web.work.diarize import Diarize
+from unbabble.web.work.diarize import NAMED, Diarize
 
 KIND = Diarize.name
 MOST_LETTERS = 60
 """Of a name."""
 ONE_ALREADY = "These two are one talker already."
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who a talker is likely to be, of those whose voices are enrolled; how probable that is, if it is known."""
+
+    name: str
+    probability: float | None
+
+
+def identities(job: Job) -> dict[int, Identity]:
+    """Of each talker who was recognised, who that is."""
+    named = job.result.get(NAMED, {})
+    return {
+        number: Identity(**named[name]) for number, name in enumerate(original_names(job)) if name in named
+    }
 
 
 def original_names(job: Job) -> list[str]:
@@ -32,7 +51,7 @@ def original_names(job: Job) -> list[str]:
 def names(session: Session, job: Job) -> list[str]:
     """What each talker of a meeting is called; none of other jobs."""
     rows = _rows(session, job)
-    return called(original_names(job), _given(rows), _merged(rows))
+    return called(_first_names(job), _given(rows), _merged(rows))
 
 
 def persons(session: Session, job: Job) -> list[int]:
@@ -105,7 +124,7 @@ def rename(request: Request, job: Job, number: int, name: str) -> None:
         raise HTTPException(422, f"A name has at most {MOST_LETTERS} letters.")
     with request.app.state.database.writing() as session:
         row = _row(session, job, number)
-        row.name = name if name and name != original_names(job)[number] else None
+        row.name = name if name and name != _first_names(job)[number] else None
         _settle(session, job)
 
 
@@ -144,13 +163,21 @@ def _settle(session: Session, job: Job) -> None:
     owners: dict[str, int] = {}
     of = people(len(original_names(job)), _merged(rows))
     for person, name in zip(of, names(session, job), strict=True):
-        if owners.setdefault(re.sub(r"[\s_]+", "_", name).casefold(), person) != person:
+        if owners.setdefault(folded(name), person) != person:
             raise HTTPException(
                 409, f"Another talker is called {name}: merge the two if they are one person."
             )
     for row in rows:
         if row.name is None and row.same_as is None:
             session.delete(row)
+
+
+def _first_names(job: Job) -> list[str]:
+    """What talkers are called as long as nobody says otherwise."""
+    known = identities(job)
+    return [
+        known[number].name if number in known else name for number, name in enumerate(original_names(job))
+    ]
 
 
 def _rows(session: Session, job: Job) -> Sequence[Talker]:

@@ -4,6 +4,7 @@ from unbabble.web.work.adapt import Adapt
 from unbabble.web.work.board import Board
 from unbabble.web.work.diarize import Diarize
 from unbabble.web.work.enhance import Enhance
+from unbabble.web.work.enroll import Enroll
 from unbabble.web.work.export import Export
 from unbabble.web.work.extract import Extract
 from unbabble.web.work.kind import Kind, StudioKind
@@ -18,6 +19,7 @@ _KINDS: tuple[type[Kind], ...] = (
     Extract,
     Transcribe,
     Diarize,
+    Enroll,
     Adapt,
     Score,
     Read,

@@ -1,9 +1,11 @@
 """Say who speaks when in a recording, and what each talker says.
 
-Parameters: ``model``, ``talkers`` (a number or "auto"), ``words`` ("yes" or "no"). Result: as of the command
+Inputs: ``mixture``; ``person``, the files of those who are enrolled (``enroll``). Parameters: ``model``, ``talkers`` (a
+number or "auto"), ``words`` ("yes" or "no"), ``people``, the names of those who are enrolled. Result: as of the command
 ``diarize``, but without names, which people change (``sources``, ``speech_seconds``, ``overlap_share`` ...); with
-words also ``recognizer``, ``language`` and ``left_out``. Outputs: a file of each talker's voice, speaker1.flac ...,
-who talks most first; turns.json, which has ``audio_seconds``, ``turns`` as the command writes them, and ``levels`` for
+words also ``recognizer``, ``language`` and ``left_out``; with people ``NAMED``, who is likely to be one of them: by
+talker ``name`` and ``probability``. Outputs: a file of each talker's voice, speaker1.flac ..., who talks most first;
+turns.json, which has ``audio_seconds``, ``turns`` as the command writes them, and ``levels`` for
 a picture; with words words.json, as of ``transcribe``, the voices in the order of their files.
 """
 
@@ -14,10 +16,13 @@ from typing import Any, Literal
 
 from unbabble.base.errors import InputError
 from unbabble.web.work.choices import AUTO
+from unbabble.web.work.enroll import PERSON, recognized
 from unbabble.web.work.kind import Asked, Files, Result, StudioKind, between, option, reported
 from unbabble.web.work.transcribe import Transcribe
 
 TURNS = "turns.json"
+NAMED = "named"
+"""In the result, who of the talkers is enrolled."""
 MOST_TALKERS = 12
 TALKERS = [(AUTO, "count them"), *((str(count), str(count)) for count in range(1, MOST_TALKERS + 1))]
 LEVELS = 1200
@@ -45,6 +50,7 @@ class Diarize(StudioKind):
     outcome, past = "Who speaks when", "told apart by talkers"
     auto = "the one that is installed"
     Request = DiarizeRequest
+    takes_enrolled = True
 
     def do(self, folder: Path, parameters: dict[str, Any], files: Files) -> Result:
         """Diarize, and transcribe."""
@@ -65,6 +71,9 @@ class Diarize(StudioKind):
         voices = [path for path in outputs if path.suffix == ".flac"]
         if not voices:
             raise InputError("Nobody speaks in the recording.")
+        if people := parameters.get("people"):
+            result[NAMED], warnings = recognized(voices, people, files[PERSON])
+            result["warnings"] = [*result["warnings"], *warnings]
         turns = folder / TURNS
         known = {name: json.loads(table.read_text())[name] for name in ("turns", "audio_seconds")}
         turns.write_text(json.dumps(known | {"levels": levels(mixture)}))

@@ -37,6 +37,8 @@ class Asked(BaseModel):
     clean: list[str] = Field(default=[], max_length=MOST_FILES)
     model: str = Field(default=AUTO, max_length=100)
     adapted: str | None = Field(default=None, max_length=32)
+    enrolled: bool = False
+    """Whether talkers are to be named by the voices that the visitor has enrolled."""
 
     def check(self) -> None:
         """Refuse options that make no sense together.
@@ -47,7 +49,7 @@ class Asked(BaseModel):
 
     def options(self) -> dict[str, Any]:
         """The options, without the recordings."""
-        return self.model_dump(exclude={"kind", "recordings", "enrollments", "clean", "adapted"})
+        return self.model_dump(exclude={"kind", "recordings", "enrollments", "clean", "adapted", "enrolled"})
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,8 @@ class StudioKind(Kind):
     """Whether it is about several recordings."""
     takes_adapted: ClassVar[bool] = False
     """Whether a model that was adapted here may do it."""
+    takes_enrolled: ClassVar[bool] = False
+    """Whether voices that are enrolled here may be named in it."""
     voices: ClassVar[bool] = True
     """Whether what comes of it can be listened to and shared."""
 
@@ -173,6 +177,8 @@ class StudioKind(Kind):
                 raise InputError(row.misplaced)
         if asked.adapted is not None and not self.takes_adapted:
             raise InputError("An adapted model takes noise off.")
+        if asked.enrolled and not self.takes_enrolled:
+            raise InputError("Only talkers of a meeting are named by enrolled voices.")
         every = [*asked.recordings, *asked.enrollments, *asked.clean]
         if len(set(every)) < len(every):
             raise InputError("The same recording is named twice.")

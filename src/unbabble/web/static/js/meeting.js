@@ -203,21 +203,29 @@ class Meeting {
   }
 
   row(talker, spoken) {
-    const { person, name, seconds } = talker;
+    const { person, name, seconds, probability } = talker;
     const others = this.known.talkers.filter((each) => each.person === person && each.number !== person);
     const tools = [button('Alone', () => this.listen(this.alone === person ? null : person), { className: 'alone', 'aria-label': `Hear ${name} alone` })];
     if (this.mine) {
       tools.push(button('Rename', () => this.ask(talker, this.renaming(talker)), { className: 'rename', 'aria-label': `Rename ${name}` }));
+      tools.push(make('a', { className: 'button remember', href: this.enrolling(person) }, 'Remember', unseen(` the voice of ${name}, to name it in meetings`)));
       if (this.persons.length > 1) tools.push(button('Merge', () => this.ask(talker, this.merging(talker)), { className: 'merge', 'aria-label': `Merge ${name} with another talker` }));
     }
     const head = make('div', { className: 'talker-head row' },
       make('b', { className: 'talker-name', textContent: name }),
       make('span', { className: 'soft small', textContent: `${clock(seconds)}, ${Math.round((100 * seconds) / spoken)} %` }),
+      ...(probability === null ? [] : [make('span', { className: 'tag', title: 'How probable it is that this is the voice that you have enrolled', textContent: `${Math.round(100 * probability)} % by the voice` })]),
       ...others.map((other) => make('span', { className: 'tag' }, `and ${other.original} `, ...(this.mine ? [button('Part', () => this.part(other), { className: 'plain part', 'aria-label': `${other.original} is somebody else` })] : []))),
       make('span', { className: 'row talker-tools' }, ...tools));
     const row = make('li', { className: `talker ${this.colour(person)}` }, head, this.lane(talker));
     row.dataset.person = person;
     return row;
+  }
+
+  /** Where the voice of a person is enrolled. */
+  enrolling(person) {
+    const files = this.known.talkers.filter((each) => each.person === person).map(({ voice }) => ['file', voice]);
+    return `/studio/voices?${new URLSearchParams([['job', this.job.id], ...files])}`;
   }
 
   lane({ person, name }) {

@@ -1,8 +1,9 @@
 // The studio's pages: bring recordings and ask for work; see how far it is; listen to what came of it.
 
 import { make } from './dom.js';
-import { call, upload, insist } from './api.js';
-import { Player, clock, drawWave } from './player.js';
+import { call, insist } from './api.js';
+import { Picker, send } from './picker.js';
+import { Player, drawWave } from './player.js';
 import { Transcript } from './words.js';
 
 const POLL_MS = 1000;
@@ -20,106 +21,6 @@ function wrong(error) {
   place.hidden = false;
 }
 
-/** Where recordings are chosen, dropped or made; `files` holds them until they are sent. */
-class Picker {
-  constructor(root, several) {
-    this.root = root;
-    this.several = several;
-    this.files = [];
-    this.input = make('input', { type: 'file', accept: 'audio/*,video/*,.flac,.wav,.mp3,.ogg,.opus,.m4a', multiple: several() });
-    this.input.addEventListener('change', () => { this.add([...this.input.files]); this.input.value = ''; });
-    this.record = make('button', { type: 'button', textContent: 'Record', onclick: () => this.toggle() });
-    const buttons = make('div', { className: 'row' }, make('label', { className: 'button file' }, 'Choose a file', this.input), this.record);
-    if (root.dataset.role === 'recordings') {
-      buttons.append(make('button', { type: 'button', className: 'plain', 'data-for': 'separate', textContent: 'Use the demo recording', onclick: () => this.demo() }));
-    }
-    this.level = make('meter', { min: 0, max: 1, low: 0.02, high: 0.9, optimum: 0.3, hidden: true, 'aria-label': 'Level of the microphone' });
-    this.state = make('p', { className: 'small', role: 'status' });
-    this.list = make('ul', { className: 'picked' });
-    this.time = make('span', { className: 'player-time', 'aria-hidden': 'true' }); // not read out every second
-    buttons.append(this.time);
-    root.append(buttons, this.level, this.state, this.list);
-    root.addEventListener('dragover', (event) => { event.preventDefault(); root.classList.add('over'); });
-    root.addEventListener('dragleave', () => root.classList.remove('over'));
-    root.addEventListener('drop', (event) => {
-      event.preventDefault();
-      event.stopPropagation();
-      root.classList.remove('over');
-      this.add([...event.dataTransfer.files]);
-    });
-  }
-
-  add(files) {
-    const found = files.map((file) => ({ blob: file, name: file.name || 'recording.wav' }));
-    this.files = this.several() ? [...this.files, ...found] : found.slice(-1);
-    this.show();
-  }
-
-  show() {
-    this.input.multiple = this.several();
-    this.list.replaceChildren(...this.files.map((file, index) => {
-      const size = `${(file.blob.size / 1e6).toFixed(1)} MB`;
-      const remove = make('button', { type: 'button', className: 'plain', onclick: () => { this.files.splice(index, 1); this.show(); this.input.focus(); } }, 'Remove', make('span', { className: 'unseen', textContent: ` ${file.name}` }));
-      const row = make('li', { className: 'row' }, make('b', { textContent: file.name }), make('span', { className: 'soft small', textContent: size }), remove);
-      if (file.recorded) {
-        file.address ??= URL.createObjectURL(file.blob);
-        row.append(make('audio', { controls: true, src: file.address, 'aria-label': file.name }));
-      }
-      return row;
-    }));
-  }
-
-  async demo() {
-    const answer = await fetch('/studio/demo.flac');
-    this.add([new File([await answer.blob()], 'demo.flac')]);
-  }
-
-  async toggle() {
-    try {
-      if (this.recorder) await this.finish(); else await this.begin();
-    } catch (error) {
-      this.recorder?.close();
-      this.recorder = null;
-      this.idle();
-      this.state.textContent = error.message;
-    }
-  }
-
-  async begin() {
-    const { Recorder } = await import('./recorder.js');
-    this.recorder = new Recorder();
-    this.recorder.onLevel = (peak) => { this.level.value = peak; };
-    await this.recorder.open();
-    this.recorder.start();
-    this.level.hidden = false;
-    this.record.textContent = 'Stop';
-    this.record.setAttribute('aria-pressed', 'true');
-    const from = performance.now();
-    this.state.textContent = 'Recording';
-    this.timer = setInterval(() => { this.time.textContent = clock((performance.now() - from) / 1000); }, 500);
-  }
-
-  async finish() {
-    const { blob, seconds, clippedShare } = await this.recorder.stop();
-    this.recorder.close();
-    this.recorder = null;
-    this.idle();
-    const name = `recording-${new Date().toISOString().slice(0, 19).replaceAll(':', '-')}.wav`;
-    this.add([new File([blob], name)]);
-    this.files.at(-1).recorded = true;
-    this.show();
-    this.state.textContent = `Recorded ${seconds.toFixed(1)} s.${clippedShare > 0.001 ? ' It is too loud, and distorted: move away from the microphone.' : ''}`;
-  }
-
-  idle() {
-    clearInterval(this.timer);
-    this.time.textContent = '';
-    this.level.hidden = true;
-    this.record.textContent = 'Record';
-    this.record.removeAttribute('aria-pressed');
-  }
-}
-
 /** What the options say, for a kind of job. */
 function chosen(form, kind) {
   const found = { kind };
@@ -128,6 +29,8 @@ function chosen(form, kind) {
     if (value.startsWith('adapted:')) found.adapted = value.slice(8);
     else found[option] = value === '' || Number.isNaN(Number(value)) ? value : Number(value);
   }
+  const names = form.querySelector(`[data-for="${kind}"] [name="enrolled"]`);
+  if (names?.checked) found.enrolled = true;
   return found;
 }
 
@@ -175,14 +78,7 @@ function ask(form) {
     $('#sent').hidden = false;
     $('#sending').textContent = 'Sending …';
     try {
-      const all = roles.flatMap((role) => pickers[role].files.map((file) => ({ role, file, purpose: pickers[role].root.dataset.purpose })));
-      for (const [index, { role, file, purpose }] of all.entries()) {
-        file.sent ??= (await upload(file.blob, file.name.slice(-200), purpose, (share, waiting) => {
-          $('#sent').value = (index + share) / all.length;
-          $('#sending').textContent = waiting ? 'The connection is lost: trying again …' : share < 1 ? 'Sending …' : 'Reading it …';
-        })).id;
-        (wanted[role] ??= []).push(file.sent);
-      }
+      Object.assign(wanted, await send(roles.map((role) => pickers[role]), $('#sent'), $('#sending')));
       const job = await insist('POST', '/api/studio/jobs', wanted);
       location.assign(`/studio/jobs/${job.id}`);
     } catch (error) {
@@ -233,6 +129,8 @@ function scored(score) {
   return [make('span', { className: `tag ${GOOD[score.verdict] ?? ''}`, textContent: score.verdict }), make('span', { className: 'small', textContent: text })];
 }
 
+const remember = (address, label) => make('a', { href: address, className: 'small' }, 'Remember', make('span', { className: 'unseen', textContent: ` ${label}, to name it in meetings` }));
+
 async function listen(root) {
   const job = JSON.parse($('#known').textContent);
   const { kind } = job;
@@ -242,7 +140,7 @@ async function listen(root) {
   const label = (index) => (kind === 'separate' ? `Voice ${index + 1}` : kind === 'enhance' ? 'Without noise' : 'The voice');
   const tracks = [
     ...mixture.map(({ address }) => ({ url: address, label: kind === 'separate' ? 'Mixture' : 'Recording', score: job.result.before?.[0], color: '--voice-0' })),
-    ...voices.map(({ address }, index) => ({ url: address, label: label(index), score: scores[index], save: `${address}?save`, color: `--voice-${1 + (index % 4)}` })),
+    ...voices.map(({ address, name }, index) => ({ url: address, enroll: job.id && `/studio/voices?${new URLSearchParams({ job: job.id, file: name })}`, label: label(index), score: scores[index], save: `${address}?save`, color: `--voice-${1 + (index % 4)}` })),
   ];
   const spoken = tracks.slice(kind === 'transcribe' ? 0 : mixture.length);
   const transcript = new Transcript($('#words'), JSON.parse($('#known-words').textContent), job, spoken.map((track) => track.label));
@@ -266,6 +164,7 @@ async function listen(root) {
   };
   player.controls.forEach(({ row }, index) => {
     row.append(...scored(tracks[index].score));
+    if (tracks[index].enroll) row.append(remember(tracks[index].enroll, tracks[index].label));
     if (tracks[index].save) row.append(make('a', { href: tracks[index].save, className: 'small save' }, 'Download', make('span', { className: 'unseen', textContent: ` ${tracks[index].label} as FLAC` })));
   });
   await player.load();
@@ -287,8 +186,8 @@ async function listen(root) {
 function alone(root, tracks, transcript) {
   root.append(
     make('p', { className: 'note', textContent: 'This recording is long: its voices are streamed, and play one at a time.' }),
-    ...tracks.map(({ url, label, score, save }) => make('div', { className: 'card row' }, make('b', { textContent: label }), ...scored(score),
-      make('audio', { controls: true, preload: 'none', src: url, 'aria-label': label }), ...(save ? [make('a', { href: save, className: 'small', textContent: 'Download' })] : []))),
+    ...tracks.map(({ url, label, score, save, enroll }) => make('div', { className: 'card row' }, make('b', { textContent: label }), ...scored(score),
+      make('audio', { controls: true, preload: 'none', src: url, 'aria-label': label }), ...(save ? [make('a', { href: save, className: 'small', textContent: 'Download' })] : []), ...(enroll ? [remember(enroll, label)] : []))),
   );
   const all = [...root.querySelectorAll('audio')];
   const first = all.length - transcript.labels.length;
@@ -334,7 +233,7 @@ for (const button of document.querySelectorAll('.delete')) {
   });
 }
 $('#everything')?.addEventListener('click', async () => {
-  if (!confirm('Delete all your recordings here, and what was made of them?')) return;
+  if (!confirm('Delete all your recordings here, what was made of them, and all voices that you have enrolled?')) return;
   try {
     await insist('DELETE', '/api/studio/everything');
     location.assign('/studio');
