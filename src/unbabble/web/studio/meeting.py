@@ -173,8 +173,8 @@ def _rttm(job: Job, meeting: Meeting, said: Said) -> str:
 
 
 def _json(job: Job, meeting: Meeting, said: Said) -> str:
-    """As the words alone have it, with ``speakers``, the seconds that each talks, ``recognised``, how probable the names
-    are that enrolled voices gave, and ``turns``."""
+    """As the words alone have it, with ``speakers``, the seconds that each talks, ``recognised``, how probable the
+    names are that enrolled voices gave, and ``turns``."""
     content = {} if said is None else captions.to_dict(said[1], said[0], word_times=True)
     content |= {
         "speakers": {each.name: round(each.seconds, 3) for each in _persons(meeting)},
