@@ -34,9 +34,12 @@ from unbabble.signal.clustering import cluster
 
 CELL_FRAMES = 5
 """Frames that are decided about at once: a tenth of a second."""
-LEAST_VECTORS = 20
-"""Who has fewer, about nine seconds of speech, is taken for one of the others: smaller clusters are mostly of talkers
-who have a larger one. As all that follows, chosen on made conversations of dev speakers (benchmark ``diarization``)."""
+EVIDENCE = 6.0
+"""What it costs at least, in vectors, to take two talkers for one (``signal.clustering``): who says less than some ten
+seconds is taken for another. As all that follows, chosen on made conversations of dev speakers (benchmark
+``diarization``)."""
+LEAST_ALONE = 20
+"""Vectors in whose stretch one speaks; where there are fewer, all vectors say what talkers there are."""
 ALONE = 0.0
 """Mean log-odds that two speak in a vector's stretch, below which it says something of one talker."""
 CHANGE_COST = 1.0
@@ -99,7 +102,7 @@ def diarize(
         ears: the networks that listen.
         speech: where somebody speaks, if that is known.
         talkers: how many there are at least and at most; None for any number.
-        threshold: mean cosine of two clusters below which they are two talkers; that of ``ears`` if not given.
+        threshold: cosine of the means of two clusters below which they are two talkers; that of ``ears`` if not given.
         folder: for the voices where two speak at once; None where they are not needed.
         progress: called after each window with the seconds that are done, and those of the recording if known.
 
@@ -143,11 +146,13 @@ def told_apart(
 ) -> Float[np.ndarray, "talker dimension"]:
     """What the vectors of each talker have in common, by those in whose stretch one speaks, if these are enough."""
     odds = np.array([heard.odds[begin:end].mean() for begin, end in heard.places])
-    alone = heard.vectors[odds < ALONE]
-    if len(alone) < max(fewest, LEAST_VECTORS):
-        alone = heard.vectors
-    # those of one stretch are neighbours in time
-    return cluster(alone, threshold=threshold, least=LEAST_VECTORS, fewest=fewest, most=most).centroids
+    alone = np.flatnonzero(odds < ALONE)
+    if len(alone) < max(fewest, LEAST_ALONE):
+        alone = np.arange(len(odds))
+    in_time = alone[heard.places[alone].sum(1).argsort(kind="stable")]
+    return cluster(
+        heard.vectors[in_time], threshold=threshold, evidence=EVIDENCE, fewest=fewest, most=most
+    ).centroids
 
 
 def decide(
