@@ -233,22 +233,35 @@ def answer(page: Page) -> None:
 
 
 def meet(page: Page, address: str, folder: Path) -> None:
-    """Two people of the demo, who take turns, are a meeting."""
+    """Two people of the demo, who take turns, are a meeting; one is named by an enrolled voice, one by hand."""
+    enroll(page, address, "Anna", DEMO / "reference1.flac")
     turns = [soundfile.read(DEMO / f"reference{number}.flac") for number in (1, 2, 1, 2)]
     soundfile.write(folder / "board.flac", np.concatenate([voice for voice, _ in turns]), turns[0][1])
     page.goto(f"{address}/studio")
     page.get_by_role("radio", name="Who speaks when").check()
     page.get_by_label("Choose a file").first.set_input_files(folder / "board.flac")
+    page.get_by_role("checkbox", name="Name talkers").check()
     page.click("summary")
     page.select_option("select[name=talkers-diarize]", "2")
     page.click("#go")
     page.wait_for_selector("#meeting[data-ready]", timeout=300_000)
-    for talker, name in (("speaker1", "Anna"), ("speaker2", "Ben")):
-        page.get_by_role("button", name=f"Rename {talker}").click()
-        page.get_by_role("textbox", name=f"Another name for {talker}").fill(name)
-        page.keyboard.press("Enter")
-        page.wait_for_selector(f"text=is called {name} now")
+    page.locator(".rename[aria-label^='Rename speaker']").click()
+    page.get_by_role("textbox", name="Another name").fill("Ben")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("text=is called Ben now")
     save(page, "meeting")
+
+
+def enroll(page: Page, address: str, name: str, recording: Path) -> None:
+    """Somebody who has agreed to it, and the page on which they are."""
+    page.goto(f"{address}/studio/voices")
+    page.get_by_role("textbox", name="Name").fill(name)
+    page.get_by_label("Choose a file").set_input_files(recording)
+    page.get_by_role("radio", name="and half a minute of each recording").check()
+    page.get_by_role("checkbox", name="This person has agreed to that").check()
+    page.get_by_role("button", name="Enroll").click()
+    page.wait_for_selector("[data-voice][data-state=done]", timeout=300_000)
+    save(page, "voices")
 
 
 def shoot(page: Page, address: str, name: str) -> None:

@@ -307,7 +307,7 @@ def test_talkers_have_the_names_of_enrolled_voices(site):
     ]
     assert [name for _, _, name in turns(browser, address)] == ["speaker1", "Anna", "speaker3", "speaker1"]
     assert json.loads(file(browser, address, "meeting.json"))["recognised"] == {"Anna": 0.97}
-    assert "97 % by the voice" in file(browser, address, "meeting.html")
+    assert "recognised by voice (97 %)" in file(browser, address, "meeting.html")
     assert browser.put(f"{address}/meeting/talkers/0", json={"name": "anna"}).status_code == 409
 
     renamed = browser.put(f"{address}/meeting/talkers/1", json={"name": "Guest"}).json()["talkers"][1]

@@ -214,7 +214,7 @@ class Meeting {
     const head = make('div', { className: 'talker-head row' },
       make('b', { className: 'talker-name', textContent: name }),
       make('span', { className: 'soft small', textContent: `${clock(seconds)}, ${Math.round((100 * seconds) / spoken)} %` }),
-      ...(probability === null ? [] : [make('span', { className: 'tag', title: 'How probable it is that this is the voice that you have enrolled', textContent: `${Math.round(100 * probability)} % by the voice` })]),
+      ...(probability === null ? [] : [make('span', { className: 'tag', title: 'Named by an enrolled voice; how probable it is that both are one person', textContent: `recognised, ${Math.round(100 * probability)} %` })]),
       ...others.map((other) => make('span', { className: 'tag' }, `and ${other.original} `, ...(this.mine ? [button('Part', () => this.part(other), { className: 'plain part', 'aria-label': `${other.original} is somebody else` })] : []))),
       make('span', { className: 'row talker-tools' }, ...tools));
     const row = make('li', { className: `talker ${this.colour(person)}` }, head, this.lane(talker));

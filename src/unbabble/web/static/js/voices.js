@@ -45,6 +45,7 @@ function enroll(form) {
     }
     return undefined;
   });
+  return () => Boolean(form.elements.name.value || picker?.files.length || picker?.recorder);
 }
 
 /** A form in the place of the name, until it is answered. */
@@ -75,26 +76,28 @@ async function forget(row) {
   } catch (error) { say(error.message); }
 }
 
-/** Ask how far they are, until one of them is enrolled, or cannot be. */
-async function follow(waiting) {
+/** Ask how far they are, until one of them is enrolled, or cannot be; then show that, unless somebody is at something. */
+async function follow(waiting, begun) {
   for (;;) {
     await new Promise((done) => setTimeout(done, POLL_MS));
     try {
       const voices = await insist('GET', ADDRESS);
       const states = Object.fromEntries(voices.map(({ id, state }) => [id, state]));
-      if ($('.voice-ask') || document.activeElement?.form || [...document.querySelectorAll('audio')].some(({ paused }) => !paused)) continue; // somebody is at it
-      if (waiting.some((id) => !['waiting', 'running'].includes(states[id]))) { location.reload(); return; }
+      const ended = waiting.filter((id) => !['waiting', 'running'].includes(states[id]));
+      const busy = begun() || $('.voice-ask') || [...document.querySelectorAll('audio')].some(({ paused }) => !paused);
+      if (ended.length && !busy) { location.reload(); return; }
+      for (const id of ended) $(`[data-voice="${id}"] .tag`).textContent = states[id] === 'done' ? 'enrolled' : 'not enrolled';
     } catch { /* later */ }
   }
 }
 
 function say(text) { $('#said').textContent = text || 'Something went wrong: try again.'; }
 
-enroll($('#new-voice'));
+const begun = enroll($('#new-voice'));
 const rows = [...document.querySelectorAll('[data-voice]')];
 for (const row of rows) {
   $('.rename', row).addEventListener('click', () => rename(row));
   $('.forget', row).addEventListener('click', () => forget(row));
 }
 const waiting = rows.filter(({ dataset }) => ['waiting', 'running'].includes(dataset.state)).map(({ dataset }) => dataset.voice);
-if (waiting.length) follow(waiting);
+if (waiting.length) follow(waiting, begun);
