@@ -81,6 +81,13 @@ def test_a_text_beside_a_recording_is_what_is_said_in_it(tmp_path: Path):
         corpora.speech(tmp_path)
 
 
+def test_a_text_may_lie_beside_a_recording_that_librispeech_named(tmp_path: Path):
+    write(tmp_path / "121-121726-0000.wav")
+    (tmp_path / "121-121726-0000.txt").write_text("GOOD MORNING")
+    (found,) = corpora.speech(tmp_path)
+    assert (found.speaker, found.text) == ("121", "GOOD MORNING")
+
+
 def test_a_manifest_says_what_is_said(tmp_path: Path):
     write(tmp_path / "a.wav")
     entry = manifest.Entry("a", None, (tmp_path / "a.wav",), seconds=0.1, transcripts=("good morning",))

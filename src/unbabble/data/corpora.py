@@ -228,7 +228,7 @@ def _speech_folder(folder: Path) -> list[Utterance]:
                 file,
                 file.stem.partition("-")[0],
                 _duration(file),
-                texts.get(file.stem, ""),
+                texts.get(file.stem) or _text_beside(file),
                 LIBRISPEECH_LICENCE,
             )
             for file in files

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from cyclopts import Parameter
+
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.excerpt import Part
 from unbabble.base.files import as_utf8, atomic, check_not_read, read_text, write_json
@@ -73,7 +75,7 @@ def diarize(
     out: Out = Path("turns"),
     talkers: int | str = AUTO,
     model: str = AUTO,
-    enroll: Paths = (),
+    enroll: Annotated[Paths, Parameter(show_default=False)] = (),
     reference: AnyPath | None = None,
     no_voices: bool = False,
     format: Format = "wav",

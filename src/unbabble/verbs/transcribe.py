@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from cyclopts import Parameter
+
 from unbabble.base.config import parse_assignments
 from unbabble.base.errors import UsageError
 from unbabble.base.excerpt import Part
@@ -73,7 +75,7 @@ def transcribe(
     separate: bool = False,
     sources: Annotated[int | Literal["auto"], MORE] = "auto",
     speakers: int | str | None = None,
-    enroll: Paths = (),
+    enroll: Annotated[Paths, Parameter(show_default=False)] = (),
     language_model: str = "auto",
     hotwords: AnyPath | None = None,
     prompt: str = "",
