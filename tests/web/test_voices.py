@@ -159,8 +159,8 @@ def test_nobody_is_enrolled_without_having_agreed_to_what_is_kept(light_site):
     assert count(light_site, EnrolledVoice) == 0
     kept = browser.post(VOICES, json=asked | {"consent": consent(browser, keep=True)}).json()["consent"]
     assert "up to 30 seconds of what was said" in kept
-    assert "Only this browser can use it" in kept
-    assert "until its visit is over, 90 days after it began at the latest" in kept
+    assert "Only this browser, or the account that logs in here, can use it" in kept
+    assert "until the browser's visit is over, 90 days after it began at the latest" in kept
     printed = enroll(member).json()["consent"]
     assert "nothing of what was said" in printed
     assert "Only this account can use it" in printed
@@ -322,6 +322,12 @@ def test_talkers_have_the_names_of_enrolled_voices(site):
     assert "Anna" not in told
     back = browser.put(f"{address}/meeting/talkers/1", json={"name": ""}).json()["talkers"][1]
     assert (back["name"], back["probability"]) == ("Anna", 0.97)
+    (voice,) = browser.get(VOICES).json()
+    browser.delete(f"{VOICES}/{voice['id']}")
+    assert browser.get(f"{address}/meeting").json()["talkers"][1]["name"] == "Anna"
+    with site.state.database.reading() as session:
+        job = session.scalars(select(Job).where(Job.kind == "diarize")).one()
+    assert "Anna" not in str([job.inputs, job.parameters])
     same = browser.put(f"{address}/meeting/talkers/1", json={"name": "speaker2"}).json()["talkers"][1]
     assert (same["name"], same["probability"]) == ("speaker2", None)
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, Text, cast, select
 from sqlalchemy.orm import Session
 
 from unbabble.web.database import Database
@@ -18,7 +18,6 @@ from unbabble.web.queue.expiry import remove_inputs
 from unbabble.web.tables.enrolled import EnrolledVoice
 from unbabble.web.tables.jobs import Job
 from unbabble.web.tables.people import User, Visit
-from unbabble.web.work.diarize import Diarize
 from unbabble.web.work.enroll import PERSON, PRINT
 
 ENDED = ("done", "failed")
@@ -66,12 +65,11 @@ def folded(name: str) -> str:
 
 
 def remove(session: Session, voice: EnrolledVoice) -> None:
-    """Delete a voice, and all that is kept of it; meetings that wait for their turn do without it."""
-    waiting = (Job.kind == Diarize.name, Job.state.in_(("waiting", "running")))
-    for job in session.scalars(select(Job).where(*waiting).with_for_update()).all():
-        left = [each for each in job.inputs if each.get("voice") != voice.id]
-        if len(left) < len(job.inputs):
-            job.inputs, job.parameters = left, job.parameters | {"people": people(left)}
+    """Delete a voice, and all that is kept of it; no meeting looks for it any more, or knows that it did."""
+    about = cast(Job.inputs, Text).contains(voice.id, autoescape=True)
+    for job in session.scalars(select(Job).where(about).with_for_update()).all():
+        job.inputs = [each for each in job.inputs if each.get("voice") != voice.id]
+        job.parameters = job.parameters | {"people": people(job.inputs)}
     job = session.get(Job, voice.job_id)
     session.delete(voice)
     session.flush()

@@ -44,8 +44,8 @@ KEPT = {
 }
 ACCOUNT = {"whom": "this account", "end": "the account is removed"}
 BROWSER = {
-    "whom": "this browser",
-    "end": f"its visit is over, {VISIT_DAYS} days after it began at the latest",
+    "whom": "this browser, or the account that logs in here,",
+    "end": f"the browser's visit is over, {VISIT_DAYS} days after it began at the latest, or the account is removed",
 }
 
 
