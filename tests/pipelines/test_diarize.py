@@ -61,6 +61,18 @@ class Splits:
         return bands(mixture[:, 0]).movedim(-1, 1)[:, order]
 
 
+class Segments:
+    """Which tones sound, every sixteenth of a second."""
+
+    sample_rate, seconds = RATE, 5.0
+    frame_seconds, first_seconds = 1 / 16, 1 / 32
+
+    def __call__(self, waveform):
+        spectrum = torch.fft.rfft(waveform.unfold(1, RATE // 16, RATE // 16)).abs() / (RATE // 16)
+        rows = [round(hertz / 16) for hertz in HERTZ.values()]
+        return (spectrum[..., rows] > 0.02).float()
+
+
 def bands(samples):
     """(..., time) to (..., time, 2)."""
     spectrum = torch.fft.rfft(samples)
@@ -172,6 +184,18 @@ def test_two_at_once_are_both_found_and_each_has_a_voice(tmp_path):
         for second in (7, 18):  # both speak
             energies = bands(voice[second * RATE : (second + 1) * RATE]).square().sum(0)
             assert energies[own] > 100 * energies[1 - own]
+
+
+def test_a_segmenter_says_where_somebody_speaks_and_where_two_do(monkeypatch):
+    monkeypatch.setattr(talkers_heard, "is_speech", None)
+    sound, splits = recording(OVERLAPPING, 38), Splits()
+    made = diarize(sound, Ears(Tones(), None, splits, Segments()), threshold=0.5)
+    assert compare(OVERLAPPING, made.turns).errors.rate < 0.08
+    assert 0 < splits.seconds <= 38
+    alone = diarize(sound, Ears(Tones(), segmenter=Segments()), threshold=0.5)
+    errors = compare(OVERLAPPING, alone.turns).errors
+    assert errors.missed == pytest.approx(6, abs=0.5)  # seconds in which two speak, of which one is named
+    assert errors.confusion + errors.false_alarm < 1.5
 
 
 def test_where_one_talks_at_a_time_nobody_else_is_found():

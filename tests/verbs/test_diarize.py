@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 import unbabble
 from unbabble import cli
@@ -167,3 +168,23 @@ def test_references_that_do_not_fit(here):
     (here / "others.rttm").write_text("".join(rows))
     report = unbabble.diarize("talk.wav", reference="others.rttm", quiet=True)
     assert report.files[0].error == "'others.rttm' has no turns of 'talk'."
+
+
+def test_a_segmenter_is_a_file_and_decides(here, capsys):
+    with np.load(Path(__file__).parents[1] / "fixtures" / "pyannote_segmentation.npz") as file:
+        tensors = {
+            name.removeprefix("tensor/"): torch.from_numpy(file[name].copy()).float()
+            for name in file.files
+            if "/" in name
+        }
+    options = {"no_voices": True, "model": "xvector.8k", "quiet": True}
+    first = tensors["classifier.bias"].clone()
+    for talkers, share in ((0, 0), (1, 1)):  # it says that nobody ever speaks, or that somebody does
+        bias = first + 50 * torch.eye(7)[talkers]
+        torch.save(tensors | {"classifier.bias": bias}, here / "pytorch_model.bin")
+        report = unbabble.diarize("talk.wav", segmenter="pytorch_model.bin", out="a", **options)
+        details = report.files[0].details
+        assert details["speech_seconds"] == pytest.approx(share * details["audio_seconds"], abs=0.5)
+    with pytest.raises(UsageError, match="tells speakers apart"):
+        unbabble.diarize("talk.wav", segmenter="xvector.8k", out="b", **options)
+    assert not (here / "b").exists()

@@ -2,6 +2,7 @@
 
     window of at most 20 s -> speech -> vectors of 1.6 s of it
                                      -> log-odds that two or more speak, by a network that counts (``pipelines.count``)
+                                        or a segmenter, which then says where somebody speaks, too
                                      -> where two may speak: two voices -> vectors of each
 
 That is some kilobytes a minute, whatever the recording; separated voices go to files.
@@ -17,7 +18,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from unbabble.base.audio import resample
-from unbabble.base.contracts import Counter, Embedder, Separator
+from unbabble.base.contracts import Counter, Embedder, Segmenter, Separator
 from unbabble.base.spans import Span
 from unbabble.base.weights import packaged
 from unbabble.networks import load as networks
@@ -35,12 +36,14 @@ POSSIBLY_SPEECH = 0.1
 for, as the errors are fewest so (on dev 5.3 % of the speech, 6.2 with the usual one)."""
 COUNTED_SECONDS, COUNTED_HOP_SECONDS = 1.5, 0.25
 """What the talkers are counted in, and from one to the next."""
+SEGMENTED_HOPS, SEGMENTED = 4, 0.3
+"""How often a segmenter hears each moment, and its probability from which a frame is speech."""
 POSSIBLE = -2.0
 """Log-odds from which somewhere in its stretch two may speak."""
 NOT_COUNTED = -20.0
 """Log-odds where nothing was counted."""
 AT_ONCE = 16
-THRESHOLD, THRESHOLDS = 0.6, {"xvector.8k": 0.6}
+THRESHOLD, THRESHOLDS = 0.6, {"xvector.8k": 0.7}
 """Cosine of the means of two clusters below which they are two talkers; of embedders by name that need another. Chosen
 on made conversations of dev speakers (benchmark ``diarization``)."""
 SCALE = 10.0
@@ -55,6 +58,7 @@ class Ears:
         embedder: says who speaks.
         counter: says how many do; None to take it that one does.
         separator: gives two voices; None likewise.
+        segmenter: says where somebody speaks and where several do, in place of the counter; None for none.
         threshold: cosine of the means of two clusters of vectors below which they are two talkers.
         scale: what a difference of cosines of 1 means as log-likelihood ratio.
     """
@@ -62,17 +66,21 @@ class Ears:
     embedder: Embedder
     counter: Counter | None = None
     separator: Separator | None = None
+    segmenter: Segmenter | None = None
     threshold: float = THRESHOLD
     scale: float = SCALE
 
     @classmethod
-    def load(cls, name: str = AUTO, device: str = "auto", together: bool = True) -> "Ears":
+    def load(
+        cls, name: str = AUTO, device: str = "auto", together: bool = True, segmenter: str | None = None
+    ) -> "Ears":
         """An embedder with what is known of it.
 
         Args:
             name: as for ``pipelines.embed.load_embedder``.
             device: where the networks compute.
             together: with the packaged networks that hear two talkers at once, where they are installed.
+            segmenter: a file or folder.
 
         Raises:
             InputError: weights that are missing or damaged; nothing installed for ``auto``.
@@ -83,11 +91,16 @@ class Ears:
         scale = (
             SCALE if line is None else float(np.diff(line.ratios(np.array([0.0, 1.0]), VECTOR_SECONDS))[0])
         )
-        ears = cls(verifier.embedder.network, threshold=THRESHOLDS.get(name, THRESHOLD), scale=scale)
+        chosen = choose_device(device)
+        ears = cls(
+            verifier.embedder.network,
+            segmenter=None if segmenter is None else networks.ready(segmenter, chosen, "segmenter"),
+            threshold=THRESHOLDS.get(name, THRESHOLD),
+            scale=scale,
+        )
         separator = DEFAULT_SINGLE[2]
         if not together or not {COUNTER, separator} <= packaged().keys():
             return ears
-        chosen = choose_device(device)
         return replace(
             ears,
             counter=networks.ready(COUNTER, chosen, "counter"),
@@ -155,15 +168,18 @@ class Heard:
             spoken: where somebody speaks in it, if that is known.
         """
         embedder = self.ears.embedder
-        speech = is_speech(samples, embedder.sample_rate, POSSIBLY_SPEECH)
+        if self.ears.segmenter is not None:
+            speech, odds = _segmented(self.ears.segmenter, samples, embedder.sample_rate)
+        else:
+            speech, odds = is_speech(samples, embedder.sample_rate, POSSIBLY_SPEECH), None
         if spoken is not None:
             speech = _flags(spoken, len(speech))
-        odds = self._counted(samples, speech)
+        odds = self._counted(samples, speech) if odds is None else odds
         places = sorted((place for begin, end in runs(speech) for place in parts(begin, end)), key=_length)
         first = len(self._places)
         self._vectors += _embedded(embedder, samples, places)
         possible = [place for place, (begin, end) in enumerate(places) if odds[begin:end].max() > POSSIBLE]
-        if possible:
+        if possible and self.ears.separator is not None:
             voices, rate = self._separated(samples)
             if self.folder is not None:
                 file = self.folder / f"{len(self.files)}.npy"
@@ -223,6 +239,36 @@ def parts(begin: int, end: int) -> list[tuple[int, int]]:
         return [(begin, end)]
     starts = [*range(begin, end - length, hop), end - length]
     return [(start, start + length) for start in starts]
+
+
+def _segmented(
+    segmenter: Segmenter, samples: Float[Tensor, " time"], sample_rate: int
+) -> tuple[Bool[Tensor, " frame"], Float[Tensor, " frame"]]:
+    """Where somebody speaks, and the log-odds that several do.
+
+    Each moment is heard several times; how probable talkers are, as if each spoke by himself, is averaged, and what is
+    near the middle of what is heard counts more.
+    """
+    frames = int(len(samples) / (FRAME_SECONDS * sample_rate) + 1e-6)
+    if not frames:
+        return torch.zeros(0, dtype=torch.bool), torch.zeros(0)
+    samples = resample(samples, sample_rate, segmenter.sample_rate)
+    length = min(round(segmenter.seconds * segmenter.sample_rate), len(samples))
+    starts = [*range(0, len(samples) - length, max(1, length // SEGMENTED_HOPS)), len(samples) - length]
+    talks = segmenter(torch.stack([samples[start : start + length] for start in starts])).cpu()
+    anybody = 1 - (1 - talks).prod(2)
+    likely = torch.stack([anybody, talks.sum(2) - anybody], 2)
+    near = torch.hann_window(likely.shape[1] + 2, periodic=False)[1:-1, None]
+    total, weight = torch.zeros(frames, 2), torch.zeros(frames, 1)
+    middles = FRAME_SECONDS * (torch.arange(frames) + 0.5) - segmenter.first_seconds
+    for start, each in zip(starts, likely, strict=True):
+        nearest = ((middles - start / segmenter.sample_rate) / segmenter.frame_seconds).round().long()
+        inside = (nearest >= 0) & (nearest < len(each))
+        total[inside] += (each * near)[nearest[inside]]
+        weight[inside] += near[nearest[inside]]
+    anybody, several = (total / weight.clamp(min=1e-9)).clamp(min=0).unbind(1)
+    odds = (several.clamp(min=1e-4) / (anybody - several).clamp(min=1e-4)).log()
+    return anybody > SEGMENTED, odds
 
 
 def _flags(spans: Sequence[Span], frames: int) -> Bool[Tensor, " frame"]:

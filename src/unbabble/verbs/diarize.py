@@ -54,6 +54,7 @@ class Settings:
     talkers: tuple[int, int | None]
     """At least and at most."""
     threshold: float | None
+    segmenter: str | None
     enroll: dict[str, str]
     """Recordings of people, and their SHA-256."""
     voices: bool
@@ -76,6 +77,7 @@ def diarize(
     talkers: int | str = AUTO,
     model: str = AUTO,
     enroll: Annotated[Paths, Parameter(show_default=False)] = (),
+    segmenter: AnyPath | None = None,
     reference: AnyPath | None = None,
     no_voices: bool = False,
     format: Format = "wav",
@@ -100,6 +102,8 @@ def diarize(
         model: What tells talkers apart: a packaged model, a file, a folder, or auto.
         enroll: A recording of somebody alone, called by name: anna.wav; repeat for more. Who is nobody of them keeps a
             number.
+        segmenter: What says where somebody speaks and where several do, in place of what is packaged: a file or a
+            folder, as pyannote's pytorch_model.bin.
         reference: An RTTM file with the true turns; says how many are wrong.
         no_voices: Do not write speaker1.wav, speaker2.wav ...: what each says, and silence elsewhere.
         format: wav holds 32-bit floats, wav16 16 bits, flac 24 bits; what would clip is scaled as a whole.
@@ -121,6 +125,7 @@ def diarize(
         InputError: the reference cannot be read.
         OutputError: the folder cannot be written to.
     """
+    from unbabble.networks import load as networks
     from unbabble.pipelines.choose import DEFAULT_SINGLE
     from unbabble.pipelines.count import COUNTER
     from unbabble.pipelines.embed import load_embedder
@@ -136,17 +141,22 @@ def diarize(
     check_not_read(batch.report, enroll)
     name = load_embedder(model, device).name  # says what is wrong, before any work
     people_of(enroll, name, device)
+    given = None if segmenter is None else str(segmenter)
+    if given is not None:
+        networks.load(given, "segmenter")
     settings = Settings(
         name,
         as_range(talkers),
         threshold,
+        given,
         digests(enroll),
         not no_voices,
         format,
         None if reference is None else str(reference),
         Part(start, duration, stream),
         device,
-        deciding_files([name], {}, [COUNTER, DEFAULT_SINGLE[2]]) | digests(filter(None, [reference])),
+        deciding_files([name, *filter(None, [given])], {}, [COUNTER, DEFAULT_SINGLE[2]])
+        | digests(filter(None, [reference])),
     )
     result = batch.through("diarize", "Diarizing", inputs, settings, diarize_one)
     for file in result.files:
@@ -263,7 +273,7 @@ def diarize_one(task: Task, settings: Settings, overwrite: bool) -> FileReport:
             if settings.reference is None
             else of_part(true_turns(Path(settings.reference), name), settings.part)
         )
-        ears = Ears.load(settings.model, settings.device)
+        ears = Ears.load(settings.model, settings.device, segmenter=settings.segmenter)
         recording = Recording.open(settings.part.of(task.path))
         voices: list[Path] = []
         with tempfile.TemporaryDirectory(prefix="unbabble-") as kept:
