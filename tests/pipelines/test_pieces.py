@@ -32,7 +32,7 @@ def test_models_may_like_shorter_pieces():
     assert is_long(recording, 30.0)
     assert not is_long(recording, 50.0)
     assert is_long(info(None), 50.0)
-    assert segment_seconds(recording, 30.0) == 30
+    assert segment_seconds(recording, 30.0) == 9
 
 
 @pytest.mark.parametrize("seconds", [0.5, 2.0, 7.3])

@@ -9,7 +9,6 @@ import torch
 
 from unbabble.base import audio
 from unbabble.base.errors import InputError, UsageError
-from unbabble.pipelines import tracks as chunk
 from unbabble.pipelines.recording import Recording
 from unbabble.pipelines.separate import load
 from unbabble.pipelines.tracks import separate_long
@@ -182,7 +181,17 @@ def test_with_a_real_model(tmp_path):
         assert float(torch.cosine_similarity(track, voice, dim=0)) > 0.9
 
 
-def test_spectra_tell_who_is_who_where_the_overlap_is_silent(tmp_path):
+class Colours:
+    """Tells noises apart by their colour."""
+
+    sample_rate = RATE
+
+    def __call__(self, waveform):
+        bands = torch.nn.functional.adaptive_avg_pool1d(torch.fft.rfft(waveform).abs().square(), 24)
+        return torch.nn.functional.normalize(bands, dim=-1)
+
+
+def test_traits_tell_who_is_who_where_the_overlap_is_silent(tmp_path, monkeypatch):
     """Three voices of their own colour that take turns; at every seam two of them are silent."""
     white = torch.randn(3, SECONDS * RATE + 2, generator=torch.Generator().manual_seed(1)) * 0.1
     low, middle, high = (
@@ -195,23 +204,10 @@ def test_spectra_tell_who_is_who_where_the_overlap_is_silent(tmp_path):
         truth[k] *= (turn == k) | ((turn == 5) & (k == 0))
     oracle = Oracle(truth)
     recording = write(tmp_path / "mixture.wav", oracle.mixture())
-    result = separate_long(oracle, recording, tmp_path, segment=4, overlap=1)
+    result = separate_long(oracle, recording, tmp_path, segment=4, overlap=1, embedder=Colours())
     tracks = torch.cat([audio.read(path).samples for path in result.outputs])
     order = truth.square().sum(1).argsort(descending=True)
     assert torch.allclose(tracks, truth[order], atol=1e-6)
-
-
-def test_spectra_and_their_likeness():
-    noise = voices(2)
-    colours = torch.stack([noise[0, 1:] + noise[0, :-1], noise[1, 1:] - noise[1, :-1]])
-    powers = chunk.band_powers(colours, RATE)
-    assert powers.shape == (2, chunk.BANDS)
-    alike = chunk.likeness(chunk.band_powers(3 * colours[:, : 5 * RATE], RATE), powers)
-    assert (alike.diagonal() > 0.5).all()
-    assert (alike.fliplr().diagonal() < -0.5).all()
-    assert not chunk.likeness(torch.zeros(1, chunk.BANDS), powers).any()
-    assert not chunk.likeness(powers[:1], powers[:1]).any(), "one track has nothing of its own"
-    assert chunk.band_powers(torch.zeros(0, 100), RATE).shape == (0, chunk.BANDS)
 
 
 def test_progress_is_told(tmp_path):

@@ -1,21 +1,22 @@
 """Long recordings: separate them segment by segment, in bounded memory, with each voice in one file throughout.
 
-Segments overlap. In the overlap the new segment's voices are given to the tracks so that the squared difference at
-the seam is least, which is the assignment of largest total inner product, and are faded over to. Where the overlap
-does not tell, because a talker is silent there, the long-term spectra of voices and tracks do. Voices are written as
-they are finished and the files named at the end, loudest first.
+    segments, which overlap -> voices, to the disk    -> in the order of the talkers, faded from one to the next
+                            -> traits, likeness in what two share -> whose they are, over the whole recording
+
+Whose the voices of each segment are is decided when all are separated (``signal.assignment``): what is kept in memory
+are some kilobytes a minute. The files are named at the end, loudest first.
 """
 
-import math
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -23,22 +24,21 @@ from torch import Tensor
 from unbabble.base import audio as audio_files
 from unbabble.base import formats, notes
 from unbabble.base.audio import AudioWriter
+from unbabble.base.contracts import Embedder
 from unbabble.base.decoding import AudioInfo
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.files import partial_suffix, writable_folder
 from unbabble.base.formats import Format
 from unbabble.pipelines.pieces import faded, segment_seconds
 from unbabble.pipelines.recording import Recording
-from unbabble.signal.permutation import NONE, best_permutation
+from unbabble.pipelines.traits import low_share, traits
+from unbabble.signal.assignment import assign
+from unbabble.signal.permutation import NONE
 
 RESIDUAL = "residual"
 OVERLAP_SHARE = 1 / 6
 FADED_SECONDS = 1.0
 """Length of the cross-fade in the middle of the overlap."""
-FRAME_SECONDS = 0.064
-BANDS, TOP_HERTZ = 24, 4000.0
-SPECTRUM_WEIGHT = 0.1
-"""Of the likeness of spectra, against inner products in the overlap in units of the segment's mean power there."""
 
 
 class Separation(Protocol):
@@ -100,6 +100,7 @@ def separate_long(
     images: bool = False,
     residual: bool = False,
     format: Format = "wav",
+    embedder: Embedder | None = None,
     progress: Callable[[float, float | None], None] | None = None,
 ) -> LongSeparation:
     """Separate a recording of any length in memory proportional to one segment.
@@ -115,6 +116,7 @@ def separate_long(
         images: also write each voice as every microphone hears it.
         residual: also write what is in no voice: what the reference microphone recorded, less the sum of the voices.
         format: ``wav`` of 32-bit floats, ``wav16`` or ``flac``; all voices scaled alike where one would clip.
+        embedder: tells talkers apart; None where what segments share is to say alone whose voices are.
         progress: called after each segment with the seconds that are done, and those of the recording if known.
 
     Raises:
@@ -130,18 +132,23 @@ def separate_long(
         raise UsageError("Segments have a positive duration and share at most half of it.")
     out = writable_folder(out)
     with tempfile.TemporaryDirectory(partial_suffix(), ".segments-", out) as folder, ExitStack() as stack:
-        tracks = _Tracks(Path(folder), stack, info, images, residual)
-        separator = _Segments(model, info, images)
-        held: list[Tensor] = []  # the end of the previous segment
-        shared = round(overlap * info.sample_rate)
+        separator, pieces = _Segments(model, info, images), _Pieces(Path(folder), info.sample_rate, embedder)
+        shared, done = round(overlap * info.sample_rate), 0
         for block, last in audio_files.with_last(recording.blocks(segment, overlap)):
-            voices = separator(block, len(tracks))
-            joined = tracks.join(voices, held[0] if held else None, shared)
-            end = joined.shape[-1] if last else joined.shape[-1] - shared
-            tracks.write(joined[..., :end], separator.recorded[:end])
-            held = [joined[..., end:].clone()]
+            pieces.add(separator(block), separator.recorded, shared)
+            done += block.shape[1] - (0 if last else shared)
             if progress is not None:
-                progress(tracks.written / info.sample_rate, info.seconds)
+                progress(done / info.sample_rate, info.seconds)
+        tracks = _Tracks(Path(folder), stack, info, images, residual)
+        held: Tensor | None = None  # the end of the previous segment
+        for number, (joined, recorded) in enumerate(pieces.ordered(), 1):
+            if held is not None:
+                length = min(shared, joined.shape[-1])
+                ramp = round(FADED_SECONDS * info.sample_rate)
+                joined[..., :length] = faded(held[..., :length], joined[..., :length], ramp)
+            end = joined.shape[-1] - (shared if number < separator.count else 0)
+            tracks.write(joined[..., :end], recorded[:end])
+            held = joined[..., end:].clone()
         stack.close()
         if separator.failure and not separator.model_name:
             raise separator.failure
@@ -160,62 +167,6 @@ def separate_long(
     )
 
 
-def align(
-    voices: Float[Tensor, "voice ..."],
-    tracks: Float[Tensor, "track ..."],
-    likeness: Float[Tensor, "voice track"] | float = 0.0,
-) -> list[int]:
-    """For each track, then for each further one that is needed, the number of its voice; ``NONE`` for none.
-
-    >>> tracks = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
-    >>> align(torch.tensor([[0.0, 0.0, 0.2], [0.1, 0.9, 0.0], [0.8, 0.0, 0.0]]), tracks)
-    [2, 1, 0]
-
-    Args:
-        voices: of the new segment, in the overlap.
-        tracks: of the previous segment, in the overlap.
-        likeness: what else speaks for giving a voice to a track, on the scale of their inner product.
-    """
-    if not len(voices):
-        return [NONE] * len(tracks)
-    if not len(tracks):
-        return list(range(len(voices)))
-    scores = voices.flatten(1).double() @ tracks.flatten(1).double().T
-    order = best_permutation(scores + likeness).tolist()
-    return [*order, *(voice for voice in range(len(voices)) if voice not in order)]
-
-
-def band_powers(voices: Float[Tensor, "voice time"], sample_rate: int) -> Float[Tensor, "voice band"]:
-    """Energy of each voice in bands that grow wider with frequency, as hearing has them, up to 4 kHz."""
-    size = max(16, 2 ** round(math.log2(FRAME_SECONDS * sample_rate)))
-    window = torch.hann_window(size)
-    frames = torch.nn.functional.pad(voices, (0, size)).unfold(-1, size, size // 2)
-    hertz = torch.arange(size // 2 + 1) * sample_rate / size
-    used = hertz <= TOP_HERTZ
-    scale = (1 + hertz[used] / 700).log()
-    band = (scale / scale[-1] * BANDS).long().clamp(max=BANDS - 1)
-    powers = torch.zeros(len(voices), BANDS)
-    for voice, each in enumerate(frames):
-        powers[voice].index_add_(0, band, torch.fft.rfft(each * window).abs().square().sum(0)[used])
-    return powers
-
-
-def likeness(
-    voices: Float[Tensor, "voice band"], tracks: Float[Tensor, "track band"]
-) -> Float[Tensor, "voice track"]:
-    """From -1 to 1, how alike are the ways in which spectra differ from what the tracks have in common.
-
-    0 for what is silent.
-    """
-    shapes = [(each / each.sum(1, keepdim=True).clamp_min(1e-30) + 1e-5).log() for each in (voices, tracks)]
-    common = shapes[1].mean(0)
-    for shape, powers in zip(shapes, (voices, tracks), strict=True):
-        shape -= common
-        shape /= shape.norm(dim=1, keepdim=True).clamp_min(1e-12)
-        shape *= powers.sum(1, keepdim=True) > 0
-    return (shapes[0] @ shapes[1].T).double()
-
-
 class _Segments:
     """Separates segment after segment; remembers what the user should know."""
 
@@ -226,8 +177,11 @@ class _Segments:
         self.failure: InputError | None = None
         self.recorded = torch.zeros(0)  # what the reference microphone recorded of the last segment
 
-    def __call__(self, block: Tensor, tracks: int) -> Tensor:
-        """Voices (source, channel, time): as heard at the reference, then the images; none for silence."""
+    def __call__(self, block: Tensor) -> Tensor:
+        """Voices (source, channel, time): as heard at the reference, then the images; none for silence.
+
+        Of what cannot be separated, what is to be shared out: (channel, time).
+        """
         self.count += 1
         reference = self.model.options.get("reference") or 0
         self.recorded = block[min(reference, len(block) - 1)]
@@ -241,13 +195,60 @@ class _Segments:
             notes.add(
                 self.warnings, [f"Segment {self.count} was shared out equally instead of separated: {error}"]
             )
-            stacked = torch.cat([block[reference][None], block]) if self.images else block[reference][None]
-            return stacked.expand(max(1, tracks), -1, -1) / max(1, tracks)
+            return torch.cat([block[reference][None], block]) if self.images else block[reference][None]
         self.model_name = result.model
         self.recorded = self.recorded if result.recorded is None else result.recorded
         notes.add(self.warnings, result.warnings)
         stacked = result.sources[:, None]
         return stacked if result.images is None else torch.cat([stacked, result.images], 1)
+
+
+class _Pieces:
+    """The voices of all segments: on disk until it is known whose they are, and what tells that."""
+
+    def __init__(self, folder: Path, sample_rate: int, embedder: Embedder | None) -> None:
+        self.folder, self.sample_rate, self.embedder = folder, sample_rate, embedder
+        self.traits: list[np.ndarray] = []
+        self.low: list[np.ndarray] = []
+        self.shared: list[np.ndarray] = []
+        self._end = torch.zeros(0, 0)  # of the last segment, what it shares with the next
+
+    def add(self, voices: Tensor, recorded: Float[Tensor, " time"], shared: int) -> None:
+        """Keep the voices of the next segment (source, channel, time), or what is to be shared out, (channel, time)."""
+        np.savez(self._path(len(self.low)), voices=voices.numpy(), recorded=recorded.numpy())
+        own = voices[:, 0] if voices.ndim == 3 else voices[:0]
+        if self.low:
+            length = min(shared, own.shape[-1], self._end.shape[-1])
+            pair = own[:, :length].double(), self._end[:, :length].double()
+            power = (pair[0].square().sum() * pair[1].square().sum()).sqrt()
+            self.shared.append((pair[0] @ pair[1].T / power.clamp_min(1e-30)).numpy())
+        self._end = own[:, -shared:].clone()
+        known = len(own) > 1 and self.embedder is not None
+        self.traits.append(
+            traits(own, self.sample_rate, self.embedder).numpy()
+            if known and self.embedder is not None
+            else np.zeros((1, len(own), 1))
+        )
+        self.low.append(low_share(own, self.sample_rate).numpy())
+
+    def ordered(self) -> Iterator[tuple[Float[Tensor, "track channel time"], Float[Tensor, " time"]]]:
+        """The voices of each segment in the order of the talkers, and what was recorded; each leaves the disk."""
+        for number, order in enumerate(assign(self.traits, self.low, self.shared)):
+            with np.load(self._path(number)) as file:
+                voices, recorded = (torch.from_numpy(file[name]) for name in ("voices", "recorded"))
+            self._path(number).unlink()
+            if voices.ndim == 2:
+                tracks = max(1, len(order))
+                yield voices.expand(tracks, -1, -1) / tracks, recorded
+                continue
+            ordered = torch.zeros(len(order), *voices.shape[1:])
+            for track, voice in enumerate(order):
+                if voice != NONE:
+                    ordered[track] = voices[voice]
+            yield ordered, recorded
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"piece{number}.npz"
 
 
 class _Tracks:
@@ -261,7 +262,6 @@ class _Tracks:
         self.widths = (1, info.channels) if images else (1,)
         self.written, self.peak = 0, 0.0
         self.energy: list[float] = []
-        self.spectra = torch.zeros(0, BANDS)
         self.writers: list[list[AudioWriter]] = []
         path = self.folder / f"{RESIDUAL}.wav"
         self.rest = self.stack.enter_context(AudioWriter(path, info.sample_rate, 1)) if residual else None
@@ -269,34 +269,8 @@ class _Tracks:
     def __len__(self) -> int:
         return len(self.writers)
 
-    def join(self, voices: Tensor, held: Tensor | None, shared: int) -> Tensor:
-        """Put ``voices`` in the order of the tracks and fade over from ``held``, the end of the previous segment."""
-        spectra = band_powers(voices[:, 0], self.info.sample_rate)
-        if held is None:
-            self.spectra = spectra
-            return voices
-        shared = min(shared, voices.shape[-1])
-        unit = (
-            SPECTRUM_WEIGHT * shared * float(voices.double().square().mean(-1).sum()) if len(voices) else 0.0
-        )
-        alike = unit * likeness(spectra, self.spectra)
-        order = align(voices[..., :shared], held[..., :shared], alike)
-        self.spectra = torch.nn.functional.pad(self.spectra, (0, 0, 0, len(order) - len(self.spectra)))
-        for track, voice in enumerate(order):
-            if voice != NONE:
-                self.spectra[track] += spectra[voice]
-        ordered = torch.zeros(len(order), *voices.shape[1:])
-        for track, voice in enumerate(order):
-            if voice != NONE:
-                ordered[track] = voices[voice]
-        before = torch.zeros_like(ordered[..., :shared])
-        before[: len(held)] = held[..., :shared]
-        ramp = round(FADED_SECONDS * self.info.sample_rate)
-        ordered[..., :shared] = faded(before, ordered[..., :shared], ramp)
-        return ordered
-
     def write(self, voices: Tensor, recorded: Tensor) -> None:
-        """Append to every track; a voice that is new gets a track that was silent so far."""
+        """Append to every track; as many as there are voices are opened at first."""
         if self.rest is not None:
             rest = recorded - voices[:, 0].sum(0)
             self.peak = max(self.peak, float(rest.abs().max()) if len(rest) else 0.0)
@@ -320,9 +294,6 @@ class _Tracks:
             ]
         )
         self.energy.append(0.0)
-        second = self.info.sample_rate
-        for start in range(0, self.written, second):
-            self._append(len(self) - 1, torch.zeros(sum(self.widths), min(second, self.written - start)))
 
     def _append(self, track: int, voice: Tensor) -> None:
         for writer, part in zip(self.writers[track], voice.split(self.widths), strict=True):

@@ -27,6 +27,7 @@ from unbabble.jobs.progress import report_stage
 from unbabble.pipelines import choose, pieces, separate
 from unbabble.pipelines.recording import Recording
 from unbabble.pipelines.tracks import separate_long
+from unbabble.pipelines.traits import load_traits
 from unbabble.signal.activity import FRAME_SECONDS, is_speech, runs
 from unbabble.signal.rumble import without_rumble
 
@@ -148,7 +149,8 @@ def _voices(recording: Recording, separator: Any, folder: Path) -> tuple[list[Re
             Recording.of(voice, separation.sample_rate) for voice in separation.sources
         ], separation.warnings
     model = separator.decided(recording)[0] if isinstance(separator, choose.AutoModel) else separator
-    long = separate_long(model, recording, folder, segment=pieces.segment_seconds(recording.info, piece))
+    segment = pieces.segment_seconds(recording.info, piece)
+    long = separate_long(model, recording, folder, segment=segment, embedder=load_traits(str(model.device)))
     return [Recording.open(path) for path in long.outputs], long.warnings
 
 

@@ -212,6 +212,7 @@ def _in_segments(
     model: "Model", recording: "Recording", folder: Path, segment: float, settings: Settings
 ) -> "LongSeparation":
     from unbabble.pipelines.tracks import separate_long
+    from unbabble.pipelines.traits import load_traits
 
     return separate_long(
         model,
@@ -221,6 +222,7 @@ def _in_segments(
         images=settings.images,
         residual=settings.residual,
         format=settings.format,
+        embedder=load_traits(settings.device),
         progress=report_progress,
     )
 
