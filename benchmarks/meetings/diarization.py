@@ -5,16 +5,20 @@ with speech; or turns are long. DER: missed, false and confused speech over all 
 intervals are bootstrapped by conversation. *True speech*: it is known where anybody speaks; vectors of 1.6 s, one every
 .4 s, are clustered, and each tenth of a second is theirs whose vector is nearest. *Known*: so is the number of talkers.
 *One at a time*: `diarize` without ears for two at once; or the right talker, where only one can be named. Thresholds of
-clusterings are chosen with `--split dev` (`--thresholds`).
+clusterings are chosen with `--split dev` (`--thresholds`). Others' weights are peers: an embedder (`--models`), a
+segmenter that hears where somebody speaks and where two do (`--segmenters`), by their files.
 
     bash benchmarks/peers.sh
     python -m benchmarks diarization --split dev --name diarization_dev --thresholds .2 .3 .4 .5 .6 .7 .8
     python -m benchmarks diarization                                     # ten minutes on one core
+    python -m benchmarks diarization --split dev --name diarization_dev --models CAM++=campplus_cn_en_common.pt \
+        --segmenters segmentation-3.0=pytorch_model.bin --only "*CAM++*" "*segmentation-3.0*"
 """
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from fnmatch import fnmatch
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -125,7 +129,7 @@ def by_vectors(
 ) -> dict[str, Way]:
     """Clustered vectors of an embedder, with the number of talkers and without it."""
     ways: dict[str, Way] = {f"{name}, {TRUE}, known": lambda heard: heard.clustered(vectors(heard))}
-    for threshold in thresholds or [THRESHOLDS[name]] * (name in THRESHOLDS):
+    for threshold in thresholds or filter(None, [THRESHOLDS.get(name)]):
         way = f"{name}, {TRUE}" + f", threshold {threshold:g}" * bool(thresholds)
         ways[way] = lambda heard, at=threshold: heard.clustered(vectors(heard), at)
     return ways
@@ -143,13 +147,14 @@ def by_peer(peer: peers.Process, thresholds: Sequence[float]) -> dict[str, Way]:
     }
 
 
-def by_diarize(models: Mapping[str, str]) -> dict[str, Way]:
+def by_diarize(models: Mapping[str, str], segmenters: Mapping[str, str]) -> dict[str, Way]:
     """``unbabble diarize``: with ears for two at once and without, and with more and more that is known."""
     ways: dict[str, Way] = {}
     for name, model in models.items():
-        both = {"": Ears.load(model, "cpu"), ", one at a time": Ears.load(model, "cpu", together=False)}
+        kinds = {"": Ears.load(model, "cpu"), ", one at a time": Ears.load(model, "cpu", together=False)}
+        kinds |= {f", {each}": Ears.load(model, "cpu", segmenter=file) for each, file in segmenters.items()}
         for (what, ears), true, known, microphones in product(
-            both.items(), (True, False), (True, False), ARRAYS
+            kinds.items(), (True, False), (True, False), ARRAYS
         ):
             if microphones > 1 and (true or known):
                 continue
@@ -192,7 +197,9 @@ def measure(
     split: str = "test",
     count: int = COUNT,
     models: Mapping[str, str] | None = None,
+    segmenters: Mapping[str, str] | None = None,
     thresholds: Sequence[float] = (),
+    only: Sequence[str] = (),
     peer: bool = True,
     seed: int = SEED,
     before: dict | None = None,
@@ -202,7 +209,9 @@ def measure(
     Args:
         count: conversations of turns, at most.
         models: more embedders.
+        segmenters: that `diarize` hears with, too.
         thresholds: of clusterings, to choose from; those that are chosen if not given.
+        only: ways whose names are as one of these patterns; all if not given.
         peer: also by other toolkits.
     """
     result = before or {}
@@ -211,10 +220,11 @@ def measure(
     named = {name: name for name in packaged() if networks.kinds_of(name)[0].name == "embedder"} | dict(
         models or {}
     )
-    ways = baselines() | by_embedders(named, thresholds) | by_diarize(named)
+    ways = baselines() | by_embedders(named, thresholds) | by_diarize(named, segmenters or {})
     with ExitStack() as stack:
         if peer and peers.present([PEER]):
             ways |= by_peer(stack.enter_context(peers.Process(PEER, "run_diarization.py")), thresholds)
+        ways = {way: how for way, how in ways.items() if not only or any(fnmatch(way, each) for each in only)}
         for long_turns in (False, True):
             made = conversations(split, max(ARRAYS), long_turns, seed)
             for number in range(min(count, len(made))):
