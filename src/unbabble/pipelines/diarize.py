@@ -34,7 +34,7 @@ from unbabble.signal.clustering import cluster
 
 CELL_FRAMES = 5
 """Frames that are decided about at once: a tenth of a second."""
-EVIDENCE = 6.0
+EVIDENCE = 8.0
 """What it costs at least, in vectors, to take two talkers for one (``signal.clustering``): who says less than some ten
 seconds is taken for another. As all that follows, chosen on made conversations of dev speakers (benchmark
 ``diarization``)."""

@@ -43,7 +43,7 @@ POSSIBLE = -2.0
 NOT_COUNTED = -20.0
 """Log-odds where nothing was counted."""
 AT_ONCE = 16
-THRESHOLD, THRESHOLDS = 0.6, {"xvector.8k": 0.7}
+THRESHOLD, THRESHOLDS = 0.65, {"xvector.8k": 0.75}
 """Cosine of the means of two clusters below which they are two talkers; of embedders by name that need another. Chosen
 on made conversations of dev speakers (benchmark ``diarization``)."""
 SCALE = 10.0
