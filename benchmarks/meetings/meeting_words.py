@@ -118,7 +118,7 @@ def recordings(made: Conversation, ears: Ears, folder: Path | None) -> dict[str,
     """What is recognised, by way."""
     rate = made.sample_rate
     names = [talker["speaker"] for talker in made.metadata["talkers"]]
-    key = f"{made.metadata['seed']}_{made.metadata['index']}_{SEPARATOR}"
+    key = "_".join([*names, str(made.metadata["seed"]), str(made.metadata["index"]), SEPARATOR])
     apart = kept_in(folder, key, lambda: separated(made, SEPARATOR))
     turns, voices = diarized(made, ears)
     mixture = {turn.speaker or "": made.mixture[0] for turn in (*made.turns, *turns)}
