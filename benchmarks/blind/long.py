@@ -106,10 +106,10 @@ def table(result: dict) -> str:
         + ", ".join(f"`{each['command']}`" for each in recordings)
         + ".",
         grid(
-            "microphones | rate | minutes | peak memory | seconds | times real time | SI-SDRi fixed | free "
+            "microphones | rate | minutes | peak memory | seconds | of a core | times real time | SI-SDRi fixed | free "
             "| minutes in another file",
             recordings,
-            "{microphones} | {rate_hz} Hz | {minutes} | {peak_gib} GiB | {seconds} | {times_real_time} "
+            "{microphones} | {rate_hz} Hz | {minutes} | {peak_gib} GiB | {seconds} | {cpu_seconds} | {times_real_time} "
             "| {si_sdri_db[fixed]} dB | {si_sdri_db[free]} dB | {minutes_in_another_file}",
         ),
     )
