@@ -42,21 +42,21 @@ def mixtures(talkers: int, split: str, condition: str, count: int) -> Iterator[n
     yield from (heard[0].numpy() for heard, _ in items(mixing, count, SEED))
 
 
-def conversations(talkers: int, split: str, count: int) -> Iterator[np.ndarray]:
+def conversations(talkers: int, split: str, count: int, rate: int = RATE) -> Iterator[np.ndarray]:
     """Half a minute in which somebody says something for 2 to 8 s, then somebody else, each at a level of their own."""
     rng, utterances = np.random.default_rng(0), speech(split)
-    store = Store([each.path for each in utterances], RATE)
+    store = Store([each.path for each in utterances], rate)
     speakers = sorted({each.speaker for each in utterances})
     for _ in range(count):
         those = rng.choice(len(speakers), talkers, replace=False)
         levels = 10 ** (rng.uniform(-3, 3, talkers) / 20)
         said: list[np.ndarray] = []
-        while sum(map(len, said)) < CONVERSATION_SECONDS * RATE:
+        while sum(map(len, said)) < CONVERSATION_SECONDS * rate:
             who = len(said) % talkers
             own = [n for n, each in enumerate(utterances) if each.speaker == speakers[those[who]]]
-            turn = store.excerpt(int(rng.choice(own)), 0, round(rng.uniform(2, 8) * RATE))
+            turn = store.excerpt(int(rng.choice(own)), 0, round(rng.uniform(2, 8) * rate))
             said.append(levels[who] * turn / np.sqrt(np.mean(turn**2)))
-        yield np.concatenate(said)[: round(CONVERSATION_SECONDS * RATE)].astype(np.float32)
+        yield np.concatenate(said)[: round(CONVERSATION_SECONDS * rate)].astype(np.float32)
 
 
 def heard(network, split: str, condition: str, count: int) -> list[list[Windows]]:

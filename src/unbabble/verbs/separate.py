@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from unbabble.base import notes
 from unbabble.base.config import merge, parse_assignments
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.excerpt import Part
@@ -172,6 +173,7 @@ def separate_file(task: Task, settings: Settings, overwrite: bool, score: bool) 
     """
     from unbabble.pipelines.choose import AutoModel, load
     from unbabble.pipelines.recording import Recording
+    from unbabble.pipelines.separate import UNCHANGED
 
     def make(folder: Path, result: FileReport) -> None:
         model = load(settings.model, settings.device, settings.dereverb, settings.runtime, **settings.options)
@@ -187,6 +189,12 @@ def separate_file(task: Task, settings: Settings, overwrite: bool, score: bool) 
             separation = _in_segments(chosen, recording, folder, segment, settings)
             outputs = separation.outputs
             details = {"sources": separation.sources, "segments": separation.segments}
+        if (
+            isinstance(model, AutoModel)
+            and separation.model == UNCHANGED
+            and "sources" not in settings.options
+        ):
+            notes.add(separation.warnings, _turns(recording, settings.device))
         details["candidates"] = [each.to_dict() for each in candidates]
         voices = outputs[: details["sources"]]
         if settings.keep_all and isinstance(model, AutoModel):
@@ -225,6 +233,22 @@ def _in_segments(
         embedder=load_traits(settings.device),
         progress=report_progress,
     )
+
+
+def _turns(recording: "Recording", device: str) -> list[str]:
+    """What to say where one talks at a time, but several do in turn."""
+    from unbabble.pipelines.talkers_heard import Ears
+    from unbabble.pipelines.turns_taken import count_turn_takers
+
+    if recording.microphones > 1:
+        return []
+    try:
+        talkers = count_turn_takers(recording, Ears.load(device=device, together=False))
+    except InputError:  # nothing is installed that tells talkers apart
+        return []
+    if talkers < 2:
+        return []
+    return [f"{talkers} talkers seem to take turns: `unbabble diarize` writes a file for each."]
 
 
 def _score(
