@@ -1,6 +1,6 @@
 """Made conversations that claims share: speakers of a split take turns in the measured room of ``kit.scenes``."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
@@ -10,8 +10,10 @@ import numpy as np
 from benchmarks.kit.scenes import room, speech
 from unbabble.base.spans import Span
 from unbabble.data.conversations import Conversation, ConversationSet
+from unbabble.data.store import Store
 
 SEED, SECONDS, COUNT = 0, 120.0, 30
+TURNS_SECONDS = 30.0
 LONG, LONG_SECONDS, LONG_COUNT = "long turns", (20.0, 40.0), 6
 CELL_SECONDS = 0.1
 """What a label is given to."""
@@ -82,3 +84,20 @@ def labelled(speech: Sequence[Span], places: Sequence[Span], labels: Sequence[in
 def name_of(made: Conversation) -> str:
     """Tells a conversation from others."""
     return f"{made.metadata['seed']}_{made.metadata['index']}"
+
+
+def turns(talkers: int, split: str, count: int, rate: int) -> Iterator[np.ndarray]:
+    """Half a minute in which somebody says something for 2 to 8 s, then somebody else, each at a level of their own."""
+    rng, utterances = np.random.default_rng(0), speech(split)
+    store = Store([each.path for each in utterances], rate)
+    speakers = sorted({each.speaker for each in utterances})
+    for _ in range(count):
+        those = rng.choice(len(speakers), talkers, replace=False)
+        levels = 10 ** (rng.uniform(-3, 3, talkers) / 20)
+        said: list[np.ndarray] = []
+        while sum(map(len, said)) < TURNS_SECONDS * rate:
+            who = len(said) % talkers
+            own = [n for n, each in enumerate(utterances) if each.speaker == speakers[those[who]]]
+            turn = store.excerpt(int(rng.choice(own)), 0, round(rng.uniform(2, 8) * rate))
+            said.append(levels[who] * turn / np.sqrt(np.mean(turn**2)))
+        yield np.concatenate(said)[: round(TURNS_SECONDS * rate)].astype(np.float32)

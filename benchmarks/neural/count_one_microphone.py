@@ -15,16 +15,15 @@ import numpy as np
 import torch
 
 from benchmarks.kit.cards import put_scores
-from benchmarks.kit.scenes import drawn, items, speech
+from benchmarks.kit.conversations import turns
+from benchmarks.kit.scenes import drawn, items
 from benchmarks.kit.table import grid, page
-from unbabble.data.store import Store
 from unbabble.networks import load as networks
 from unbabble.pipelines.count import COUNTER
 from unbabble.signal import counting
 from unbabble.signal.counting import most_talkers, windows
 
 RATE, SEED, THREADS = 8000, 0, 2
-CONVERSATION_SECONDS = 30.0
 CONDITIONS = ("clean", "room and noise", "turns")
 SHARES = (0.01, 0.1, 0.2, 0.25, 0.3, 0.4, 0.5)
 TALKERS = (1, 2, 3)
@@ -34,29 +33,12 @@ QUICK = {"each": 1}
 
 def mixtures(talkers: int, split: str, condition: str, count: int) -> Iterator[np.ndarray]:
     if condition == "turns":
-        yield from conversations(talkers, split, count)
+        yield from turns(talkers, split, count, RATE)
         return
     noisy = condition == "room and noise" and split == "test"  # there are no noises for development
     options = {"seconds": 8.0, "overlap": (0.5, 1.0), "level_spread_db": 3.0}
     mixing = drawn(split, talkers, noisy, condition != "clean", (5.0, 20.0), **options)
     yield from (heard[0].numpy() for heard, _ in items(mixing, count, SEED))
-
-
-def conversations(talkers: int, split: str, count: int, rate: int = RATE) -> Iterator[np.ndarray]:
-    """Half a minute in which somebody says something for 2 to 8 s, then somebody else, each at a level of their own."""
-    rng, utterances = np.random.default_rng(0), speech(split)
-    store = Store([each.path for each in utterances], rate)
-    speakers = sorted({each.speaker for each in utterances})
-    for _ in range(count):
-        those = rng.choice(len(speakers), talkers, replace=False)
-        levels = 10 ** (rng.uniform(-3, 3, talkers) / 20)
-        said: list[np.ndarray] = []
-        while sum(map(len, said)) < CONVERSATION_SECONDS * rate:
-            who = len(said) % talkers
-            own = [n for n, each in enumerate(utterances) if each.speaker == speakers[those[who]]]
-            turn = store.excerpt(int(rng.choice(own)), 0, round(rng.uniform(2, 8) * rate))
-            said.append(levels[who] * turn / np.sqrt(np.mean(turn**2)))
-        yield np.concatenate(said)[: round(CONVERSATION_SECONDS * rate)].astype(np.float32)
 
 
 def heard(network, split: str, condition: str, count: int) -> list[list[Windows]]:

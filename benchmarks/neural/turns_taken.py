@@ -10,8 +10,8 @@ once, at 16 kHz: counted by vectors over the whole recording, and beside it, as 
 import numpy as np
 import torch
 
+from benchmarks.kit.conversations import turns
 from benchmarks.kit.table import grid, made_by, page
-from benchmarks.neural import count_one_microphone
 from unbabble.base.audio import Audio, resample
 from unbabble.networks import load as networks
 from unbabble.pipelines.count import COUNTER
@@ -34,7 +34,7 @@ def measure(each: int = 100, split: str = "test") -> dict:
     ears, counter = Ears.load("auto", "cpu", together=False), networks.load(COUNTER).network
     found = {how: np.zeros((len(TALKERS), MOST)) for how in ("vectors", "windows")}
     for row, talkers in enumerate(TALKERS):
-        for samples in count_one_microphone.conversations(talkers, split, each, RATE):
+        for samples in turns(talkers, split, each, RATE):
             mixture = torch.from_numpy(samples)
             by_vectors = count_turn_takers(Recording.of(Audio(mixture[None], RATE)), ears)
             parts = windows(resample(mixture[None], RATE, counter.sample_rate)[0], counter.sample_rate)
