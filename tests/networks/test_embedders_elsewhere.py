@@ -190,6 +190,10 @@ def test_slaneys_filters_are_of_unit_area_where_bins_are_dense():
 class Problem(Enum):
     MONO_LABEL = 1
 
+    def __reduce_ex__(self, protocol: int):
+        """By its value, as pyannote's file has it; some Pythons from 3.11 to 3.11.3 say ``getattr``."""
+        return type(self), (self.value,)
+
 
 class Specifications:
     def __init__(self):
