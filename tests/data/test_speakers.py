@@ -76,7 +76,8 @@ def test_utterances_have_what_a_teacher_thinks_of_their_recordings(mixing, tmp_p
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        (["ann/0.wav", "bob/0.wav", "cat/0.wav"], "no vector of"),
+        (["ann/0.wav", "bob/0.wav", "cat/0.wav"], r"no vector of '.*dan.0.wav'\.$"),
+        (["ann/0.wav", "bob/0.wav"], r"no vector of '.*cat.0.wav' and 1 other\.$"),
         (["ann/0.wav", "a/ann/0.wav", "bob/0.wav"], "which is which"),
     ],
 )
@@ -90,6 +91,10 @@ def test_a_teacher_is_a_file_of_vectors(mixing, tmp_path):
     (tmp_path / "teacher.npz").write_text("no archive")
     with pytest.raises(InputError, match="holds no vectors"):
         SpeakerItems(SpeakerGroups(mixing, speakers=4, teacher=tmp_path / "teacher.npz"))
+    for vectors in (np.eye(3), np.full((4, 2), np.nan), np.ones(4)):
+        np.savez(tmp_path / "teacher.npz", names=[f"{name}/0.wav" for name in PITCHES], vectors=vectors)
+        with pytest.raises(InputError, match="not a row of finite numbers"):
+            SpeakerItems(SpeakerGroups(mixing, speakers=4, teacher=tmp_path / "teacher.npz"))
     with pytest.raises(UsageError, match="own speed"):
         SpeakerGroups(mixing, voices=(0.9, 1.0), teacher=tmp_path / "teacher.npz")
 

@@ -11,7 +11,7 @@ import soundfile
 from sqlalchemy import func, select, update
 
 from tests.web.conftest import DEMO, PASSWORD, Browser, log_in, visit, wav
-from tests.web.test_meeting import TURNS, file, turns
+from tests.web.test_meeting import TURNS, file, finish, turns
 from tests.web.test_studio import ask, files
 from unbabble.base.errors import InputError
 from unbabble.web.database import now
@@ -42,19 +42,6 @@ def enroll(browser: Browser, name: str = "Anna", keep: bool = False, **source):
         source = {"recordings": [browser.upload(wav(2.0), "anna.wav", "enrollment")["id"]]}
     asked = {"name": name, "keep_recording": keep, "consent": consent(browser, keep)}
     return browser.post(VOICES, json=asked | source)
-
-
-def finish(site, contents: dict[str, str], **result) -> None:
-    """Do the next job as a worker would, without computing anything."""
-    claimed = queue.claim(site.state.database, "test")
-    assert claimed
-    outputs = []
-    for name, content in contents.items():
-        path = site.state.settings.data / "made"
-        path.write_text(content)
-        outputs.append({"name": name, "key": f"jobs/{claimed.id}/{name}", "bytes": path.stat().st_size})
-        site.state.storage.put(outputs[-1]["key"], path)
-    assert queue.finish(site.state.database, claimed, result, outputs)
 
 
 def enrolled_voice(site, browser: Browser, name: str = "Anna", keep: bool = False, **source) -> str:

@@ -199,9 +199,10 @@ def _taught(file: Path, recordings: Sequence[Path]) -> Float[np.ndarray, "record
     if len(rows) < len(names):
         raise InputError(f"'{file}' has two recordings of one name in folders of one name: which is which?")
     if unknown := [each for each in recordings if _short(each) not in rows]:
-        raise InputError(
-            f"'{file}' has no vector of '{unknown[0]}' and {counted(len(unknown) - 1, 'other')}."
-        )
+        more = f" and {counted(len(unknown) - 1, 'other')}" if len(unknown) > 1 else ""
+        raise InputError(f"'{file}' has no vector of '{unknown[0]}'{more}.")
+    if vectors.ndim != 2 or len(vectors) != len(names) or not np.isfinite(vectors).all():
+        raise InputError(f"'{file}' has not a row of finite numbers for each of its names.")
     vectors = vectors[[rows[_short(each)] for each in recordings]].astype(np.float32)
     vectors = vectors - vectors.mean(0)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
