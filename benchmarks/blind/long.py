@@ -7,6 +7,7 @@ hour (``fixed``), and with the best pairing of each minute (``free``): where the
 
     python -m benchmarks long                          # an hour of four microphones at 16 kHz
     python -m benchmarks long --microphones 1          # by the packaged network
+    python -m benchmarks long --microphones 1 --seed 1 # other people at other places
     python -m benchmarks long --rate 48000
     python -m benchmarks long --quick                  # six minutes, not saved
 """
@@ -79,7 +80,8 @@ def measure(before: dict, minutes: int = 60, rate: int = RATE, microphones: int 
         used = run([*UNBABBLE, *arguments], watched=True)
         gains = score(folder, sorted((folder / "out" / "mixture").glob("source?.wav")), minutes, rate)
         gains = {how: [round(each, 2) for each in its] for how, its in gains.items()}
-    before.setdefault("recordings", {})[f"{microphones} microphones, {rate} Hz"] = {
+    name = f"{microphones} microphones, {rate} Hz" + (f", seed {seed}" if seed else "")
+    before.setdefault("recordings", {})[name] = {
         "minutes": minutes,
         "rate_hz": rate,
         "microphones": microphones,
@@ -106,10 +108,10 @@ def table(result: dict) -> str:
         + ", ".join(f"`{each['command']}`" for each in recordings)
         + ".",
         grid(
-            "microphones | rate | minutes | peak memory | seconds | of a core | times real time | SI-SDRi fixed | free "
-            "| minutes in another file",
+            "microphones | rate | seed | minutes | peak memory | seconds | of a core | times real time "
+            "| SI-SDRi fixed | free | minutes in another file",
             recordings,
-            "{microphones} | {rate_hz} Hz | {minutes} | {peak_gib} GiB | {seconds} | {cpu_seconds} | {times_real_time} "
-            "| {si_sdri_db[fixed]} dB | {si_sdri_db[free]} dB | {minutes_in_another_file}",
+            "{microphones} | {rate_hz} Hz | {seed} | {minutes} | {peak_gib} GiB | {seconds} | {cpu_seconds} "
+            "| {times_real_time} | {si_sdri_db[fixed]} dB | {si_sdri_db[free]} dB | {minutes_in_another_file}",
         ),
     )

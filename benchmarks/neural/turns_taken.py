@@ -31,7 +31,7 @@ def measure(each: int = 100, split: str = "test") -> dict:
         each: recordings of each number of talkers.
         split: whose speakers.
     """
-    ears, counter = Ears.load("auto", "cpu", together=False), networks.load(COUNTER).network
+    ears, counter = Ears.load("auto", "cpu"), networks.load(COUNTER).network
     found = {how: np.zeros((len(TALKERS), MOST)) for how in ("vectors", "windows")}
     for row, talkers in enumerate(TALKERS):
         for samples in turns(talkers, split, each, RATE):

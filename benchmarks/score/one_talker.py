@@ -4,13 +4,15 @@
 in rooms; and those of `count_talkers` (12 s, 30 dB). *Unharmed*: one voice comes back, or several of which the best
 has an SI-SDR no more than 1 dB below that of the recording (30 dB at most). Recordings of two and three talkers say
 what that costs. *Before*: as scores alone would choose, without the rule for who is alone (``pipelines.choose.alone``),
-whose constants were chosen on dev and training speakers.
+whose constants were chosen on dev and training speakers. What two who take turns sound like, as one alone may be taken
+for (``pipelines.turns_taken``), is heard first, as the command does.
 
     python -m benchmarks one_talker                       # test speakers, about half an hour on one core
 """
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from unittest.mock import patch
 
@@ -21,8 +23,10 @@ from benchmarks.kit.auto import CONDITIONS, RATE, Scene, chooser, improvement, m
 from benchmarks.kit.scenes import RATE as ARRAY_RATE
 from benchmarks.kit.scenes import load_mixtures
 from benchmarks.kit.table import figure, grid, made_by, page
-from unbabble.base.audio import Audio
+from unbabble.base.audio import Audio, read
 from unbabble.pipelines import choose
+from unbabble.pipelines.talkers_heard import Ears
+from unbabble.pipelines.turns_taken import separate_by_turns
 from unbabble.signal.statistics import bootstrap
 
 TALKERS, ARRAYS, COUNTED = (1, 2, 3), (2, 4), "1, as counted"
@@ -43,10 +47,17 @@ def counted(microphones: int, each: int, seed: int) -> Iterator[Scene]:
         yield COUNTED, torch.from_numpy(item.mixture).float(), torch.from_numpy(item.images[:, 0]).float()
 
 
-def outcome(auto: choose.AutoModel, scene: Scene, rate: int) -> tuple[float, int]:
-    """What the best candidate gains, and how many voices it has."""
+def outcome(auto: choose.AutoModel, scene: Scene, rate: int, ears: Ears | None = None) -> tuple[float, int]:
+    """What the best candidate gains, and how many voices it has; ``ears`` hear first whether talkers take turns."""
     _, mixture, sources = scene
-    best = auto.tried(choose.Recording.of(Audio(mixture, rate)))[0][0]
+    recording = choose.Recording.of(Audio(mixture, rate))
+    if ears is not None and recording.microphones == 1:
+        with tempfile.TemporaryDirectory() as folder:
+            by_turns = separate_by_turns(recording, ears, folder)
+            if by_turns is not None:
+                voices = torch.cat([read(path).samples for path in by_turns.outputs])
+                return improvement(voices, sources, mixture[0]), len(voices)
+    best = auto.tried(recording)[0][0]
     return improvement(best.sources, sources, mixture[0]), len(best.sources)
 
 
@@ -57,7 +68,7 @@ def measure(each: int = 8, several: int = 4, split: str = "test", seed: int = 1)
         each: recordings of one talker, of each condition and number of microphones.
         several: of two, and of three talkers.
     """
-    auto, result = chooser(), {}
+    auto, ears, result = chooser(), Ears.load(device="cpu"), {}
     for talkers in TALKERS:
         for microphones in (1, *ARRAYS):
             count = each if talkers == 1 else several
@@ -65,8 +76,8 @@ def measure(each: int = 8, several: int = 4, split: str = "test", seed: int = 1)
             if talkers == 1 and microphones > 1:
                 sets.append((counted(microphones, 2 * each, seed), ARRAY_RATE))
             for scene, rate in ((one, rate) for those, rate in sets for one in those):
-                now = before = outcome(auto, scene, rate)
-                if now[1] == 1:
+                now = before = outcome(auto, scene, rate, ears)
+                if now[1] == 1 or talkers > 1:
                     with patch.object(choose, "alone", return_value=False):
                         before = outcome(auto, scene, rate)
                 rows = result.setdefault(scene[0], {}).setdefault(str(microphones), [])

@@ -22,6 +22,7 @@ from unbabble.base.files import partial_suffix, writable_folder
 from unbabble.base.formats import Format
 from unbabble.base.spans import Span
 from unbabble.pipelines.recording import Recording
+from unbabble.pipelines.tracks import RESIDUAL
 
 BLOCK_SECONDS = 20.0
 FADE_SECONDS = 0.02
@@ -56,6 +57,8 @@ def write_voices(
     out: str | os.PathLike[str],
     *,
     speakers: Sequence[str],
+    channel: int | None = None,
+    residual: bool = False,
     format: Format = "wav",
     warnings: list[str],
     progress: Callable[[float, float | None], None] | None = None,
@@ -63,11 +66,13 @@ def write_voices(
     """Write a file for each talker, ``anna.wav`` ..., all as long as the recording and scaled alike.
 
     Args:
-        recording: of any length; the mean of its channels is what is cut.
+        recording: of any length.
         turns: who speaks when.
         separated: stretches in the order of time; they do not overlap.
         out: folder for the files.
         speakers: for whom there is one, in the order of the files.
+        channel: of the recording, from 0, that is cut; None for the mean of all.
+        residual: also write ``residual.wav``, what is in no voice.
         format: ``wav`` of 32-bit floats, ``wav16`` or ``flac``.
         warnings: of scaling is added.
         progress: called after each block with the seconds that are done, and those of the recording if known.
@@ -80,38 +85,42 @@ def write_voices(
         OutputError: the files cannot be written.
     """
     rate, out = recording.sample_rate, writable_folder(out)
-    paths = {name: out / f"{name}{formats.KINDS[format].suffix}" for name in speakers}
+    names = [*speakers, RESIDUAL] if residual else list(speakers)
+    paths = [out / f"{name}{formats.KINDS[format].suffix}" for name in names]
     with tempfile.TemporaryDirectory(partial_suffix(), ".voices-", out) as folder:
         with ExitStack() as stack:
-            writers = {
-                name: stack.enter_context(
+            writers = [
+                stack.enter_context(
                     AudioWriter(Path(folder) / f"{number}.wav", rate, 1, recording.info.seconds or 0.0)
                 )
-                for number, name in enumerate(speakers)
-            }
+                for number in range(len(names))
+            ]
             done = 0
             for block in recording.blocks(BLOCK_SECONDS):
-                mixed, start = block.mean(0), done / rate
+                mixed, start = block.mean(0) if channel is None else block[channel], done / rate
                 done += len(mixed)
                 held = [part for part in separated if part.start < done / rate and part.end > start]
-                for name, writer in writers.items():
+                voices = torch.zeros(len(names), len(mixed))
+                for voice, name in zip(voices, speakers, strict=False):
                     own = [turn for turn in turns if turn.speaker == name]
-                    voice = mixed * gain(own, start, len(mixed), rate)
+                    voice += mixed * gain(own, start, len(mixed), rate)
                     for part in held:
-                        voice = _replaced(voice, part, name, start, rate)
+                        voice[:] = _replaced(voice, part, name, start, rate)
+                voices[len(speakers) :] = mixed - voices.sum(0)
+                for writer, voice in zip(writers, voices, strict=True):
                     writer.write(voice[None])
                 if progress is not None:
                     progress(done / rate, recording.info.seconds)
-        peak = max((writer.peak for writer in writers.values()), default=0.0)
+        peak = max((writer.peak for writer in writers), default=0.0)
         scale = formats.fitting_gain(peak, format)
         warnings += formats.fitting_notes(peak, format)
-        for number, path in enumerate(paths.values()):
+        for number, path in enumerate(paths):
             temporary = Path(folder) / f"{number}.wav"
             if format == "wav":
                 os.replace(temporary, path)
             else:
                 audio_files.convert(temporary, path, format, scale)
-    return list(paths.values())
+    return paths
 
 
 def gain(turns: Sequence[Span], start: float, length: int, rate: int) -> Float[Tensor, " time"]:

@@ -199,7 +199,7 @@ class Heard:
     ) -> Float[Tensor, " frame"]:
         """Log-odds that two or more speak: the mean over what was counted, what is near its middle counting more."""
         counter = self.ears.counter
-        if counter is None or self.ears.separator is None or not speech.any():
+        if counter is None or not speech.any():
             return torch.full((len(speech),), NOT_COUNTED)
         length, hop = (round(each / FRAME_SECONDS) for each in (COUNTED_SECONDS, COUNTED_HOP_SECONDS))
         length = min(length, len(speech))

@@ -38,16 +38,21 @@ def named(made: Diarization, people: Mapping[str, Voice], verifier: Verifier) ->
         people: voices by name.
         verifier: the embedder that made both, and what likeness means.
     """
-    names = {talker: name for talker, (name, _) in matched(made.voices, people, verifier).items()}
-    new = {talker: names.get(talker, talker) for talker in made.voices}
+    return renamed(
+        made, {talker: name for talker, (name, _) in matched(made.voices, people, verifier).items()}
+    )
+
+
+def renamed(made: Diarization, names: Mapping[str, str]) -> Diarization:
+    """The same with new names of talkers; who has none keeps the old one."""
     return replace(
         made,
-        turns=[replace(turn, speaker=new.get(turn.speaker or "", turn.speaker)) for turn in made.turns],
+        turns=[replace(turn, speaker=names.get(turn.speaker or "", turn.speaker)) for turn in made.turns],
         separated=[
-            replace(part, speakers=tuple(new.get(each or "", each) for each in part.speakers))
+            replace(part, speakers=tuple(names.get(each or "", each) for each in part.speakers))
             for part in made.separated
         ],
-        voices={new[talker]: voice for talker, voice in made.voices.items()},
+        voices={names.get(talker, talker): voice for talker, voice in made.voices.items()},
     )
 
 
@@ -109,13 +114,11 @@ def transcribe_talkers(
             made = named(made, *enrolled)
         # names of people may be no names of files
         numbers = {name: str(number) for number, name in enumerate(made.speakers)}
+        numbered = renamed(made, numbers)
         files = write_voices(
             recording,
-            [replace(turn, speaker=numbers[turn.speaker or ""]) for turn in widened(made.turns)],
-            [
-                replace(part, speakers=tuple(numbers.get(each or "") for each in part.speakers))
-                for part in made.separated
-            ],
+            widened(numbered.turns),
+            numbered.separated,
             folder / "voices",
             speakers=list(numbers.values()),
             warnings=[],

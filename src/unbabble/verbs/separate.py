@@ -60,6 +60,12 @@ class Settings:
     files: dict[str, str] = field(default_factory=dict)
     """Those that decide, and their SHA-256."""
 
+    @property
+    def may_be_by_turns(self) -> bool:
+        """Whether voices may be cut from the recording where talkers take turns: nobody asked for anything else."""
+        asked = self.options or self.images or self.keep_all or self.dereverb != "none"
+        return self.model == "auto" and not asked
+
 
 def separate(
     *inputs: str | Path,
@@ -173,11 +179,12 @@ def separate_file(task: Task, settings: Settings, overwrite: bool, score: bool) 
     """
     from unbabble.pipelines.choose import AutoModel, load
     from unbabble.pipelines.recording import Recording
-    from unbabble.pipelines.separate import UNCHANGED
 
     def make(folder: Path, result: FileReport) -> None:
         model = load(settings.model, settings.device, settings.dereverb, settings.runtime, **settings.options)
         recording = Recording.open(settings.part.of(task.path))
+        if settings.may_be_by_turns and _by_turns(recording, folder, settings, result):
+            return
         segment = _segment(recording, settings, model)
         if segment is None:
             separation = model(recording, images=settings.images)
@@ -189,12 +196,6 @@ def separate_file(task: Task, settings: Settings, overwrite: bool, score: bool) 
             separation = _in_segments(chosen, recording, folder, segment, settings)
             outputs = separation.outputs
             details = {"sources": separation.sources, "segments": separation.segments}
-        if (
-            isinstance(model, AutoModel)
-            and separation.model == UNCHANGED
-            and "sources" not in settings.options
-        ):
-            notes.add(separation.warnings, _turns(recording, settings.device))
         details["candidates"] = [each.to_dict() for each in candidates]
         voices = outputs[: details["sources"]]
         if settings.keep_all and isinstance(model, AutoModel):
@@ -235,20 +236,32 @@ def _in_segments(
     )
 
 
-def _turns(recording: "Recording", device: str) -> list[str]:
-    """What to say where one talks at a time, but several do in turn."""
+def _by_turns(recording: "Recording", folder: Path, settings: Settings, result: FileReport) -> bool:
+    """Write the voices of talkers who take turns, and report it; whether they do."""
     from unbabble.pipelines.talkers_heard import Ears
-    from unbabble.pipelines.turns_taken import count_turn_takers
+    from unbabble.pipelines.turns_taken import BY_TURNS, separate_by_turns
+    from unbabble.signal.diarization import overlap_share
 
     if recording.microphones > 1:
-        return []
+        return False
     try:
-        talkers = count_turn_takers(recording, Ears.load(device=device, together=False))
+        ears = Ears.load(device=settings.device)
     except InputError:  # nothing is installed that tells talkers apart
-        return []
-    if talkers < 2:
-        return []
-    return [f"{talkers} talkers seem to take turns: `unbabble diarize` writes a file for each."]
+        return False
+    done = separate_by_turns(recording, ears, folder, format=settings.format, residual=settings.residual)
+    if done is None:
+        return False
+    made = done.made
+    result.model, result.audio_seconds = BY_TURNS, made.audio_seconds
+    result.outputs, result.warnings = [str(path) for path in done.outputs], done.warnings
+    notes.add(result.warnings, [done.note])
+    result.details = {
+        "sources": len(made.speakers),
+        "sure": done.sure,
+        "overlap_share": overlap_share(made.turns),
+        "turns": [turn.to_dict() for turn in made.turns],
+    }
+    return True
 
 
 def _score(
