@@ -12,6 +12,7 @@ from torch import Tensor
 
 from unbabble.base.kinds import Kind
 from unbabble.base.registry import cards, create, method
+from unbabble.nn.kinds.classifier import NeuralClassifier
 from unbabble.nn.kinds.counter import NeuralCounter
 from unbabble.nn.kinds.embedder import NeuralEmbedder
 from unbabble.nn.kinds.extractor import NeuralExtractor
@@ -164,6 +165,12 @@ def _told_apart(network: Network, easy: bool) -> tuple[Tensor, ...]:
     return (torch.sin(math.tau * pitches * time)[None],)
 
 
+def _labelled(network: Network, easy: bool) -> tuple[Tensor, ...]:
+    if easy:
+        return tones(4000), torch.tensor([0, 1, 2])
+    return noise(2, 6000), torch.tensor([1, 2])
+
+
 def _spoken(network: Network, easy: bool) -> tuple[Tensor, ...]:
     """Three tones, one after another, that are called "dog"; or noise."""
     waveform = tones(4000).flatten()[None] if easy else noise(2, 16000)
@@ -245,6 +252,15 @@ EXAMPLES = {
         _loss,
         0.1,
         refuses_silence=False,
+    ),
+    "classifier": Example(
+        NeuralClassifier,
+        _microphone,
+        lambda model, samples: (len(model.labels),),
+        _labelled,
+        _loss,
+        0.1,
+        steps=60,
     ),
     "scorer": Example(
         NeuralScorer,

@@ -17,6 +17,7 @@ neural_separators = pytest.mark.parametrize("name", [name for name in SEPARATORS
 extractors = pytest.mark.parametrize("name", of_kind("extractor"))
 scorers = pytest.mark.parametrize("name", of_kind("scorer"))
 embedders = pytest.mark.parametrize("name", of_kind("embedder"))
+classifiers = pytest.mark.parametrize("name", of_kind("classifier"))
 TOLERANCE_DB = 2e-3
 """Of float32, in another order."""
 
@@ -371,3 +372,39 @@ def test_embeddings_are_of_unit_norm(name):
 def test_an_offset_does_not_matter(name, gain):
     network, waveform = build(name), noise(2, 8000)
     torch.testing.assert_close(network(gain * waveform + gain), network(waveform), rtol=0, atol=1e-4)
+
+
+# Classifiers
+
+
+@classifiers
+def test_probabilities_are_of_one_label_or_of_several(name):
+    waveform = noise(2, 6000)
+    one, several = build(name), build(name, several=True)
+    torch.testing.assert_close(one.probabilities(one(waveform)).sum(-1), torch.ones(2))
+    assert torch.equal(several(waveform), one(waveform))
+    assert torch.equal(several.probabilities(several(waveform)), several(waveform).sigmoid())
+
+
+@classifiers
+def test_labels_that_are_named_and_those_that_a_recording_has(name):
+    assert (
+        build(name, labels="cow | hen").labels == build(name, labels=["cow", "hen"]).labels == ("cow", "hen")
+    )
+    for labels in ("", "cow|cow"):
+        with pytest.raises(UsageError, match="at least one label"):
+            build(name, labels=labels)
+    network, waveform = build(name, several=True), noise(1, 6000)
+    best = int(network(waveform).argmax())
+    is_best = torch.nn.functional.one_hot(torch.tensor([best]), 3)
+    assert network.figure(waveform, is_best) == 1
+    assert network.figure(waveform, 1 - is_best) == 0
+    assert network.loss(waveform, 1 - is_best).isfinite().all()
+
+
+@classifiers
+@pytest.mark.parametrize("head", [{"head": "linear"}, {"head": "cosine"}, {"head": "cosine", "hidden": 5}])
+def test_all_of_a_classifier_learns(name, head):
+    network = build(name, **head).train()
+    network.loss(noise(2, 6000), torch.tensor([0, 2])).sum().backward()
+    assert all(each.grad is not None and each.grad.isfinite().all() for each in network.parameters())

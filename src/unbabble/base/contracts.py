@@ -146,6 +146,26 @@ class Counter(Protocol):
 
 
 @runtime_checkable
+class Classifier(Protocol):
+    """Says which sounds are in a recording.
+
+    Attributes:
+        sample_rate: Hz.
+        labels: what it tells apart.
+        several: a recording may have several labels at once, or none: the probability of each is its logit's sigmoid;
+            else it has exactly one: probabilities are the logits' softmax.
+    """
+
+    sample_rate: int
+    labels: tuple[str, ...]
+    several: bool
+
+    def __call__(self, waveform: Float[Tensor, "batch time"]) -> Float[Tensor, "batch label"]:
+        """Unnormalised log-probabilities (logits) of each label."""
+        ...
+
+
+@runtime_checkable
 class Meter(Protocol):
     """Says something of a recording in a number: how good it sounds, how noisy it is."""
 

@@ -69,6 +69,7 @@ KINDS = {
             given="meeting.wav --enroll me.wav",
         ),
         Kind("counter", contracts.Counter, "", "counts talkers", "audio-classification"),
+        Kind("classifier", contracts.Classifier, "", "names sounds", "audio-classification"),
         Kind("segmenter", contracts.Segmenter, "", "says who talks when", ""),
         Kind(
             "scorer", contracts.Scorer, "score", "says how well talkers were separated", "",

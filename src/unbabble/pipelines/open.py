@@ -58,8 +58,8 @@ def load(name: Name = AUTO, kind: str | None = None, device: str = "auto", **opt
             ``org/name[@revision]`` on the Hugging Face Hub; or ``auto`` for the best that is installed, which separates
             where no kind is named.
         kind: what is wanted of it: ``separator``, ``enhancer``, ``extractor``, ``scorer``, ``recognizer``, ``counter``,
-            ``meter`` or ``embedder``; by default what the model can do. A separator also extracts, where an extractor
-            is wanted.
+            ``classifier``, ``meter`` or ``embedder``; by default what the model can do. A separator also extracts,
+            where an extractor is wanted.
         device: ``auto``, ``cpu``, ``cuda`` ...
         options: of the model: ``sources=2``, ``iterations=50`` ...; of separators and enhancers also ``dereverb``
             (``none``, ``wpe``, ``joint``) and ``runtime`` (``torch``, ``onnx``, ``auto``); of recognisers
@@ -180,6 +180,7 @@ OPENERS: dict[str, Callable[..., Any]] = {
     "counter": _one_microphone("counter", "countnet.3talkers_8k"),
     "meter": _one_microphone("meter", "quality_net.16k"),
     "segmenter": _one_microphone("segmenter", None),
+    "classifier": _one_microphone("classifier", None),
     "embedder": load_embedder,
 }
 """By kind: from a name, a device and options to what takes recordings."""

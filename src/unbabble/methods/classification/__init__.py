@@ -1,0 +1,1 @@
+"""Which sounds are in a recording."""
