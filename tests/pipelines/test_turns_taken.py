@@ -10,9 +10,13 @@ import torch
 from unbabble import cli
 from unbabble.base import audio
 from unbabble.pipelines import talkers_heard, turns_taken
+from unbabble.pipelines.embed import Embedder, Voice
+from unbabble.pipelines.extract import NOTHING_OF_THEM
+from unbabble.pipelines.extract_by_turns import extract_by_turns
 from unbabble.pipelines.recording import Recording
 from unbabble.pipelines.talkers_heard import Ears
 from unbabble.pipelines.turns_taken import count_turn_takers, talkers
+from unbabble.pipelines.verify import Verifier
 
 RATE = 8000
 HERTZ = (300, 1500)
@@ -117,3 +121,33 @@ def test_talkers_who_talk_at_once_for_long_take_no_turns(ears):
     assert count_turn_takers(Recording.of(torch.stack(by_turns(48.0, together=0.3)).sum(0), RATE), ears) == 1
     one = by_turns()[0]
     assert count_turn_takers(Recording.of(one, RATE), ears) == 1
+
+
+class PitchOfRecordings(Embedder):
+    """Voices of recordings by their tones; what is neither tone is unlike both."""
+
+    def __init__(self):
+        super().__init__("pitch", None)
+
+    def voice(self, recording):
+        (vector,) = Pitch()(recording.samples[:1]).numpy()
+        return Voice(vector if recording.seconds > 1 else -vector, recording.seconds)
+
+
+def test_one_who_takes_turns_is_extracted(ears, tmp_path):
+    low, high = by_turns()
+    audio.write(tmp_path / "high.wav", high[None, 3 * RATE : 6 * RATE], RATE)
+    audio.write(tmp_path / "other.wav", high[None, 4 * RATE : 4 * RATE + 4000], RATE)
+    verifier, out = Verifier(PitchOfRecordings()), tmp_path / "voice.wav"
+    talk = Recording.of(low + high, RATE)
+    made = extract_by_turns(talk, [tmp_path / "high.wav"], ears, verifier, out)
+    assert made is not None
+    voice = audio.read(out).samples[0]
+    assert (voice - high).square().sum() < 0.05 * high.square().sum()
+    assert made.level_db == pytest.approx(-3, abs=0.3)
+    assert made.likeness == pytest.approx(1, abs=0.01)
+    made = extract_by_turns(talk, [tmp_path / "other.wav"], ears, verifier, out)
+    assert made is not None
+    assert not audio.read(out).samples.any(), "somebody who is not there is silent"
+    assert NOTHING_OF_THEM in made.warnings
+    assert extract_by_turns(Recording.of(low, RATE), [tmp_path / "high.wav"], ears, verifier, out) is None

@@ -71,6 +71,7 @@ SURELY_THEM, PERHAPS_THEM = 0.88, 0.5
 """Likeness of a voice that came out and its enrollment, from which its quality gets a word, and below which it is
 rather somebody else's (``extraction_likeness.md``)."""
 PERHAPS_OTHER, PROBABLY_OTHER = "perhaps somebody else", "probably somebody else"
+NOTHING_OF_THEM = "Nothing was found of this person: is it somebody else who talks?"
 ABSENT_DB = -20.0
 """A voice that is so much softer than the recording is none."""
 
@@ -389,7 +390,7 @@ def extract_file(
     )
     result.level_db = float(10 * torch.log10(energies[0] / energies[1])) if energies[0] > 0 else -torch.inf
     if result.level_db < ABSENT_DB:
-        result.warnings.append("Nothing was found of this person: is it somebody else who talks?")
+        result.warnings.append(NOTHING_OF_THEM)
     elif has_scorer() and loud.seconds >= LEAST_SECONDS:
         voice = _voice(network, person, loud.heard[loud.place(microphone)], rate)
         score = BlindScorer().of(loud, voice[None], microphone)[0]

@@ -91,15 +91,9 @@ def separate_by_turns(
         InputError: the recording cannot be read.
         OutputError: the files cannot be written.
     """
-    report_stage("who speaks when")
-    talkers = count_turn_takers(recording, ears)
-    if talkers < 2:
-        return None
     with tempfile.TemporaryDirectory(prefix="unbabble-") as kept:
-        made = diarize(
-            recording, ears, talkers=(talkers, talkers), folder=Path(kept), progress=report_progress
-        )
-        if len(made.speakers) < 2:
+        made = turns_of(recording, ears, Path(kept))
+        if made is None:
             return None
         made = renamed(made, {name: f"source{number}" for number, name in enumerate(made.speakers, 1)})
         report_stage("writing voices")
@@ -116,6 +110,27 @@ def separate_by_turns(
             progress=report_progress,
         )
     return ByTurns(outputs, made, made.warnings)
+
+
+def turns_of(recording: Recording, ears: Ears, folder: Path) -> Diarization | None:
+    """Who speaks when, of talkers who take turns; None where they do not.
+
+    Args:
+        recording: of any length.
+        ears: the networks that listen.
+        folder: for what is separated where two speak at once.
+
+    Raises:
+        InputError: the recording cannot be read.
+    """
+    if recording.microphones > 1:
+        return None
+    report_stage("who speaks when")
+    talkers = count_turn_takers(recording, ears)
+    if talkers < 2:
+        return None
+    made = diarize(recording, ears, talkers=(talkers, talkers), folder=folder, progress=report_progress)
+    return made if len(made.speakers) > 1 else None
 
 
 def count_turn_takers(recording: Recording, ears: Ears) -> int:

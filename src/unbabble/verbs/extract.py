@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unbabble.base.config import parse_assignments
-from unbabble.base.errors import UsageError
+from unbabble.base.errors import InputError, UsageError
 from unbabble.base.excerpt import Part
 from unbabble.base.formats import KINDS, Format, check_format
 from unbabble.base.imports import without_collection
@@ -28,6 +28,10 @@ from unbabble.verbs.options import (
     several,
 )
 
+if TYPE_CHECKING:
+    from unbabble.pipelines.extract import Extracted
+    from unbabble.pipelines.recording import Recording
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -43,6 +47,8 @@ class Settings:
     options: dict[str, Any] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     """Others that decide, and their SHA-256."""
+    may_be_by_turns: bool = False
+    """Whether a voice may be cut from the recording where talkers take turns."""
 
 
 def extract(
@@ -64,7 +70,8 @@ def extract(
     """Keep one person's voice, and nobody else's: OUT/<recording>/voice.wav, at the recording's rate.
 
     A recording of that person alone says whose it is. What an earlier run has done is skipped. A blind score
-    tells how well it went; where it may be somebody else who came out, that is said in place of a word.
+    tells how well it went; where it may be somebody else who came out, that is said in place of a word. Where one
+    microphone hears talkers who take turns, the person's turns are kept, and silence elsewhere.
 
     Args:
         inputs: Recordings: files, folders, patterns, manifests (.txt, .jsonl), or - for standard input.
@@ -94,7 +101,8 @@ def extract(
     """
     with without_collection():
         from unbabble.pipelines.count import COUNTER
-        from unbabble.pipelines.extract import EMBEDDER, enrollment_of, load_extractor
+        from unbabble.pipelines.embed import DEFAULTS
+        from unbabble.pipelines.extract import AUTO, EMBEDDER, enrollment_of, load_extractor
         from unbabble.pipelines.score import DEFAULT_SCORER
 
     out = Path(out)
@@ -108,9 +116,11 @@ def extract(
     name, network = load_extractor(model, device, **options)
     enrollment_of(enroll, network.sample_rate)  # what is wrong with it is said before any work
     models = [each.strip() for each in name.split(",")]
-    files = deciding_files(models, options, [EMBEDDER, COUNTER, DEFAULT_SCORER])
+    by_turns = model == AUTO and not options
+    beside = [EMBEDDER, COUNTER, DEFAULT_SCORER, *(DEFAULTS if by_turns else ())]
+    files = deciding_files(models, options, beside)
     part = Part(start, duration, stream)
-    settings = Settings(name, digests(enroll), part, format, device, options, files)
+    settings = Settings(name, digests(enroll), part, format, device, options, files, by_turns)
     return batch.through("extract", "Extracting", inputs, settings, extract_one)
 
 
@@ -125,14 +135,15 @@ def extract_one(task: Task, settings: Settings, overwrite: bool) -> FileReport:
 
     def make(folder: Path, result: FileReport) -> None:
         path = folder / f"voice{KINDS[settings.format].suffix}"
+        recording = Recording.open(settings.part.of(task.path))
         name, network = load_extractor(settings.model, settings.device, **settings.options)
         warnings: list[str] = []
         enrollment = enrollment_of(list(settings.enrollments), network.sample_rate, warnings)
-        extracted = extract_file(
+        extracted = _by_turns(recording, path, settings) or extract_file(
             name,
             network,
             enrollment,
-            Recording.open(settings.part.of(task.path)),
+            recording,
             path,
             format=settings.format,
             progress=report_progress,
@@ -144,3 +155,19 @@ def extract_one(task: Task, settings: Settings, overwrite: bool) -> FileReport:
             result.details["scores"] = [extracted.score.to_dict()]
 
     return once("extract", task, settings, overwrite, make)
+
+
+def _by_turns(recording: "Recording", out: Path, settings: Settings) -> "Extracted | None":
+    """What the person says, where talkers take turns."""
+    from unbabble.pipelines.extract_by_turns import extract_by_turns
+    from unbabble.pipelines.talkers_heard import Ears
+    from unbabble.pipelines.verify import load_verifier
+
+    if not settings.may_be_by_turns:
+        return None
+    try:
+        ears, verifier = Ears.load(device=settings.device), load_verifier(device=settings.device)
+    except InputError:  # nothing is installed that tells talkers apart
+        return None
+    enrollments = list(settings.enrollments)
+    return extract_by_turns(recording, enrollments, ears, verifier, out, format=settings.format)
