@@ -7,7 +7,7 @@ from pathlib import Path
 from benchmarks.kit.table import grid
 
 FOLDER = Path(__file__).resolve().parents[1]
-WINGS = ("blind", "command", "meetings", "neural", "personal", "recognition", "score", "site")
+WINGS = ("blind", "command", "meetings", "neural", "personal", "recognition", "score", "site", "sounds")
 PAGES = (FOLDER / "README.md", FOLDER.parent / "docs" / "benchmarks.md")
 BEGIN, END = "<!-- claims: python -m benchmarks --index -->\n", "<!-- end -->"
 

@@ -128,7 +128,7 @@ def speech(path: Path, split: str | None = None) -> list[Utterance]:
     rows = read_table(path, ("file", "speaker"), split)
     utterances = []
     for row in rows:
-        file = _locate(path, row["file"])
+        file = locate(path, row["file"])
         licence = row.get("licence") or None
         if licence is None and row.get("origin", "").startswith("LibriSpeech"):
             licence = LIBRISPEECH_LICENCE
@@ -159,7 +159,7 @@ def responses(path: Path, split: str | None = None) -> list[Response]:
         gain = _number(path, row, "gain")
         if gain is None or gain <= 0.0:
             raise InputError(f"'{path}': the gain '{row['gain']}' of {row['file']} is not a positive number.")
-        file = _locate(path, row["file"])
+        file = locate(path, row["file"])
         channels = _number(path, row, "channels")
         rows.append(
             Response(
@@ -186,7 +186,7 @@ def noises(path: Path, split: str | None = None) -> list[Noise]:
     if path.suffix.lower() == ".jsonl":
         return _noise_manifest(path, split)
     rows = read_table(path, ("file",), split)
-    files = [_locate(path, row["file"]) for row in rows]
+    files = [locate(path, row["file"]) for row in rows]
     return [
         Noise(file, row.get("label") or file.stem, _seconds(path, file, row), row.get("licence") or None)
         for file, row in zip(files, rows, strict=True)
@@ -330,7 +330,8 @@ def _dialect(table: Path) -> dict[str, Any]:
     return {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if table.suffix.lower() == ".tsv" else {}
 
 
-def _locate(table: Path, file: str) -> Path:
+def locate(table: Path, file: str) -> Path:
+    """The file that a row of a table names."""
     beside = table.parent / file
     return beside if beside.is_file() else table.parent / table.stem / file
 

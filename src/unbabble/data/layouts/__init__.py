@@ -3,7 +3,7 @@
 A part is one split of one condition (and, where a corpus has several, of one rate and length):
 
 >>> sorted(LAYOUTS)[:6]
-['dns', 'folder', 'fsd50k', 'libri2mix', 'libri3mix', 'librispeech']
+['cryceleb', 'dns', 'folder', 'fsd50k', 'libri2mix', 'libri3mix']
 
 A reader lists what is there; it opens no recording (``manifest.check`` does).
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.words import did_you_mean
-from unbabble.data.layouts import enhancement, own, parallel, real_m, utterances
+from unbabble.data.layouts import cries, enhancement, own, parallel, real_m, utterances
 from unbabble.data.layouts.part import Layout, Part
 
 LAYOUTS: dict[str, Layout] = {
@@ -22,6 +22,7 @@ LAYOUTS: dict[str, Layout] = {
         *parallel.LAYOUTS,
         *utterances.LAYOUTS,
         *enhancement.LAYOUTS,
+        cries.LAYOUT,
         real_m.LAYOUT,
         own.FOLDER,
     )
