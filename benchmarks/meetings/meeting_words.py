@@ -1,19 +1,20 @@
 """What is separating where people overlap worth in words, in made conversations?
 
-Two to four test speakers take turns for two minutes in a measured room, one microphone, two at once for none to 40 % of
-the time with speech. cpWER: each talker is given one of the texts, so that there are fewest errors in all (S. Watanabe
-et al., CHiME 2020); intervals are bootstrapped by conversation. By the packaged recogniser and, so that nothing hangs
-on ours, by PocketSphinx and by hama. Recognised is, turn by turn,
+Two to four test speakers take turns for two minutes in a measured room, heard by one microphone or several, two at once
+for none to 40 % of the time with speech. cpWER: each talker is given one of the texts, so that there are fewest errors
+in all (S. Watanabe et al., CHiME 2020); intervals are bootstrapped by conversation. By the packaged recogniser and, so
+that nothing hangs on ours, by PocketSphinx and by hama. Recognised is, turn by turn,
 
 - *true voices*: each talker alone in the room, where they truly speak;
-- *true turns*: the recording there, so that of two at once each is given what both say;
-- *true turns, separated*: the same, but where two speak a network takes them apart, and each is given the voice that is
-  more like the true one;
+- *true turns*: the recording there, the mean of its channels, so that of two at once each is given what both say;
+- *true turns, separated*: the same, but where two speak they are taken apart, by a network or, of several microphones,
+  blindly in 20 s around, and each is given the voice that is most like the true one;
 - *turns*: the recording where `diarize` says that somebody speaks;
 - *turns, separated*: each talker's voice, as `diarize` writes it.
 
     bash benchmarks/peers.sh
     python -m benchmarks meeting_words --count 12 --recognisers ours PocketSphinx --kept runs/conversations
+    python -m benchmarks meeting_words --name meeting_words_array --microphones 7 --count 12
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,7 @@ from typing import Annotated
 
 import numpy as np
 import torch
+from scipy.optimize import linear_sum_assignment
 
 from benchmarks.kit import peers
 from benchmarks.kit.conversations import COUNT, SEED, condition, conversations
@@ -33,14 +35,14 @@ from benchmarks.kit.table import grid, made_by, page
 from unbabble.base.audio import Audio
 from unbabble.base.audio import read as read_audio
 from unbabble.base.spans import Span
+from unbabble.base.words import counted
 from unbabble.data.conversations import Conversation
 from unbabble.pipelines import choose
 from unbabble.pipelines.diarize import diarize
 from unbabble.pipelines.recording import Recording
 from unbabble.pipelines.talker_voices import write_voices
-from unbabble.pipelines.talkers_heard import Ears
+from unbabble.pipelines.talkers_heard import ARRAY_VOICES, Ears, blind
 from unbabble.signal.metrics import si_sdr_matrix
-from unbabble.signal.permutation import best_permutation
 from unbabble.signal.statistics import ratio
 from unbabble.text.errors import cp_errors
 from unbabble.text.normalise import words
@@ -50,7 +52,9 @@ QUICK = {"count": 1}
 CONDITIONS = ("0%", "10%", "20%", "40%")
 SEPARATOR = "bsrnn.2talkers_8k"
 CONTEXT_SECONDS = 1.0
-"""Before and after what is separated."""
+"""Before and after what a network separates."""
+AROUND_SECONDS = 20.0
+"""What is separated blindly."""
 LEAST_SECONDS = 0.1
 Pieces = list[tuple[str, np.ndarray]]
 """A talker, and the samples of a turn, in the order of time."""
@@ -78,22 +82,25 @@ def overlaps(turns: Sequence[Span]) -> list[tuple[float, float, list[str]]]:
 
 def separated(made: Conversation, model: str) -> dict[str, np.ndarray]:
     """Of each talker the recording, and where two speak the voice that is more like theirs."""
-    rate, mixture = made.sample_rate, made.mixture[0]
+    rate, mixture = made.sample_rate, made.mixture
+    several, length = len(mixture) > 1, mixture.shape[1]
     names = [talker["speaker"] for talker in made.metadata["talkers"]]
-    sounds = {name: mixture.copy() for name in names}
-    separator = choose.load(model, "cpu")
+    sounds = {name: mixture.mean(0) for name in names}
+    separator = blind(min(len(mixture), ARRAY_VOICES)) if several else choose.load(model, "cpu")
     for start, end, speakers in overlaps(made.turns):
         first, last = round(start * rate), round(end * rate)
-        begin = max(0, first - round(CONTEXT_SECONDS * rate))
-        stretch = slice(begin, min(len(mixture), last + round(CONTEXT_SECONDS * rate)))
-        voices = separator(Audio(torch.from_numpy(mixture[None, stretch]), rate)).sources
-        inside = slice(first - begin, last - begin)
+        context = round(CONTEXT_SECONDS * rate)
+        if several:
+            context = max(context, (round(AROUND_SECONDS * rate) - (last - first)) // 2)
+        begin = max(0, first - context)
+        stretch = torch.from_numpy(mixture[:, begin : min(length, last + context)].copy())
+        voices = separator(Audio(stretch, rate)).sources[:, first - begin : last - begin]
         true = torch.from_numpy(
             np.stack([made.references[names.index(name), first:last] for name in speakers])
         )
-        order = best_permutation(si_sdr_matrix(voices[:, inside].double(), true.double()))
-        for name, voice in zip(speakers, order.tolist(), strict=True):
-            sounds[name][first:last] = voices[voice, inside].numpy()
+        likeness = si_sdr_matrix(voices.double(), true.double()).numpy()  # (voice, speaker)
+        for voice, place in zip(*linear_sum_assignment(likeness, maximize=True), strict=True):
+            sounds[speakers[place]][first:last] = voices[voice].numpy()
     return sounds
 
 
@@ -119,9 +126,10 @@ def recordings(made: Conversation, ears: Ears, folder: Path | None) -> dict[str,
     rate = made.sample_rate
     names = [talker["speaker"] for talker in made.metadata["talkers"]]
     key = "_".join([*names, str(made.metadata["seed"]), str(made.metadata["index"]), SEPARATOR])
+    key += f"_{len(made.mixture)}" * (len(made.mixture) > 1)
     apart = kept_in(folder, key, lambda: separated(made, SEPARATOR))
     turns, voices = diarized(made, ears)
-    mixture = {turn.speaker or "": made.mixture[0] for turn in (*made.turns, *turns)}
+    mixture = {turn.speaker or "": made.mixture.mean(0) for turn in (*made.turns, *turns)}
     return {
         "true voices": cut(dict(zip(names, made.references, strict=True)), made.turns, rate),
         "true turns": cut(mixture, made.turns, rate),
@@ -160,6 +168,7 @@ def measure(
     recognisers: Annotated[Sequence[str], RECOGNISERS] = (OURS,),
     model: str = "auto",
     embedder: str = "auto",
+    microphones: int = 1,
     kept: Path | None = None,
     split: str = "test",
     seed: int = SEED,
@@ -172,13 +181,14 @@ def measure(
         recognisers: that read them; what they have read before stays.
         model: our recogniser.
         embedder: what tells talkers apart.
+        microphones: that hear the conversations.
         kept: folder of separated voices, which are the same for every recogniser.
     """
     result = before or {}
-    result["split"] = split
+    result |= {"split": split, "microphones": microphones}
     done = result.setdefault("words", {})
     there = [name for name in recognisers if name == OURS or peers.present([PEERS[name][0]])]
-    made = conversations(split, seed=seed)
+    made = conversations(split, microphones, seed=seed)
     ears = Ears.load(embedder, "cpu")
     for number in range(min(count, len(made))):
         kind = condition(made, number)
@@ -211,9 +221,11 @@ def table(result: dict) -> str:
             lines.append({"recogniser": recogniser, "way": way} | rates)
     counts = {kind: len(rows) for kind, rows in next(iter(result["words"].values())).items()}
     kinds = [kind for kind in CONDITIONS if kind in counts]
+    heard = counted(result.get("microphones", 1), "microphone")
+    minutes = ", ".join(str(counts[kind]) for kind in kinds)
     return page(
-        f"cpWER in per cent (95 % interval by conversation), split {result['split']}, by the share of the time with "
-        f"speech in which two speak; conversations of two minutes: {', '.join(str(counts[kind]) for kind in kinds)}.",
+        f"cpWER in per cent (95 % interval by conversation), split {result['split']}, {heard}, by the share of the "
+        f"time with speech in which two speak; conversations of two minutes: {minutes}.",
         grid(
             ["recogniser", "recognised", *kinds],
             lines,

@@ -1,5 +1,7 @@
 """Who speaks when: turns, numbers of talkers, long recordings, nobody; with an embedder that knows tones."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -184,6 +186,42 @@ def test_two_at_once_are_both_found_and_each_has_a_voice(tmp_path):
         for second in (7, 18):  # both speak
             energies = bands(voice[second * RATE : (second + 1) * RATE]).square().sum(0)
             assert energies[own] > 100 * energies[1 - own]
+
+
+def test_several_microphones_separate_by_themselves(monkeypatch, tmp_path):
+    """Of three voices that of noise is nobody's, and one that is dead is not separated."""
+    own = [
+        3 * recording([turn for turn in OVERLAPPING if turn.speaker == who], 38).samples[0]
+        for who in ("ben", "anna")
+    ]
+    noise = 1e-4 * torch.randn(len(own[0]), generator=torch.Generator().manual_seed(0))
+    heard = Recording.of(torch.stack([own[0], noise, torch.zeros_like(noise), own[1]]), RATE)
+    asked = []
+
+    def blind(voices):
+        asked.append(voices)
+        return lambda samples, rate: SimpleNamespace(sources=samples)
+
+    monkeypatch.setattr(talkers_heard, "blind", blind)
+    split = Splits()
+    made = diarize(heard, Ears(Tones(), Counts(), split), threshold=0.5, folder=tmp_path)
+    compared = compare(OVERLAPPING, made.turns)
+    assert compared.errors.rate < 0.08
+    assert [part.start for part in made.separated] == pytest.approx([6.0, 17.0], abs=0.5)
+    for part in made.separated:
+        assert part.speakers == (compared.speakers["ben"], None, compared.speakers["anna"])
+    assert set(asked) == {3}
+    assert not split.seconds
+
+
+def test_two_speak_where_a_second_voice_is_hardly_softer():
+    constant, counted, level = talkers_heard.LEVEL_ODDS
+    voices = torch.ones(3, 5 * RATE) * torch.tensor([0.1, 1.0, 1e-3])[:, None]
+    odds = torch.tensor([-3.0, 1.0, talkers_heard.NOT_COUNTED]).repeat_interleave(80)
+    combined = talkers_heard._both_heard(odds, voices, RATE)
+    assert combined[:80].tolist() == pytest.approx([constant - 3 * counted - 20 * level] * 80, abs=1e-4)
+    assert combined[80:160].tolist() == pytest.approx([constant + counted - 20 * level] * 80, abs=1e-4)
+    assert combined[160:].eq(talkers_heard.NOT_COUNTED).all()
 
 
 def test_a_segmenter_says_where_somebody_speaks_and_where_two_do(monkeypatch):

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from scipy.optimize import linear_sum_assignment
 
 from unbabble.base import notes
 from unbabble.base.errors import InputError
@@ -28,7 +29,7 @@ from unbabble.pipelines.embed import Voice
 from unbabble.pipelines.recording import Recording
 from unbabble.pipelines.talker_voices import Separated
 from unbabble.pipelines.talkers_heard import Ears, Heard
-from unbabble.pipelines.transcribe import NOBODY_SPEAKS, mono, windows
+from unbabble.pipelines.transcribe import NOBODY_SPEAKS, live, mono, windows
 from unbabble.signal.activity import FRAME_SECONDS, runs
 from unbabble.signal.clustering import cluster
 
@@ -95,7 +96,7 @@ def diarize(
     folder: Path | None = None,
     progress: Progress | None = None,
 ) -> Diarization:
-    """The turns of each talker of a recording, all its channels together.
+    """The turns of each talker of a recording: by the mean of its channels, and by what they separate.
 
     Args:
         recording: of any length.
@@ -111,9 +112,10 @@ def diarize(
     """
     result, heard = Diarization([]), Heard(ears, folder)
     rate = ears.embedder.sample_rate
-    for start, samples in windows(mono(recording, rate), rate):
+    several = recording.channels > 1 and recording.microphones > 1
+    for start, samples in windows((live if several else mono)(recording, rate), rate):
         heard.add(samples, None if speech is None else [span.later(-start) for span in speech])
-        result.audio_seconds = start + len(samples) / rate
+        result.audio_seconds = start + samples.shape[-1] / rate
         if progress is not None:
             progress(result.audio_seconds, recording.info.seconds)
     notes.add(result.warnings, recording.info.warnings)
@@ -299,11 +301,13 @@ def separated(
             near = (starts < first + end) & (ends > first + begin)
             if len(talkers) < 2 or not near.any():
                 continue
-            # (voice, talker); each voice goes to another one
-            alike = heard.voices[near].mean(0) @ centroids[talkers].T
-            swapped = alike[0, 1] + alike[1, 0] > alike[0, 0] + alike[1, 1]
-            whose = talkers[::-1] if swapped else talkers
-            speakers = tuple(names.get(int(each)) for each in whose)
+            alike = np.zeros((1 + heard.which[near].max(), len(talkers)))  # each talker has another voice
+            np.add.at(alike, heard.which[near], heard.voices[near] @ centroids[talkers].T)
+            whose = dict(zip(*linear_sum_assignment(alike, maximize=True), strict=True))
+            speakers = tuple(
+                names.get(int(talkers[whose[voice]])) if voice in whose else None
+                for voice in range(len(alike))
+            )
             start, stop, file_start = (frame * FRAME_SECONDS for frame in (first + begin, first + end, first))
             parts.append(Separated(start, stop, file_start, file, rate, speakers))
     return parts

@@ -5,11 +5,15 @@
                                         or a segmenter, which then says where somebody speaks, too
                                      -> where two may speak: two voices -> vectors of each
 
+One microphone's voices are separated by a network; several microphones', blindly, into more voices than two, of which
+the two that are loudest count. By how much the second is softer also says whether two speak.
+
 That is some kilobytes a minute, whatever the recording; separated voices go to files.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +27,11 @@ from unbabble.base.spans import Span
 from unbabble.base.weights import packaged
 from unbabble.networks import load as networks
 from unbabble.networks.device import choose_device
-from unbabble.pipelines.choose import DEFAULT_SINGLE
+from unbabble.pipelines.choose import DEFAULT_MULTICHANNEL, DEFAULT_SINGLE
 from unbabble.pipelines.count import COUNTER
 from unbabble.pipelines.embed import AUTO
+from unbabble.pipelines.separate import Model
+from unbabble.pipelines.separate import load as load_separator
 from unbabble.pipelines.verify import load_verifier
 from unbabble.signal.activity import FRAME_SECONDS, is_speech, runs
 
@@ -42,6 +48,13 @@ POSSIBLE = -2.0
 """Log-odds from which somewhere in its stretch two may speak."""
 NOT_COUNTED = -20.0
 """Log-odds where nothing was counted."""
+ARRAY_VOICES = 4
+"""Into which what several microphones heard is separated, if they are so many: of talkers, and of noise."""
+LEVEL_SECONDS = 1.0
+LEVEL_ODDS = (2.7, 0.735, 0.27)
+"""Log-odds that two speak, of several microphones: a constant, times what was counted, and times the level of the
+second voice less that of the first, in dB over so many seconds. (Logistic regression on seven made conversations of dev
+speakers: 11 % of the frames wrong, 15 % by what is counted alone.)"""
 AT_ONCE = 16
 THRESHOLD, THRESHOLDS = 0.65, {"xvector.8k": 0.75}
 """Cosine of the means of two clusters below which they are two talkers; of embedders by name that need another. Chosen
@@ -128,6 +141,7 @@ class Heard:
         self._places: list[tuple[int, int]] = []
         self._pairs: list[int] = []
         self._voices: list[np.ndarray] = []
+        self._which: list[np.ndarray] = []
 
     @property
     def speech(self) -> Bool[np.ndarray, " frame"]:
@@ -159,35 +173,54 @@ class Heard:
         """Vectors of the two voices there."""
         return np.concatenate(self._voices) if self._voices else np.zeros((0, 2, 1))
 
+    @property
+    def which(self) -> Int[np.ndarray, "pair 2"]:
+        """Their numbers among the voices of the window."""
+        return np.concatenate(self._which) if self._which else np.zeros((0, 2), int)
+
     @torch.no_grad()
-    def add(self, samples: Float[Tensor, " time"], spoken: Sequence[Span] | None = None) -> None:
+    def add(self, samples: Float[Tensor, "*channel time"], spoken: Sequence[Span] | None = None) -> None:
         """Listen to the next window.
 
         Args:
-            samples: at the embedder's rate.
+            samples: at the embedder's rate, of one microphone or of several.
             spoken: where somebody speaks in it, if that is known.
         """
-        embedder = self.ears.embedder
+        embedder, channels = self.ears.embedder, samples
+        samples = samples if samples.ndim == 1 else samples.mean(0)
         if self.ears.segmenter is not None:
             speech, odds = _segmented(self.ears.segmenter, samples, embedder.sample_rate)
         else:
             speech, odds = is_speech(samples, embedder.sample_rate, POSSIBLY_SPEECH), None
         if spoken is not None:
             speech = _flags(spoken, len(speech))
-        odds = self._counted(samples, speech) if odds is None else odds
+        array = channels.ndim > 1 and self.ears.separator is not None and bool(speech.any())
+        voices, rate = self._separated(channels) if array else (None, 0)
+        if odds is None:
+            odds = self._counted(samples, speech)
+            odds = odds if voices is None else _both_heard(odds, voices, rate)
         places = sorted((place for begin, end in runs(speech) for place in parts(begin, end)), key=_length)
         first = len(self._places)
         self._vectors += _embedded(embedder, samples, places)
         possible = [place for place, (begin, end) in enumerate(places) if odds[begin:end].max() > POSSIBLE]
         if possible and self.ears.separator is not None:
-            voices, rate = self._separated(samples)
+            if voices is None:
+                voices, rate = self._separated(channels)
             if self.folder is not None:
                 file = self.folder / f"{len(self.files)}.npy"
                 np.save(file, voices.numpy())
                 self.files.append((self.frames, self.frames + len(speech), file, rate))
             voices = resample(voices, rate, embedder.sample_rate)
-            each = [_embedded(embedder, voice, [places[place] for place in possible]) for voice in voices]
-            self._voices.append(np.stack([np.concatenate(vectors) for vectors in each], 1))
+            stretches = [places[place] for place in possible]
+            which = np.stack([_loudest(voices, place, embedder.sample_rate) for place in stretches])
+            vectors = np.zeros((*which.shape, self._vectors[-1].shape[-1]), np.float32)
+            for number, voice in enumerate(voices):
+                rows, columns = np.nonzero(which == number)
+                if len(rows):
+                    some = _embedded(embedder, voice, [stretches[row] for row in rows])
+                    vectors[rows, columns] = np.concatenate(some)
+            self._voices.append(vectors)
+            self._which.append(which)
             self._pairs += [first + place for place in possible]
         self._places += [(begin + self.frames, end + self.frames) for begin, end in places]
         self._speech.append(speech)
@@ -216,12 +249,44 @@ class Heard:
                 weight[start : start + length] += near
         return torch.where(weight > 0, total / weight.clamp(min=1e-9), NOT_COUNTED)
 
-    def _separated(self, samples: Float[Tensor, " time"]) -> tuple[Float[Tensor, "2 time"], int]:
+    def _separated(self, samples: Float[Tensor, "*channel time"]) -> tuple[Float[Tensor, "voice time"], int]:
+        """Two voices or more, and their rate."""
         separator = self.ears.separator
         assert separator is not None
+        if samples.ndim > 1:
+            rate = self.ears.embedder.sample_rate
+            return blind(min(len(samples), ARRAY_VOICES))(samples, rate).sources, rate
         rate = separator.sample_rate
         mixture = resample(samples, self.ears.embedder.sample_rate, rate)
         return separator(mixture[None, None], sample_rate=rate)[0].cpu(), rate
+
+
+@cache
+def blind(voices: int) -> Model:
+    """What separates what several microphones heard."""
+    return load_separator(DEFAULT_MULTICHANNEL, "cpu", sources=voices)
+
+
+def _both_heard(
+    odds: Float[Tensor, " frame"], voices: Float[Tensor, "voice time"], rate: int
+) -> Float[Tensor, " frame"]:
+    """Log-odds that two speak by what was counted and by how much softer the second loudest voice is."""
+    frame, near = round(FRAME_SECONDS * rate), round(LEVEL_SECONDS / FRAME_SECONDS)
+    powers = voices[:, : len(odds) * frame].reshape(len(voices), len(odds), frame).square().mean(2)
+    weights = torch.hann_window(near + 3, periodic=False)[1:-1]  # as many before as after
+    around = torch.nn.functional.conv1d(powers[:, None], weights[None, None], padding="same")[:, 0]
+    levels = 10 * (around.sort(0, descending=True).values[:2] + 1e-12).log10()
+    constant, counted, level = LEVEL_ODDS
+    return torch.where(
+        odds > NOT_COUNTED, constant + counted * odds + level * (levels[1] - levels[0]), NOT_COUNTED
+    )
+
+
+def _loudest(voices: Float[Tensor, "voice time"], place: tuple[int, int], rate: int) -> Int[np.ndarray, " 2"]:
+    """Numbers of the two voices that are loudest in a stretch, in their order."""
+    start, stop = (round(frame * FRAME_SECONDS * rate) for frame in place)
+    powers = voices[:, start:stop].square().sum(1)
+    return powers.topk(2).indices.sort().values.numpy()
 
 
 def parts(begin: int, end: int) -> list[tuple[int, int]]:

@@ -164,24 +164,39 @@ def mono(recording: Recording, rate: int) -> Iterator[Float[Tensor, " time"]]:
         yield torch.from_numpy(stream.resample_chunk(np.zeros(0, np.float32), last=True))
 
 
+def live(recording: Recording, rate: int) -> Iterator[Float[Tensor, "channel time"]]:
+    """The channels that carry sound, resampled, piece by piece."""
+    channels = recording.live
+    stream = soxr.ResampleStream(recording.sample_rate, rate, len(channels), dtype="float32")
+    for block in recording.blocks(WINDOW_SECONDS):
+        block = block[channels]
+        if rate != recording.sample_rate:
+            block = torch.from_numpy(stream.resample_chunk(block.T.contiguous().numpy())).T
+        yield block
+    if rate != recording.sample_rate:
+        rest = stream.resample_chunk(np.zeros((0, len(channels)), np.float32), last=True)
+        yield torch.from_numpy(rest).T
+
+
 def windows(
-    blocks: Iterator[Float[Tensor, " time"]], rate: int
-) -> Iterator[tuple[float, Float[Tensor, " time"]]]:
+    blocks: Iterator[Float[Tensor, "*channel time"]], rate: int
+) -> Iterator[tuple[float, Float[Tensor, "*channel time"]]]:
     """A recording in windows of at most 20 s, each with the second at which it begins; nothing is lost or comes twice.
 
     Args:
         blocks: the recording, in pieces of any length.
         rate: in Hz.
     """
-    held, start = torch.zeros(0), 0
+    held, start = None, 0
     length = round(WINDOW_SECONDS * rate)
     for block in blocks:
-        held = torch.cat([held, block])
-        while len(held) > length:
-            cut = _cut(held[:length], rate)
-            yield start / rate, held[:cut].clone()
-            held, start = held[cut:], start + cut
-    if len(held):
+        held = block if held is None else torch.cat([held, block], -1)
+        while held.shape[-1] > length:
+            piece = held[..., :length]
+            cut = _cut(piece if piece.ndim == 1 else piece.mean(0), rate)
+            yield start / rate, held[..., :cut].clone()
+            held, start = held[..., cut:], start + cut
+    if held is not None and held.shape[-1]:
         yield start / rate, held
 
 
