@@ -170,6 +170,21 @@ def test_what_would_break_a_format_does_not(format):
     assert (first.text, second.text) == (expected, "next")
 
 
+@pytest.mark.parametrize(
+    ("format", "called"),
+    [
+        ("txt", "(Ann)-> & <b>x</b>): y>"),
+        ("srt", "(Ann)-> & x): y>"),
+        ("vtt", "[Ann]-> & <b>x</b>]: y>"),
+        ("tsv", "[Ann]-> & <b>x</b>]: y>"),
+        ("json", "[Ann]--> & <b>x</b>]: y>"),
+    ],
+)
+def test_whatever_a_talker_is_called_is_read_again(format, called):
+    (found,) = read(written([Span(0.0, 1.0, "good morning", "[Ann]--> & <b>x</b>]: y>")], format), format)
+    assert (found.speaker, found.text) == (called, "good morning")
+
+
 @pytest.mark.parametrize("speakers", [(None,), ("speaker1", "Ann & Bob")])
 @pytest.mark.parametrize("format", FORMATS)
 def test_what_is_written_is_read_again(format, speakers):

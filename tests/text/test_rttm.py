@@ -4,6 +4,7 @@ import pytest
 
 from unbabble.base.errors import InputError
 from unbabble.base.spans import Span
+from unbabble.text import rttm
 from unbabble.text.rttm import read, read_uem, written
 
 AMI = """;; from a corpus
@@ -49,6 +50,12 @@ def test_names_have_no_spaces():
     )
     with pytest.raises(ValueError, match="no speaker"):
         written({"a": [Span(0, 1)]})
+
+
+@pytest.mark.parametrize("name", ["<NA>", ";;", "-->", '<b>&"x', "a\u2028b\x1cc", " ", "[x]: y"])
+def test_whatever_somebody_is_called_is_read_again(name):
+    (((turn,),),) = [read(written({name: [Span(0, 1, "", name)]})).values()]
+    assert turn.speaker == rttm.name(name)
 
 
 @pytest.mark.parametrize(

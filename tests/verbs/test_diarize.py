@@ -10,7 +10,7 @@ import torch
 
 import unbabble
 from unbabble import cli
-from unbabble.base.errors import InputError, UsageError
+from unbabble.base.errors import InputError, OutputError, UsageError
 from unbabble.base.weights import packaged
 from unbabble.text import rttm
 
@@ -86,6 +86,43 @@ def test_who_is_enrolled_has_a_name(here):
         unbabble.diarize("talk.wav", enroll=["anna.wav", "./anna.wav"], quiet=True)
     with pytest.raises(InputError, match="absent"):
         unbabble.diarize("talk.wav", enroll="absent.wav", quiet=True)
+
+
+def test_all_names_behind_enroll_are_those_of_people(here, capsys):
+    for number, name in ((1, "anna.wav"), (2, "Ben Berg.wav")):
+        soundfile.write(here / name, *soundfile.read(DEMO / f"reference{number}.flac"))
+    common = ["--talkers", "2", "--model", "xvector.8k", "--no-voices"]
+    assert cli.run(["diarize", "talk.wav", *common, "--enroll", "anna.wav", "Ben Berg.wav"]) == 0
+    assert [path.name for path in (here / "turns").iterdir()] == ["talk"]
+    turns = rttm.read((here / "turns" / "talk" / "talk.rttm").read_text())["talk"]
+    assert {turn.speaker for turn in turns} == {"anna", "Ben_Berg"}
+    assert cli.run(["diarize", "--enroll", "anna.wav", "talk.wav"]) == 2
+    assert "Name the recordings before --enroll" in capsys.readouterr().err
+
+
+def test_people_whom_files_could_not_tell_apart_are_refused(here):
+    for number, name in ((1, "Anna Berg.wav"), (2, "anna_berg.wav"), (1, "again.wav")):
+        soundfile.write(here / name, *soundfile.read(DEMO / f"reference{number}.flac"))
+    with pytest.raises(UsageError, match="Two recordings of --enroll are called 'anna_berg'"):
+        unbabble.diarize("talk.wav", enroll=["Anna Berg.wav", "anna_berg.wav"], model="xvector.8k")
+    with pytest.raises(
+        UsageError, match=r"'Anna Berg\.wav' and 'again\.wav', which --enroll names, are one recording"
+    ):
+        unbabble.diarize("talk.wav", enroll=["Anna Berg.wav", "again.wav"], model="xvector.8k")
+
+
+def test_an_enrollment_is_not_replaced_by_the_voice_of_that_name(here):
+    soundfile.write(here / "anna.wav", *soundfile.read(DEMO / "reference1.flac"))
+    options = {"talkers": 2, "model": "xvector.8k", "quiet": True}
+    unbabble.diarize("talk.wav", enroll="anna.wav", **options)
+    voice = here / "turns" / "talk" / "anna.wav"
+    before = voice.read_bytes()
+    with pytest.raises(
+        OutputError, match=r"'turns/talk/anna\.wav' lies there, is read here, and might be lost"
+    ):
+        unbabble.diarize("talk.wav", enroll="turns/talk/anna.wav", overwrite=True, **options)
+    assert voice.read_bytes() == before
+    assert unbabble.diarize("talk.wav", enroll="turns/talk/anna.wav", out="again", **options).exit_code == 0
 
 
 def test_enrollments_that_tell_nobody_are_refused_by_their_names(here):
@@ -168,6 +205,28 @@ def test_references_that_do_not_fit(here):
     (here / "others.rttm").write_text("".join(rows))
     report = unbabble.diarize("talk.wav", reference="others.rttm", quiet=True)
     assert report.files[0].error == "'others.rttm' has no turns of 'talk'."
+
+
+def test_true_turns_are_looked_for_by_the_name_that_turns_have(here):
+    (here / "a talk.wav").write_bytes((here / "talk.wav").read_bytes())
+    options = {"no_voices": True, "model": "xvector.8k", "quiet": True}
+    rows = [f"SPEAKER {name} 1 0 2 <NA> <NA> anna <NA> <NA>\n" for name in ("a_talk", "two")]
+    (here / "several.rttm").write_text("".join(rows))
+    (file,) = unbabble.diarize("a talk.wav", reference="several.rttm", **options).files
+    assert (file.outcome, file.details["errors"]["speech"], file.warnings) == ("done", 2.0, [])
+    (file,) = unbabble.diarize("a talk.wav", reference="true.rttm", **options).files
+    assert file.warnings == ["The true turns, all that 'true.rttm' has, are those of 'talk'."]
+
+
+def test_no_rate_where_nobody_speaks_by_the_true_turns(here, capsys):
+    (here / "early.rttm").write_text("SPEAKER talk 1 0 0.5 <NA> <NA> anna <NA> <NA>\n")
+    arguments = ["diarize", "talk.wav", "--reference", "early.rttm", "--start", "1", "--model", "xvector.8k"]
+    for outcome in ("done", "skipped"):
+        assert cli.run([*arguments, "--no-voices"]) == 0
+        said = capsys.readouterr().err
+        assert outcome in said
+        assert "nobody speaks in the true turns: no DER" in said
+    assert json.loads((here / "turns" / "talk" / "talk.json").read_text())["errors"]["rate"] is None
 
 
 def test_a_segmenter_is_a_file_and_decides(here, capsys):

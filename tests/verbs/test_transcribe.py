@@ -109,6 +109,9 @@ def test_how_many_talkers_there_are_can_be_said(call, tmp_path):
         (["--sources", "2"], "--sources is for --separate."),
         (["--separate", "--sources", "0"], "The number of sources is at least 1."),
         (["--separate", "--sources", "many"], "--sources"),
+        (["--enroll", "anna.wav"], "--enroll is for --speakers."),
+        (["--embedder", "xvector.8k"], "--embedder is for --speakers."),
+        (["--separate", "--segmenter", "pytorch_model.bin"], "--segmenter is for --speakers."),
     ],
 )
 def test_talkers_that_make_no_sense(call, tmp_path, given, sentence):

@@ -135,6 +135,21 @@ def check_not_read(path: Path | None, read: Iterable[str | os.PathLike[str]]) ->
         raise OutputError(f"Cannot write '{path}': it is read here, and would be lost.")
 
 
+def check_not_inside(folders: Iterable[Path], read: Iterable[str | os.PathLike[str]]) -> None:
+    """Check that no file that is ``read`` lies in a folder for results, which are called as they like.
+
+    Raises:
+        OutputError: one does, and may be lost.
+    """
+    places = {os.path.realpath(folder): folder for folder in folders}
+    for each in read:
+        for above in Path(os.path.realpath(each)).parents:
+            if folder := places.get(str(above)):
+                raise OutputError(
+                    f"Cannot write to folder '{folder}': '{each}' lies there, is read here, and might be lost."
+                )
+
+
 def check_apart(*paths: Path | None) -> None:
     """Check that no two outputs of one command are the same file; None is fine.
 

@@ -34,6 +34,8 @@ MOST_SECONDS = 7.0
 SENTENCE_END = re.compile(r"[.?!…。？！]['\"”’)\]]*$")
 CLAUSE_END = re.compile(r"[,;:–—]['\"”’)\]]*$")
 TIMES = re.compile(r"\s*((?:\d+:)?\d+:\d+[.,]\d+)\s*-->\s*((?:\d+:)?\d+:\d+[.,]\d+)")
+ROUND = str.maketrans("[]", "()")
+"""Brackets in the name of a talker, which stands in brackets."""
 SPEAKER = re.compile(r"\[([^\]\n]+)\]: ?")
 VOICE = re.compile(r"<v(?:\.[^ \t>]*)?[ \t]+([^>\n]*)>")
 TAGS = {
@@ -204,7 +206,11 @@ def _indent(speaker: str | None) -> int:
 
 
 def _marked(speaker: str | None) -> str:
-    return f"[{_clean(speaker)}]: " if speaker else ""
+    """
+    >>> _marked("Anna [guest]")
+    '[Anna (guest)]: '
+    """
+    return f"[{_clean(speaker).translate(ROUND)}]: " if speaker else ""
 
 
 def _clean(text: str) -> str:

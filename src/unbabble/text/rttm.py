@@ -37,6 +37,16 @@ MOST_SECONDS = 1e7
 """About four months; a time beyond it is a slip, and no time of a recording."""
 
 
+def name(called: str) -> str:
+    """How a row calls a recording or a talker: fields end at spaces, and ``<NA>`` says that nothing is known.
+
+    >>> name("Anna  Berg"), name(""), name("<NA>")
+    ('Anna_Berg', '_', 'NA')
+    """
+    field = "_".join(called.split()) or "_"
+    return field if field != UNKNOWN else UNKNOWN.strip("<>")
+
+
 def read(text: str) -> dict[str, list[Span]]:
     """The turns in each recording, in the order of their beginnings.
 
@@ -70,8 +80,7 @@ def written(turns: Mapping[str, Sequence[Span]]) -> str:
     """The content of a file.
 
     Args:
-        turns: of each recording; each turn has a speaker. In names, what stands for a space is "_", as fields end at
-            spaces.
+        turns: of each recording; each turn has a speaker. Names are written as ``name`` has them.
 
     Raises:
         ValueError: a turn without a speaker.
@@ -85,7 +94,7 @@ def written(turns: Mapping[str, Sequence[Span]]) -> str:
             # both ends are rounded, so that turns that touch still do
             start, end = round(span.start, DIGITS), round(span.end, DIGITS)
             times = f"{start:.{DIGITS}f} {end - start:.{DIGITS}f}"
-            names = _field(recording), _field(span.speaker)
+            names = name(recording), name(span.speaker)
             rows.append(f"{TURN} {names[0]} 1 {times} {UNKNOWN} {UNKNOWN} {names[1]} {score} {UNKNOWN}\n")
     return "".join(rows)
 
@@ -141,11 +150,3 @@ def _number(field: str) -> float | None:
         return float(field)
     except ValueError:
         return None
-
-
-def _field(name: str) -> str:
-    """
-    >>> _field("Anna  Berg"), _field("")
-    ('Anna_Berg', '_')
-    """
-    return "_".join(name.split()) or "_"

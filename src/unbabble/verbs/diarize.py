@@ -8,17 +8,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter
-
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.excerpt import Part
-from unbabble.base.files import as_utf8, atomic, check_not_read, read_text, write_json
+from unbabble.base.files import as_utf8, atomic, read_text, write_json
 from unbabble.base.formats import Format, check_format
 from unbabble.base.inputs import result_name
 from unbabble.base.report import FileReport, Report
 from unbabble.base.spans import Span
 from unbabble.jobs.progress import report_progress, report_stage
-from unbabble.jobs.records import digests
+from unbabble.jobs.records import digest, digests
 from unbabble.text import rttm
 from unbabble.verbs.frame import Batch, Task, deciding_files, once, say
 from unbabble.verbs.options import (
@@ -26,13 +24,14 @@ from unbabble.verbs.options import (
     AnyPath,
     Device,
     Duration,
+    Enroll,
     Jobs,
     Out,
     Overwrite,
-    Paths,
     SoundStream,
     Start,
     as_path,
+    check_recordings,
     several,
 )
 
@@ -76,7 +75,7 @@ def diarize(
     out: Out = Path("turns"),
     talkers: int | str = AUTO,
     model: str = AUTO,
-    enroll: Annotated[Paths, Parameter(show_default=False)] = (),
+    enroll: Enroll = (),
     segmenter: AnyPath | None = None,
     reference: AnyPath | None = None,
     no_voices: bool = False,
@@ -100,7 +99,7 @@ def diarize(
         out: Folder for the results.
         talkers: How many there are: a number, a range as 2-4, or auto to find out.
         model: What tells talkers apart: a packaged model, a file, a folder, or auto.
-        enroll: A recording of somebody alone, called by name: anna.wav; repeat for more. Who is nobody of them keeps a
+        enroll: Recordings of somebody alone each, called by name: anna.wav ben.wav. Who is nobody of them keeps a
             number.
         segmenter: What says where somebody speaks and where several do, in place of what is packaged: a file or a
             folder, as pyannote's pytorch_model.bin.
@@ -133,12 +132,12 @@ def diarize(
     check_format(format)
     if threshold is not None and not -1 <= threshold <= 1:
         raise UsageError(f"Likeness lies between -1 and 1: --threshold {threshold:g} does not.")
-    batch = Batch(jobs, as_path(report), quiet, Path(out), overwrite)
-    check_not_read(batch.report, filter(None, [reference]))
+    enroll = several(enroll)
+    check_recordings(inputs, enroll)
+    read = (*enroll, *filter(None, [reference]))
+    batch = Batch(jobs, as_path(report), quiet, Path(out), overwrite, read)
     if reference is not None:
         true_turns(Path(reference))
-    enroll = several(enroll)
-    check_not_read(batch.report, enroll)
     name = load_embedder(model, device).name  # says what is wrong, before any work
     people_of(enroll, name, device)
     given = None if segmenter is None else str(segmenter)
@@ -190,19 +189,25 @@ def people_of(enroll: Sequence[AnyPath], model: str, device: str) -> "tuple[dict
 
     Raises:
         InputError: a recording that cannot be used, or in which nobody speaks.
-        UsageError: two recordings of one name, or one that is called as talkers without a name are.
+        UsageError: two recordings of one name, one of two names, or one that is called as talkers without a name are.
     """
     from unbabble.pipelines.recording import Recording
     from unbabble.pipelines.verify import load_verifier
 
     verifier = load_verifier(model, device)
     people: dict[str, Voice] = {}
+    names: set[str] = set()
+    contents: dict[str, Path] = {}
     for path in map(Path, enroll):
         name = result_name(path)
-        if name in people:
+        folded = rttm.name(
+            name
+        ).casefold()  # as turns have it, and file systems that take capitals for small letters
+        if folded in names:
             raise UsageError(
-                f"Two recordings of --enroll are called '{name}': each is called by who speaks in it."
+                f"Two recordings of --enroll are called '{rttm.name(name)}': each is called by who speaks in it."
             )
+        names.add(folded)
         if NUMBERED.fullmatch(name):
             raise UsageError(
                 f"Talkers without a name are called speaker1, speaker2 ...: give '{path}' the name of who speaks in it."
@@ -213,15 +218,19 @@ def people_of(enroll: Sequence[AnyPath], model: str, device: str) -> "tuple[dict
             raise InputError(str(error) if f"'{path}'" in str(error) else f"'{path}': {error}") from error
         if not voice.speech_seconds:
             raise InputError(f"Nobody seems to speak in '{path}', which --enroll names.")
+        if (same := contents.setdefault(digest(path), path)) is not path:
+            raise UsageError(
+                f"'{same}' and '{path}', which --enroll names, are one recording: whose voice is it?"
+            )
         people[name] = voice
     return people, verifier
 
 
-def true_turns(reference: Path, recording: str = "") -> list[Span]:
-    """What an RTTM file says of a recording; of its only one, if there is only one in it.
+def true_turns(reference: Path) -> dict[str, list[Span]]:
+    """What an RTTM file says, by recording.
 
     Raises:
-        InputError: the file cannot be read, or has no turns of that recording.
+        InputError: the file cannot be read, or has no turns.
     """
     try:
         turns = rttm.read(read_text(reference))
@@ -231,11 +240,22 @@ def true_turns(reference: Path, recording: str = "") -> list[Span]:
         ) from error
     if not turns:
         raise InputError(f"'{reference}' has no turns.")
-    if not recording or len(turns) == 1:
-        return next(iter(turns.values()))
-    if recording not in turns:
-        raise InputError(f"'{reference}' has no turns of '{recording}'.")
-    return turns[recording]
+    return turns
+
+
+def turns_of(recording: str, reference: Path) -> tuple[list[Span], list[str]]:
+    """What an RTTM file says of a recording, or of the only one in it, with a note if that is called otherwise.
+
+    Raises:
+        InputError: the file cannot be read, or has no turns of that recording.
+    """
+    turns, name = true_turns(reference), rttm.name(recording)
+    if name in turns:
+        return turns[name], []
+    if len(turns) > 1:
+        raise InputError(f"'{reference}' has no turns of '{name}'.")
+    ((other, spans),) = turns.items()
+    return spans, [f"The true turns, all that '{reference}' has, are those of '{other}'."]
 
 
 def of_part(turns: Sequence[Span], part: Part) -> list[Span]:
@@ -268,11 +288,10 @@ def diarize_one(task: Task, settings: Settings, overwrite: bool) -> FileReport:
 
     def make(folder: Path, result: FileReport) -> None:
         name = result_name(task.path)
-        true = (
-            None
-            if settings.reference is None
-            else of_part(true_turns(Path(settings.reference), name), settings.part)
-        )
+        true, doubts = None, []
+        if settings.reference is not None:
+            true, doubts = turns_of(name, Path(settings.reference))
+            true = of_part(true, settings.part)
         ears = Ears.load(settings.model, settings.device, segmenter=settings.segmenter)
         recording = Recording.open(settings.part.of(task.path))
         voices: list[Path] = []
@@ -288,6 +307,7 @@ def diarize_one(task: Task, settings: Settings, overwrite: bool) -> FileReport:
             )
             if settings.enroll:
                 made = named(made, *people_of(list(settings.enroll), settings.model, settings.device))
+            made.warnings += doubts
             late = max((turn.end for turn in true or ()), default=0.0)
             if late > made.audio_seconds + LATE_SECONDS:
                 made.warnings.append(
@@ -336,11 +356,17 @@ def details(made: "Diarization", true: list[Span] | None) -> dict[str, Any]:
     }
     if true is not None:
         errors = compare(true, made.turns).errors
-        result["errors"] = vars(errors) | {"rate": errors.rate}
+        result["errors"] = vars(errors) | {"rate": errors.rate if math.isfinite(errors.rate) else None}
     return result
 
 
-def _errors(errors: dict[str, float]) -> str:
+def _errors(errors: dict[str, float | None]) -> str:
+    """
+    >>> _errors({"speech": 0.0, "missed": 0.0, "false_alarm": 2.5, "confusion": 0.0, "rate": None})
+    'nobody speaks in the true turns: no DER, 2.5 s of false alarm.'
+    """
+    if errors["rate"] is None:
+        return f"nobody speaks in the true turns: no DER, {errors['false_alarm']:.1f} s of false alarm."
     share = {name: 100 * errors[name] / max(errors["speech"], 1e-9) for name in errors}
     return (
         f"DER {100 * errors['rate']:.1f} % (missed {share['missed']:.1f}, false alarm {share['false_alarm']:.1f}, "

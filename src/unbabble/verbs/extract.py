@@ -18,13 +18,14 @@ from unbabble.verbs.options import (
     Assignments,
     Device,
     Duration,
+    Enroll,
     Jobs,
     Out,
     Overwrite,
-    Paths,
     SoundStream,
     Start,
     as_path,
+    check_recordings,
     several,
 )
 
@@ -53,7 +54,7 @@ class Settings:
 
 def extract(
     *inputs: str | Path,
-    enroll: Paths,
+    enroll: Enroll,
     out: Out = Path("extracted"),
     model: str = "auto",
     set: Assignments = None,
@@ -75,7 +76,7 @@ def extract(
 
     Args:
         inputs: Recordings: files, folders, patterns, manifests (.txt, .jsonl), or - for standard input.
-        enroll: A recording of the person alone, a second and more, better 5; repeat for more.
+        enroll: Recordings of the person alone, together a second and more, better 5.
         out: Folder for the results.
         model: What extracts: a network that learnt to, or one that separates (bsrnn.2talkers_8k), of whose voices the
             one most like the enrollment is kept; a name, weights (a .safetensors file or a folder), several that
@@ -108,8 +109,9 @@ def extract(
     out = Path(out)
     report = as_path(report)
     check_format(format)
-    batch = Batch(jobs, report, quiet, out, overwrite)
     enroll = several(enroll)
+    check_recordings(inputs, enroll)
+    batch = Batch(jobs, report, quiet, out, overwrite, tuple(enroll))
     if not enroll:
         raise UsageError("Name a recording of the person alone with --enroll.")
     options = parse_assignments(set or [])

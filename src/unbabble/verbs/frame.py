@@ -5,6 +5,7 @@ What a verb was asked for (tables of scores, listings) goes to stdout, all else 
 
 import io
 import logging
+import os
 import sys
 import tempfile
 import time
@@ -16,7 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from unbabble.base import notes
-from unbabble.base.files import check_apart, check_not_read, check_output, remove_partial, writable_folder
+from unbabble.base.files import (
+    check_apart,
+    check_not_inside,
+    check_not_read,
+    check_output,
+    remove_partial,
+    writable_folder,
+)
 from unbabble.base.inputs import STDIN, SUFFIXES, Input, expand
 from unbabble.base.report import FileReport, Report, Result, timestamp
 from unbabble.jobs.attempt import Named
@@ -98,10 +106,19 @@ class Batch(Frame):
     Attributes:
         out: folder for these folders.
         overwrite: do again what an earlier run has done.
+        read: files besides the recordings, which no result may replace: enrollments, references ...
+
+    Raises:
+        OutputError: the report would replace one of these.
     """
 
     out: Path = Path("results")
     overwrite: bool = False
+    read: tuple[str | os.PathLike[str], ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_not_read(self.report, self.read)
 
     def through(
         self, verb: str, title: str, inputs: tuple[str | Path, ...], settings: Any, one: One
@@ -132,6 +149,7 @@ class Batch(Frame):
                 for each in given
             ]
             work = partial(one, settings=settings, overwrite=self.overwrite)
+            check_not_inside([task.folder for task in tasks], self.read)
             self.run(result, work, tasks, title)
         for file, task in zip(result.files, tasks, strict=True):
             file.warnings += [f"'{link}' is the same file, which is done once." for link in task.links]

@@ -45,6 +45,7 @@ class MoreOptions(Group):
 
 MORE = Parameter(group=MoreOptions("More options", validator=refuse_fractions))
 
+Enroll = Annotated[Paths, Parameter(consume_multiple=True, show_default=False)]
 Out = Annotated[AnyPath, Parameter(alias="-o")]
 Jobs = Annotated[int, Parameter(alias="-j")]
 Device = Annotated[str, Parameter(alias="-d")]
@@ -65,6 +66,16 @@ def several(given: Any | Iterable[Any] | None) -> list[Any]:
     if given is None:
         return []
     return [given] if isinstance(given, str | os.PathLike) else list(given)
+
+
+def check_recordings(given: Sequence[Any], enroll: Sequence[Any]) -> None:
+    """Refuse a command in which ``--enroll``, which takes all names behind it, has taken the recordings, too.
+
+    Raises:
+        UsageError: nothing but enrollments.
+    """
+    if enroll and not given:
+        raise UsageError("Name the recordings before --enroll, which takes all names behind it.")
 
 
 def check_choice(name: str, value: object, *choices: str, number: str = "") -> None:

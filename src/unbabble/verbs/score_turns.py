@@ -124,7 +124,7 @@ def _read_all(paths: Sequence[Path]) -> dict[str, list[Span]]:
     """By recording; a file without rows is of a recording of its own name, in which nobody speaks."""
     turns: dict[str, list[Span]] = {}
     for file in (file for path in paths for file in _files(path)):
-        for name, spans in (_read(file, rttm.read) or {file.stem: []}).items():
+        for name, spans in (_read(file, rttm.read) or {rttm.name(file.stem): []}).items():
             turns.setdefault(name, []).extend(spans)
     return turns
 

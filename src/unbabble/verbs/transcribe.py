@@ -4,12 +4,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import Parameter
-
 from unbabble.base.config import parse_assignments
 from unbabble.base.errors import UsageError
 from unbabble.base.excerpt import Part
-from unbabble.base.files import as_utf8, atomic, check_not_read
+from unbabble.base.files import as_utf8, atomic
 from unbabble.base.inputs import result_name
 from unbabble.base.report import FileReport, Report
 from unbabble.jobs.progress import report_progress
@@ -24,14 +22,15 @@ from unbabble.verbs.options import (
     Assignments,
     Device,
     Duration,
+    Enroll,
     Jobs,
     Out,
     Overwrite,
-    Paths,
     SoundStream,
     Start,
     as_path,
     check_choice,
+    check_recordings,
     refuse_idle,
     several,
 )
@@ -55,6 +54,7 @@ class Settings:
     enroll: dict[str, str]
     """Recordings of people, and their SHA-256."""
     embedder: str
+    segmenter: str | None
     language_model: str
     hotwords: tuple[str, ...]
     part: Part
@@ -75,7 +75,9 @@ def transcribe(
     separate: bool = False,
     sources: Annotated[int | Literal["auto"], MORE] = "auto",
     speakers: int | str | None = None,
-    enroll: Annotated[Paths, Parameter(show_default=False)] = (),
+    enroll: Enroll = (),
+    embedder: Annotated[str | None, MORE] = None,
+    segmenter: Annotated[AnyPath | None, MORE] = None,
     language_model: str = "auto",
     hotwords: AnyPath | None = None,
     prompt: str = "",
@@ -104,7 +106,9 @@ def transcribe(
         separate: Separate the talkers first: speaker1 is the loudest.
         sources: With --separate, how many talkers there are; auto counts them.
         speakers: Say who says what: 3 talkers, 2-4, or auto.
-        enroll: With --speakers, somebody alone, named by the file; repeat for more.
+        enroll: With --speakers, recordings of somebody alone each, called by name: anna.wav ben.wav.
+        embedder: With --speakers, what tells talkers apart, as --model of `unbabble diarize`.
+        segmenter: With --speakers, what says where somebody speaks and where several do, as of `unbabble diarize`.
         language_model: What is likely to be said: auto for the packaged one, where it fits; none; a file that `unbabble
             language-model` wrote, or in ARPA's format; or a network.
         hotwords: A text file of likely names and phrases, one a line.
@@ -129,6 +133,7 @@ def transcribe(
         OutputError: the folder cannot be written to.
     """
     from unbabble.base.weights import packaged
+    from unbabble.networks import load as networks
     from unbabble.pipelines.embed import load_embedder
     from unbabble.pipelines.likely import phrases
     from unbabble.pipelines.recognize import load_recognizer, recognizer_name
@@ -150,19 +155,23 @@ def transcribe(
     if speakers is not None and separate:
         raise UsageError("--speakers separates where two talk at once: it takes the place of --separate.")
     enroll = several(enroll)
-    refuse_idle("is for --speakers", enroll=bool(enroll) and speakers is None)
+    check_recordings(inputs, enroll)
+    asked = {"enroll": bool(enroll), "embedder": embedder is not None, "segmenter": segmenter is not None}
+    refuse_idle("is for --speakers", **(asked if speakers is None else {}))
     talkers = None if speakers is None else as_range(speakers, "--speakers")
-    batch = Batch(jobs, report, quiet, out, overwrite)
-    check_not_read(report, filter(None, [hotwords, *enroll]))
+    batch = Batch(jobs, report, quiet, out, overwrite, (*enroll, *filter(None, [hotwords])))
     check_choice("--runtime", runtime, "torch", "ctranslate2")
     options = parse_assignments(set or []) | ({} if runtime == "torch" else {"runtime": runtime})
     name = recognizer_name(model)
     likely = phrases(as_path(hotwords), prompt)
     load_recognizer(name, device, language_model, likely, **options)  # says what is wrong, before any work
-    embedder = "" if talkers is None else load_embedder(device=device).name
+    embedder = "" if talkers is None else load_embedder(embedder or "auto", device).name
+    given = None if segmenter is None else str(segmenter)
+    if given is not None:
+        networks.load(given, "segmenter")
     if enroll:
         people_of(enroll, embedder, device)
-    listening = [name, *filter(None, [embedder])]
+    listening = [name, *filter(None, [embedder, given])]
     files = deciding_files(listening, options | {"language_model": language_model}, packaged())
     part = Part(start, duration, stream)
     settings = Settings(
@@ -175,6 +184,7 @@ def transcribe(
         talkers,
         digests(enroll),
         embedder,
+        given,
         language_model,
         likely,
         part,
@@ -212,7 +222,7 @@ def transcribe_one(task: Task, settings: Settings, overwrite: bool) -> FileRepor
             made = transcribe_talkers(
                 recognizer,
                 recording,
-                Ears.load(settings.embedder, settings.device),
+                Ears.load(settings.embedder, settings.device, segmenter=settings.segmenter),
                 talkers=settings.talkers,
                 enrolled=people_of(people, settings.embedder, settings.device) if people else None,
                 progress=report_progress,

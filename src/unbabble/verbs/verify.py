@@ -9,7 +9,6 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import numpy as np
-from cyclopts import Parameter
 
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.excerpt import Part
@@ -23,11 +22,12 @@ from unbabble.verbs.options import (
     AnyPath,
     Device,
     Duration,
+    Enroll,
     Jobs,
-    Paths,
     SoundStream,
     Start,
     as_path,
+    check_recordings,
     refuse_idle,
     several,
 )
@@ -69,7 +69,7 @@ class VerifyReport(Report):
 
 def verify(
     *inputs: str | Path,
-    enroll: Annotated[Paths | None, Parameter(consume_multiple=True)] = None,
+    enroll: Enroll = (),
     trials: AnyPath | None = None,
     prior: float = 0.5,
     model: str = "auto",
@@ -116,6 +116,7 @@ def verify(
 
     frame, wanted, written = Frame(jobs, as_path(report), quiet), as_path(trials), as_path(calibrate)
     enrolled = several(enroll)
+    check_recordings(inputs, enrolled)
     check_prior(prior)
     check_output(written)
     check_apart(frame.report, written)
