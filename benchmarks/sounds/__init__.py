@@ -1,1 +1,1 @@
-"""Sounds that are no speech: what they are, and what can be known from them."""
+"""Sounds that are no speech: what they are, what finds them, and what can be known from them."""

@@ -16,6 +16,7 @@ from unbabble.nn.kinds.classifier import NeuralClassifier
 from unbabble.nn.kinds.counter import NeuralCounter
 from unbabble.nn.kinds.embedder import NeuralEmbedder
 from unbabble.nn.kinds.extractor import NeuralExtractor
+from unbabble.nn.kinds.joint_embedder import NeuralJointEmbedder
 from unbabble.nn.kinds.meter import NeuralMeter
 from unbabble.nn.kinds.network import Network
 from unbabble.nn.kinds.recognizer import NeuralRecognizer
@@ -31,8 +32,8 @@ SPECIAL: dict[str, dict[str, Any]] = {"nmf": {"rank": 3}}
 """Further options of these by method."""
 BOUNDS = {"quality_net": 0.3}
 """Of methods whose numbers have a scale of their own, in place of their kind's."""
-ELSEWHERE = ("segmenter",)
-"""Kinds whose networks were trained by other toolkits alone: their own tests use them."""
+ELSEWHERE = ("segmenter", "text encoder")
+"""Kinds whose networks were trained by other toolkits alone, or hear nothing: their own tests use them."""
 VARIANTS = {"td_speakerbeam with an embedder": {"embedder_channels": 4, "embedder_dimension": 6}}
 """Further tiny networks: a method's name comes first."""
 
@@ -171,6 +172,13 @@ def _labelled(network: Network, easy: bool) -> tuple[Tensor, ...]:
     return noise(2, 6000), torch.tensor([1, 2])
 
 
+def _described(network: Network, easy: bool) -> tuple[Tensor, ...]:
+    """Tones of three pitches, each with a text of its own; or noise."""
+    if not easy:
+        return noise(2, 4000), torch.tensor([[1, 2], [3, 0]])
+    return tones(4000), torch.tensor([[1, 0], [2, 3], [4, 5]])
+
+
 def _spoken(network: Network, easy: bool) -> tuple[Tensor, ...]:
     """Three tones, one after another, that are called "dog"; or noise."""
     waveform = tones(4000).flatten()[None] if easy else noise(2, 16000)
@@ -288,6 +296,14 @@ EXAMPLES = {
         lambda model, samples: tuple(model(noise(1, 4000)).shape[1:]),
         _told_apart,
         lambda network, item: _loss(network, item) + network.figure(*item),
+        0.1,
+    ),
+    "joint embedder": Example(
+        NeuralJointEmbedder,
+        _microphone,
+        lambda model, samples: tuple(model(noise(1, 4000)).shape[1:]),
+        _described,
+        lambda network, item: _loss(network, item) + 1 - network.figure(*item),
         0.1,
     ),
 }

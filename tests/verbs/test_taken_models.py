@@ -23,6 +23,8 @@ CALLS = {
     "separate": lambda model: unbabble.separate(MISSING, model=model, quiet=True),
     "enhance": lambda model: unbabble.enhance(MISSING, model=model, quiet=True),
     "extract": lambda model: unbabble.extract(MISSING, enroll=MISSING, model=model, quiet=True),
+    "find": lambda model: unbabble.find("rain", ".", model=model, quiet=True),
+    "label": lambda model: unbabble.label(MISSING, words=["rain", "wind"], model=model, quiet=True),
     "embed": lambda model: unbabble.embed(MISSING, model=model, quiet=True),
     "stream": lambda model: unbabble.stream(MISSING, model=model, quiet=True),
     "score": lambda model: unbabble.score(MISSING, MISSING, model=model, quiet=True),

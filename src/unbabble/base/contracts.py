@@ -9,6 +9,8 @@ from __future__ import annotations  # the table of kinds is read without torch
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from jaxtyping import Float, Int
     from torch import Tensor
@@ -110,6 +112,32 @@ class Embedder(Protocol):
 
     def __call__(self, waveform: Float[Tensor, "batch time"]) -> Float[Tensor, "batch dimension"]:
         """Embed each waveform."""
+        ...
+
+
+@runtime_checkable
+class TextEncoder(Protocol):
+    """Turns texts into vectors that are close to those of texts that mean something similar."""
+
+    def encode_text(self, texts: Sequence[str]) -> Float[Tensor, "text dimension"]:
+        """The vector of each text, of unit norm.
+
+        Raises:
+            InputError: a text of which nothing can be read.
+        """
+        ...
+
+
+@runtime_checkable
+class JointEmbedder(Embedder, Protocol):
+    """Turns recordings, and texts that describe some, into vectors of one space."""
+
+    def embed_text(self, texts: Sequence[str]) -> Float[Tensor, "text dimension"]:
+        """The vector of each text: close to those of recordings that sound so.
+
+        Raises:
+            InputError: a text of which nothing can be read.
+        """
         ...
 
 

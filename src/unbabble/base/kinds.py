@@ -85,8 +85,13 @@ KINDS = {
         ),
         Kind(
             "embedder", contracts.Embedder, "embed", "tells speakers apart", "feature-extraction",
-            given="anna.wav ben.wav", also=("verify", "identify"),
+            given="anna.wav ben.wav", also=("verify", "identify", "find"),
         ),
+        Kind(
+            "joint embedder", contracts.JointEmbedder, "find", "finds sounds by words",
+            "zero-shot-audio-classification", given='"rain" recordings', also=("embed", "label"),
+        ),
+        Kind("text encoder", contracts.TextEncoder, "", "compares what texts mean", "sentence-similarity"),
         Kind(
             "language model", contracts.LanguageModel, "transcribe", "says which words are likely", "text-generation",
             given="interview.mp3", option="--language-model",

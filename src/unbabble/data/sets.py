@@ -161,8 +161,10 @@ class Several(Data):
         return next(iter(self.sets.values())).sample_rate
 
     def decides(self) -> dict[str, Any]:
-        """What the last set decides, which has no end: it has the most."""
-        return list(self.sets.values())[-1].decides()
+        """What the last set decides, which has no end: it has the most; of words that are learnt, those of all."""
+        decided = [one.decides() for one in self.sets.values()]
+        words = {word for each in decided for word in str(each.get("words", "")).split(",") if word}
+        return decided[-1] | ({"words": ",".join(sorted(words))} if words else {})
 
     def open(self, seed: int) -> "Joined":
         """All of them."""

@@ -24,6 +24,7 @@ from unbabble.pipelines.recognize import Recognizer, load_recognizer
 from unbabble.pipelines.recording import Recording
 from unbabble.pipelines.score import BlindScorer
 from unbabble.pipelines.separate import Model
+from unbabble.pipelines.sounds import SoundEmbedder, load_sounds
 from unbabble.pipelines.transcribe import Transcription, transcribe
 
 AUTO = "auto"
@@ -48,6 +49,10 @@ def load(name: Name, kind: Literal["recognizer"], device: str = "auto", **option
 @overload
 def load(name: Name, kind: Literal["embedder"], device: str = "auto", **options: Any) -> Embedder: ...
 @overload
+def load(
+    name: Name, kind: Literal["joint embedder"], device: str = "auto", **options: Any
+) -> SoundEmbedder: ...
+@overload
 def load(name: Name, kind: str | None = None, device: str = "auto", **options: Any) -> Any: ...
 def load(name: Name = AUTO, kind: str | None = None, device: str = "auto", **options: Any) -> Any:
     """Make a model ready for use.
@@ -58,8 +63,8 @@ def load(name: Name = AUTO, kind: str | None = None, device: str = "auto", **opt
             ``org/name[@revision]`` on the Hugging Face Hub; or ``auto`` for the best that is installed, which separates
             where no kind is named.
         kind: what is wanted of it: ``separator``, ``enhancer``, ``extractor``, ``scorer``, ``recognizer``, ``counter``,
-            ``classifier``, ``meter`` or ``embedder``; by default what the model can do. A separator also extracts,
-            where an extractor is wanted.
+            ``classifier``, ``meter``, ``embedder`` or ``joint embedder``; by default what the model can do. A separator
+            also extracts, where an extractor is wanted.
         device: ``auto``, ``cpu``, ``cuda`` ...
         options: of the model: ``sources=2``, ``iterations=50`` ...; of separators and enhancers also ``dereverb``
             (``none``, ``wpe``, ``joint``) and ``runtime`` (``torch``, ``onnx``, ``auto``); of recognisers
@@ -80,7 +85,8 @@ def load(name: Name = AUTO, kind: str | None = None, device: str = "auto", **opt
         kind = "separator" if name == AUTO else networks.check_kind(name).name
     if kind not in OPENERS:
         command = kinds.find(kind).command(name)
-        raise UsageError(f"Model '{name}' takes no recordings by itself: `{command}` uses it.")
+        users = f"`{command}` uses it" if command else "other models use it"
+        raise UsageError(f"Model '{name}' takes no recordings by itself: {users}.")
     return OPENERS[kind](name, device, **options)
 
 
@@ -182,5 +188,6 @@ OPENERS: dict[str, Callable[..., Any]] = {
     "segmenter": _one_microphone("segmenter", None),
     "classifier": _one_microphone("classifier", None),
     "embedder": load_embedder,
+    "joint embedder": load_sounds,
 }
 """By kind: from a name, a device and options to what takes recordings."""

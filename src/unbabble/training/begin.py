@@ -79,8 +79,8 @@ def fresh(recipe: Recipe) -> Network:
     method, owner = registry.method(recipe.method), f"Method '{recipe.method}'"
     parameters = keyword_parameters(method)
     decided = {"sample_rate": recipe.train.sample_rate} if "sample_rate" in parameters else {}
-    if "tokens" in parameters and "tokens" not in recipe.options:
-        decided |= recipe.train.decides()
+    if {"tokens", "words"} & parameters.keys() - recipe.options.keys():
+        decided |= {name: each for name, each in recipe.train.decides().items() if name in parameters}
     return registry.create(recipe.method, **check_arguments(method, decided | recipe.options, owner))
 
 

@@ -8,14 +8,14 @@ from pydantic import InstanceOf
 
 from unbabble.base.config import validate
 from unbabble.base.errors import UsageError
-from unbabble.data import dynamic, ready, sets, speakers, texts, transcribed
+from unbabble.data import captioned, dynamic, ready, sets, speakers, texts, transcribed
 from unbabble.data.sets import Data
 from unbabble.training.schedule import Schedule
 from unbabble.training.sets import rated, separated
 
 logger = logging.getLogger(__name__)
 SECTIONS = ("train", "validation")
-KIND_MODULES = (dynamic, ready, speakers, texts, transcribed, separated, rated)
+KIND_MODULES = (captioned, dynamic, ready, speakers, texts, transcribed, separated, rated)
 """What has ``@data`` in it."""
 
 

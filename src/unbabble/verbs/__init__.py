@@ -45,6 +45,8 @@ VERBS = tuple(
         ("embed", WORK, "Turn each recording of one person into a vector that says who it is.", ""),
         ("verify", WORK, "Say whether one person speaks in two recordings, and how sure that is.", ""),
         ("identify", WORK, "Say who of several known people speaks, or that it is nobody of them.", ""),
+        ("find", WORK, "Find recordings by words, or by a recording that sounds like them.", ""),
+        ("label", WORK, "Say which of several words describe what is heard, and when.", ""),
         ("bench", WORK, "Rank models on real recordings, without the true voices.", ""),
         ("simulate", WORK, "Make mixtures whose true voices are known.", ""),
         ("prepare", WORK, "Write manifests for a corpus on disk; alone, list the layouts.", ""),

@@ -44,6 +44,8 @@ class Settings:
     device: str
     only_speech: bool = False
     """Whether a recording in which nobody speaks is refused."""
+    sounds: bool = False
+    """Whether the model is one for whatever sounds, not for speakers."""
 
 
 def embed(
@@ -83,8 +85,6 @@ def embed(
         UsageError: a request that makes no sense; no recording was touched.
         OutputError: the vectors cannot be written.
     """
-    from unbabble.pipelines.embed import load_embedder
-
     frame, out = Frame(jobs, as_path(report), quiet), Path(out)
     if out.suffix != SUFFIX:
         raise UsageError(f"The file of --out ends in {SUFFIX}, unlike '{out}'.")
@@ -92,8 +92,8 @@ def embed(
         raise UsageError(f"'{out}' is there already: --overwrite replaces it.")
     check_output(out)
     check_apart(out, frame.report)
-    model = load_embedder(model, device).name  # what is wrong with the request is said before any work
-    settings = Settings(model, Part(start, duration, stream), device)
+    model, sounds = _opened(model, device)  # what is wrong with the request is said before any work
+    settings = Settings(model, Part(start, duration, stream), device, sounds=sounds)
     result = Report("embed", config={"model": model, "out": str(out)})
     with TemporaryDirectory(prefix="unbabble-") as spool:
         given = expand(inputs, spool)
@@ -108,6 +108,23 @@ def embed(
     return result
 
 
+def _opened(model: str, device: str) -> tuple[str, bool]:
+    """The name of the model that is meant, and whether it is one for whatever sounds.
+
+    Raises:
+        InputError: weights that are missing or damaged; nothing installed for ``auto``.
+        UsageError: no such model or device, or one that does something else.
+    """
+    from unbabble.networks.load import check_kind
+    from unbabble.pipelines.embed import embedder_name, load_embedder
+    from unbabble.pipelines.sounds import load_sounds
+
+    name = embedder_name(model)
+    if check_kind(name, "embedder", "joint embedder").name == "embedder":
+        return load_embedder(name, device).name, False
+    return load_sounds(name, device).name, True
+
+
 def embed_one(task: Input, settings: Settings) -> FileReport:
     """Embed one recording.
 
@@ -116,9 +133,21 @@ def embed_one(task: Input, settings: Settings) -> FileReport:
     """
     from unbabble.pipelines.embed import load_embedder
     from unbabble.pipelines.recording import Recording
+    from unbabble.pipelines.sounds import load_sounds
 
     began = time.perf_counter()
     recording = Recording.open(settings.part.of(task.path))
+    if settings.sounds:
+        vector = load_sounds(settings.model, settings.device).windows(recording).mean()
+        return FileReport(
+            task.name,
+            "done",
+            model=settings.model,
+            seconds=time.perf_counter() - began,
+            audio_seconds=recording.seconds,
+            warnings=list(recording.info.warnings),
+            details={"vector": vector.tolist()},
+        )
     voice = load_embedder(settings.model, settings.device).voice(recording)
     if settings.only_speech and not voice.speech_seconds:
         raise InputError("Nobody seems to speak in it.")

@@ -6,9 +6,11 @@
 - SpeechBrain's embedders, ECAPA-TDNN and x-vector: ``embedding_model.ckpt`` and ``hyperparams.yaml``.
 - Resemblyzer's d-vector: ``pretrained.pt``; WeSpeaker's ResNets: ``avg_model.pt``, or pyannote's ``pytorch_model.bin``;
   3D-Speaker's CAM++: ``campplus_cn_en_common.pt``; or a single such file under any name.
+- H. Dinkel's taggers of the sounds of AudioSet: ``model.pth``, and the names of its classes, ``teacher.pth``.
 - pyannote's segmentation networks from version 3 on, which say who talks when: ``pytorch_model.bin``.
 - SpeechBrain's recognisers: ``asr.ckpt``, ``normalizer.ckpt``, ``tokenizer.ckpt`` and ``hyperparams.yaml``, with
   their language model, ``lm.ckpt``.
+- Hugging Face's sentence encoders that are a BERT, as all-MiniLM-L6-v2: ``config.json``, weights, ``tokenizer.json``.
 - Hugging Face's wav2vec 2.0, HuBERT, WavLM and Whisper, and CTranslate2's Whisper: recognisers that the libraries which
   made them compute (``recognizer``).
 
@@ -28,14 +30,17 @@ from unbabble.base.errors import InputError
 from unbabble.base.kinds import Kind
 from unbabble.base.registry import Card
 from unbabble.base.weights import describe_difference
-from unbabble.networks.foreign import campplus, resemblyzer, wespeaker, whisper
+from unbabble.networks.foreign import campplus, gpvad, resemblyzer, wespeaker, whisper
 from unbabble.networks.foreign.asteroid import FILE, open_asteroid
 from unbabble.networks.foreign.by_ctranslate2 import is_ctranslate2, load_faster_whisper
 from unbabble.networks.foreign.campplus import CAMPlusPlus, is_campplus, load_campplus
+from unbabble.networks.foreign.gpvad import Tagger, is_gpvad, load_gpvad
 from unbabble.networks.foreign.hugging_face import CTC, ctc_card, load_ctc, model_type
 from unbabble.networks.foreign.pyannote import PyanNet, is_pyannote, load_pyannote
 from unbabble.networks.foreign.reading import Foreign, read_pickled
 from unbabble.networks.foreign.resemblyzer import Resemblyzer, is_resemblyzer, load_resemblyzer
+from unbabble.networks.foreign.sentence_bert import MODEL_TYPE as BERT
+from unbabble.networks.foreign.sentence_bert import open_sentence_bert
 from unbabble.networks.foreign.speechbrain import (
     is_estimator,
     is_speechbrain,
@@ -130,10 +135,12 @@ def open_foreign(place: str | os.PathLike[str]) -> Foreign:
         return open_estimator(path)
     if path.is_dir() and is_speechbrain_embedder(path):
         return open_ecapa(path)
+    if path.is_dir() and model_type(path) == BERT:
+        return open_sentence_bert(path)
     return open_asteroid(path / FILE if path.is_dir() else path)
 
 
-SINGLE = (resemblyzer.FILE, wespeaker.FILE, campplus.FILE, FILE)
+SINGLE = (resemblyzer.FILE, wespeaker.FILE, campplus.FILE, gpvad.FILE, FILE)
 """Files that hold a whole network."""
 
 
@@ -166,6 +173,8 @@ def _computed_elsewhere(path: Path) -> tuple[Card, Loader] | None:
         return whisper.CARD, partial(whisper.load_whisper, path)
     if kind in CTC:
         return ctc_card(kind), partial(load_ctc, path, kind)
+    if kind == BERT:
+        return None
     if kind is not None:
         raise InputError(
             f"Folder '{path}' holds a '{kind}': of Hugging Face's networks, Unbabble uses {', '.join(CTC)} and whisper."
@@ -184,6 +193,8 @@ def _whole_in(file: Path) -> tuple[Card, Loader] | None:
         return WeSpeakerResNet.card, partial(load_wespeaker, file)
     if is_campplus(content):
         return CAMPlusPlus.card, partial(load_campplus, file)
+    if is_gpvad(content):
+        return Tagger.card, partial(load_gpvad, file)
     if is_pyannote(content):
         return PyanNet.card, partial(load_pyannote, file)
     return None
