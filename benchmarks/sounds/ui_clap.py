@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from benchmarks.kit.process import train
 from benchmarks.kit.rows import Rows
@@ -101,14 +100,11 @@ def curated(
 
 def learnt(folder: Path) -> Any:
     """The network after the last step: nothing is chosen."""
-    network = load(str(folder / "best.safetensors"), "joint embedder").network
-    state = torch.load(folder / "last.ckpt", map_location="cpu", weights_only=True)
-    network.load_state_dict(state["networks"]["network"])
-    return network
+    return load(str(folder / "last.safetensors"), "joint embedder").network
 
 
 def student(variant: str, seed: int, runs: Path, text: str, steps: int) -> dict[str, float]:
-    teacher = runs / f"teacher-{seed}" / "best.safetensors"
+    teacher = runs / f"teacher-{seed}" / "last.safetensors"
     network = learnt(teacher.parent)
     pairs, unpaired = clips("esc50", (1, 2)) + clips("us8k"), clips("esc50", (3, 4))
     folder = runs / f"{variant.replace(' + ', '-')}-{seed}"

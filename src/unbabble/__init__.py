@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from unbabble.verbs.enhance import enhance
     from unbabble.verbs.export import export
     from unbabble.verbs.extract import extract
+    from unbabble.verbs.find import find
     from unbabble.verbs.identify import identify
+    from unbabble.verbs.label import label
     from unbabble.verbs.language_model import language_model
     from unbabble.verbs.prepare import prepare
     from unbabble.verbs.pull import pull
@@ -65,8 +67,10 @@ __all__ = [
     "export",
     "extract",
     "fill",
+    "find",
     "forget",
     "identify",
+    "label",
     "language_model",
     "load",
     "models",

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 import unbabble
 from tests.sound_models import RATE, tiny_clap, tone, write
@@ -75,3 +76,24 @@ def test_silence_is_said(here, model, capsys):
     soundfile.write("silent.wav", np.zeros(RATE), RATE)
     assert cli.run(["label", "silent.wav", "low.wav", "--model", model]) == 1
     assert "silent" in capsys.readouterr().err
+
+
+def test_a_classifier_knows_the_names_of_its_classes(here, tmp_path):
+    from unbabble.base import weights
+    from unbabble.base.registry import method
+
+    options = method("conv2d").TINY | {"labels": "low_tone|hiss"}
+    network = method("conv2d")(**options).eval()
+    weights.save(tmp_path / "c.safetensors", network.state_dict(), weights.WeightsCard("conv2d", options))
+    model = str(tmp_path / "c.safetensors")
+    labels = unbabble.label("low.wav", model=model, quiet=True).files[0].details["labels"]
+    wave = torch.from_numpy(soundfile.read("low.wav", dtype="float32")[0])[None]
+    wanted = network(wave).softmax(1)[0].tolist()
+    assert {each["text"]: each["share"] for each in labels} == pytest.approx(
+        dict(zip(("low_tone", "hiss"), wanted, strict=True)), abs=1e-3
+    )
+    assert unbabble.find("low tone", "low.wav", model=model, quiet=True).matches
+    with pytest.raises(
+        InputError, match="'rain' is no sound that this model tells apart: it names low_tone, hiss"
+    ):
+        unbabble.find("rain", "low.wav", model=model, quiet=True)

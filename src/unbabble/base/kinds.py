@@ -69,7 +69,10 @@ KINDS = {
             given="meeting.wav --enroll me.wav",
         ),
         Kind("counter", contracts.Counter, "", "counts talkers", "audio-classification"),
-        Kind("classifier", contracts.Classifier, "", "names sounds", "audio-classification"),
+        Kind(
+            "classifier", contracts.Classifier, "label", "names sounds", "audio-classification",
+            given="clip.wav", also=("find",),
+        ),
         Kind("segmenter", contracts.Segmenter, "", "says who talks when", ""),
         Kind(
             "scorer", contracts.Scorer, "score", "says how well talkers were separated", "",

@@ -18,13 +18,16 @@ from unbabble.base.errors import InputError, UsageError
 from unbabble.base.weights import packaged
 from unbabble.networks import load as networks
 from unbabble.networks.device import choose_device
-from unbabble.nn.kinds.network import Network
+from unbabble.nn.kinds.classifier import NeuralClassifier
+from unbabble.pipelines.class_names import ClassNames
 from unbabble.pipelines.recording import Recording
 
 AUTO = "auto"
 DEFAULTS = ("clap.sounds_16k",)
 """What ``auto`` is: the first of these that is installed."""
-KINDS = ("joint embedder", "embedder")
+FINDING = ("joint embedder", "embedder", "classifier")
+NAMING = ("classifier", "joint embedder")
+"""Kinds of models that find what is like a query, and that name what is heard."""
 WINDOW_SECONDS = 5.0
 """Of a window, where a network does not say how much it is best given at once."""
 STEPS_PER_WINDOW = 2
@@ -168,28 +171,33 @@ def sound_model(name: str = AUTO) -> str:
     """``auto`` becomes the best model that finds sounds and is installed.
 
     Raises:
-        InputError: ``auto``, and none is installed.
+        UsageError: ``auto``, and none is packaged.
     """
     if name != AUTO:
         return name
     for each in DEFAULTS:
         if each in packaged():
             return each
-    raise InputError("No model that finds sounds is installed: name one with --model (`unbabble models`).")
+    raise UsageError("No model that finds sounds is packaged: name a file or a folder by --model.")
 
 
-def load_sounds(name: str = AUTO, device: str = "auto", **options: Any) -> SoundEmbedder:
-    """The joint embedder, or else embedder, called ``name``.
+def load_sounds(
+    name: str = AUTO, device: str = "auto", kinds: Sequence[str] = FINDING, **options: Any
+) -> SoundEmbedder:
+    """The joint embedder, or else embedder or classifier, called ``name``.
 
     Args:
         name: a packaged model, a file, a folder, one of the Hub, or ``auto``.
         device: where it computes.
+        kinds: what it may be.
         options: of the model.
 
     Raises:
-        InputError: weights that are missing or damaged; nothing installed for ``auto``.
-        UsageError: no such model, option or device, or one that does something else.
+        InputError: weights that are missing or damaged.
+        UsageError: no such model, option or device, or one that does something else; nothing packaged for ``auto``.
     """
     name = sound_model(name)
-    network: Network = networks.ready(name, choose_device(device), *KINDS, **options)
+    network: Any = networks.ready(name, choose_device(device), *kinds, **options)
+    if isinstance(network, NeuralClassifier):
+        network = ClassNames(network).eval()
     return SoundEmbedder(name, network, getattr(network, "window_seconds", WINDOW_SECONDS))

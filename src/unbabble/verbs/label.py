@@ -87,12 +87,12 @@ def label(
         OutputError: the report cannot be written.
     """
     from unbabble.pipelines.label import Vocabulary
-    from unbabble.pipelines.sounds import load_sounds
+    from unbabble.pipelines.sounds import NAMING, load_sounds
 
     frame = Frame(jobs, as_path(report), quiet)
     chosen = split_words(several(words))
     options = parse_assignments(several(set))
-    embedder = load_sounds(model, device, **options)
+    embedder = load_sounds(model, device, NAMING, **options)
     vocabulary = Vocabulary.of(embedder, chosen)
     settings = Settings(embedder.name, options, vocabulary.words, Part(start, duration, stream), device)
     result = Report("label", config={"model": embedder.name, "words": list(vocabulary.words)})
@@ -130,11 +130,11 @@ def label_one(task: Input, settings: Settings) -> FileReport:
     from unbabble.pipelines.label import Vocabulary
     from unbabble.pipelines.label import label as heard_in
     from unbabble.pipelines.recording import Recording
-    from unbabble.pipelines.sounds import load_sounds
+    from unbabble.pipelines.sounds import NAMING, load_sounds
 
     began = time.perf_counter()
     recording = Recording.open(settings.part.of(task.path))
-    embedder = load_sounds(settings.model, settings.device, **settings.options)
+    embedder = load_sounds(settings.model, settings.device, NAMING, **settings.options)
     labelled = heard_in(embedder, Vocabulary.of(embedder, settings.words), recording)
     shares = list(labelled.shares.items())[:REPORTED]
     return FileReport(
