@@ -55,9 +55,10 @@ class Vocabulary:
         if twice := next((word for word in chosen if chosen.count(word) > 1), None):
             raise UsageError(f"'{twice}' comes twice among the words.")
         if len(chosen) < 2:
+            alone = "".join(chosen)
             raise UsageError(
-                f"With '{chosen[0]}' alone nothing is told apart: name several words, or sort recordings by "
-                f'`unbabble find "{chosen[0]}"`.'
+                f"With '{alone}' alone nothing is told apart: name several words, or sort recordings by "
+                f'`unbabble find "{alone}"`.'
             )
         return cls(chosen, embedder.words(chosen), guessed(embedder, chosen))
 
