@@ -79,6 +79,9 @@ def test_of_simulated_folders_only_the_mixtures_are_inputs(tree, tmp_path):
     (tree / "b" / "metadata.json").write_text("{}")
     names = [("y.FLAC", "deep-y"), ("mixture.wav", "mixture"), ("x.wav", "x")]  # x.wav is none of simulate's
     assert listed([tree / "b"], tmp_path) == names
+    assert listed([tree / "b/mixture.wav"], tmp_path) == [("mixture.wav", "b")], (
+        "as its turns and words call it"
+    )
     assert listed([tree / "b/image1.wav"], tmp_path) == [("image1.wav", "image1")]
 
 

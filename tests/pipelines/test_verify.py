@@ -127,6 +127,10 @@ def test_cards_and_files_say_what_likenesses_mean(tmp_path):
         ("[]", "cannot be read"),
         ('{"calibration": {"scale": NaN, "shift": 1.0}}', "cannot be read"),
         ('{"calibration": {"scale": "3", "shift": 1.0}}', "cannot be read"),
+        (
+            '{"model": "other", "calibration": {"scale": 3, "shift": 1}}',
+            "by 'other' mean, and nothing of those by",
+        ),
     ):
         (tmp_path / "own.json").write_text(text)
         with pytest.raises(InputError, match=sentence):

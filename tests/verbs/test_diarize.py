@@ -218,6 +218,20 @@ def test_true_turns_are_looked_for_by_the_name_that_turns_have(here):
     assert file.warnings == ["The true turns, all that 'true.rttm' has, are those of 'talk'."]
 
 
+def test_simulated_conversations_are_scored_as_their_turns_call_them(here):
+    for name in ("0000", "0001"):
+        folder = here / "meetings" / name
+        folder.mkdir(parents=True)
+        (folder / "mixture.wav").write_bytes((here / "talk.wav").read_bytes())
+        (folder / "metadata.json").write_text("{}")
+        (folder / "turns.rttm").write_text((here / "true.rttm").read_text().replace("talk", name))
+    options = {"model": "xvector.8k", "talkers": 2, "no_voices": True, "quiet": True}
+    assert unbabble.diarize("meetings", **options).exit_code == 0
+    scored = unbabble.score(turns="turns", references="meetings", quiet=True)
+    assert [file.input for file in scored.files] == ["0000", "0001"]
+    assert all(file.details["confusion"] < 0.5 for file in scored.files)
+
+
 def test_no_rate_where_nobody_speaks_by_the_true_turns(here, capsys):
     (here / "early.rttm").write_text("SPEAKER talk 1 0 0.5 <NA> <NA> anna <NA> <NA>\n")
     arguments = ["diarize", "talk.wav", "--reference", "early.rttm", "--start", "1", "--model", "xvector.8k"]

@@ -87,6 +87,13 @@ def test_recordings_without_a_partner_are_named(call, tmp_path):
     assert "'three'" in err
 
 
+def test_turns_of_one_recording_in_two_files_are_refused(call, tmp_path):
+    (tmp_path / "given" / "again.rttm").write_text(GIVEN)
+    code, _, _, err = call("--turns", "given", "--references", "true.rttm")
+    assert code == 2
+    assert "Turns of 'one' stand in 'given/again.rttm' and in 'given/one.rttm': which count?" in err
+
+
 def test_a_bad_row_is_named_with_its_file(call, tmp_path):
     (tmp_path / "bad.rttm").write_text("SPEAKER one 1 0 x <NA> <NA> anna\n")
     code, _, _, err = call("--turns", "bad.rttm", "--references", "true.rttm")

@@ -10,6 +10,7 @@ import soundfile
 
 from unbabble.base import audio
 from unbabble.base.errors import InputError, UsageError
+from unbabble.base.inputs import result_name
 from unbabble.base.report import Report
 from unbabble.cli import run
 from unbabble.signal.diarization import overlap_share
@@ -231,6 +232,9 @@ def test_a_conversation_and_who_says_what_when_in_it(tmp_path: Path):
     folder = tmp_path / "out/0000"
     turns = rttm.read((folder / "turns.rttm").read_text())["0000"]
     assert {turn.speaker for turn in turns} == {"ann", "ben"}
+    assert result_name(folder / "mixture.wav") == "0000", (
+        "by which turns of others are found to be of this recording"
+    )
     assert 0.1 < overlap_share(turns) < 0.3, "a fifth, if nothing else is asked"
     said = transcripts.read(folder / "words.stm")
     assert {each.recording for each in said} == {"0000"}

@@ -24,8 +24,8 @@ SYNC, PACKET_BYTES, STAMP_BYTES = 0x47, 188, 4
 """Each packet of a transport stream begins with the same byte, in camcorders' files behind a time stamp."""
 MANIFEST_SUFFIXES = frozenset({".txt", ".jsonl"})
 MANIFEST_KEYS = ("mixture", "path", "audio", "audio_filepath")
-SIMULATED = "metadata.json"
-"""Where this stands beside a mixture, ``simulate`` made it."""
+MIXTURE, SIMULATED = "mixture", "metadata.json"
+"""What ``simulate`` calls its mixtures; where the second stands beside one, it made it."""
 RECORD_NAME = "unbabble.json"
 """Where this stands, all else is the result of an earlier run."""
 LONGEST_NAME = 160
@@ -98,7 +98,8 @@ def expand(inputs: Sequence[str | Path], spool: str | Path) -> list[Input]:
 def result_name(path: Path, below: Path | None = None) -> str:
     """What the results of ``path`` are called: its name without suffix, behind those of the folders under ``below``.
 
-    Never a hidden name, nor one that leads to another folder.
+    Never a hidden name, nor one that leads to another folder. A mixture that ``simulate`` made is called as its folder
+    by itself, as in what is written there of it (``turns.rttm``, ``words.stm``).
 
     >>> (
     ...     result_name(Path("in/a/x.wav"), Path("in")),
@@ -110,6 +111,8 @@ def result_name(path: Path, below: Path | None = None) -> str:
     name, folder = path.stem, Path(os.path.abspath(path)).parent
     if below is not None and folder.is_relative_to(os.path.abspath(below)):
         name = "-".join([*folder.relative_to(os.path.abspath(below)).parts, name])
+    elif below is None and name == MIXTURE and (folder / SIMULATED).is_file():
+        name = folder.name
     if len(os.fsencode(name)) > LONGEST_NAME:
         name = path.stem
     while len(os.fsencode(name)) > LONGEST_NAME:

@@ -170,8 +170,8 @@ def load_verifier(name: str = "auto", device: str = "auto", calibration: Path | 
         calibration: a file that says what likenesses mean, in place of the card.
 
     Raises:
-        InputError: weights that are missing or damaged, a calibration that cannot be read; nothing installed for
-            ``auto``.
+        InputError: weights that are missing or damaged, a calibration that cannot be read or is another embedder's;
+            nothing installed for ``auto``.
         UsageError: no such model or device, or one that does something else.
     """
     embedder = load_embedder(name, device)
@@ -183,6 +183,11 @@ def load_verifier(name: str = "auto", device: str = "auto", calibration: Path | 
         meant = read_verification(stated, f"'{calibration}'")
         if meant[0] is None:
             raise InputError(f"'{calibration}' is no calibration: `unbabble verify --calibrate` writes one.")
+        of = str(stated.get("model", embedder.name))
+        if Path(of).name != Path(embedder.name).name:  # a file may have moved
+            raise InputError(
+                f"'{calibration}' says what likenesses by '{of}' mean, and nothing of those by '{embedder.name}'."
+            )
     else:
         card = networks.card_of(embedder.name)
         meant = read_verification(card.verification if card else {}, f"The card of '{embedder.name}'")

@@ -121,11 +121,21 @@ def _files(path: Path) -> list[Path]:
 
 
 def _read_all(paths: Sequence[Path]) -> dict[str, list[Span]]:
-    """By recording; a file without rows is of a recording of its own name, in which nobody speaks."""
+    """By recording; a file without rows is of a recording of its own name, in which nobody speaks.
+
+    Raises:
+        UsageError: turns of one recording in two files, which may be two recordings.
+        InputError: a file that cannot be read.
+    """
     turns: dict[str, list[Span]] = {}
+    sources: dict[str, Path] = {}
     for file in (file for path in paths for file in _files(path)):
         for name, spans in (_read(file, rttm.read) or {rttm.name(file.stem): []}).items():
-            turns.setdefault(name, []).extend(spans)
+            if name in turns:
+                raise UsageError(
+                    f"Turns of '{name}' stand in '{sources[name]}' and in '{file}': which count?"
+                )
+            turns[name], sources[name] = spans, file
     return turns
 
 
