@@ -81,6 +81,15 @@ def test_halves_are_paired_across_and_days_joined():
     ]
 
 
+def test_reasons_of_others_stay_together():
+    recorders = np.repeat(np.arange(30), 4)
+    reasons = np.array([str(each) for each in recorders // 10])
+    shuffled = cries.of_others(reasons, recorders, 0)
+    assert all(len(set(shuffled[recorders == each])) == 1 for each in range(30))
+    assert sorted(shuffled) == sorted(reasons)
+    assert (shuffled != reasons).any()
+
+
 def test_infants_whose_vectors_are_alike_are_never_confused():
     units = [cries.Unit(name, period, []) for name in "abcd" for period in ("B", "D")]
     vectors = np.repeat(np.eye(4), 2, 0)
