@@ -87,6 +87,18 @@ def test_recordings_without_a_partner_are_named(call, tmp_path):
     assert "'three'" in err
 
 
+def test_turns_that_last_no_time_are_nobody_s(call, tmp_path):
+    for name in ("true.rttm", "given/one.rttm"):
+        with (tmp_path / name).open("a") as file:
+            file.write("SPEAKER one 1 2 0 <NA> <NA> ghost <NA> <NA>\n")
+    _, report, _, _ = call("--turns", "given", "--references", "true.rttm", "--collar", "0.25")
+    (one, _) = [each["details"] for each in report["files"]]
+    assert (one["talkers"], one["talkers_given"]) == (2, 2)
+    assert one["speech"] == 7.0, (
+        "a quarter of a second at each end and at each side of the change, none at 2 s"
+    )
+
+
 def test_turns_of_one_recording_in_two_files_are_refused(call, tmp_path):
     (tmp_path / "given" / "again.rttm").write_text(GIVEN)
     code, _, _, err = call("--turns", "given", "--references", "true.rttm")

@@ -87,7 +87,7 @@ def compare(
     within: Sequence[Span] | None = None,
     collar: float = 0.0,
 ) -> Comparison:
-    """Compare turns with the true ones; turns of one talker that overlap are one.
+    """Compare turns with the true ones; turns of one talker that overlap are one, those that last no time are none.
 
     Args:
         reference: true turns; each has a speaker.
@@ -152,11 +152,13 @@ def overlap_share(turns: Sequence[Span]) -> float:
 
 
 def _by_speaker(turns: Sequence[Span]) -> dict[str, list[Span]]:
+    """The turns of each talker, but for those that last no time: whoever has no others does not speak."""
     speakers: dict[str, list[Span]] = {}
     for turn in turns:
         if turn.speaker is None:
             raise ValueError(f"the turn at {turn.start} s has no speaker")
-        speakers.setdefault(turn.speaker, []).append(turn)
+        if turn.end > turn.start:
+            speakers.setdefault(turn.speaker, []).append(turn)
     return speakers
 
 

@@ -360,7 +360,7 @@ def details(made: "Diarization", true: list[Span] | None) -> dict[str, Any]:
     return result
 
 
-def _errors(errors: dict[str, float | None]) -> str:
+def _errors(errors: dict[str, Any]) -> str:
     """
     >>> _errors({"speech": 0.0, "missed": 0.0, "false_alarm": 2.5, "confusion": 0.0, "rate": None})
     'nobody speaks in the true turns: no DER, 2.5 s of false alarm.'

@@ -152,8 +152,8 @@ def _score_task(task: TurnTask, collar: float) -> FileReport:
         return FileReport(task.name, "failed", error=f"There are no turns of '{task.name}'.")
     compared = compare(task.reference, task.hypothesis, task.within, collar)
     details = _row(compared.errors, list(compared.jaccard.values())) | {
-        "talkers": len({turn.speaker for turn in task.reference}),
-        "talkers_given": len({turn.speaker for turn in task.hypothesis}),
+        "talkers": _talkers(task.reference),
+        "talkers_given": _talkers(task.hypothesis),
         "speakers": {
             name: {"speaker": compared.speakers.get(name), "jer": jer}
             for name, jer in compared.jaccard.items()
@@ -164,6 +164,11 @@ def _score_task(task: TurnTask, collar: float) -> FileReport:
         ["None of its speech is scored: the collar or the UEM leaves all of it out."] if left_out else []
     )
     return FileReport(task.name, "done", warnings=warnings, details=details)
+
+
+def _talkers(turns: Sequence[Span]) -> int:
+    """How many speak; a turn that lasts no time is nobody's."""
+    return len({turn.speaker for turn in turns if turn.end > turn.start})
 
 
 def _row(errors: TurnErrors, jaccard: Sequence[float]) -> dict[str, Any]:

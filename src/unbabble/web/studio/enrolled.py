@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Text, cast, select
 from sqlalchemy.orm import Session
 
+from unbabble.text import rttm
 from unbabble.web.database import Database
 from unbabble.web.queue import queue
 from unbabble.web.queue.expiry import remove_inputs
@@ -58,10 +59,10 @@ def people(inputs: Iterable[dict[str, Any]]) -> list[str]:
 def folded(name: str) -> str:
     """What names have in common that cannot be told apart in a file: RTTM has no spaces.
 
-    >>> folded("Anna  Berg") == folded("anna_berg")
-    True
+    >>> folded("Anna  Berg") == folded("anna_berg"), folded("<NA>") == folded("na")
+    (True, True)
     """
-    return re.sub(r"[\s_]+", "_", name).casefold()
+    return re.sub(r"[\s_]+", "_", rttm.name(name)).casefold()
 
 
 def remove(session: Session, voice: EnrolledVoice) -> None:
