@@ -249,6 +249,20 @@ class LanguageModel(Protocol):
 
 
 @runtime_checkable
+class Objective(Protocol):
+    """What an encoder learns by, from two views of each recording."""
+
+    def loss(
+        self,
+        vectors: Float[Tensor, "2 batch dimension"],
+        label: Int[Tensor, " batch"],
+        keys: Float[Tensor, "batch projected"] | None = None,
+    ) -> Float[Tensor, ""]:
+        """What is descended: of an encoder's vectors, labels, and what a teacher makes of the second views."""
+        ...
+
+
+@runtime_checkable
 class Adaptation(Protocol):
     """One way to go on training an enhancer, on recordings of one person without the clean speech."""
 

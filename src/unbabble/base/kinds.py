@@ -99,6 +99,7 @@ KINDS = {
             "language model", contracts.LanguageModel, "transcribe", "says which words are likely", "text-generation",
             given="interview.mp3", option="--language-model",
         ),
+        Kind("objective", contracts.Objective, "", "teaches encoders", ""),
         Kind(
             "adaptation", contracts.Adaptation, "adapt", "adapts an enhancer to one person", "",
             given="me/*.wav --out me.unbabble", option="--method",

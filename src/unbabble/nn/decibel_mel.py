@@ -60,10 +60,11 @@ class CentredMel(DecibelMel):
         bands: of the mel scale.
         sample_rate: Hz.
         least_frames: a recording with fewer is repeated until it has so many.
+        hop_seconds: between frames.
     """
 
-    def __init__(self, bands: int, sample_rate: int, least_frames: int) -> None:
-        super().__init__(bands, sample_rate)
+    def __init__(self, bands: int, sample_rate: int, least_frames: int, hop_seconds: float = 0.01) -> None:
+        super().__init__(bands, sample_rate, hop_seconds=hop_seconds)
         self.least = (least_frames - 1) * self.hop
 
     def forward(self, waveform: Float[Tensor, "batch time"]) -> Float[Tensor, "batch frame band"]:

@@ -21,6 +21,8 @@ from unbabble.training.run import VALIDATION_SEED_OFFSET, Run
 from unbabble.training.tasks import create
 from unbabble.training.tasks.separation import Separation
 
+DECIDED = ("tokens", "words", "labels")
+"""Options that are the data's affair where a recipe says nothing."""
 TUNING_STEPS = 2000
 TUNING_RATE = 1e-4
 
@@ -79,7 +81,7 @@ def fresh(recipe: Recipe) -> Network:
     method, owner = registry.method(recipe.method), f"Method '{recipe.method}'"
     parameters = keyword_parameters(method)
     decided = {"sample_rate": recipe.train.sample_rate} if "sample_rate" in parameters else {}
-    if {"tokens", "words"} & parameters.keys() - recipe.options.keys():
+    if {*DECIDED} & parameters.keys() - recipe.options.keys():
         decided |= {name: each for name, each in recipe.train.decides().items() if name in parameters}
     return registry.create(recipe.method, **check_arguments(method, decided | recipe.options, owner))
 

@@ -22,6 +22,7 @@ ITERATIONS = 5
 ADAM_RMS = 0.2
 """Root mean square of a usual update of Adam, at learning rate 1."""
 LEAST_ROWS = 16
+SGD_MOMENTUM = 0.9
 
 
 def is_matrix(weight: Tensor) -> bool:
@@ -100,6 +101,8 @@ def optimisers(network: nn.Module, updates: "Updates") -> list[torch.optim.Optim
     weights, rate, decay = list(network.parameters()), updates.learning_rate, updates.weight_decay
     if updates.optimizer == "adam":
         return [torch.optim.Adam([{"params": weights, "share": 1.0}], rate, weight_decay=decay)]
+    if updates.optimizer == "sgd":
+        return [torch.optim.SGD([{"params": weights, "share": 1.0}], rate, SGD_MOMENTUM, weight_decay=decay)]
     matrices = [each for each in weights if updates.optimizer == "muon" and is_matrix(each)]
     others = [each for each in weights if not any(each is matrix for matrix in matrices)]
     made: list[torch.optim.Optimizer] = []

@@ -8,14 +8,14 @@ from pydantic import InstanceOf
 
 from unbabble.base.config import validate
 from unbabble.base.errors import UsageError
-from unbabble.data import captioned, dynamic, ready, sets, speakers, texts, transcribed
+from unbabble.data import captioned, clips, dynamic, ready, sets, speakers, texts, transcribed
 from unbabble.data.sets import Data
 from unbabble.training.schedule import Schedule
 from unbabble.training.sets import rated, separated
 
 logger = logging.getLogger(__name__)
 SECTIONS = ("train", "validation")
-KIND_MODULES = (captioned, dynamic, ready, speakers, texts, transcribed, separated, rated)
+KIND_MODULES = (captioned, clips, dynamic, ready, speakers, texts, transcribed, separated, rated)
 """What has ``@data`` in it."""
 
 
@@ -26,7 +26,7 @@ class Updates:
     Args:
         steps: updates of the weights.
         batch: items an update, over all processes.
-        optimizer: adam, adamw, or muon: Muon for the matrices, AdamW for all else.
+        optimizer: adam, adamw, sgd (with a momentum of .9), or muon: Muon for the matrices, AdamW for all else.
         learning_rate: the highest.
         matrix_share: learning rate of Muon's matrices, over that of all else.
         matrix_precision: in which Muon makes its updates orthogonal.
@@ -34,6 +34,7 @@ class Updates:
         clip_norm: largest norm of the gradient.
         schedule: cosine falls to ``final_share`` when it has risen; falling does so from the first step on; plateau
             halves after ``patience`` validations without a gain; decay multiplies by ``decay`` every ``decay_steps``.
+        cycles: so many times the schedule is run through, one after another: once for each group of a stream.
         warmup_steps: in which the learning rate rises from 0.
         final_share: of the learning rate, that cosine ends at, and that falling does not go below.
         patience: see ``schedule``.
@@ -56,13 +57,14 @@ class Updates:
 
     steps: int = 100_000
     batch: int = 8
-    optimizer: Literal["adam", "adamw", "muon"] = "adam"
+    optimizer: Literal["adam", "adamw", "sgd", "muon"] = "adam"
     learning_rate: float = 1e-3
     matrix_share: float = 4.0
     matrix_precision: Literal["float32", "bfloat16"] = "float32"
     weight_decay: float = 0.0
     clip_norm: float = 5.0
     schedule: Schedule = "constant"
+    cycles: int = 1
     warmup_steps: int = 0
     final_share: float = 0.01
     patience: int = 3
@@ -79,7 +81,15 @@ class Updates:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "most_lost_updates", "validate_every", "save_every", "decay_steps"):
+        for name in (
+            "steps",
+            "batch",
+            "most_lost_updates",
+            "validate_every",
+            "save_every",
+            "decay_steps",
+            "cycles",
+        ):
             if getattr(self, name) < 1:
                 raise UsageError(f"Recipe: {name} is at least 1.")
         for name in ("learning_rate", "matrix_share", "clip_norm"):

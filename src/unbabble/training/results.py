@@ -82,8 +82,9 @@ class Results:
 
     def card(self, network: Any, progress: Progress) -> WeightsCard:
         """What the weights of ``network`` are, as far as the run knows."""
-        recipe, figure = self.recipe, network.FIGURE[0]
+        recipe = self.recipe
         validated = progress.validations[-1] if progress.validations else {}
+        figure = network.FIGURE[0] if network.FIGURE[0] in validated or not validated else "loss"
         return WeightsCard(
             method=recipe.method,
             options=network.resolved_options(),

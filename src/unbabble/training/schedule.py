@@ -18,14 +18,16 @@ def learning_rate(updates: "Updates", step: int, losses: Sequence[float] = ()) -
         step: how many were made.
         losses: of all validations so far.
     """
-    rate = updates.learning_rate
+    rate, steps = updates.learning_rate, -(-updates.steps // updates.cycles)
+    if updates.cycles > 1:
+        step %= steps
     if updates.schedule == "falling":
         rising = min(1.0, (step + 1) / max(1, updates.warmup_steps))
-        return rate * rising * max((1 + math.cos(math.pi * step / updates.steps)) / 2, updates.final_share)
+        return rate * rising * max((1 + math.cos(math.pi * step / steps)) / 2, updates.final_share)
     if step < updates.warmup_steps:
         return rate * (step + 1) / updates.warmup_steps
     if updates.schedule == "cosine":
-        done = (step - updates.warmup_steps) / max(1, updates.steps - updates.warmup_steps)
+        done = (step - updates.warmup_steps) / max(1, steps - updates.warmup_steps)
         low = updates.final_share
         return rate * (low + (1 - low) * (1 + math.cos(math.pi * min(1.0, done))) / 2)
     if updates.schedule == "decay":

@@ -26,6 +26,8 @@ class NeuralEmbedder(Network):
 
     SCALE: ClassVar[float] = 10.0
     """Of cosines, in the loss of networks that have none of their own."""
+    EVERYTHING: ClassVar[bool] = False
+    """Whether all of a recording counts; else what is said in it."""
     FIGURE = ("equal_error_rate", "equal error rate {:.1%}")
     ITEM = ("utterances",)
 

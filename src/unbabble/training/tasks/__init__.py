@@ -4,6 +4,7 @@ from typing import Any
 
 from unbabble.base.config import check_arguments, check_names
 from unbabble.nn.kinds.network import Network
+from unbabble.training.tasks.continual import Continual
 from unbabble.training.tasks.pairs import Pairs
 from unbabble.training.tasks.plain import Plain
 from unbabble.training.tasks.prediction import Prediction
@@ -12,6 +13,7 @@ from unbabble.training.tasks.speakers import Speakers
 from unbabble.training.tasks.transcripts import Transcripts
 
 TASKS: dict[str, type[Plain]] = {
+    "continual": Continual,
     "pairs": Pairs,
     "plain": Plain,
     "prediction": Prediction,
