@@ -46,7 +46,7 @@ def attempt(model: str, mixture: torch.Tensor, **changes: object) -> torch.Tenso
 
 
 def test_every_kind_has_an_example():
-    assert {*EXAMPLES, "adaptation", "language model", *ELSEWHERE} == set(KINDS)
+    assert {*EXAMPLES, "adaptation", "language model", "objective", *ELSEWHERE} == set(KINDS)
     assert {kind.name for kind in MODELS.values()} == set(EXAMPLES)
 
 

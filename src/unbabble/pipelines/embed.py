@@ -52,10 +52,14 @@ class Voice:
 
     vector: Float[np.ndarray, " dimension"]
     speech_seconds: float
+    of_sounds: bool = False
+    """The embedder hears sounds of any kind, and all of a recording."""
 
     @property
     def warnings(self) -> list[str]:
         """What the user should know of it."""
+        if self.of_sounds:
+            return []
         if not self.speech_seconds:
             return ["Nobody seems to speak in it: its vector says little."]
         if self.speech_seconds < ENOUGH_SECONDS:
@@ -118,14 +122,15 @@ class Embedder:
             )
         rate = self.network.sample_rate
         spoken, other = [], []
-        short = recording.seconds < DETECTABLE_SECONDS
+        sounds = self.network.EVERYTHING
+        short = sounds or recording.seconds < DETECTABLE_SECONDS
         for block in recording.blocks(PIECE_SECONDS):
             loudest = without_rumble(block, recording.sample_rate)[0]
             samples = loudest[loudest.square().sum(1).argmax()]
             if not samples.any():
                 continue
             samples = resample(samples, recording.sample_rate, rate)
-            speech = is_speech(samples, rate)
+            speech = is_speech(samples, rate) if not sounds else torch.zeros(1, dtype=torch.bool)
             if short or not speech.any():
                 (spoken if short else other).append((self._vector(samples), len(samples) / rate))
             else:
@@ -135,7 +140,7 @@ class Embedder:
             raise InputError("The recording is silent.")
         pieces = spoken or other
         total = np.sum([seconds * vector for vector, seconds in pieces], axis=0)
-        return Voice(_unit(total), sum(seconds for _, seconds in spoken))
+        return Voice(_unit(total), sum(seconds for _, seconds in spoken), sounds)
 
     @torch.no_grad()
     def _vector(self, samples: Float[Tensor, " time"]) -> Float[np.ndarray, " dimension"]:

@@ -12,6 +12,7 @@ from unbabble.base.config import check_arguments, keyword_parameters
 from unbabble.base.errors import InputError, UsageError
 from unbabble.base.extras import missing_extra
 from unbabble.base.inputs import expand
+from unbabble.methods.representation.sound_encoder import SoundEncoder
 from unbabble.nn.kinds.network import Network
 from unbabble.nn.kinds.recognizer import NeuralRecognizer
 from unbabble.pipelines.score import Listener
@@ -25,6 +26,8 @@ DECIDED = ("tokens", "words", "labels")
 """Options that are the data's affair where a recipe says nothing."""
 TUNING_STEPS = 2000
 TUNING_RATE = 1e-4
+GOING_ON_STEPS = 200
+"""Of an encoder of sounds, with new recordings."""
 
 
 def tuning_recipe(start: Network, data: Path) -> dict[str, Any]:
@@ -33,9 +36,11 @@ def tuning_recipe(start: Network, data: Path) -> dict[str, Any]:
     Args:
         start: a trained network.
         data: clean speech, a folder for each speaker; or a manifest of mixtures (which judges by itself). For a
-            recogniser, recordings with their texts.
+            recogniser, recordings with their texts; for an encoder of sounds, any recordings.
     """
     common: dict[str, Any] = {"sample_rate": start.sample_rate, "seconds": 4.0}
+    if isinstance(start, SoundEncoder):
+        return _going_on(start, data)
     if isinstance(start, NeuralRecognizer):
         common = {"kind": "transcribed", "speech": [str(data)], "sample_rate": start.sample_rate}
         common["dictionary"] = "packaged" if "phones" in start.targets else None
@@ -65,6 +70,34 @@ def tuning_recipe(start: Network, data: Path) -> dict[str, Any]:
         "average": 0.99,
         "validate_every": TUNING_STEPS // 10,
         "save_every": TUNING_STEPS // 20,
+    }
+
+
+def _going_on(start: SoundEncoder, data: Path) -> dict[str, Any]:
+    """How an encoder of sounds learns from new recordings and keeps what it has learnt from others."""
+    clips = {"clips": str(data), "sample_rate": start.sample_rate}
+    return {
+        "method": start.card.name,
+        "options": start.resolved_options(),
+        "task": {
+            "kind": "continual",
+            "objective": "simclr",
+            "distillation": "similarity",
+            "has_learnt": True,
+        },
+        "train": {"kind": "stream", "clips": clips},
+        "validation": {"kind": "clips", **clips, "pairs": True},
+        "validation_items": 64,
+        "steps": GOING_ON_STEPS,
+        "batch": 32,
+        "optimizer": "adamw",
+        "learning_rate": 1e-3,
+        "weight_decay": 5e-4,
+        "schedule": "cosine",
+        "warmup_steps": 10,
+        "validate_every": GOING_ON_STEPS // 4,
+        "save_every": GOING_ON_STEPS // 20,
+        "workers": 0,
     }
 
 

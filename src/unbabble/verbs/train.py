@@ -51,7 +51,8 @@ def train(
         set: Change an option of the recipe: batch=4, train.seconds=3, options.blocks=2; repeat for more.
         from_: Start from the weights of this model; parts whose shape the recipe changes start anew.
         data: Tune on this folder of clean speech (a folder for each speaker), or table, or manifest of mixtures; a
-            recogniser, on recordings with their texts beside them.
+            recogniser, on recordings with their texts beside them; an encoder of sounds, on any new recordings, without
+            forgetting those before.
         validate_blind: Keep the weights that separate these recordings best, as far as a blind score can tell: a folder
             of real mixtures, whose true voices nobody knows.
         out: Folder of the run; runs/<names of the parts> by default.

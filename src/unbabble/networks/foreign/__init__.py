@@ -4,6 +4,8 @@
   SI-SNR estimator: ``encoder.ckpt``, ``encoder_out.ckpt`` and ``hyperparams.yaml``.
 - Asteroid's ConvTasNet and DPRNNTasNet: ``pytorch_model.bin``, or a single such file under any name.
 - SpeechBrain's embedders, ECAPA-TDNN and x-vector: ``embedding_model.ckpt`` and ``hyperparams.yaml``.
+- SpeechBrain's classifiers of sounds, CNN14 and ``Conv2dEncoder_v2``: the same files, ``classifier.ckpt`` and
+  ``label_encoder.txt``.
 - Resemblyzer's d-vector: ``pretrained.pt``; WeSpeaker's ResNets: ``avg_model.pt``, or pyannote's ``pytorch_model.bin``;
   3D-Speaker's CAM++: ``campplus_cn_en_common.pt``; or a single such file under any name.
 - H. Dinkel's taggers of the sounds of AudioSet: ``model.pth``, and the names of its classes, ``teacher.pth``.
@@ -47,6 +49,7 @@ from unbabble.networks.foreign.speechbrain import (
     open_estimator,
     open_speechbrain,
 )
+from unbabble.networks.foreign.speechbrain_classifier import is_speechbrain_classifier, open_classifier
 from unbabble.networks.foreign.speechbrain_embedder import (
     SpeechBrainXVector,
     is_speechbrain_embedder,
@@ -133,6 +136,8 @@ def open_foreign(place: str | os.PathLike[str]) -> Foreign:
         return open_speechbrain(path)
     if path.is_dir() and is_estimator(path):
         return open_estimator(path)
+    if path.is_dir() and is_speechbrain_classifier(path):
+        return open_classifier(path)
     if path.is_dir() and is_speechbrain_embedder(path):
         return open_ecapa(path)
     if path.is_dir() and model_type(path) == BERT:
@@ -162,6 +167,8 @@ def _computed_elsewhere(path: Path) -> tuple[Card, Loader] | None:
     """
     if not path.is_dir():
         return _whole_in(path)
+    if is_speechbrain_classifier(path):
+        return None
     if is_speechbrain_xvector(path):
         return SpeechBrainXVector.card, partial(load_xvector, path)
     if is_speechbrain_recognizer(path):
