@@ -251,6 +251,10 @@ def test_learning_rates(speech):
     assert learning_rate(cosine, 10) == pytest.approx(1)
     assert learning_rate(cosine, 55) == pytest.approx(0.55)
     assert learning_rate(cosine, 100) == pytest.approx(0.1)
+    twice = replace(cosine, cycles=2)
+    assert learning_rate(twice, 30) == pytest.approx(0.55)
+    assert rates(twice, 100)[50:] == rates(twice, 50)
+    assert learning_rate(twice, 49) < 0.12
     decay = replace(recipe, schedule="decay", decay=0.5, decay_steps=20)
     assert [learning_rate(decay, step) for step in (19, 20, 59, 60)] == [1, 0.5, 0.25, 0.125]
     plateau = replace(recipe, schedule="plateau", patience=2, warmup_steps=0)
@@ -273,8 +277,10 @@ def parts() -> list[tuple[Path, ...]]:
 
 KINDS = {
     "scorer": "separated",
+    "classifier": "clips",
     "embedder": "speakers",
     "extractor": "enrolled",
+    "joint embedder": "captioned",
     "recognizer": "transcribed",
     "language model": "text",
 }
@@ -290,6 +296,8 @@ def _fit(network: dict, corpus: dict) -> bool:
     kind = KINDS.get(registry.find(network["method"])[0].contract)
     if network["method"] == "quality_net":
         kind = "rated"
+    if network["method"] == "sound_encoder":
+        kind = "stream"
     if network["method"] == "sparse_ensemble" and not options.get("joint"):
         kind = "labelled"
     given = next(iter(corpus.get("sets", {"only": corpus}).values()))["kind"]

@@ -39,7 +39,7 @@ def recipe(table, changes=(), **task):
     clips = {"clips": str(table), "seconds": 0.4, "sample_rate": RATE, "folds": ["1"]}
     content = {
         "method": "sound_encoder",
-        "options": registry.method("sound_encoder").TINY | {"sample_rate": RATE},
+        "options": {"width": 2, "bands": 32, "dimension": 8, "sample_rate": RATE},
         "task": {"kind": "continual", **task},
         "train": {
             "kind": "stream",

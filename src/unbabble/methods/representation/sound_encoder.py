@@ -41,7 +41,7 @@ class SoundEncoder(NeuralEmbedder):
         UsageError: sizes that make no sense.
     """
 
-    TINY: ClassVar[dict[str, Any]] = {"width": 2, "bands": 32, "dimension": 8}
+    TINY: ClassVar[dict[str, Any]] = {"width": 3, "bands": 32, "dimension": 24}
     TASK: ClassVar[str] = "continual"
     EVERYTHING: ClassVar[bool] = True
 
