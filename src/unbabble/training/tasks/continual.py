@@ -84,7 +84,8 @@ class Continual(Plain):
         if weight < 0:
             raise UsageError("The task 'continual' has a weight of 0 or more.")
         super().__init__(network)
-        self.objective, self.distillation, self.weight = objective, distillation, weight
+        self.objective, self.weight = objective, weight
+        self.distillation: Distillation = distillation
         self.has_learnt = has_learnt
         self.needs, self.measures = ("views", "label"), ("loss", "steps")
         self.group_steps = 0
@@ -192,11 +193,6 @@ class Continual(Plain):
     def reported(self, measured: Mapping[str, float]) -> str:
         """In words."""
         return f"validation loss {measured['loss']:.3f}"
-
-    @property
-    def device(self) -> torch.device:
-        """Where the networks are."""
-        return next(self.network.parameters()).device
 
     def state(self) -> dict[str, Tensor]:
         """How many steps were made."""
