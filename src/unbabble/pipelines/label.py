@@ -64,9 +64,9 @@ class Vocabulary:
 
 
 def guessed(embedder: SoundEmbedder, words: Sequence[str]) -> tuple[str, ...]:
-    """Those of the words that a model has not learnt by name."""
+    """Those of the words that a model has not learnt by name; none where it has learnt from sentences of all kinds."""
     learnt = {word.lower() for word in getattr(embedder.network, "words", ())}
-    return tuple(word for word in words if word.lower() not in learnt)
+    return tuple(word for word in words if learnt and word.lower() not in learnt)
 
 
 def label(embedder: SoundEmbedder, vocabulary: Vocabulary, recording: Recording) -> Labelled:

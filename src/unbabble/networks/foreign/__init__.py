@@ -13,6 +13,7 @@
 - SpeechBrain's recognisers: ``asr.ckpt``, ``normalizer.ckpt``, ``tokenizer.ckpt`` and ``hyperparams.yaml``, with
   their language model, ``lm.ckpt``.
 - Hugging Face's sentence encoders that are a BERT, as all-MiniLM-L6-v2: ``config.json``, weights, ``tokenizer.json``.
+- Hugging Face's CLAP, which finds sounds by words, computed by transformers.
 - Hugging Face's wav2vec 2.0, HuBERT, WavLM and Whisper, and CTranslate2's Whisper: recognisers that the libraries which
   made them compute (``recognizer``).
 
@@ -32,12 +33,13 @@ from unbabble.base.errors import InputError
 from unbabble.base.kinds import Kind
 from unbabble.base.registry import Card
 from unbabble.base.weights import describe_difference
-from unbabble.networks.foreign import campplus, gpvad, resemblyzer, wespeaker, whisper
+from unbabble.networks.foreign import campplus, gpvad, hugging_face_clap, resemblyzer, wespeaker, whisper
 from unbabble.networks.foreign.asteroid import FILE, open_asteroid
 from unbabble.networks.foreign.by_ctranslate2 import is_ctranslate2, load_faster_whisper
 from unbabble.networks.foreign.campplus import CAMPlusPlus, is_campplus, load_campplus
 from unbabble.networks.foreign.gpvad import Tagger, is_gpvad, load_gpvad
 from unbabble.networks.foreign.hugging_face import CTC, ctc_card, load_ctc, model_type
+from unbabble.networks.foreign.hugging_face_clap import HuggingFaceCLAP, load_clap
 from unbabble.networks.foreign.pyannote import PyanNet, is_pyannote, load_pyannote
 from unbabble.networks.foreign.reading import Foreign, read_pickled
 from unbabble.networks.foreign.resemblyzer import Resemblyzer, is_resemblyzer, load_resemblyzer
@@ -182,9 +184,12 @@ def _computed_elsewhere(path: Path) -> tuple[Card, Loader] | None:
         return ctc_card(kind), partial(load_ctc, path, kind)
     if kind == BERT:
         return None
+    if kind == hugging_face_clap.MODEL_TYPE:
+        return HuggingFaceCLAP.card, partial(load_clap, path)
     if kind is not None:
         raise InputError(
-            f"Folder '{path}' holds a '{kind}': of Hugging Face's networks, Unbabble uses {', '.join(CTC)} and whisper."
+            f"Folder '{path}' holds a '{kind}': of Hugging Face's networks, Unbabble uses {', '.join(CTC)}, whisper, "
+            "clap and bert."
         )
     if is_speechbrain(path) or is_estimator(path) or is_speechbrain_embedder(path):
         return None
