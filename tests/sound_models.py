@@ -39,7 +39,7 @@ def tiny_clap(path: Path, words: str = "low,high") -> Path:
         "text_options": {"letters": len(vocabulary()), "pieces": len(PIECES), "dimension": 8},
         "bands": 16,
         "channels": 4,
-        "layers": 2,
+        "layers": 3,
         "dimension": 8,
         "dropout": 0.0,
         "window_seconds": 1.0,

@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.kit.process import train
 from benchmarks.kit.rows import Rows
-from benchmarks.kit.table import grid
+from benchmarks.kit.table import grid, made_by, page
 from benchmarks.sounds._data import EVENTS, Clip, averaged, clips, embedded, precision, texts_of
 from unbabble.data.captioned import PROMPTS, readable
 from unbabble.methods.representation import ui_clap
@@ -179,8 +179,10 @@ def table(result: dict) -> str:
             )
         )  # fmt: skip
     head = "what is learnt from | mAP, fold 5 | accuracy | mAP over replay, by seed | curated pairs | of them right"
-    return (
-        f"# UI-CLAP at a small scale\n\n`{result['command']}` on {result['machine']}; teacher "
-        f"{result['teacher_steps']} steps, students {result['steps']} more, batches of {BATCH}; mean and "
-        "deviation over seeds.\n\n" + grid(head, lines) + "\n"
+    return page(
+        "# UI-CLAP at a small scale",
+        f"Teacher {result['teacher_steps']} steps, students {result['steps']} more, batches of {BATCH}; mean and "
+        "deviation over seeds.",
+        grid(head, lines),
+        made_by(result),
     )

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from benchmarks.kit.table import grid
+from benchmarks.kit.table import grid, made_by, page
 from benchmarks.sounds._data import Clip, averaged, clips, embedded, judged, texts_of, waveform
 from unbabble.data.captioned import PROMPTS, readable
 from unbabble.networks.load import load
@@ -195,12 +195,14 @@ def table(result: dict) -> str:
         (name, f"{each['map']:.3f}", f"{each['accuracy']:.3f}", f"{each['x_real_time']:.0f}")
         for name, each in result["networks"].items()
     ]
-    head = f"ridge map to | accuracy among {HELD_OUT} (± over choices) | standard error | texts shuffled"
-    return (
-        f"# Words and sounds\n\n`{result['command']}` on {result['machine']}\n\n"
-        f"## Classes of which nothing was learnt: {result['choices']} choices, chance .200\n\n{grid(head, unseen)}\n\n"
-        "## ESC-50's fold 5 by the names of 21 classes\n\n"
-        + grid("what | mAP | accuracy | x real time, one core", seen)
-        + f"\n\n## A search among {SEARCHED:,} clips of {DIMENSION} numbers\n\n"
-        f"{1000 * result['search_seconds']:.1f} ms.\n"
+    return page(
+        "# Words and sounds",
+        f"## Classes of which nothing was learnt: {result['choices']} choices of {HELD_OUT}, chance .200",
+        grid("ridge map to | accuracy (± over choices) | standard error | texts shuffled", unseen),
+        "## ESC-50's fold 5 by the names of 21 classes",
+        grid("what | mAP | accuracy | x real time, one core", seen),
+        "gpvad has learnt from AudioSet alone, the ridge maps and clap.sounds_16k also from other folds of ESC-50.",
+        f"## A search among {SEARCHED:,} clips of {DIMENSION} numbers",
+        f"{1000 * result['search_seconds']:.1f} ms.",
+        made_by(result),
     )

@@ -40,7 +40,7 @@ def test_words_find_what_sounds_so_and_say_where(here, model, capsys):
     assert [os.path.basename(each["path"]) for each in report["matches"]][-1] == "low.wav"
     late = next(each for each in report["matches"] if each["path"].endswith("late.wav"))
     assert (late["start"], late["end"]) == (2.0, 3.0)
-    assert late["likeness"] > 0.8 > report["matches"][-1]["likeness"]
+    assert late["likeness"] > report["matches"][-1]["likeness"] + 0.3
     assert "late.wav" in capsys.readouterr().out
     assert found(unbabble.find("low", "clips", model=model, quiet=True))[-1] == "high.wav"
 

@@ -34,7 +34,7 @@ FRAME_SECONDS = 0.032
 FLOOR = 1e-4
 RANGE = 10.0
 """Natural logarithms, down from the loudest of a recording: softer bands are all the same."""
-MASKED_BANDS, MASKED_FRAMES = 8, 25
+MASKED_BANDS, MASKED_FRAMES = 8, 20
 WIDEST = 6
 """Times the channels of the first convolution."""
 
@@ -112,7 +112,7 @@ def distorted(bands: Float[Tensor, "batch band frame"]) -> Float[Tensor, "batch 
     for item in range(batch):
         changed[item] = changed[item].roll(int(torch.randint(frames, ())), 1)
         for axis, most, length in ((0, MASKED_BANDS, height), (1, MASKED_FRAMES, frames)):
-            wide = int(torch.randint(min(most, length // 4) + 1, ()))
+            wide = int(torch.randint(min(most, length // 8) + 1, ()))
             first = int(torch.randint(length - wide + 1, ()))
             changed[item].narrow(axis, first, wide).fill_(0)
     return changed
@@ -148,7 +148,7 @@ class CLAP(NeuralJointEmbedder):
         "text_options": {"letters": 30, "pieces": 6, "dimension": 8},
         "bands": 16,
         "channels": 4,
-        "layers": 2,
+        "layers": 3,
         "dimension": 8,
         "dropout": 0.0,
     }
