@@ -117,11 +117,11 @@ def test_an_enrollment_is_not_replaced_by_the_voice_of_that_name(here):
     unbabble.diarize("talk.wav", enroll="anna.wav", **options)
     voice = here / "turns" / "talk" / "anna.wav"
     before = voice.read_bytes()
-    with pytest.raises(
-        OutputError, match=r"'turns/talk/anna\.wav' lies there, is read here, and might be lost"
-    ):
+    with pytest.raises(OutputError, match=r"'turns/talk/anna\.wav' cannot lie there"):
         unbabble.diarize("talk.wav", enroll="turns/talk/anna.wav", overwrite=True, **options)
     assert voice.read_bytes() == before
+    with pytest.raises(OutputError, match=r"'turns/talk/talk\.json' cannot lie there"):
+        unbabble.diarize("talk.wav", report="turns/talk/talk.json", **options)
     assert unbabble.diarize("talk.wav", enroll="turns/talk/anna.wav", out="again", **options).exit_code == 0
 
 

@@ -135,18 +135,18 @@ def check_not_read(path: Path | None, read: Iterable[str | os.PathLike[str]]) ->
         raise OutputError(f"Cannot write '{path}': it is read here, and would be lost.")
 
 
-def check_not_inside(folders: Iterable[Path], read: Iterable[str | os.PathLike[str]]) -> None:
-    """Check that no file that is ``read`` lies in a folder for results, which are called as they like.
+def check_not_inside(folders: Iterable[Path], others: Iterable[str | os.PathLike[str]]) -> None:
+    """Check that no other file lies, or is going to, in a folder for results, which may be called as it is.
 
     Raises:
-        OutputError: one does, and may be lost.
+        OutputError: one does, and one of both would be lost.
     """
     places = {os.path.realpath(folder): folder for folder in folders}
-    for each in read:
+    for each in others:
         for above in Path(os.path.realpath(each)).parents:
             if folder := places.get(str(above)):
                 raise OutputError(
-                    f"Cannot write to folder '{folder}': '{each}' lies there, is read here, and might be lost."
+                    f"Results go to folder '{folder}': '{each}' cannot lie there, as one might replace the other."
                 )
 
 

@@ -149,7 +149,8 @@ class Batch(Frame):
                 for each in given
             ]
             work = partial(one, settings=settings, overwrite=self.overwrite)
-            check_not_inside([task.folder for task in tasks], self.read)
+            others = [*self.read, *([] if self.report is None else [self.report])]
+            check_not_inside([task.folder for task in tasks], others)
             self.run(result, work, tasks, title)
         for file, task in zip(result.files, tasks, strict=True):
             file.warnings += [f"'{link}' is the same file, which is done once." for link in task.links]
