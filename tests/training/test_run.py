@@ -499,7 +499,7 @@ def test_ready_mixtures(speech, tmp_path):
         ({"train": {"kind": "mixtures", "speech": "x", "talker": [2]}}, "'talker'. Did you mean 'talkers'?"),
         (
             {"train": {"kind": "mixture", "speech": "x"}},
-            "Section 'train' needs a kind, one of enrolled, labelled",
+            "Section 'train' needs a kind, one of captioned, clips",
         ),
         ({"train": {"kind": "several", "sets": {"a": {"kind": "mixtures"}}}}, "set 'a': option 'speech'"),
         ({"method": None}, "option 'method'"),
