@@ -61,7 +61,7 @@ def test_utterances_have_what_a_teacher_thinks_of_their_recordings(mixing, tmp_p
     vectors = np.arange(8.0).reshape(4, 2) ** 2
     names = [f"elsewhere/{name}/0.wav" for name in sorted(PITCHES)]
     np.savez(tmp_path / "teacher.npz", names=names, vectors=vectors)
-    groups = SpeakerGroups(mixing, speakers=3, teacher=tmp_path / "teacher.npz")
+    groups = SpeakerGroups(mixing, speakers=3, teacher=(tmp_path / "teacher.npz",))
     items = SpeakerItems(groups, 5)
     found, centred = items[7], vectors - vectors.mean(0)
     assert items.directions == pytest.approx(
@@ -84,19 +84,45 @@ def test_utterances_have_what_a_teacher_thinks_of_their_recordings(mixing, tmp_p
 def test_a_teacher_has_heard_all(mixing, tmp_path, names, words):
     np.savez(tmp_path / "teacher.npz", names=names, vectors=np.eye(len(names)))
     with pytest.raises(InputError, match=words):
-        SpeakerItems(SpeakerGroups(mixing, speakers=4, teacher=tmp_path / "teacher.npz"))
+        SpeakerItems(SpeakerGroups(mixing, speakers=4, teacher=(tmp_path / "teacher.npz",)))
 
 
 def test_a_teacher_is_a_file_of_vectors(mixing, tmp_path):
     (tmp_path / "teacher.npz").write_text("no archive")
     with pytest.raises(InputError, match="holds no vectors"):
-        SpeakerItems(SpeakerGroups(mixing, speakers=4, teacher=tmp_path / "teacher.npz"))
+        SpeakerItems(SpeakerGroups(mixing, speakers=4, teacher=(tmp_path / "teacher.npz",)))
     for vectors in (np.eye(3), np.full((4, 2), np.nan), np.ones(4)):
         np.savez(tmp_path / "teacher.npz", names=[f"{name}/0.wav" for name in PITCHES], vectors=vectors)
         with pytest.raises(InputError, match="not a row of finite numbers"):
-            SpeakerItems(SpeakerGroups(mixing, speakers=4, teacher=tmp_path / "teacher.npz"))
-    with pytest.raises(UsageError, match="own speed"):
-        SpeakerGroups(mixing, voices=(0.9, 1.0), teacher=tmp_path / "teacher.npz")
+            SpeakerItems(SpeakerGroups(mixing, speakers=4, teacher=(tmp_path / "teacher.npz",)))
+    np.savez(tmp_path / "teacher.npz", names=["ann/0.wav"], vectors=np.ones((1, 2)), speed=0.9)
+    with pytest.raises(InputError, match="own speed"):
+        SpeakerItems(SpeakerGroups(mixing, speakers=4, teacher=(tmp_path / "teacher.npz",)))
+
+
+def test_a_teacher_has_heard_some_voices_at_other_speeds(mixing, tmp_path):
+    """What it has not heard has no vector, and begins in the direction of who it is."""
+    names = [f"{name}/0.wav" for name in sorted(PITCHES)]
+    vectors = np.arange(8.0).reshape(4, 2) ** 2
+    np.savez(tmp_path / "own.npz", names=names, vectors=vectors)
+    np.savez(tmp_path / "fast.npz", names=names[1:2], vectors=[[3.0, -7.0]], speed=1.25)
+    files = (tmp_path / "own.npz", tmp_path / "fast.npz")
+    items = SpeakerItems(SpeakerGroups(mixing, speakers=4, voices=(1.0, 1.25), teacher=files), 5)
+    assert items.people == len(items.directions) == 8
+    quick = np.array([3.0, -7.0]) - vectors.mean(0)
+    assert items.directions[3] == pytest.approx(quick / np.linalg.norm(quick), abs=1e-6)
+    assert np.array_equal(np.delete(items.directions[1::2], 1, 0), np.delete(items.directions[::2], 1, 0))
+    seen = set()
+    for found in (items[index] for index in range(8)):
+        for who, taught in zip(found.person.tolist(), found.vectors, strict=True):
+            seen.add(who)
+            assert np.allclose(taught, 0 if who in (1, 5, 7) else items.directions[who], atol=1e-6)
+    assert seen == set(range(8))
+    with pytest.raises(InputError, match=r"and another teacher have a vector each of '.*ann.0.wav'\.$"):
+        SpeakerItems(SpeakerGroups(mixing, speakers=4, teacher=(*files, files[0])))
+    np.savez(tmp_path / "fast.npz", names=names, vectors=np.ones((4, 3)), speed=1.25)
+    with pytest.raises(InputError, match="different lengths"):
+        SpeakerItems(SpeakerGroups(mixing, speakers=4, voices=(1.0, 1.25), teacher=files))
 
 
 def test_narrow_utterances_have_the_lower_half_of_the_spectrum(mixing, tmp_path):

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import soundfile
+import soxr
 
 import unbabble
 from unbabble import cli
@@ -56,6 +57,17 @@ def test_a_part_is_a_recording_of_its_own(here):
     cut = unbabble.embed("part.wav", out="b.npz", quiet=True)
     one, other = (each.files[0].details["vector"] for each in (part, cut))
     np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_a_faster_recording_is_what_it_sounds_like_faster(here):
+    """As though it had been resampled before, and the file says so."""
+    sound, rate = soundfile.read("bright.wav")
+    soundfile.write("fast.wav", soxr.resample(sound, rate * 1.25, rate, quality="HQ"), rate, subtype="FLOAT")
+    assert cli.run(["embed", "fast.wav", "--out", "before.npz", "--quiet"]) == 0
+    assert cli.run(["embed", "bright.wav", "--speed", "1.25", "--out", "after.npz", "--quiet"]) == 0
+    before, after = np.load("before.npz"), np.load("after.npz")
+    assert (float(before["speed"]), float(after["speed"])) == (1.0, 1.25)
+    assert after["vectors"] == pytest.approx(before["vectors"], abs=2e-2)
 
 
 def test_what_cannot_be_embedded_is_left_out(here):

@@ -4,7 +4,7 @@ All of it is drawn as ``data.dynamic`` draws mixtures: item ``i`` depends on the
 """
 
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -28,7 +28,10 @@ class Utterances(NamedTuple):
 
 
 class TaughtUtterances(NamedTuple):
-    """Utterances, their speakers' numbers, and the vector that a teacher gives the recording each is taken from."""
+    """Utterances, their speakers' numbers, and the vector that a teacher gives the recording each is taken from.
+
+    Of utterances that the teacher has not heard at that speed it is all zeros.
+    """
 
     utterances: Float[np.ndarray, "speaker utterance time"]
     person: Int[np.ndarray, " speaker"]
@@ -70,11 +73,11 @@ class SpeakerGroups(Data):
         narrow_share: share of the utterances whose upper half of the spectrum is missing, as telephones and separators
             at half the rate leave them.
         teacher: vectors of all these recordings by another embedder, as ``unbabble embed`` writes them, known by
-            their files' and folders' names: what the task ``speakers`` learns by its loss ``distillation``.
+            their files' and folders' names: what the task ``speakers`` learns by its loss ``distillation``. Further
+            files hold vectors of any of them at other speeds (``embed --speed``).
 
     Raises:
-        UsageError: fewer than two speakers or utterances, several talkers, speeds that are none, a share beyond 0 to 1,
-            a teacher of voices that are played at other speeds.
+        UsageError: fewer than two speakers or utterances, several talkers, speeds that are none, a share beyond 0 to 1.
     """
 
     mixing: DynamicMixing
@@ -85,13 +88,11 @@ class SpeakerGroups(Data):
     leak_db: tuple[float, float] = (3.0, 20.0)
     prolific: float = 0.0
     narrow_share: float = 0.0
-    teacher: Path | None = None
+    teacher: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         if not (0 <= self.leak_share <= 1 and 0 <= self.narrow_share <= 1):
             raise UsageError("Speakers: leak_share and narrow_share lie between 0 and 1.")
-        if self.teacher is not None and self.voices != (1.0,):
-            raise UsageError("Speakers: a teacher has heard voices at their own speed alone (voices: [1]).")
         if self.prolific < 0:
             raise UsageError("Speakers: prolific is 0 or more.")
         if not self.voices or min(self.voices) <= 0:
@@ -116,7 +117,8 @@ class SpeakerItems:
 
     Attributes:
         people: how many there are; a speaker at another speed is another one.
-        vectors: of a teacher by the utterance's number, less their mean and of unit norm; none without a teacher.
+        vectors: of a teacher by the utterance's number and its speed, less the mean of those at their own speed and of
+            unit norm; none without a teacher.
 
     Raises:
         InputError: too few speakers, or a teacher that has not heard all that they say.
@@ -134,20 +136,28 @@ class SpeakerItems:
         self.people = len(self.mixtures.names) * len(data.voices)
         counts = np.unique(self.mixtures.speakers, return_counts=True)[1] ** data.prolific
         self.shares = counts / counts.sum() if data.prolific else None
-        self.vectors: dict[int, Float[np.ndarray, " dimension"]] = {}
-        if data.teacher is not None:
-            numbers = self.mixtures.utterances.tolist()
-            heard = [self.mixtures.speech.files[number] for number in numbers]
-            self.vectors = dict(zip(numbers, _taught(data.teacher, heard), strict=True))
+        self.vectors: dict[tuple[int, float], Float[np.ndarray, " dimension"]] = {}
+        if data.teacher:
+            heard = {
+                number: self.mixtures.speech.files[number] for number in self.mixtures.utterances.tolist()
+            }
+            self.vectors = _taught(data.teacher, heard)
 
     @property
     def directions(self) -> Float[np.ndarray, "person dimension"]:
-        """The mean of the teacher's vectors of each person, of unit norm; of no numbers without a teacher."""
+        """The mean of the teacher's vectors of each person, of unit norm; of no numbers without a teacher.
+
+        Somebody whom the teacher has not heard at a speed has that of their own speed there: a place to begin from.
+        """
         if not self.vectors:
             return np.zeros((self.people, 0), np.float32)
-        vectors = np.stack([self.vectors[number] for number in self.mixtures.utterances.tolist()])
-        means = np.stack([vectors[self.mixtures.speakers == name].mean(0) for name in self.mixtures.names])
-        return means / np.linalg.norm(means, axis=1, keepdims=True)
+        means = []
+        for name in self.mixtures.names:
+            said = self.mixtures.utterances[self.mixtures.speakers == name].tolist()
+            for speed in self.data.voices:
+                heard = [self.vectors[each, speed] for each in said if (each, speed) in self.vectors]
+                means.append(np.mean(heard or [self.vectors[each, 1.0] for each in said], axis=0))
+        return np.stack(means) / np.linalg.norm(means, axis=1, keepdims=True)
 
     def __getitem__(self, index: int) -> Utterances | TaughtUtterances:
         rng = np.random.default_rng([self.seed, index])
@@ -168,7 +178,11 @@ class SpeakerItems:
             utterances[narrow] = _narrowed(utterances[narrow])
         if not self.vectors:
             return Utterances(utterances, person)
-        vectors = [[self.vectors[each] for each in said] for _, _, said in drawn]
+        nothing = np.zeros_like(next(iter(self.vectors.values())))
+        vectors = [
+            [self.vectors.get((each, self.data.voices[voice]), nothing) for each in said]
+            for _, voice, said in drawn
+        ]
         return TaughtUtterances(utterances, person, np.array(vectors))
 
     def _said_by(
@@ -186,26 +200,52 @@ class SpeakerItems:
         return np.stack(utterances), voice, [each.utterance for each in taken]
 
 
-def _taught(file: Path, recordings: Sequence[Path]) -> Float[np.ndarray, "recording dimension"]:
-    """What a teacher thinks of each recording: less the mean of all, which tells nobody apart; of unit norm."""
+def _taught(
+    files: Sequence[Path], recordings: Mapping[int, Path]
+) -> dict[tuple[int, float], Float[np.ndarray, " dimension"]]:
+    """What a teacher thinks of recordings at speeds: less the mean of all at their own, which tells nobody apart."""
+    taught: dict[tuple[int, float], Float[np.ndarray, " dimension"]] = {}
+    for file in files:
+        speed, vectors = _heard(file)
+        known = {
+            (number, speed): vectors[_short(each)]
+            for number, each in recordings.items()
+            if _short(each) in vectors
+        }
+        if speed == 1 and (
+            unknown := [each for number, each in recordings.items() if (number, speed) not in known]
+        ):
+            more = f" and {counted(len(unknown) - 1, 'other')}" if len(unknown) > 1 else ""
+            raise InputError(f"'{file}' has no vector of '{unknown[0]}'{more}.")
+        if twice := taught.keys() & known.keys():
+            raise InputError(
+                f"'{file}' and another teacher have a vector each of '{recordings[min(twice)[0]]}'."
+            )
+        taught |= known
+    own = [vector for (_, speed), vector in taught.items() if speed == 1]
+    if not own:
+        raise InputError(f"'{files[0]}' has no vectors of voices at their own speed, 1.")
+    if len({len(vector) for vector in taught.values()}) > 1:
+        raise InputError("The teacher's files have vectors of different lengths.")
+    mean = np.mean(own, axis=0)
+    return {which: (each - mean) / np.linalg.norm(each - mean) for which, each in taught.items()}
+
+
+def _heard(file: Path) -> tuple[float, dict[tuple[str, str], Float[np.ndarray, " dimension"]]]:
+    """A speed, and vectors of recordings that were played at it."""
     if not file.is_file():
         raise InputError(f"'{file}' does not exist.")
     try:
         with np.load(file) as kept:
             names, vectors = [_short(Path(str(name))) for name in kept["names"]], kept["vectors"]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            speed = float(kept["speed"]) if "speed" in kept else 1.0
+    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
         raise InputError(f"'{file}' holds no vectors as 'unbabble embed' writes them.") from error
-    rows = {name: row for row, name in enumerate(names)}
-    if len(rows) < len(names):
+    if len(set(names)) < len(names):
         raise InputError(f"'{file}' has two recordings of one name in folders of one name: which is which?")
-    if unknown := [each for each in recordings if _short(each) not in rows]:
-        more = f" and {counted(len(unknown) - 1, 'other')}" if len(unknown) > 1 else ""
-        raise InputError(f"'{file}' has no vector of '{unknown[0]}'{more}.")
     if vectors.ndim != 2 or len(vectors) != len(names) or not np.isfinite(vectors).all():
         raise InputError(f"'{file}' has not a row of finite numbers for each of its names.")
-    vectors = vectors[[rows[_short(each)] for each in recordings]].astype(np.float32)
-    vectors = vectors - vectors.mean(0)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return speed, dict(zip(names, vectors.astype(np.float32), strict=True))
 
 
 def _short(path: Path) -> tuple[str, str]:

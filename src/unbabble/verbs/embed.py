@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 SUFFIX = ".npz"
+SPEEDS = (0.5, 2.0)
 MOST_SHOWN = 10
 """Recordings, beyond which no table compares each with each."""
 
@@ -42,6 +43,7 @@ class Settings:
     model: str
     part: Part
     device: str
+    speed: float = 1.0
     only_speech: bool = False
     """Whether a recording in which nobody speaks is refused."""
     sounds: bool = False
@@ -55,6 +57,7 @@ def embed(
     start: Start = 0.0,
     duration: Duration = None,
     stream: SoundStream = None,
+    speed: float = 1.0,
     device: Device = "auto",
     jobs: Jobs = 1,
     report: AnyPath | None = None,
@@ -67,11 +70,12 @@ def embed(
 
     Args:
         inputs: Recordings of one speaker each: files, folders, patterns, manifests, or - for standard input.
-        out: File for the vectors, .npz: names (recording) and vectors (recording, dimension).
+        out: File for the vectors, .npz: names (recording), vectors (recording, dimension) and speed.
         model: What tells speakers apart: a packaged model, a file, a folder, or auto.
         start: Seconds to leave out at the beginning of each recording.
         duration: Seconds to read of each recording from there on; all that follows if not given.
         stream: Which sound stream of a video, from 1; the first if not given.
+        speed: Of each recording, 0.5 to 2: faster is higher, and somebody else to learn from.
         device: auto, cpu, cuda ...
         jobs: Recordings to work on at the same time.
         report: Write what happened to each recording to this file, as JSON, with its vector.
@@ -88,12 +92,14 @@ def embed(
     frame, out = Frame(jobs, as_path(report), quiet), Path(out)
     if out.suffix != SUFFIX:
         raise UsageError(f"The file of --out ends in {SUFFIX}, unlike '{out}'.")
+    if not SPEEDS[0] <= speed <= SPEEDS[1]:
+        raise UsageError(f"--speed is from {SPEEDS[0]:g} to {SPEEDS[1]:g}, not {speed:g}.")
     if out.exists() and not overwrite:
         raise UsageError(f"'{out}' is there already: --overwrite replaces it.")
     check_output(out)
     check_apart(out, frame.report)
     model, sounds = _opened(model, device)  # what is wrong with the request is said before any work
-    settings = Settings(model, Part(start, duration, stream), device, sounds=sounds)
+    settings = Settings(model, Part(start, duration, stream), device, speed, sounds=sounds)
     result = Report("embed", config={"model": model, "out": str(out)})
     with TemporaryDirectory(prefix="unbabble-") as spool:
         given = expand(inputs, spool)
@@ -103,7 +109,7 @@ def embed(
     if made:
         vectors = np.array([file.details["vector"] for file in made], np.float32)
         with atomic(out) as temporary, temporary.open("wb") as file:
-            np.savez(file, names=np.array([each.input for each in made]), vectors=vectors)
+            np.savez(file, names=np.array([each.input for each in made]), vectors=vectors, speed=speed)
     frame.conclude(result, partial(_print, result, made, out, quiet))
     return result
 
@@ -131,12 +137,16 @@ def embed_one(task: Input, settings: Settings) -> FileReport:
     Raises:
         UnbabbleError: it cannot be done, in one sentence.
     """
+    from unbabble.base.audio import resample
     from unbabble.pipelines.embed import load_embedder
     from unbabble.pipelines.recording import Recording
     from unbabble.pipelines.sounds import load_sounds
 
     began = time.perf_counter()
     recording = Recording.open(settings.part.of(task.path))
+    if settings.speed != 1:
+        rate = recording.sample_rate
+        recording = Recording.of(resample(recording.samples, round(rate * settings.speed), rate), rate)
     if settings.sounds:
         vector = load_sounds(settings.model, settings.device).windows(recording).mean()
         return FileReport(

@@ -79,7 +79,7 @@ def test_it_learns_a_teachers_vectors(speech, tmp_path):
     """Of three people, a direction each: those that the teacher gives, less their mean."""
     names = [f"{who}/{take}.wav" for who in ("ann", "bob", "cat") for take in range(4)]
     np.savez(tmp_path / "teacher.npz", names=names, vectors=np.eye(6)[np.repeat(np.arange(3), 4)])
-    section = {"kind": "speakers", "speakers": 3, "teacher": str(tmp_path / "teacher.npz")}
+    section = {"kind": "speakers", "speakers": 3, "teacher": [str(tmp_path / "teacher.npz")]}
     section["mixing"] = {
         "speech": str(speech),
         "talkers": [1],

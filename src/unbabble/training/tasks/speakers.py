@@ -20,7 +20,7 @@ from unbabble.training.tasks.plain import Plain
 
 NEEDS = {"margin": ("person",), "distillation": ("person", "vectors")}
 """Fields of items that a loss takes beside the utterances."""
-TAUGHT_WEIGHT = 5.0
+TAUGHT_WEIGHT = 10.0
 """Of 1 - cosine to the teacher's vector of the very recording, beside a cross-entropy as steep as ``scale`` at most."""
 
 
@@ -39,7 +39,7 @@ class Speakers(Plain):
         network: to be trained.
         loss: ``margin`` names people (AAM-softmax); ``end_to_end`` (GE2E) and ``prototypes`` (angular) compare;
             ``distillation`` learns the vectors of a teacher, which has heard each recording clean: AAM-softmax whose
-            directions are the teacher's mean vectors of people, and do not move, and 1 - cosine to its very vector.
+            directions begin as the teacher's mean vectors of people, and 1 - cosine to its very vector.
         margin: of AAM-softmax, radians.
         margin_steps: until the first of these there is no margin, which then rises and is whole from the second on.
         scale: of the cosines of AAM-softmax.
@@ -102,7 +102,7 @@ class Speakers(Plain):
             )
         head = AngularMargin(taught, people, self.scale)
         head.directions.data = torch.from_numpy(directions)
-        return head.requires_grad_(False)
+        return head
 
     def check(self, item: Any, section: str) -> None:
         """Fields."""
@@ -117,7 +117,8 @@ class Speakers(Plain):
         who = known[0][..., None].expand(vectors.shape[:-1])
         losses = {"loss": self.network.head(vectors, who, self.margin_at(step)).mean()}
         if self.loss == "distillation":
-            losses["taught"] = TAUGHT_WEIGHT * (1 - (vectors * known[1]).sum(-1)).mean()
+            heard = known[1].square().sum(-1)
+            losses["taught"] = TAUGHT_WEIGHT * (heard - (vectors * known[1]).sum(-1)).mean()
         return losses
 
     def margin_at(self, step: int) -> float:
