@@ -210,9 +210,9 @@ def test_what_is_missing_or_damaged_is_said(transformers, tmp_path):
 
 
 def test_other_networks_of_hugging_face_are_named(tmp_path):
-    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    (tmp_path / "config.json").write_text('{"model_type": "t5"}')
     (tmp_path / "pytorch_model.bin").touch()
-    with pytest.raises(InputError, match="holds a 'bert'"):
+    with pytest.raises(InputError, match="holds a 't5'"):
         networks.load(str(tmp_path))
 
 
