@@ -24,7 +24,7 @@ from unbabble.web.tables.enrolled import EnrolledVoice
 from unbabble.web.tables.jobs import Job
 from unbabble.web.tables.people import Event, Visit
 from unbabble.web.tables.uploads import Upload
-from unbabble.web.work.enroll import recognized
+from unbabble.web.work.enroll import NOT_SOUGHT, recognized
 
 VOICES = "/api/studio/voices"
 
@@ -333,6 +333,21 @@ def test_a_meeting_that_waits_does_without_a_voice_that_is_deleted(light_site):
     assert [each["name"] for each in claimed.inputs[1:]] == ["Ben"]
     other = browser.post("/api/studio/jobs", json={"recordings": ["a"], "enrolled": True})
     assert other.json()["detail"] == "Only talkers of a meeting are named by enrolled voices."
+
+
+def test_a_meeting_forgets_that_it_could_not_look_for_a_voice_that_is_deleted(light_site):
+    """And keeps what it says of others; the voice has another name by then."""
+    browser = visit(light_site)
+    anna = enrolled_voice(light_site, browser, "Anna")
+    enrolled_voice(light_site, browser, "Ben")
+    ask(browser, kind="diarize", enrolled=True)
+    warnings = ["Short.", *(NOT_SOUGHT.format(name=name) for name in ("Anna", "Ben"))]
+    finish(light_site, {"turns.json": "{}"}, warnings=warnings)
+    browser.put(f"{VOICES}/{anna}", json={"name": "Anne"})
+    browser.delete(f"{VOICES}/{anna}")
+    with light_site.state.database.reading() as session:
+        job = session.scalars(select(Job).where(Job.kind == "diarize")).one()
+    assert job.result["warnings"] == [warnings[0], warnings[2]]
 
 
 def halves(folder, number: int) -> list[File]:

@@ -19,7 +19,7 @@ from unbabble.web.queue.expiry import remove_inputs
 from unbabble.web.tables.enrolled import EnrolledVoice
 from unbabble.web.tables.jobs import Job
 from unbabble.web.tables.people import User, Visit
-from unbabble.web.work.enroll import PERSON, PRINT
+from unbabble.web.work.enroll import NOT_SOUGHT, PERSON, PRINT
 
 ENDED = ("done", "failed")
 MOST_SETTLED = 500
@@ -69,6 +69,11 @@ def remove(session: Session, voice: EnrolledVoice) -> None:
     """Delete a voice, and all that is kept of it; no meeting looks for it any more, or knows that it did."""
     about = cast(Job.inputs, Text).contains(voice.id, autoescape=True)
     for job in session.scalars(select(Job).where(about).with_for_update()).all():
+        sought = {
+            NOT_SOUGHT.format(name=each["name"]) for each in job.inputs if each.get("voice") == voice.id
+        }
+        if warnings := (job.result or {}).get("warnings"):
+            job.result = job.result | {"warnings": [each for each in warnings if each not in sought]}
         job.inputs = [each for each in job.inputs if each.get("voice") != voice.id]
         job.parameters = job.parameters | {"people": people(job.inputs)}
     job = session.get(Job, voice.job_id)

@@ -22,6 +22,11 @@ VOICE, PERSON = "voice", "person"
 """What recordings are to an enrollment, and what its files are to a meeting."""
 KEPT_SECONDS = 30.0
 BLOCK_SECONDS = 30.0
+NOT_SOUGHT = (
+    "{name} could not be looked for: the network has changed since this voice print was made, and no recording was "
+    "kept to make another. Enroll the voice again."
+)
+"""What a meeting says of a person whom it could not look for."""
 
 
 class Enroll(Kind):
@@ -101,10 +106,7 @@ def recognized(
         if voice is not None:
             known[name] = voice
             continue
-        warnings.append(
-            f"{name} could not be looked for: the network has changed since this voice print was made, and no "
-            "recording was kept to make another. Enroll the voice again."
-        )
+        warnings.append(NOT_SOUGHT.format(name=name))
     talkers = {path.stem: verifier.embedder.voice(Recording.open(path)) for path in voices}
     found = matched(talkers, known, verifier)
     return {
