@@ -47,6 +47,7 @@ from unbabble.signal.statistics import ratio
 from unbabble.text.errors import cp_errors
 from unbabble.text.normalise import words
 
+NAMES = ("meeting_words", "meeting_words_array")
 DIGITS = 4
 QUICK = {"count": 1}
 CONDITIONS = ("0%", "10%", "20%", "40%")
@@ -56,6 +57,8 @@ CONTEXT_SECONDS = 1.0
 AROUND_SECONDS = 20.0
 """What is separated blindly."""
 LEAST_SECONDS = 0.1
+SEPARATED = ("true turns", "turns")
+"""What there is with and without separating."""
 Pieces = list[tuple[str, np.ndarray]]
 """A talker, and the samples of a turn, in the order of time."""
 
@@ -212,6 +215,12 @@ def rate(rows: Sequence[Sequence[int]]) -> list[float] | float:
     return rates if len(rows) > 1 else rates[0]
 
 
+def change(row: dict[str, list[int]], before: str) -> tuple[int, int]:
+    """Errors that separating adds in a conversation, and its words."""
+    (errors, reference), (after, _) = row[before], row[f"{before}, separated"]
+    return after - errors, reference
+
+
 def table(result: dict) -> str:
     lines = []
     for recogniser, by_kind in result["words"].items():
@@ -219,6 +228,11 @@ def table(result: dict) -> str:
         for way in ways:
             rates = {kind: rate([row[way] for row in rows.values()]) for kind, rows in by_kind.items()}
             lines.append({"recogniser": recogniser, "way": way} | rates)
+        for before in SEPARATED:
+            changes = {
+                kind: rate([change(row, before) for row in rows.values()]) for kind, rows in by_kind.items()
+            }
+            lines.append({"recogniser": recogniser, "way": f"change of *{before}* by separating"} | changes)
     counts = {kind: len(rows) for kind, rows in next(iter(result["words"].values())).items()}
     kinds = [kind for kind in CONDITIONS if kind in counts]
     heard = counted(result.get("microphones", 1), "microphone")
