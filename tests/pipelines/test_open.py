@@ -43,7 +43,7 @@ def meeting(tmp_path):
 
 
 def test_every_kind_that_takes_recordings_can_be_opened():
-    assert {*OPENERS, "adaptation", "language model", "text encoder"} == set(KINDS)
+    assert {*OPENERS, "adaptation", "language model", "objective", "text encoder"} == set(KINDS)
 
 
 def test_what_writes_down_what_is_said(stored, meeting):
