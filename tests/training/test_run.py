@@ -519,6 +519,11 @@ def test_wrong_commands(speech, tmp_path):
         train(config, out=tmp_path / "run", device="cpu", quiet=True)
     with pytest.raises(UsageError, match="Name a recipe, or a model and a folder"):
         train(quiet=True)
+    for method in ("word_vectors", "sentence_bert"):
+        other = tmp_path / f"{method}.yaml"
+        other.write_text(yaml.safe_dump(content(speech, steps=2, method=method, options={})))
+        with pytest.raises(UsageError, match="learns within these alone"):
+            train(other, out=tmp_path / "other", device="cpu", quiet=True)
     with pytest.raises(UsageError, match="is not a network: there is nothing to train"):
         train(config, set=["method=auxiva", "options={}"], out=tmp_path / "other", quiet=True)
     with pytest.raises(UsageError, match="no option 'blocs'"):

@@ -110,6 +110,10 @@ def fresh(recipe: Recipe) -> Network:
     card, _ = registry.find(recipe.method)
     if not card.network:
         raise UsageError(f"'{recipe.method}' is not a network: there is nothing to train.")
+    if card.contract == "text encoder":
+        raise UsageError(
+            f"A {recipe.method} reads texts for other networks, as clap, and learns within these alone."
+        )
     torch.manual_seed(recipe.seed)
     method, owner = registry.method(recipe.method), f"Method '{recipe.method}'"
     parameters = keyword_parameters(method)
