@@ -145,8 +145,15 @@ def _print_table(cards: dict[str, Card]) -> None:
         "method", "kind", "models, the first is the default", "what it does", box=None, pad_edge=False
     )
     for card in sorted(cards.values(), key=lambda card: card.network):
-        table.add_row(card.name, card.contract, ", ".join(card.models) or UNTRAINED, card.summary)
+        table.add_row(card.name, card.contract, _models(card), card.summary)
     show(table)
+
+
+def _models(card: registry.Card) -> str:
+    """Their names, or how to get one; a text encoder learns within other networks alone."""
+    if card.models:
+        return ", ".join(card.models)
+    return "none yet" if card.contract == "text encoder" else UNTRAINED
 
 
 def _kinds(name: str) -> tuple[Kind, ...]:
@@ -168,7 +175,7 @@ def _print_card(
 ) -> None:
     console.print(f"{card.name}: {card.summary}\n")
     if card.name in registry.cards():
-        console.print(f"Models:   {', '.join(card.models) or UNTRAINED}")
+        console.print(f"Models:   {_models(card)}")
     for kind in kinds:
         console.print(f"Kind:     {kind.name}: it {kind.does}")
         if kind.verb:
